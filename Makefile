@@ -1,0 +1,44 @@
+# The same commands for people and for machines. Each sets up what it needs (tools/setup.sh), then does its work.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long check bench lock clean
+.NOTPARALLEL:
+
+CARGO := cargo
+CARGO_TEST := $(CARGO) test --manifest-path relay/Cargo.toml --workspace --release --locked --quiet -- --show-output
+
+help:
+	@echo "make demo       set up, then a real call between two softphones over six relays on this machine, with a report"
+	@echo "make test       set up, then all tests (Rust, then Python)"
+	@echo "make test-long  the same with a hundred times as many fuzz inputs"
+	@echo "make check      set up, then formatting, lint, types, import contracts, licences, lock files; no tests"
+	@echo "make bench      set up, then speed and memory, results in build/bench.json"
+	@echo "make lock       renew requirements/*.txt from pyproject.toml (needs uv)"
+	@echo "make clean      remove what was built; .venv and an installed Rust stay"
+
+demo:
+	@tools/setup.sh demo; . build/env; exec .venv/bin/voicebox demo
+
+test:
+	@tools/setup.sh test; . build/env; \
+	if [ -f relay/Cargo.toml ]; then $(CARGO_TEST); fi; \
+	exec .venv/bin/python -m pytest
+
+test-long:
+	@tools/setup.sh test; . build/env; export VOICEBOX_LONG=1; \
+	if [ -f relay/Cargo.toml ]; then $(CARGO_TEST); fi; \
+	exec .venv/bin/python -m pytest --timeout 7200
+
+check:
+	@tools/setup.sh check; . build/env; exec .venv/bin/python tools/check.py
+
+bench:
+	@tools/setup.sh bench; . build/env; exec .venv/bin/python -m tools.bench
+
+lock:
+	@tools/lock.sh
+
+clean:
+	@rm -rf build/bench.json build/engine.stamp relay/target voicebox/_relay*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find voicebox relay/model tools tests -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

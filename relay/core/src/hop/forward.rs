@@ -1,0 +1,93 @@
+//! The forward direction of a hop: cells away from the owner (PROTOCOL.md §5.3).
+
+use super::{fill, is_phase, is_turn, Forward, Hop, Next, Role, Taken};
+use crate::cell::{serialise_cell, shows_zeros, Body};
+use crate::context::Context;
+use crate::drop_reason::DropReason;
+use crate::ids::{Micros, Slot};
+use crate::slots::{Due, Ring, SLOT, STEP_US};
+use crate::speech::{parse_speech, Kind};
+
+impl Hop {
+    /// Take a cell from before; `None` where it went no further.
+    pub fn take_forward(&mut self, now: Micros, slot: i64, body: &Body, context: &mut Context<'_>) -> Option<Taken> {
+        self.last_cell_us = now;
+        if !self.open && !self.opens(body, context) {
+            return None;
+        }
+        if let Forward::Settled { due, ring, .. } = &self.forward {
+            if let Some(reason) = ring.refusal(slot, due, now) {
+                context.count(reason);
+                return None;
+            }
+        }
+        let offset_us = now as i64 - SLOT * slot;
+        self.earliest_us = Some(self.earliest_us.map_or(offset_us, |earliest_us| earliest_us.min(offset_us)));
+        let base_us = match &mut self.forward {
+            Forward::Unsettled(Some(settling)) => settling.measure(slot, now),
+            Forward::Unsettled(None) | Forward::Settled { .. } => None,
+        };
+        let mut plain = *body;
+        self.forward_layer.decipher(&Slot::of(slot).0.to_be_bytes(), &mut plain);
+        Some(Taken { body: plain, base_us })
+    }
+
+    /// Outside the layers: answer repeated creates; the first cell without zeros in front is the first inside.
+    pub(super) fn opens(&mut self, body: &Body, context: &mut Context<'_>) -> bool {
+        if !shows_zeros(body) {
+            self.open = true;
+            self.answer = None;
+            return true;
+        }
+        match (parse_speech(body), &mut self.answer) {
+            (Some(speech), Some(answer)) if speech.kind == Kind::Create as u8 && speech.number == answer.number => answer.due = true,
+            (None | Some(_), None | Some(_)) => context.count(DropReason::OutsideLayers),
+        }
+        false
+    }
+
+    /// Send a taken cell on, or keep it until it is due; `spoken` cells were for this hop, and leave a hole. Return when the first settled cell
+    /// is due, where this one settled the direction.
+    pub fn pass_forward(&mut self, now: Micros, slot: i64, taken: &Taken, spoken: bool, context: &mut Context<'_>) -> Option<i64> {
+        if let Forward::Settled { ring, .. } = &mut self.forward {
+            ring.put(slot, (!spoken).then_some(&taken.body));
+        } else if let Next::Live((link, circuit)) = self.next {
+            self.passed_slot = Some(self.passed_slot.map_or(slot, |passed| passed.max(slot)));
+            let body = if spoken { context.random_body() } else { taken.body };
+            context.send(link, serialise_cell(circuit, Slot::of(slot), &body), now);
+        } else if !spoken {
+            context.count(DropReason::EndedHere);
+        }
+        self.settle_forward(now, taken.base_us?)
+    }
+
+    fn settle_forward(&mut self, now: Micros, base_us: i64) -> Option<i64> {
+        let mut due = Due { base_us, started: None };
+        let mut at_us = None;
+        if matches!(self.next, Next::Live(_)) {
+            let started = due.next_slot(now);
+            let started = self.passed_slot.map_or(started, |passed| started.max(passed + 1));
+            due.started = Some(started);
+            at_us = Some(due.time_us(started));
+        }
+        self.forward = Forward::Settled { due, ring: Ring::new(self.role == Role::Junction), at_us };
+        self.give_answer(Kind::Settled, self.asked_number, ((STEP_US / 10) as u16).to_be_bytes().to_vec());
+        at_us
+    }
+
+    /// Send the forward cell that is due. Return whether there will be another.
+    pub fn run_forward(&mut self, due_us: i64, context: &mut Context<'_>) -> bool {
+        let Forward::Settled { due, ring, at_us: Some(at_us) } = &mut self.forward else { return false };
+        if !is_turn(at_us, due_us) {
+            return is_phase(*at_us, due_us);
+        }
+        let Next::Live((link, circuit)) = self.next else { return false };
+        let slot = due.last_slot(due_us);
+        let body = match ring.body(slot) {
+            Some(body) => *body,
+            None => fill(context),
+        };
+        context.send(link, serialise_cell(circuit, Slot::of(slot), &body), due_us as Micros);
+        true
+    }
+}

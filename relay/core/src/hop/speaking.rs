@@ -1,0 +1,141 @@
+//! What a hop says to its owner, and what it hears inside the layer (PROTOCOL.md §3.1, §3.2, §6.4).
+
+use super::{Answer, Backward, BrokeProtocol, Forward, Hop, Next, Request, Role, SPEECH_SPACING};
+use crate::cell::Body;
+use crate::context::Context;
+use crate::drop_reason::DropReason;
+use crate::junction::Splice;
+use crate::slots::{Settling, SLOT, STEP_US};
+use crate::speech::{parse_speech, serialise_short, Collected, Kind, Speech};
+
+impl Hop {
+    /// Return own speech for a backward slot, as it goes out; `None` where there is none or it is not its turn.
+    pub(super) fn speak(&mut self, slot: i64) -> Option<Body> {
+        if !self.open {
+            let answer = self.answer.as_mut().filter(|answer| answer.due)?;
+            answer.due = false;
+            return Some(serialise_short(answer.kind, answer.number, &answer.payload));
+        }
+        self.since_speech = self.since_speech.saturating_add(1);
+        if self.since_speech <= SPEECH_SPACING {
+            return None;
+        }
+        let body = if let Some(answer) = self.answer.as_mut().filter(|answer| answer.due) {
+            answer.due = false;
+            serialise_short(answer.kind, answer.number, &answer.payload)
+        } else {
+            *self.knocked.take()?
+        };
+        self.since_speech = 0;
+        Some(self.backward_cell(slot, &body))
+    }
+
+    pub(super) fn give_answer(&mut self, kind: Kind, number: u16, payload: Vec<u8>) {
+        self.answer = Some(Answer { kind, number, payload, due: true });
+    }
+
+    /// Put a knock into the inbox; false where one waits already.
+    pub fn put_knocked(&mut self, payload: &[u8]) -> bool {
+        if self.knocked.is_some() {
+            return false;
+        }
+        self.knocked_count = self.knocked_count.wrapping_add(1);
+        self.knocked = Some(Box::new(serialise_short(Kind::Knocked, self.knocked_count, payload)));
+        true
+    }
+
+    /// Join this circuit to another. A knock that still waits is taken back: it would take a slot of the call.
+    pub fn join(&mut self, splice: Splice) {
+        self.splice = Some(splice);
+        self.knocked = None;
+    }
+
+    /// Hear the owner inside the layer. phase_us: the relay's own phase.
+    pub fn hear(&mut self, body: &Body, phase_us: i64, context: &mut Context<'_>) -> Result<Option<Request>, BrokeProtocol> {
+        let speech = parse_speech(body).ok_or(BrokeProtocol)?;
+        let kind = Kind::of(speech.kind).filter(|kind| self.may_hear(*kind)).ok_or(BrokeProtocol)?;
+        let payload = match self.collector.add(&speech) {
+            Collected::Partial => return Ok(None),
+            Collected::Misfit => return Err(BrokeProtocol),
+            Collected::Stale => {
+                context.count(DropReason::SpeechStale);
+                return Ok(None);
+            }
+            Collected::Again => match self.repeated(kind, &speech) {
+                Some(payload) => payload,
+                None => return Ok(None),
+            },
+            Collected::Whole(payload) => payload,
+        };
+        if payload.len() != kind.payload_octets() {
+            return Err(BrokeProtocol);
+        }
+        self.obey(kind, speech.number, payload, phase_us)
+    }
+
+    fn may_hear(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Phase | Kind::Settle => true,
+            Kind::Extend => self.role != Role::Junction,
+            Kind::Tokens | Kind::Knock | Kind::Join | Kind::Part => self.role == Role::Junction,
+            Kind::Create | Kind::Created | Kind::Refused | Kind::Extended | Kind::NotExtended | Kind::Phased | Kind::Settled | Kind::Left | Kind::Knocked => {
+                false
+            }
+        }
+    }
+
+    /// A fragment of a message that was whole before: what has no answer is done again, what has one is answered again.
+    fn repeated(&mut self, kind: Kind, speech: &Speech<'_>) -> Option<Vec<u8>> {
+        if matches!(kind, Kind::Knock | Kind::Join | Kind::Part) {
+            return Some(speech.fragment.to_vec());
+        }
+        if let Some(answer) = self.answer.as_mut().filter(|answer| answer.number == speech.number) {
+            answer.due = true;
+        }
+        None
+    }
+
+    fn obey(&mut self, kind: Kind, number: u16, payload: Vec<u8>, phase_us: i64) -> Result<Option<Request>, BrokeProtocol> {
+        match kind {
+            Kind::Extend => {
+                if !matches!(self.next, Next::None) {
+                    return Err(BrokeProtocol);
+                }
+                self.next = Next::Asked;
+                self.asked_number = number;
+                Ok(Some(Request::Extend(payload)))
+            }
+            Kind::Phase => {
+                let wait_us = (phase_us - self.earliest_us.take().unwrap_or(0)).rem_euclid(SLOT);
+                let times = [((wait_us / 10) as u16).to_be_bytes(), ((STEP_US / 10) as u16).to_be_bytes()];
+                self.give_answer(Kind::Phased, number, times.concat());
+                Ok(None)
+            }
+            Kind::Settle => self.begin_settling(number, &payload),
+            Kind::Tokens => {
+                self.give_answer(Kind::Left, number, Vec::new());
+                Ok(Some(Request::Tokens(payload)))
+            }
+            Kind::Knock => Ok(Some(Request::Knock(payload))),
+            Kind::Join => Ok(Some(Request::Join(payload))),
+            Kind::Part => Ok(Some(Request::Part(payload))),
+            Kind::Create | Kind::Created | Kind::Refused | Kind::Extended | Kind::NotExtended | Kind::Phased | Kind::Settled | Kind::Left | Kind::Knocked => {
+                Err(BrokeProtocol)
+            }
+        }
+    }
+
+    fn begin_settling(&mut self, number: u16, payload: &[u8]) -> Result<Option<Request>, BrokeProtocol> {
+        let first = payload.try_into().map(u32::from_be_bytes).map_err(|_| BrokeProtocol)?;
+        let ready = self.role == Role::Junction || matches!(self.next, Next::Live(_));
+        match &mut self.forward {
+            Forward::Unsettled(settling @ None) if ready => *settling = Some(Settling::new(Some(first))),
+            Forward::Unsettled(_) | Forward::Settled { .. } => return Err(BrokeProtocol),
+        }
+        self.asked_number = number;
+        if let Backward::Queue { settling, .. } = &mut self.backward {
+            *settling = Some(Settling::new(None));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,55 @@
+//! Names of things: one newtype for every identifier, so that a link is never taken for a circuit.
+
+/// Network time in microseconds since the network's birth (PROTOCOL.md §1.2).
+pub type Micros = u64;
+
+/// Microseconds in a slot (PROTOCOL.md §1.2).
+pub const SLOT_US: u64 = 20_000;
+
+/// A link of this node; numbered by whoever drives the core, never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkId(pub u32);
+
+/// The number of a circuit on one link, chosen by the circuit's owner; 0 is link control (PROTOCOL.md §3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CircId(pub u32);
+
+/// The number in a cell: the low 32 bits of the slot (PROTOCOL.md §1.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Slot(pub u32);
+
+/// A media port of this node; numbered by whoever drives the core.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PortId(pub u32);
+
+/// Link control: the circuit number that no circuit has.
+pub const CONTROL: CircId = CircId(0);
+
+impl Slot {
+    /// Return the whole slot number nearest to network time `now` whose low 32 bits are this number.
+    #[must_use]
+    pub fn unwrap_near(self, now: Micros) -> i64 {
+        let here = (now / SLOT_US) as i64;
+        here + i64::from(self.0.wrapping_sub(here as u32) as i32)
+    }
+
+    /// Return the number that the whole slot number `slot` has in a cell.
+    #[must_use]
+    pub fn of(slot: i64) -> Self {
+        Self(slot as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_unwrap_to_the_nearest_slot_on_both_sides_of_a_wrap() {
+        let now = (1u64 << 32) * SLOT_US;
+        assert_eq!(Slot(3).unwrap_near(now), (1i64 << 32) + 3);
+        assert_eq!(Slot(u32::MAX).unwrap_near(now), (1i64 << 32) - 1);
+        assert_eq!(Slot(u32::MAX).unwrap_near(0), -1);
+        assert_eq!(Slot::of(-1), Slot(u32::MAX));
+    }
+}

@@ -1,0 +1,139 @@
+//! The whole node behind one machine: a relay's side and a box's side, driven by the same inputs.
+//!
+//! Links whose box this node is belong to [`crate::owner`], all others to [`crate::relay`]; time and order are settled here.
+
+use crate::context::Context;
+use crate::drop_reason::{Counters, DropReason};
+use crate::ids::{LinkId, Micros};
+use crate::io::{Command, Input, LinkKind, Output};
+use crate::keyed_map::HashKey;
+use crate::owner::Owner;
+use crate::random::{draw_u32, RandomSource};
+use crate::relay::Relay;
+use crate::slots::{GRID_US, SLOT};
+use std::collections::VecDeque;
+
+/// What is set when a node starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Circuits through this relay, those being made included (PROTOCOL.md §6.3).
+    pub max_circuits: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_circuits: 4_096 }
+    }
+}
+
+/// The machine. Mutate once with [`Self::handle`], then drain with [`Self::poll`].
+pub struct Core {
+    random: Box<dyn RandomSource>,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+    relay: Relay,
+    owner: Owner,
+    now: Micros,
+}
+
+impl Core {
+    /// Begin without links. Draws 20 octets: the own phase (PROTOCOL.md §5.4) and the key of the hash tables.
+    #[must_use]
+    pub fn new(config: Config, mut random: Box<dyn RandomSource>) -> Self {
+        let phase_us = i64::from(draw_u32(random.as_mut())) % (SLOT / GRID_US) * GRID_US;
+        let mut key = [0; 16];
+        random.fill(&mut key);
+        Self {
+            random,
+            outputs: VecDeque::new(),
+            counters: Counters::new(),
+            relay: Relay::new(config.max_circuits, phase_us, HashKey::new(key)),
+            owner: Owner::new(),
+            now: 0,
+        }
+    }
+
+    /// Do what is due at or before `now`, then take one input. A time before the last one is taken as the last one.
+    pub fn handle(&mut self, now: Micros, input: Input<'_>) {
+        let now = now.max(self.now);
+        self.now = now;
+        let mut context = Context { random: self.random.as_mut(), outputs: &mut self.outputs, counters: &mut self.counters };
+        self.relay.prepare(now, &mut context);
+        run_due(&mut self.relay, &mut self.owner, now, &mut context);
+        match input {
+            Input::Timer => {}
+            Input::Cell { link, cell } => {
+                context.count(DropReason::CellsIn);
+                if self.owner.has_link(link) {
+                    self.owner.cell(&mut context, now, link, cell);
+                } else {
+                    self.relay.cell(now, link, cell, &mut context);
+                }
+            }
+            Input::Rtp { port, datagram } => self.owner.rtp(&mut context, now, port, datagram),
+            Input::LinkUp { link, kind } => self.link_up(now, link, kind),
+            Input::LinkDown { link } => {
+                if !self.owner.link_down(&mut context, link) {
+                    self.relay.link_down(link, &mut context);
+                }
+            }
+            Input::Command(command) => self.command(now, command),
+        }
+    }
+
+    fn link_up(&mut self, now: Micros, link: LinkId, kind: LinkKind) {
+        let mut context = Context { random: self.random.as_mut(), outputs: &mut self.outputs, counters: &mut self.counters };
+        if self.owner.has_link(link) || self.relay.has_link(link) {
+            return context.count(DropReason::BadCommand);
+        }
+        match kind {
+            LinkKind::AccessOwner => self.owner.link_up(&mut context, now, link),
+            LinkKind::AccessGuard | LinkKind::Relay => self.relay.link_up(link, kind, &mut context),
+        }
+    }
+
+    fn command(&mut self, now: Micros, command: Command) {
+        let mut context = Context { random: self.random.as_mut(), outputs: &mut self.outputs, counters: &mut self.counters };
+        if let Err(command) = self.owner.command(&mut context, now, command) {
+            self.relay.command(now, command, &mut context);
+        }
+    }
+
+    /// Return the next thing to be done outside, `None` where there is nothing more.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Return when [`Self::handle`] is wanted at the latest.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Micros> {
+        [self.relay.next_us(), self.owner.next_timer()].into_iter().flatten().min()
+    }
+
+    /// Return the totals since the start.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Return how many circuits go through this relay.
+    #[must_use]
+    pub const fn circuits(&self) -> usize {
+        self.relay.circuits()
+    }
+}
+
+/// Do what is due, by time; at one time first the relay's work, then the box's.
+fn run_due(relay: &mut Relay, owner: &mut Owner, now: Micros, context: &mut Context<'_>) {
+    loop {
+        let relay_us = relay.next_us().filter(|time_us| *time_us <= now);
+        let owner_us = owner.next_timer().filter(|time_us| *time_us <= now);
+        match (relay_us, owner_us) {
+            (Some(relay_us), None) => relay.run(relay_us, context),
+            (Some(relay_us), Some(owner_us)) if relay_us <= owner_us => relay.run(relay_us, context),
+            (None | Some(_), Some(_)) => owner.run_next(context, now),
+            (None, None) => break,
+        }
+    }
+    relay.idle_until(now);
+}

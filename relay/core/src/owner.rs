@@ -1,0 +1,325 @@
+//! The box's end of the network: access links with their ticks, own circuits, and the phones' ports.
+//!
+//! In order: (1) a link stands: its tick begins at a random phase, and one cell leaves at every tick from then on, of its circuit or of link control;
+//! (2) `open`, `add_hop`, `say`: the circuit grows; (3) `speak`, `media_bind`: sound passes between a port and a circuit.
+//! Not here: relays ([`crate::node`] drives both sides), handshakes, sockets. Bounds: 64 links, 64 ports, one circuit on a link.
+//!
+//! Spec: PROTOCOL.md §5.1, §5.2, §5.4, §5.6.
+
+mod backward;
+mod circuit;
+
+use std::collections::BTreeMap;
+
+use crate::cell::{parse_cell, serialise_cell, Cell};
+use crate::context::Context;
+use crate::drop_reason::DropReason;
+use crate::endtoend::Codec;
+use crate::ids::{CircId, LinkId, Micros, PortId, Slot, CONTROL, SLOT_US};
+use crate::io::{Command, Event, Output};
+use crate::random::draw_u32;
+use crate::rtp::{parse_media, MediaDatagram};
+use crate::sound::{Port, PortOutput, Remote};
+
+use circuit::{OwnCircuit, Received};
+
+/// Access links of a box, the ones about to be replaced included.
+pub const MAX_LINKS: usize = 64;
+/// Ports of phones.
+pub const MAX_PORTS: usize = 64;
+
+/// What a tick carries is put together this long before it is due (PROTOCOL.md §5.2).
+const COMPOSE_AHEAD_US: Micros = 1_000;
+/// A tick is shifted by at most this at a time, 20 ms in all (PROTOCOL.md §5.4).
+const SHIFT_PER_TICK_US: u32 = 500;
+const MAX_SHIFT_US: u32 = SLOT_US as u32; // 20 000
+/// After a stall of more than 8 slots the slots are skipped, because a burst would tell more than a gap.
+const LONGEST_CATCH_UP_US: Micros = 8 * SLOT_US;
+
+struct AccessLink {
+    link: LinkId,
+    next_tick: Micros,
+    number: u32,
+    shift_left_us: u32,
+    correction_us: i64,
+    circuit: Option<OwnCircuit>,
+}
+
+struct PhonePort {
+    port: Port,
+    bound: Option<(LinkId, CircId)>,
+}
+
+/// What is to be done next, in the order of one instant.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Tick(usize),
+    Phone(PortId),
+}
+
+/// All own circuits and ports of one node. Inputs change it once each; `run_next` does what is due, earliest first.
+#[derive(Default)]
+pub struct Owner {
+    /// In the order in which they came up, which is the order of ticks of one instant.
+    links: Vec<AccessLink>,
+    ports: BTreeMap<PortId, PhonePort>,
+}
+
+impl Owner {
+    /// Begin with nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Return whether this is an access link of which this node is the box.
+    #[must_use]
+    pub fn has_link(&self, link: LinkId) -> bool {
+        self.links.iter().any(|access| access.link == link)
+    }
+
+    /// Begin to tick on a new access link. Draws 4 octets.
+    pub fn link_up(&mut self, ctx: &mut Context<'_>, now: Micros, link: LinkId) {
+        if self.links.len() >= MAX_LINKS || self.has_link(link) {
+            return ctx.count(DropReason::UnknownLink);
+        }
+        let next_tick = now + COMPOSE_AHEAD_US + Micros::from(draw_u32(ctx.random)) % SLOT_US;
+        let number = (next_tick / SLOT_US) as u32; // the low 32 bits
+        self.links.push(AccessLink { link, next_tick, number, shift_left_us: 0, correction_us: 0, circuit: None });
+    }
+
+    /// Forget a link and its circuit; false where it is not the owner's.
+    pub fn link_down(&mut self, ctx: &mut Context<'_>, link: LinkId) -> bool {
+        let Some(index) = self.index_of(link) else { return false };
+        self.end_circuit(ctx, index, true);
+        self.links.remove(index);
+        true
+    }
+
+    /// Take a cell of an own access link.
+    pub fn cell(&mut self, ctx: &mut Context<'_>, now: Micros, link: LinkId, cell: &Cell) {
+        let (circuit, number, body) = parse_cell(cell);
+        if circuit == CONTROL {
+            return ctx.count(DropReason::ControlIn);
+        }
+        let Some(index) = self.index_of(link) else { return ctx.count(DropReason::UnknownLink) };
+        let access = &mut self.links[index];
+        let Some(own) = access.circuit.as_mut().filter(|own| own.name.1 == circuit) else { return ctx.count(DropReason::OwnerUnknownCircuit) };
+        let port = own.port.and_then(|port| self.ports.get_mut(&port)).map(|phone| &mut phone.port);
+        match own.receive(ctx, now, number, body, port) {
+            Received::GoesOn { correction_us } => access.correction_us += correction_us,
+            Received::Refused => self.end_circuit(ctx, index, false),
+        }
+    }
+
+    /// Take a datagram of the phone at a port.
+    pub fn rtp(&mut self, ctx: &mut Context<'_>, now: Micros, port: PortId, datagram: &[u8]) {
+        let Some(phone) = self.ports.get_mut(&port) else { return ctx.count(DropReason::RtpUnbound) };
+        if let Ok(MediaDatagram::Rtcp) = parse_media(datagram) {
+            return ctx.count(DropReason::RtcpIn);
+        }
+        if let Err(reason) = phone.port.receive(now, datagram) {
+            ctx.count(reason);
+        }
+        drain_port(ctx, port, phone, now);
+    }
+
+    /// Return when the earliest work is to be done.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Micros> {
+        self.next_work().map(|(at, _)| at)
+    }
+
+    /// Do the earliest work, as of its own time. `now` is only looked at to skip slots after a stall of more than 8.
+    pub fn run_next(&mut self, ctx: &mut Context<'_>, now: Micros) {
+        match self.next_work() {
+            Some((at, Work::Tick(index))) => self.tick(ctx, index, at, now),
+            Some((at, Work::Phone(port))) => {
+                if let Some(phone) = self.ports.get_mut(&port) {
+                    drain_port(ctx, port, phone, at);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Obey the control plane.
+    ///
+    /// # Errors
+    /// The command itself, where it is none of circuits and media of a box.
+    pub fn command(&mut self, ctx: &mut Context<'_>, now: Micros, command: Command) -> Result<(), Command> {
+        let done = match command {
+            Command::Open { link, circuit, handshake } => self.open(link, circuit, handshake),
+            Command::AddHop { link, circuit, forward_key, backward_key } => self.own(link, circuit).is_some_and(|own| own.add_hop(&forward_key, &backward_key)),
+            Command::Say { link, circuit, hop, kind, payload, every, times } => {
+                self.own(link, circuit).is_some_and(|own| own.say(hop, kind, payload, every, times))
+            }
+            Command::Hush { link, circuit } => self.own(link, circuit).map(OwnCircuit::hush).is_some(),
+            Command::Shift { link, delay_us } => self.shift(link, delay_us),
+            Command::SettleOwn { link, circuit } => self.own(link, circuit).is_some_and(OwnCircuit::settle_own),
+            Command::Speak { link, circuit, send_key, receive_keys } => {
+                self.own(link, circuit).is_some_and(|own| own.speak(now, send_key.as_ref(), &receive_keys))
+            }
+            Command::ChannelSend { link, circuit, message } => self.own(link, circuit).is_some_and(|own| own.channel_send(&message)),
+            Command::Quiet { link, circuit } => self.quiet(link, circuit),
+            Command::Close { link, circuit } => self.close(ctx, link, circuit),
+            Command::MediaOpen { port } => self.media_open(ctx, now, port),
+            Command::MediaRemote { port, codec, payload_type, event_payload_type } => self.phone(port).is_some_and(|phone| {
+                let codec = Codec::from_code(codec).filter(|_| payload_type < 128 && event_payload_type.is_none_or(|event| event < 128));
+                codec.map(|codec| phone.port.set_remote(now, Remote { codec, payload_type, event_payload_type })).is_some()
+            }),
+            Command::MediaDirection { port, to_phone, from_phone } => self.phone(port).map(|phone| phone.port.set_direction(to_phone, from_phone)).is_some(),
+            Command::MediaBind { port, link, circuit, codec } => self.media_bind(port, (link, circuit), codec),
+            Command::MediaUnbind { port } => self.media_unbind(port),
+            Command::MediaDigit { port, code, duration_ms } => self.phone(port).is_some_and(|phone| phone.port.digit(now, code, duration_ms)),
+            Command::MediaClose { port } => self.media_unbind(port) && self.ports.remove(&port).is_some(),
+            other @ (Command::Accept { .. } | Command::Refuse { .. } | Command::Extend { .. } | Command::RefuseExtend { .. }) => return Err(other),
+        };
+        if !done {
+            ctx.count(DropReason::BadCommand);
+        }
+        Ok(())
+    }
+
+    fn index_of(&self, link: LinkId) -> Option<usize> {
+        self.links.iter().position(|access| access.link == link)
+    }
+
+    fn own(&mut self, link: LinkId, circuit: CircId) -> Option<&mut OwnCircuit> {
+        let access = self.links.iter_mut().find(|access| access.link == link)?;
+        access.circuit.as_mut().filter(|own| own.name.1 == circuit)
+    }
+
+    fn phone(&mut self, port: PortId) -> Option<&mut PhonePort> {
+        self.ports.get_mut(&port)
+    }
+
+    fn next_work(&self) -> Option<(Micros, Work)> {
+        let ticks = self.links.iter().enumerate().map(|(index, access)| (access.next_tick.saturating_sub(COMPOSE_AHEAD_US), Work::Tick(index)));
+        let phones = self.ports.iter().filter_map(|(port, phone)| Some((phone.port.next_timer()?, Work::Phone(*port))));
+        // min_by_key takes the first of equal ones: ticks before phones, links in the order in which they came up.
+        ticks.chain(phones).min_by_key(|(at, _)| *at)
+    }
+
+    /// Put together what leaves at the link's next tick, and set the one after.
+    fn tick(&mut self, ctx: &mut Context<'_>, index: usize, composed_at: Micros, now: Micros) {
+        let access = &mut self.links[index];
+        let stalled = now.saturating_sub(composed_at);
+        if stalled > LONGEST_CATCH_UP_US {
+            let slots = stalled.div_ceil(SLOT_US);
+            access.next_tick += slots * SLOT_US;
+            access.number = access.number.wrapping_add(slots as u32); // modulo 2^32, as the number is
+            if let Some(own) = &mut access.circuit {
+                own.skip_slots(slots);
+            }
+            return ctx.count(DropReason::SlotsSkipped);
+        }
+        let filler = ctx.random_body();
+        let number = Slot(access.number);
+        let mut composed = None;
+        if let Some(own) = &mut access.circuit {
+            own.tell_silence(ctx, composed_at);
+            let mut phone = own.port.and_then(|port| self.ports.get_mut(&port));
+            composed = own.compose(number, &filler, phone.as_mut().map(|phone| &mut phone.port)).map(|body| (own.name.1, body));
+            if let Some(phone) = phone {
+                phone.port.take_drops().into_iter().for_each(|reason| ctx.count(reason));
+            }
+        }
+        let (circuit, body) = composed.unwrap_or((CONTROL, filler));
+        ctx.send(access.link, serialise_cell(circuit, number, &body), access.next_tick);
+        let step_us = access.shift_left_us.min(SHIFT_PER_TICK_US);
+        access.shift_left_us -= step_us;
+        let next = access.next_tick + SLOT_US + Micros::from(step_us);
+        access.next_tick = next.saturating_add_signed(std::mem::take(&mut access.correction_us));
+        access.number = access.number.wrapping_add(1);
+    }
+
+    fn open(&mut self, link: LinkId, circuit: CircId, handshake: Vec<u8>) -> bool {
+        let Some(access) = self.links.iter_mut().find(|access| access.link == link) else { return false };
+        if access.circuit.is_some() || circuit == CONTROL {
+            return false;
+        }
+        access.circuit = OwnCircuit::new((link, circuit), handshake);
+        access.circuit.is_some()
+    }
+
+    fn shift(&mut self, link: LinkId, delay_us: u32) -> bool {
+        let Some(access) = self.links.iter_mut().find(|access| access.link == link).filter(|_| delay_us <= MAX_SHIFT_US) else { return false };
+        access.shift_left_us = delay_us;
+        true
+    }
+
+    fn quiet(&mut self, link: LinkId, circuit: CircId) -> bool {
+        let Some(own) = self.own(link, circuit) else { return false };
+        own.quiet();
+        if let Some(port) = own.port {
+            self.media_unbind(port);
+        }
+        true
+    }
+
+    fn close(&mut self, ctx: &mut Context<'_>, link: LinkId, circuit: CircId) -> bool {
+        let Some(index) = self.index_of(link).filter(|_| self.own(link, circuit).is_some()) else { return false };
+        self.end_circuit(ctx, index, true);
+        true
+    }
+
+    fn end_circuit(&mut self, ctx: &mut Context<'_>, index: usize, tell: bool) {
+        let Some(own) = self.links[index].circuit.take() else { return };
+        if let Some(port) = own.port {
+            self.media_unbind(port);
+        }
+        if tell {
+            let (link, circuit) = own.name;
+            ctx.event(Event::Ended { link, circuit });
+        }
+    }
+
+    /// Draws 22 octets.
+    fn media_open(&mut self, ctx: &mut Context<'_>, now: Micros, port: PortId) -> bool {
+        if self.ports.len() >= MAX_PORTS || self.ports.contains_key(&port) {
+            return false;
+        }
+        self.ports.insert(port, PhonePort { port: Port::new(now, ctx.random), bound: None });
+        true
+    }
+
+    fn media_bind(&mut self, port: PortId, name: (LinkId, CircId), codec: u8) -> bool {
+        let Some(codec) = Codec::from_code(codec).filter(|_| self.ports.contains_key(&port)) else { return false };
+        let Some(own) = self.own(name.0, name.1) else { return false };
+        if let Some(before) = own.port.filter(|before| *before != port) {
+            self.media_unbind(before);
+        }
+        self.media_unbind(port);
+        if let Some(own) = self.own(name.0, name.1) {
+            own.port = Some(port);
+        }
+        if let Some(phone) = self.ports.get_mut(&port) {
+            phone.bound = Some(name);
+            phone.port.bind(codec);
+        }
+        true
+    }
+
+    fn media_unbind(&mut self, port: PortId) -> bool {
+        let Some(phone) = self.ports.get_mut(&port) else { return false };
+        phone.port.unbind();
+        if let Some((link, circuit)) = phone.bound.take() {
+            if let Some(own) = self.own(link, circuit) {
+                own.port = None;
+            }
+        }
+        true
+    }
+}
+
+/// Hand out what a port has to send or to tell by `at`.
+fn drain_port(ctx: &mut Context<'_>, port: PortId, phone: &mut PhonePort, at: Micros) {
+    while let Some(output) = phone.port.poll(at) {
+        match output {
+            PortOutput::Send { rtcp, datagram, at } => ctx.outputs.push_back(Output::SendRtp { port, rtcp, datagram, at }),
+            PortOutput::Digit { code, duration_ms } => ctx.event(Event::Digit { port, code, duration_ms }),
+        }
+    }
+    phone.port.take_drops().into_iter().for_each(|reason| ctx.count(reason));
+}

@@ -1,0 +1,392 @@
+//! One own circuit: its hops' layers, what is said to a hop, the end-to-end layer with its channel.
+//!
+//! In order: (1) opening: `create` is said in the clear; (2) created: nothing is said until the first hop's keys are there; (3) open: one cell per tick,
+//! inside the layers, and what comes back is peeled. Not here: the tick ([`super`]), handshakes, whom to splice with.
+//!
+//! Every tick does the same work, whatever its cell says: a filler is drawn, an end-to-end body is put together and sealed, all layers are
+//! put on. What is not needed is thrown away (THREATS.md).
+//!
+//! Spec: PROTOCOL.md §3.1, §4, §6.1 (the owner's side), §9.1.
+
+use std::hint::black_box;
+
+use super::backward::{Backward, Taken};
+use crate::cell::{shows_zeros, Body, BODY_OCTETS};
+use crate::channel::Channel;
+use crate::context::Context;
+use crate::drop_reason::DropReason;
+use crate::endtoend::{serialise_content, Codec, Content, EndToEnd, NotOpened, Opened, MAX_RECEIVE_KEYS, PAYLOAD_OCTETS};
+use crate::ids::{CircId, LinkId, Micros, PortId, Slot};
+use crate::io::Event;
+use crate::layer::Layer;
+use crate::sound::{Frame, Port};
+use crate::speech::{parse_speech, Carousel, Kind, Speech, HANDSHAKE_OCTETS};
+
+/// Hops of a circuit, at most.
+pub const MAX_HOPS: usize = 4;
+/// Time without a valid end-to-end cell after which the control plane is told (PROTOCOL.md §9.1).
+pub const SILENT_AFTER_US: Micros = 10_000_000;
+
+/// Seals what is thrown away, so its value does not matter.
+const IDLE_KEY: [u8; 16] = [0x5a; 16];
+/// `create` and its answer have this number (PROTOCOL.md §3.1).
+const CREATE_NUMBER: u16 = 1;
+
+struct HopLayers {
+    forward: Layer,
+    backward: Layer,
+    /// Number of the next message to this hop.
+    next_number: u16,
+}
+
+struct Saying {
+    hop: usize,
+    every: u32,
+    times: u32,
+    slots: u32,
+    carousel: Carousel,
+}
+
+enum Stage {
+    Opening(Carousel),
+    /// `created` came, or layers are there already.
+    Created,
+}
+
+/// One own circuit. Driven by [`super::Owner`]: `compose` at each tick, `receive` for each cell, the rest for commands.
+pub struct OwnCircuit {
+    /// Its link and number.
+    pub name: (LinkId, CircId),
+    /// The phone whose sound it carries.
+    pub port: Option<PortId>,
+    stage: Stage,
+    hops: Vec<HopLayers>,
+    saying: Option<Saying>,
+    backward: Backward,
+    end: EndToEnd,
+    speaking: Option<Speaking>,
+}
+
+struct Speaking {
+    channel: Channel,
+    /// Segments are said from the first message on, of either side.
+    channel_began: bool,
+    last_valid: Micros,
+    told_silent: bool,
+}
+
+/// What became of a cell of this circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// The circuit goes on; the tick moves by so much.
+    GoesOn {
+        /// Microseconds, of either sign.
+        correction_us: i64,
+    },
+    /// The guard refused: the circuit is to be forgotten.
+    Refused,
+}
+
+impl OwnCircuit {
+    /// Begin to say `create`; `None` where the handshake has another length than 1 200.
+    #[must_use]
+    pub fn new(name: (LinkId, CircId), handshake: Vec<u8>) -> Option<Self> {
+        let carousel = Carousel::new(Kind::Create as u8, CREATE_NUMBER, handshake.clone()).filter(|_| handshake.len() == HANDSHAKE_OCTETS)?;
+        Some(Self {
+            name,
+            port: None,
+            stage: Stage::Opening(carousel),
+            hops: Vec::with_capacity(MAX_HOPS),
+            saying: None,
+            backward: Backward::new(),
+            end: EndToEnd::new(&IDLE_KEY),
+            speaking: None,
+        })
+    }
+
+    /// Use the keys of one more hop; false before `created`, and beyond four hops.
+    pub fn add_hop(&mut self, forward_key: &[u8; 16], backward_key: &[u8; 16]) -> bool {
+        let fits = matches!(self.stage, Stage::Created) && self.hops.len() < MAX_HOPS;
+        if fits {
+            self.hops.push(HopLayers { forward: Layer::new(forward_key), backward: Layer::new(backward_key), next_number: 1 });
+        }
+        fits
+    }
+
+    /// Say a message to a hop instead of the present one; false where the hop is not there or a number is out of bounds.
+    pub fn say(&mut self, hop: u8, kind: u8, payload: Vec<u8>, every: u32, times: u32) -> bool {
+        let index = usize::from(hop);
+        let Some(layers) = self.hops.get_mut(index).filter(|_| every > 0) else { return false };
+        let Some(carousel) = Carousel::new(kind, layers.next_number, payload) else { return false };
+        layers.next_number = layers.next_number.wrapping_add(1);
+        self.saying = Some(Saying { hop: index, every, times, slots: 0, carousel });
+        true
+    }
+
+    /// Stop saying the present message.
+    pub fn hush(&mut self) {
+        self.saying = None;
+    }
+
+    /// Fix the own due times with the next 50 cells; false before the first hop.
+    pub fn settle_own(&mut self) -> bool {
+        let open = !self.hops.is_empty();
+        if open {
+            self.backward.settle();
+        }
+        open
+    }
+
+    /// Begin the end-to-end layer, or change its keys; false before the first hop, and for more than 8 receive keys.
+    pub fn speak(&mut self, now: Micros, send: Option<&[u8; 16]>, receive: &[[u8; 16]]) -> bool {
+        if self.hops.is_empty() || receive.len() > MAX_RECEIVE_KEYS {
+            return false;
+        }
+        self.end.set_keys(send, receive);
+        let speaking = self.speaking.get_or_insert_with(|| Speaking { channel: Channel::new(), channel_began: false, last_valid: now, told_silent: false });
+        speaking.last_valid = now;
+        speaking.told_silent = false;
+        true
+    }
+
+    /// Queue a message of the channel; false where nobody speaks, for a bad length, and where 64 wait.
+    pub fn channel_send(&mut self, message: &[u8]) -> bool {
+        let Some(speaking) = &mut self.speaking else { return false };
+        let queued = speaking.channel.push(message).is_ok();
+        speaking.channel_began |= queued;
+        queued
+    }
+
+    /// End the end-to-end layer: keys, counters and channel are forgotten.
+    pub fn quiet(&mut self) {
+        self.end = EndToEnd::new(&IDLE_KEY);
+        self.speaking = None;
+    }
+
+    /// Tell once when no valid end-to-end cell came for 10 s.
+    pub fn tell_silence(&mut self, ctx: &mut Context<'_>, now: Micros) {
+        let (link, circuit) = self.name;
+        let Some(speaking) = &mut self.speaking else { return };
+        if !speaking.told_silent && now.saturating_sub(speaking.last_valid) >= SILENT_AFTER_US {
+            speaking.told_silent = true;
+            ctx.event(Event::Silent { link, circuit });
+        }
+    }
+
+    /// Count slots in which nothing could leave.
+    pub fn skip_slots(&mut self, slots: u64) {
+        if self.speaking.is_some() {
+            self.end.count_slots(slots);
+        }
+    }
+
+    /// Put the body of this tick's cell together, from `filler` where nothing else is to be said; `None` where the tick is link control's.
+    pub fn compose(&mut self, number: Slot, filler: &Body, port: Option<&mut Port>) -> Option<Body> {
+        if let Stage::Opening(carousel) = &mut self.stage {
+            return Some(carousel.next_body());
+        }
+        if self.hops.is_empty() {
+            return None;
+        }
+        let said = self.say_in_this_slot();
+        let sealed = self.seal_slot(said.is_some(), port);
+        let speaks = self.end.speaks();
+        let (hop, mut body) = match said {
+            Some((hop, body)) => (hop, body),
+            None => (self.hops.len() - 1, if speaks { sealed } else { *filler }),
+        };
+        let tweak = number.0.to_be_bytes();
+        let mut thrown_away = sealed;
+        for (index, layers) in self.hops.iter().enumerate().rev() {
+            let onto = if index <= hop { &mut body } else { &mut thrown_away };
+            layers.forward.encipher(&tweak, onto);
+        }
+        black_box(&thrown_away);
+        Some(body)
+    }
+
+    /// Return the fragment that this slot carries, if it is one of the message's slots, and its hop.
+    fn say_in_this_slot(&mut self) -> Option<(usize, Body)> {
+        let saying = self.saying.as_mut()?;
+        let turn = saying.slots % saying.every == 0;
+        saying.slots = (saying.slots + 1) % saying.every;
+        if !turn {
+            return None;
+        }
+        let said = (saying.hop, saying.carousel.next_body());
+        if saying.times > 0 && saying.carousel.rounds() >= saying.times {
+            self.saying = None;
+        }
+        Some(said)
+    }
+
+    /// Put this slot's end-to-end body together and seal it; with the same work where it will not be said.
+    fn seal_slot(&mut self, slot_taken: bool, port: Option<&mut Port>) -> Body {
+        let mut body = [0; BODY_OCTETS];
+        let says = !slot_taken && self.end.speaks();
+        let Some(speaking) = &mut self.speaking else {
+            serialise_content(&mut body, 1, &Content { codec: None, frame: &[], segment: &[], ends_message: false });
+            self.end.seal(&mut body);
+            return body;
+        };
+        let counter = self.end.count_slots(1);
+        let frame = port.filter(|_| says).and_then(|port| frame_for_slot(port, speaking));
+        let (codec, octets) = frame.as_ref().map_or((None, &[][..]), |(codec, frame)| (Some(*codec), frame.as_slice()));
+        let mut room = [0; PAYLOAD_OCTETS];
+        let segment = if says && speaking.channel_began {
+            let segment = speaking.channel.segment_for_slot(&mut room[..PAYLOAD_OCTETS - octets.len()]);
+            (&room[..segment.octets], segment.ends_message)
+        } else {
+            (&room[..0], false)
+        };
+        serialise_content(&mut body, counter, &Content { codec, frame: octets, segment: segment.0, ends_message: segment.1 });
+        self.end.seal(&mut body);
+        body
+    }
+
+    /// Take a cell that came on this circuit's number.
+    pub fn receive(&mut self, ctx: &mut Context<'_>, now: Micros, number: Slot, mut body: Body, port: Option<&mut Port>) -> Received {
+        let taken = match self.backward.take(now, number) {
+            Ok(taken) => taken,
+            Err(reason) => {
+                ctx.count(reason);
+                return Received::GoesOn { correction_us: 0 };
+            }
+        };
+        let goes_on = Received::GoesOn { correction_us: taken.correction_us };
+        if self.hops.is_empty() {
+            return if self.receive_clear(ctx, &body) { Received::Refused } else { goes_on };
+        }
+        let tweak = number.0.to_be_bytes();
+        for hop in 0..self.hops.len() {
+            self.hops[hop].backward.decipher(&tweak, &mut body);
+            if shows_zeros(&body) {
+                self.hear_hop(ctx, hop, &body);
+                return goes_on;
+            }
+        }
+        self.receive_end_to_end(ctx, now, taken, &mut body, port);
+        goes_on
+    }
+
+    /// Take what comes outside the layers: the answer to `create`. True where it is a refusal.
+    fn receive_clear(&mut self, ctx: &mut Context<'_>, body: &Body) -> bool {
+        let (link, circuit) = self.name;
+        if matches!(self.stage, Stage::Created) || !shows_zeros(body) {
+            // The guard says `created` until it hears the first layer.
+            return false;
+        }
+        let speech = parse_speech(body).filter(|speech| speech.count == 1 && speech.number == CREATE_NUMBER);
+        let answer = speech.and_then(|speech| {
+            let kind = Kind::of(speech.kind).filter(|kind| matches!(kind, Kind::Created | Kind::Refused))?;
+            (speech.fragment.len() == kind.payload_octets()).then_some((kind, speech.fragment))
+        });
+        let Some((kind, payload)) = answer else {
+            ctx.count(DropReason::SpeechMalformed);
+            return false;
+        };
+        if kind == Kind::Refused {
+            ctx.event(Event::Refused { link, circuit, reason: payload[0] });
+            return true;
+        }
+        self.stage = Stage::Created;
+        ctx.event(Event::Created { link, circuit, payload: payload.to_vec() });
+        false
+    }
+
+    /// Take what a hop says: the answer to the present message, or a knock. Both are single fragments.
+    fn hear_hop(&mut self, ctx: &mut Context<'_>, hop: usize, body: &Body) {
+        match parse_speech(body).filter(|speech| speech.count == 1) {
+            Some(speech) => match self.heard_of(hop, &speech) {
+                Ok(()) => {
+                    let (link, circuit) = self.name;
+                    let hop = hop as u8; // at most 4
+                    ctx.event(Event::Answer { link, circuit, hop, kind: speech.kind, payload: speech.fragment.to_vec() });
+                }
+                Err(reason) => ctx.count(reason),
+            },
+            None => ctx.count(DropReason::SpeechMalformed),
+        }
+    }
+
+    fn heard_of(&mut self, hop: usize, speech: &Speech<'_>) -> Result<(), DropReason> {
+        let kind = Kind::of(speech.kind).ok_or(DropReason::Unasked)?;
+        let fits = speech.fragment.len() == kind.payload_octets();
+        if kind == Kind::Knocked {
+            return if fits { Ok(()) } else { Err(DropReason::SpeechMalformed) };
+        }
+        let asked = |saying: &&Saying| saying.hop == hop && saying.carousel.number() == speech.number && answers(saying.carousel.kind(), kind);
+        self.saying.as_ref().filter(asked).ok_or(DropReason::Unasked)?;
+        if !fits {
+            return Err(DropReason::SpeechMalformed);
+        }
+        self.saying = None;
+        Ok(())
+    }
+
+    fn receive_end_to_end(&mut self, ctx: &mut Context<'_>, now: Micros, taken: Taken, body: &mut Body, port: Option<&mut Port>) {
+        let (link, circuit) = self.name;
+        let opened = match self.end.open(body) {
+            Ok(opened) => opened,
+            Err(why) => {
+                return ctx.count(match why {
+                    NotOpened::Filler => DropReason::NotOpened,
+                    NotOpened::Malformed => DropReason::EndToEndMalformed,
+                    NotOpened::Replayed => DropReason::EndToEndReplayed,
+                });
+            }
+        };
+        let Some(speaking) = &mut self.speaking else { return };
+        speaking.last_valid = now;
+        speaking.told_silent = false;
+        let Opened { key_index, counter, content } = opened;
+        if self.end.is_first_under(key_index) {
+            ctx.event(Event::Heard { link, circuit, key_index: key_index as u8 });
+            // at most 8
+        }
+        if !content.segment.is_empty() {
+            speaking.channel_began = true;
+            match speaking.channel.take_segment(content.segment, content.ends_message) {
+                Ok(messages) => messages.into_iter().for_each(|message| ctx.event(Event::Message { link, circuit, message })),
+                Err(_) => ctx.count(DropReason::ChannelJunk),
+            }
+        }
+        if let (Some(port), Some(due)) = (port, taken.due) {
+            let frame = content.codec.map(|codec| (codec, content.frame));
+            if let Err(reason) = port.enqueue(now, due, counter, frame) {
+                ctx.count(reason);
+            }
+        }
+    }
+}
+
+/// Take the phone's frame for this slot, unless a long segment of the channel needs the whole cell.
+fn frame_for_slot(port: &mut Port, speaking: &Speaking) -> Option<(Codec, Frame)> {
+    let beside = PAYLOAD_OCTETS - port.next_frame_octets();
+    if speaking.channel_began && speaking.channel.wants_whole_cell(beside) {
+        return None;
+    }
+    let codec = port.bound_codec()?;
+    port.take_frame().map(|frame| (codec, frame))
+}
+
+/// Return whether a message of `kind` answers one of the kind `asked`. Spec: PROTOCOL.md §3.2.
+fn answers(asked: u8, kind: Kind) -> bool {
+    match kind {
+        Kind::Extended | Kind::NotExtended => asked == Kind::Extend as u8,
+        Kind::Phased => asked == Kind::Phase as u8,
+        Kind::Settled => asked == Kind::Settle as u8,
+        Kind::Left => asked == Kind::Tokens as u8,
+        Kind::Create
+        | Kind::Created
+        | Kind::Refused
+        | Kind::Extend
+        | Kind::Phase
+        | Kind::Settle
+        | Kind::Tokens
+        | Kind::Knock
+        | Kind::Knocked
+        | Kind::Join
+        | Kind::Part => false,
+    }
+}

@@ -1,0 +1,436 @@
+//! One phone's sound: RTP of the phone into frames, frames into fresh RTP for the phone.
+//!
+//! A [`Port`] stands for one pair of local UDP ports. Nothing of a packet but its frame passes: source, sequence number and timestamp
+//! of what the phone hears are the port's own, RTCP ends here and is made fresh, digits pass as events.
+//! Not here: sockets, the address a phone speaks from, which cell carries a frame ([`crate::owner`] drives this), layers.
+//!
+//! In order: `receive`: frames wait, at most 3; `take_frame`: one for each slot; `enqueue`: frames from cells, each with its due time;
+//! `poll`: what is to be sent to the phone by now, and digits that are over.
+//!
+//! Spec: PROTOCOL.md §9.4; RFC 3550 §5.1, §6; RFC 3551 §4.1 (marker); RFC 4733 §2.5. Departure: reports every 5 s without the random
+//! factor of RFC 3550 §6.2, which is there for groups that might speak all at once.
+
+use std::collections::VecDeque;
+
+use crate::digits::{DigitIn, DigitOut};
+use crate::drop_reason::DropReason;
+use crate::endtoend::{Codec, MAX_FRAME_OCTETS};
+use crate::ids::Micros;
+use crate::random::RandomSource;
+use crate::rtp::{
+    fresh_cname, parse_event, parse_media, serialise_report, serialise_rtp, MediaDatagram, RtpPacket, SenderInfo, SequencePlace, SequenceTracker, CNAME_OCTETS,
+};
+
+/// Frames of the phone that may wait for their slot.
+pub const MAX_WAITING_FRAMES: usize = 3;
+/// Frames from cells that may wait for their due time.
+pub const MAX_PENDING_FRAMES: usize = 8;
+/// Sound is put together this long before it is due.
+pub const COMPOSE_AHEAD_US: Micros = 1_000;
+
+const SLOT_US: Micros = 20_000;
+const REPORT_EVERY_US: Micros = 5_000_000;
+/// Ten whole seconds in which two frames or more waited at each slot: the phone's clock runs ahead. Not sooner, because a hiccup of the phone
+/// leaves one frame more behind, and would cost a frame each time.
+const SLIP_AFTER_SLOTS: u32 = 500;
+
+/// A codec frame of the phone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    octets: [u8; MAX_FRAME_OCTETS],
+    length: usize,
+}
+
+impl Frame {
+    /// Copy a frame; what is longer than any codec's is cut, which the parsers have excluded.
+    #[must_use]
+    pub fn new(octets: &[u8]) -> Self {
+        let length = octets.len().min(MAX_FRAME_OCTETS);
+        let mut frame = Self { octets: [0; MAX_FRAME_OCTETS], length };
+        frame.octets[..length].copy_from_slice(&octets[..length]);
+        frame
+    }
+
+    /// The frame's octets.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.octets[..self.length]
+    }
+}
+
+/// What the phone at a port was promised in SDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remote {
+    /// The codec both sides of the call use.
+    pub codec: Codec,
+    /// Its payload type at this phone.
+    pub payload_type: u8,
+    /// The payload type of telephone-event, at the codec's clock rate; `None` where the phone has none.
+    pub event_payload_type: Option<u8>,
+}
+
+/// What [`Port::poll`] hands out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortOutput {
+    /// A datagram for the phone, to be sent at `at`.
+    Send {
+        /// Goes to the RTCP port.
+        rtcp: bool,
+        /// UDP payload.
+        datagram: Vec<u8>,
+        /// Network time.
+        at: Micros,
+    },
+    /// The phone sent a digit, and it is over.
+    Digit {
+        /// RFC 4733 §3.2, 0 to 15.
+        code: u8,
+        /// How long the key was held.
+        duration_ms: u16,
+    },
+}
+
+struct Pending {
+    due: Micros,
+    counter: u64,
+    frame: Option<Frame>,
+}
+
+/// The stream that the phone hears.
+struct Outgoing {
+    ssrc: u32,
+    sequence_number: u16,
+    /// An instant and the RTP timestamp of it.
+    anchor: (Micros, u32),
+    /// The timestamp of counter 0 of the present splice.
+    counter_base: Option<u32>,
+    last_counter: u64,
+    /// The next packet begins a talkspurt (RFC 3551 §4.1).
+    marker: bool,
+    packets: u32,
+    payload_octets: u32,
+    cname: [u8; CNAME_OCTETS],
+}
+
+/// One phone's port.
+pub struct Port {
+    remote: Option<Remote>,
+    bound_codec: Option<Codec>,
+    to_phone: bool,
+    from_phone: bool,
+    sequence: SequenceTracker,
+    waiting: VecDeque<(u64, Frame)>,
+    last_taken: u64,
+    slots_watched: u32,
+    fewest_waiting: usize,
+    digit_in: DigitIn,
+    pending: VecDeque<Pending>,
+    outgoing: Outgoing,
+    digit_out: DigitOut,
+    next_report: Option<Micros>,
+    drops: Vec<DropReason>,
+}
+
+impl Port {
+    /// Open a port at `now`. Draws source 4, sequence number 2, timestamp 4 and canonical name 12 octets.
+    #[must_use]
+    pub fn new(now: Micros, random: &mut dyn RandomSource) -> Self {
+        let mut drawn = [0u8; 10];
+        random.fill(&mut drawn);
+        let outgoing = Outgoing {
+            ssrc: u32::from_be_bytes([drawn[0], drawn[1], drawn[2], drawn[3]]),
+            sequence_number: u16::from_be_bytes([drawn[4], drawn[5]]),
+            anchor: (now, u32::from_be_bytes([drawn[6], drawn[7], drawn[8], drawn[9]])),
+            counter_base: None,
+            last_counter: 0,
+            marker: true,
+            packets: 0,
+            payload_octets: 0,
+            cname: fresh_cname(random),
+        };
+        Self {
+            remote: None,
+            bound_codec: None,
+            to_phone: true,
+            from_phone: true,
+            sequence: SequenceTracker::default(),
+            waiting: VecDeque::with_capacity(MAX_WAITING_FRAMES + 1),
+            last_taken: 0,
+            slots_watched: 0,
+            fewest_waiting: usize::MAX,
+            digit_in: DigitIn::default(),
+            pending: VecDeque::with_capacity(MAX_PENDING_FRAMES),
+            outgoing,
+            digit_out: DigitOut::default(),
+            next_report: None,
+            drops: Vec::new(),
+        }
+    }
+
+    /// Say what the phone speaks and hears; nothing is sent to it before.
+    pub fn set_remote(&mut self, now: Micros, remote: Remote) {
+        if self.remote.is_none() {
+            self.next_report = Some(now + REPORT_EVERY_US / 2);
+        }
+        if self.remote.map(|before| before.codec) != Some(remote.codec) {
+            self.waiting.clear();
+            self.outgoing.counter_base = None;
+            // The clock rate may be another one: time goes on from here in the new units.
+            self.outgoing.anchor.0 = now;
+        }
+        self.remote = Some(remote);
+    }
+
+    /// Open or close either direction (hold).
+    pub fn set_direction(&mut self, to_phone: bool, from_phone: bool) {
+        if !from_phone {
+            self.waiting.clear();
+        }
+        self.outgoing.marker |= to_phone && !self.to_phone;
+        (self.to_phone, self.from_phone) = (to_phone, from_phone);
+    }
+
+    /// Begin to carry sound of a splice whose cells hold frames of `codec`.
+    pub fn bind(&mut self, codec: Codec) {
+        self.unbind();
+        self.bound_codec = Some(codec);
+    }
+
+    /// Stop carrying sound; the phone hears nothing from then on.
+    pub fn unbind(&mut self) {
+        self.bound_codec = None;
+        self.waiting.clear();
+        self.pending.clear();
+        // The phone may begin its next call with the numbers of this one.
+        self.sequence = SequenceTracker::default();
+        self.last_taken = 0;
+        self.outgoing.counter_base = None;
+        self.outgoing.marker = true;
+        (self.slots_watched, self.fewest_waiting) = (0, usize::MAX);
+    }
+
+    /// Play a digit to the phone. At most 16 wait; false where that is so, or where the phone has no telephone-event.
+    pub fn digit(&mut self, now: Micros, code: u8, duration_ms: u16) -> bool {
+        let Some(remote) = self.remote.filter(|remote| remote.event_payload_type.is_some() && self.to_phone) else { return false };
+        self.digit_out.push(now, code, duration_ms, remote.codec.clock_rate_hz())
+    }
+
+    /// Take a datagram of the phone.
+    ///
+    /// # Errors
+    /// The reason why it was dropped. RTCP is no error and does nothing.
+    pub fn receive(&mut self, now: Micros, datagram: &[u8]) -> Result<(), DropReason> {
+        let Some(remote) = self.remote.filter(|_| self.from_phone) else { return Err(DropReason::RtpUnbound) };
+        let MediaDatagram::Rtp(packet) = parse_media(datagram).map_err(|_| DropReason::RtpMalformed)? else { return Ok(()) };
+        if packet.payload_type == remote.payload_type {
+            if !remote.codec.takes_frame_of(packet.payload.len()) {
+                return Err(DropReason::RtpFrameSize);
+            }
+            return self.receive_frame(&packet);
+        }
+        if Some(packet.payload_type) != remote.event_payload_type {
+            return Err(DropReason::RtpPayloadType);
+        }
+        let event = parse_event(packet.payload).ok_or(DropReason::RtpEvent)?;
+        if let SequencePlace::Astray = self.sequence.place(packet.ssrc, packet.sequence_number) {
+            return Err(DropReason::RtpAstray);
+        }
+        self.digit_in.receive(now, packet.rtp_timestamp, event, remote.codec.clock_rate_hz())
+    }
+
+    fn receive_frame(&mut self, packet: &RtpPacket<'_>) -> Result<(), DropReason> {
+        let (number, late) = match self.sequence.place(packet.ssrc, packet.sequence_number) {
+            SequencePlace::Ahead(number) => (number, false),
+            SequencePlace::Late(number) => (number, true),
+            SequencePlace::Restarted(number) => {
+                self.waiting.clear();
+                self.last_taken = 0;
+                (number, false)
+            }
+            SequencePlace::Astray => return Err(DropReason::RtpAstray),
+        };
+        if self.bound_codec != self.remote.map(|remote| remote.codec) {
+            return Err(DropReason::SoundCodec);
+        }
+        let place = self.waiting.iter().take_while(|(waiting, _)| *waiting < number).count();
+        if self.waiting.get(place).is_some_and(|(waiting, _)| *waiting == number) {
+            return Err(DropReason::RtpDuplicate);
+        }
+        if late && (number <= self.last_taken || place == 0 && self.waiting.len() >= MAX_WAITING_FRAMES) {
+            return Err(DropReason::RtpLate);
+        }
+        self.waiting.insert(place, (number, Frame::new(packet.payload)));
+        if self.waiting.len() > MAX_WAITING_FRAMES {
+            self.waiting.pop_front();
+            return Err(DropReason::SoundOverflow);
+        }
+        Ok(())
+    }
+
+    /// Return the codec of the frames that the splice's cells hold.
+    #[must_use]
+    pub fn bound_codec(&self) -> Option<Codec> {
+        self.bound_codec
+    }
+
+    /// Return how many octets the frame of the next slot will have; 0 where none waits.
+    #[must_use]
+    pub fn next_frame_octets(&self) -> usize {
+        self.waiting.front().map_or(0, |(_, frame)| frame.length)
+    }
+
+    /// Take the frame for this slot. At most once a slot.
+    pub fn take_frame(&mut self) -> Option<Frame> {
+        self.watch_for_slips();
+        let (number, frame) = self.waiting.pop_front()?;
+        self.last_taken = number;
+        Some(frame)
+    }
+
+    /// Drop one frame where two or more waited at each slot of ten seconds: the phone's clock is the faster one.
+    fn watch_for_slips(&mut self) {
+        self.fewest_waiting = self.fewest_waiting.min(self.waiting.len());
+        self.slots_watched += 1;
+        if self.slots_watched < SLIP_AFTER_SLOTS {
+            return;
+        }
+        if self.fewest_waiting >= 2 {
+            self.waiting.pop_front();
+            self.drops.push(DropReason::SoundSlip);
+        }
+        (self.slots_watched, self.fewest_waiting) = (0, usize::MAX);
+    }
+
+    /// Keep what a cell of the splice brought until it is due: its counter, and its frame if it had one.
+    ///
+    /// # Errors
+    /// The reason why its sound is not played.
+    pub fn enqueue(&mut self, now: Micros, due: Micros, counter: u64, frame: Option<(Codec, &[u8])>) -> Result<(), DropReason> {
+        let Some(bound) = self.bound_codec.filter(|codec| self.remote.is_none_or(|remote| remote.codec == *codec)) else {
+            return if frame.is_some() { Err(DropReason::SoundCodec) } else { Ok(()) };
+        };
+        if frame.is_some_and(|(codec, _)| codec != bound) {
+            return Err(DropReason::SoundCodec);
+        }
+        if now + COMPOSE_AHEAD_US > due {
+            return if frame.is_some() { Err(DropReason::SoundLate) } else { Ok(()) };
+        }
+        if self.pending.len() >= MAX_PENDING_FRAMES {
+            return Err(DropReason::SoundOverflow);
+        }
+        let place = self.pending.iter().take_while(|pending| pending.due <= due).count();
+        self.pending.insert(place, Pending { due, counter, frame: frame.map(|(_, octets)| Frame::new(octets)) });
+        Ok(())
+    }
+
+    /// Return when `poll` has something next.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Micros> {
+        let sound = self.pending.front().map(|pending| pending.due - COMPOSE_AHEAD_US);
+        [sound, self.digit_out.next_timer(), self.digit_in.next_timer(), self.next_report].into_iter().flatten().min()
+    }
+
+    /// Hand out what is due by `now`, one piece at a time; `None` when nothing is left.
+    pub fn poll(&mut self, now: Micros) -> Option<PortOutput> {
+        if let Some((code, duration_ms)) = self.digit_in.poll(now) {
+            return Some(PortOutput::Digit { code, duration_ms });
+        }
+        while self.pending.front().is_some_and(|pending| pending.due <= now + COMPOSE_AHEAD_US) {
+            let Some(pending) = self.pending.pop_front() else { break };
+            if let Some(datagram) = self.play(&pending) {
+                return Some(PortOutput::Send { rtcp: false, datagram, at: pending.due });
+            }
+        }
+        let remote = self.remote?;
+        if let Some(output) = self.poll_digit_out(now, remote) {
+            return Some(output);
+        }
+        let at = self.next_report.filter(|report| *report <= now)?;
+        self.next_report = Some(now.max(at) + REPORT_EVERY_US);
+        Some(PortOutput::Send { rtcp: true, datagram: self.report(now, remote), at: now })
+    }
+
+    /// Take the reasons of drops that no call returned.
+    pub fn take_drops(&mut self) -> Vec<DropReason> {
+        std::mem::take(&mut self.drops)
+    }
+
+    /// Make the packet of a cell that is due, where there is one to make, and move the clocks. Spec: PROTOCOL.md §9.4.
+    fn play(&mut self, pending: &Pending) -> Option<Vec<u8>> {
+        let remote = self.remote?;
+        let samples_per_slot = remote.codec.clock_rate_hz() / 50;
+        let speaks = self.to_phone && !self.digit_out.is_playing();
+        let out = &mut self.outgoing;
+        let counter_samples = (pending.counter as u32).wrapping_mul(samples_per_slot); // modulo 2^32, as the timestamp is
+        let base = match out.counter_base {
+            Some(_) if pending.counter <= out.last_counter => {
+                self.drops.push(DropReason::SoundLate);
+                return None;
+            }
+            Some(base) => base,
+            None => {
+                out.last_counter = pending.counter.wrapping_sub(1);
+                timestamp_at(out.anchor, pending.due, remote.codec).wrapping_sub(counter_samples)
+            }
+        };
+        out.counter_base = Some(base);
+        let missing = pending.counter.wrapping_sub(out.last_counter).wrapping_sub(1);
+        out.last_counter = pending.counter;
+        let rtp_timestamp = base.wrapping_add(counter_samples);
+        out.anchor = (pending.due, rtp_timestamp);
+        if !speaks {
+            out.marker = true;
+            return None;
+        }
+        // A gap, so that the phone conceals what did not come.
+        out.sequence_number = out.sequence_number.wrapping_add(missing as u16); // modulo 2^16, as the number is
+        let Some(frame) = &pending.frame else {
+            out.marker = true;
+            return None;
+        };
+        let payload = frame.as_slice();
+        Some(self.serialise(remote.payload_type, rtp_timestamp, payload))
+    }
+
+    fn serialise(&mut self, payload_type: u8, rtp_timestamp: u32, payload: &[u8]) -> Vec<u8> {
+        let out = &mut self.outgoing;
+        let marker = std::mem::take(&mut out.marker);
+        let packet = RtpPacket { marker, payload_type, sequence_number: out.sequence_number, rtp_timestamp, ssrc: out.ssrc, payload };
+        out.sequence_number = out.sequence_number.wrapping_add(1);
+        out.packets = out.packets.wrapping_add(1);
+        out.payload_octets = out.payload_octets.wrapping_add(payload.len() as u32); // at most 160
+        serialise_rtp(&packet)
+    }
+
+    fn poll_digit_out(&mut self, now: Micros, remote: Remote) -> Option<PortOutput> {
+        let clock = (self.outgoing.anchor, remote.codec);
+        let event = self.digit_out.poll(now, |at| timestamp_at(clock.0, at, clock.1))?;
+        let payload_type = remote.event_payload_type?;
+        // The marker of an event's first packet, and of no other (RFC 4733 §2.5.1.2).
+        self.outgoing.marker = event.first;
+        let datagram = self.serialise(payload_type, event.rtp_timestamp, &event.payload);
+        self.outgoing.marker = true;
+        Some(PortOutput::Send { rtcp: false, datagram, at: event.at })
+    }
+
+    fn report(&self, now: Micros, remote: Remote) -> Vec<u8> {
+        let out = &self.outgoing;
+        let sent = SenderInfo {
+            ntp_timestamp: ((now / 1_000_000) << 32) + ((now % 1_000_000) << 32) / 1_000_000,
+            rtp_timestamp: timestamp_at(out.anchor, now, remote.codec),
+            packets: out.packets,
+            payload_octets: out.payload_octets,
+        };
+        serialise_report(out.ssrc, (out.packets > 0).then_some(&sent), &out.cname)
+    }
+}
+
+/// Return the RTP timestamp of an instant, from one whose timestamp is known; instants before it count back.
+fn timestamp_at(anchor: (Micros, u32), at: Micros, codec: Codec) -> u32 {
+    let rate = i128::from(codec.clock_rate_hz());
+    let samples = (i128::from(at) - i128::from(anchor.0)) * rate / 1_000_000;
+    anchor.1.wrapping_add(samples as u32) // modulo 2^32, as the timestamp is
+}
+
+/// Slots between the packets of an event are as long as those of the sound.
+pub(crate) const EVENT_PACKET_US: Micros = SLOT_US;

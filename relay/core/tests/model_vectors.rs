@@ -1,0 +1,146 @@
+//! The core against the vectors that the model makes (tests/vectors/*.json, tools/make_vectors.py): the same octets, times and numbers.
+
+use serde_json::Value;
+use voicebox_core::cell::{parse_cell, serialise_cell, Body};
+use voicebox_core::endtoend::{parse_content, serialise_content, CounterWindow};
+use voicebox_core::layer::Layer;
+use voicebox_core::slots::{Due, Ring, Settling};
+use voicebox_core::speech::{parse_speech, serialise_speech, Carousel, Collected, Collector};
+use voicebox_core::{CircId, Slot};
+
+fn file(name: &str) -> Value {
+    let path = format!("{}/../../tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).expect("the vectors are there")).expect("JSON")
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().filter(|list| !list.is_empty()).expect("a list with something in it")
+}
+
+fn octets(hex: &Value) -> Vec<u8> {
+    let hex = hex.as_str().expect("hexadecimal text");
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits")).collect()
+}
+
+fn array<const N: usize>(hex: &Value) -> [u8; N] {
+    octets(hex).try_into().expect("as many octets as the field has")
+}
+
+fn number<T: TryFrom<i64>>(value: &Value) -> T {
+    T::try_from(value.as_i64().expect("a number")).ok().expect("a number of this width")
+}
+
+#[test]
+fn cells() {
+    let file = file("cells");
+    for vector in list(&file["valid"]) {
+        let (circuit, slot, body) = (CircId(number(&vector["circuit"])), Slot(number(&vector["slot"])), array(&vector["body"]));
+        assert_eq!(serialise_cell(circuit, slot, &body), array(&vector["cell"]));
+        assert_eq!(parse_cell(&array(&vector["cell"])), (circuit, slot, body));
+    }
+    assert!(list(&file["invalid"]).iter().all(|vector| octets(&vector["cell"]).len() != 256), "what is no cell cannot be given to the core");
+}
+
+#[test]
+fn speech() {
+    let file = file("speech");
+    for vector in list(&file["valid"]) {
+        let body: Body = array(&vector["body"]);
+        let speech = parse_speech(&body).expect("valid");
+        assert_eq!((speech.kind, speech.index), (number(&vector["kind"]), number(&vector["index"])));
+        assert_eq!((speech.count, speech.number), (number(&vector["count"]), number(&vector["number"])));
+        assert_eq!((speech.fragment, serialise_speech(&speech)), (&octets(&vector["fragment"])[..], body));
+    }
+    for vector in list(&file["invalid"]) {
+        assert!(parse_speech(&array(&vector["body"])).is_none(), "{}", vector["why"]);
+    }
+    for vector in list(&file["messages"]) {
+        let mut carousel = Carousel::new(number(&vector["kind"]), number(&vector["number"]), octets(&vector["payload"])).expect("short enough");
+        let mut collector = Collector::default();
+        let bodies = list(&vector["bodies"]);
+        assert_eq!(usize::from(carousel.count()), bodies.len());
+        for (index, body) in bodies.iter().enumerate() {
+            let said = carousel.next_body();
+            assert_eq!(said, array(body));
+            let last = index + 1 == bodies.len();
+            let expected = if last { Collected::Whole(octets(&vector["payload"])) } else { Collected::Partial };
+            assert_eq!(collector.add(&parse_speech(&said).expect("own speech")), expected);
+        }
+    }
+}
+
+#[test]
+fn layers() {
+    for path in list(&file("layers")["paths"]) {
+        let tweak = number::<u32>(&path["slot"]).to_be_bytes();
+        let keys: Vec<Layer> = list(&path["keys"]).iter().map(|key| Layer::new(&array(key))).collect();
+        let mut body: Body = array(&path["body"]);
+        for (layer, link) in keys.iter().zip(list(&path["links"])).rev() {
+            layer.encipher(&tweak, &mut body);
+            assert_eq!(body, array(link));
+        }
+        for layer in &keys {
+            layer.decipher(&tweak, &mut body);
+        }
+        assert_eq!(body, array(&path["body"]));
+    }
+}
+
+#[test]
+fn due_times() {
+    let file = file("due_times");
+    let mut settling = Settling::new(Some(number(&file["first"])));
+    let arrivals = list(&file["arrivals"]).iter();
+    let bases: Vec<Option<i64>> = arrivals.map(|arrival| settling.measure(number(&arrival[0]), number(&arrival[1]))).collect();
+    let fixed = bases.iter().position(Option::is_some).expect("fixed by one of them");
+    assert_eq!(fixed, number::<usize>(&file["fixed_by_arrival"]));
+    let due = Due { base_us: bases[fixed].expect("fixed"), started: None };
+    for vector in list(&file["due"]) {
+        assert_eq!(due.time_us(number(&vector[0])), number::<i64>(&vector[1]));
+    }
+    for junction in [false, true] {
+        let mut ring = Ring::new(junction);
+        for vector in list(&file["taken"]) {
+            let slot = number(&vector["slot"]);
+            let refusal = ring.refusal(slot, &due, number(&vector["now_us"]));
+            assert_eq!(refusal.map(|reason| reason.name()), vector["refusal"].as_str());
+            if refusal.is_none() {
+                ring.put(slot, None);
+            }
+        }
+    }
+}
+
+#[test]
+fn splice() {
+    for case in list(&file("splice")["cases"]) {
+        let given = Due { base_us: number(&case["giver_base_us"]), started: None };
+        let (slot, leaves_us): (i64, i64) = (number(&case["next_slot"]), number(&case["leaves_us"]));
+        assert_eq!(leaves_us, 20_000 * slot + number::<i64>(&case["phase_us"]));
+        let last = given.last_slot(leaves_us);
+        assert_eq!((slot - last, given.time_us(last)), (number(&case["offset"]), number(&case["given_due_us"])));
+    }
+}
+
+#[test]
+fn end_to_end() {
+    let file = file("end_to_end");
+    let layer = Layer::new(&array(&file["key"]));
+    for vector in list(&file["valid"]) {
+        let mut body: Body = array(&vector["sealed"]);
+        layer.decipher(&[], &mut body);
+        assert_eq!(body, array(&vector["body"]));
+        let (counter, content) = parse_content(&body).expect("valid");
+        assert_eq!((Some(counter), content.segment), (vector["counter"].as_u64(), &octets(&vector["segment"])[..]));
+        let mut again = [0; 248];
+        serialise_content(&mut again, counter, &content);
+        assert_eq!(again, body);
+    }
+    for vector in list(&file["invalid"]) {
+        assert!(parse_content(&array(&vector["body"])).is_none(), "{}", vector["why"]);
+    }
+    let mut window = CounterWindow::default();
+    for vector in list(&file["window"]) {
+        assert_eq!(Some(window.take(vector["counter"].as_u64().expect("a counter"))), vector["taken"].as_bool(), "{vector}");
+    }
+}

@@ -1,0 +1,398 @@
+//! A phone's port: what is taken from the phone, what it hears, digits and reports (PROTOCOL.md §9.4, RFC 3550, RFC 4733).
+
+use proptest::prelude::*;
+use voicebox_core::drop_reason::DropReason;
+use voicebox_core::endtoend::Codec;
+use voicebox_core::random::{RandomSource, SeededRandom};
+use voicebox_core::rtp::{parse_event, parse_rtp, serialise_event, serialise_rtp, RtpPacket, TelephoneEvent};
+use voicebox_core::sound::{Port, PortOutput, Remote, MAX_PENDING_FRAMES};
+
+const SECOND_US: u64 = 1_000_000;
+const SLOT_US: u64 = 20_000;
+const PCMA: Remote = Remote { codec: Codec::Pcma, payload_type: 8, event_payload_type: Some(101) };
+const OPUS: Remote = Remote { codec: Codec::Opus, payload_type: 107, event_payload_type: None };
+
+/// Inputs of a test that takes anything: 10^5, or 10^7 where VOICEBOX_LONG is set.
+fn rounds() -> u32 {
+    if std::env::var_os("VOICEBOX_LONG").is_some() {
+        10_000_000
+    } else {
+        100_000
+    }
+}
+
+/// The seed of a test: its name.
+fn seed(name: &[u8]) -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed[..name.len()].copy_from_slice(name);
+    seed
+}
+
+fn open_port(remote: Remote) -> Port {
+    let mut port = Port::new(0, &mut SeededRandom::new(seed(b"sound")));
+    port.set_remote(0, remote);
+    port.bind(remote.codec);
+    port
+}
+
+fn from_phone(sequence_number: u16, payload_type: u8, payload: &[u8]) -> Vec<u8> {
+    let rtp_timestamp = 160 * u32::from(sequence_number);
+    serialise_rtp(&RtpPacket { marker: false, payload_type, sequence_number, rtp_timestamp, ssrc: 77, payload })
+}
+
+fn drain(port: &mut Port, now: u64) -> Vec<PortOutput> {
+    std::iter::from_fn(|| port.poll(now)).take(1_000).collect()
+}
+
+/// Run the port's timers up to `until` and return the RTP (not RTCP) it sent, parsed, with the time of sending.
+fn sent_until(port: &mut Port, until: u64) -> Vec<(u64, RtpOwned)> {
+    let mut sent = Vec::new();
+    while let Some(timer) = port.next_timer().filter(|timer| *timer <= until) {
+        for output in drain(port, timer) {
+            if let PortOutput::Send { rtcp: false, datagram, at } = output {
+                sent.push((at, RtpOwned::from_datagram(&datagram)));
+            }
+        }
+    }
+    sent
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RtpOwned {
+    marker: bool,
+    payload_type: u8,
+    sequence_number: u16,
+    rtp_timestamp: u32,
+    ssrc: u32,
+    payload: Vec<u8>,
+}
+
+impl RtpOwned {
+    fn from_datagram(datagram: &[u8]) -> Self {
+        let packet = parse_rtp(datagram).expect("what the port makes is RTP");
+        Self {
+            marker: packet.marker,
+            payload_type: packet.payload_type,
+            sequence_number: packet.sequence_number,
+            rtp_timestamp: packet.rtp_timestamp,
+            ssrc: packet.ssrc,
+            payload: packet.payload.to_vec(),
+        }
+    }
+}
+
+#[test]
+fn frames_of_the_phone_come_out_one_per_slot_in_order() {
+    let mut port = open_port(PCMA);
+    for number in [65_534u16, 65_535, 1, 0] {
+        assert_eq!(port.receive(0, &from_phone(number, 8, &[number as u8; 160])), if number == 0 { Err(DropReason::SoundOverflow) } else { Ok(()) });
+    }
+    let taken: Vec<_> = std::iter::from_fn(|| port.take_frame()).map(|frame| frame.as_slice()[0]).collect();
+    assert_eq!(taken, [255, 0, 1], "the oldest of four gave way, and the late one found its place across the wrap");
+    assert_eq!(port.receive(0, &from_phone(0, 8, &[0; 160])), Err(DropReason::RtpLate));
+}
+
+#[test]
+fn what_is_no_frame_of_the_codec_is_dropped_with_its_reason() {
+    let mut port = open_port(PCMA);
+    let good = from_phone(5, 8, &[1; 160]);
+    let with = |index: usize, octet: u8| {
+        let mut datagram = good.clone();
+        datagram[index] = octet;
+        datagram
+    };
+    for (datagram, reason) in [
+        (vec![], DropReason::RtpMalformed),
+        (good[..11].to_vec(), DropReason::RtpMalformed),
+        (with(0, 0x40), DropReason::RtpMalformed),
+        (with(0, 0xc0), DropReason::RtpMalformed),
+        (with(0, 0x8f), DropReason::RtpFrameSize),
+        (with(0, 0xa0), DropReason::RtpFrameSize),
+        (with(0, 0x90), DropReason::RtpMalformed),
+        (with(1, 0), DropReason::RtpPayloadType),
+        (with(1, 13), DropReason::RtpPayloadType),
+        (from_phone(5, 8, &[1; 159]), DropReason::RtpFrameSize),
+        (from_phone(5, 8, &[1; 320]), DropReason::RtpFrameSize),
+        (from_phone(5, 101, &[1, 0, 0]), DropReason::RtpEvent),
+        (from_phone(5, 101, &[16, 0, 0, 160]), DropReason::RtpEvent),
+    ] {
+        assert_eq!(port.receive(0, &datagram), Err(reason), "{:02x?}", &datagram[..datagram.len().min(14)]);
+    }
+    assert_eq!(port.receive(0, &good), Ok(()));
+    assert_eq!(port.receive(0, &good), Err(DropReason::RtpDuplicate));
+    assert_eq!(port.receive(0, &from_phone(5_000, 8, &[1; 160])), Err(DropReason::RtpAstray));
+    assert_eq!(port.receive(0, &from_phone(5_001, 8, &[2; 160])), Ok(()), "the second of a new run is a restart");
+    port.set_direction(true, false);
+    assert_eq!(port.receive(0, &from_phone(5_002, 8, &[2; 160])), Err(DropReason::RtpUnbound));
+    let mut unpromised = Port::new(0, &mut SeededRandom::new(seed(b"sound")));
+    assert_eq!(unpromised.receive(0, &good), Err(DropReason::RtpUnbound));
+}
+
+#[test]
+fn a_phone_whose_clock_is_fast_loses_a_frame_now_and_then_and_not_more() {
+    let mut port = open_port(PCMA);
+    // 200 ppm: 50 slots of 20 ms hold 50.01 frames, one frame too many in 100 s.
+    let frame_every_ns = 20_000_000u64 - 4_000;
+    let (mut number, mut slips, mut overflows, mut empty) = (0u64, 0, 0, 0);
+    for slot in 0..50 * 1_000u64 {
+        while number * frame_every_ns <= slot * 20_000_000 {
+            overflows += u32::from(port.receive(slot * SLOT_US, &from_phone(number as u16, 8, &[1; 160])) == Err(DropReason::SoundOverflow));
+            number += 1;
+        }
+        empty += u32::from(port.take_frame().is_none());
+        slips += port.take_drops().iter().filter(|reason| **reason == DropReason::SoundSlip).count();
+    }
+    assert_eq!((slips, overflows, empty), (9, 0, 0), "10 frames too many in 1 000 s, of which one may wait");
+}
+
+#[test]
+fn one_frame_too_many_is_borne_for_ten_seconds() {
+    let mut port = open_port(PCMA);
+    assert_eq!(port.receive(0, &from_phone(0, 8, &[1; 160])), Ok(()));
+    for slot in 0..500u64 {
+        assert_eq!(port.take_drops(), [], "slot {slot}");
+        assert_eq!(port.receive(slot * SLOT_US, &from_phone(slot as u16 + 1, 8, &[1; 160])), Ok(()));
+        assert!(port.take_frame().is_some());
+    }
+    assert_eq!(port.take_drops(), [DropReason::SoundSlip]);
+}
+
+#[test]
+fn a_phone_that_sends_in_bursts_or_unevenly_loses_nothing() {
+    let mut random = SeededRandom::new(seed(b"bursts"));
+    for (what, frames_at_once, jitter_us) in [("two frames each 40 ms", 2u64, 0u64), ("up to 15 ms late", 1, 15_000)] {
+        let mut port = open_port(PCMA);
+        let mut arrivals = Vec::new();
+        for number in 0..3_000u64 {
+            let mut drawn = [0; 2];
+            random.fill(&mut drawn);
+            let late = u64::from(u16::from_be_bytes(drawn)) * jitter_us / 65_536;
+            arrivals.push(((number / frames_at_once * frames_at_once) * SLOT_US + 7_000 + late, number));
+        }
+        arrivals.sort_unstable();
+        let (mut arrivals, mut taken, mut empty_after_start) = (arrivals.into_iter().peekable(), Vec::new(), 0);
+        for slot in 0..3_000u64 {
+            while let Some((at, number)) = arrivals.next_if(|(at, _)| *at <= slot * SLOT_US) {
+                let fits = port.receive(at, &from_phone(number as u16, 8, &[number as u8; 160]));
+                assert_eq!(fits, Ok(()), "{what}, frame {number}");
+            }
+            match port.take_frame() {
+                Some(frame) => taken.push(frame.as_slice()[0]),
+                None if slot > 100 => empty_after_start += 1,
+                None => {}
+            }
+        }
+        assert_eq!((port.take_drops(), empty_after_start), (vec![], 0), "{what}");
+        assert!(taken.len() >= 2_990 && taken.iter().enumerate().all(|(index, octet)| *octet == index as u8), "{what}: {} in order", taken.len());
+    }
+}
+
+#[test]
+fn the_phone_hears_frames_at_their_due_times_with_fresh_numbers() {
+    let mut port = open_port(PCMA);
+    let due = |slot: u64| 500_000 + slot * SLOT_US;
+    for (slot, frame) in [(1, Some(1u8)), (3, Some(3)), (2, Some(2)), (4, None), (5, Some(5)), (8, Some(8))] {
+        let octets = frame.map(|octet| [octet; 160]);
+        assert_eq!(port.enqueue(480_000, due(slot), 100 + slot, octets.as_ref().map(|octets| (Codec::Pcma, &octets[..]))), Ok(()));
+    }
+    let sent = sent_until(&mut port, 2 * SECOND_US);
+    let (_, first) = sent[0].clone();
+    let seen: Vec<_> = sent
+        .iter()
+        .map(|(at, rtp)| {
+            let sequence = rtp.sequence_number.wrapping_sub(first.sequence_number);
+            (*at, rtp.payload[0], sequence, rtp.rtp_timestamp.wrapping_sub(first.rtp_timestamp), rtp.marker)
+        })
+        .collect();
+    // Cell 4 had no frame: the timestamp goes on, the sequence does not. Cells 6 and 7 never came: a gap of two.
+    assert_eq!(
+        seen,
+        [(due(1), 1, 0, 0, true), (due(2), 2, 1, 160, false), (due(3), 3, 2, 320, false), (due(5), 5, 3, 640, true), (due(8), 8, 6, 1_120, false)]
+    );
+    assert!(sent.iter().all(|(_, rtp)| rtp.ssrc == first.ssrc && rtp.payload_type == 8));
+}
+
+#[test]
+fn sound_that_cannot_be_played_is_counted() {
+    let mut port = open_port(PCMA);
+    let frame = Some((Codec::Pcma, &[1u8; 160][..]));
+    assert_eq!(port.enqueue(10_000, 10_999, 1, frame), Err(DropReason::SoundLate));
+    assert_eq!(port.enqueue(10_000, 11_000, 1, Some((Codec::Opus, &[1; 40]))), Err(DropReason::SoundCodec));
+    for counter in 1..=MAX_PENDING_FRAMES as u64 {
+        assert_eq!(port.enqueue(10_000, 11_000 + counter * SLOT_US, counter, frame), Ok(()));
+    }
+    assert_eq!(port.enqueue(10_000, 11_000 + SLOT_US, 9, frame), Err(DropReason::SoundOverflow));
+    port.unbind();
+    assert_eq!(port.enqueue(10_000, 500_000, 10, frame), Err(DropReason::SoundCodec));
+    assert_eq!(sent_until(&mut port, SECOND_US), []);
+}
+
+#[test]
+fn nothing_reaches_the_phone_before_its_address_is_known_or_while_it_does_not_listen() {
+    let mut port = Port::new(0, &mut SeededRandom::new(seed(b"sound")));
+    port.bind(Codec::Opus);
+    assert_eq!(port.enqueue(0, 100_000, 1, Some((Codec::Opus, &[1; 40]))), Ok(()));
+    assert_eq!(drain(&mut port, 200_000), []);
+    port.set_remote(200_000, OPUS);
+    port.set_direction(false, true);
+    assert_eq!(port.enqueue(200_000, 300_000, 2, Some((Codec::Opus, &[1; 40]))), Ok(()));
+    assert_eq!(sent_until(&mut port, 400_000), []);
+    port.set_direction(true, true);
+    for counter in 3..5 {
+        assert_eq!(port.enqueue(400_000, 400_000 + counter * SLOT_US, counter, Some((Codec::Opus, &[9; 40]))), Ok(()));
+    }
+    let sent = sent_until(&mut port, 600_000);
+    assert_eq!(sent.len(), 2);
+    assert!(sent[0].1.marker && !sent[1].1.marker);
+    assert_eq!(sent[1].1.rtp_timestamp.wrapping_sub(sent[0].1.rtp_timestamp), 960);
+    assert!(!port.digit(600_000, 5, 100), "this phone has no telephone-event");
+}
+
+#[test]
+fn the_clock_of_the_phone_goes_on_over_two_splices() {
+    let mut port = open_port(PCMA);
+    let frame = Some((Codec::Pcma, &[1u8; 160][..]));
+    assert_eq!(port.enqueue(0, 100_000, 1, frame), Ok(()));
+    let first = sent_until(&mut port, 150_000);
+    port.unbind();
+    port.bind(Codec::Pcma);
+    assert_eq!(port.enqueue(150_000, 300_000, 1, frame), Ok(()));
+    let second = sent_until(&mut port, 350_000);
+    assert_eq!(second[0].1.rtp_timestamp.wrapping_sub(first[0].1.rtp_timestamp), 1_600);
+    assert_eq!(second[0].1.sequence_number, first[0].1.sequence_number.wrapping_add(1));
+}
+
+#[test]
+fn a_digit_is_played_as_start_updates_and_three_ends_and_the_sound_waits() {
+    let mut port = open_port(PCMA);
+    assert!(port.digit(0, 7, 100));
+    assert!(port.digit(0, 11, 0));
+    for slot in 1..8 {
+        assert_eq!(port.enqueue(0, slot * SLOT_US + 10_000, slot, Some((Codec::Pcma, &[1; 160]))), Ok(()));
+    }
+    let sent = sent_until(&mut port, SECOND_US);
+    let events: Vec<_> = sent
+        .iter()
+        .filter(|(_, rtp)| rtp.payload_type == 101)
+        .map(|(at, rtp)| (*at, rtp.marker, parse_event(&rtp.payload).expect("an event"), rtp.rtp_timestamp))
+        .collect();
+    let of_first: Vec<_> = events.iter().filter(|(_, _, event, _)| event.code == 7).collect();
+    let durations: Vec<_> = of_first.iter().map(|(at, marker, event, _)| (*at, *marker, event.ends, event.duration)).collect();
+    assert_eq!(
+        durations,
+        [
+            (0, true, false, 160),
+            (20_000, false, false, 320),
+            (40_000, false, false, 480),
+            (60_000, false, false, 640),
+            (80_000, false, true, 800),
+            (100_000, false, true, 800),
+            (120_000, false, true, 800)
+        ]
+    );
+    assert!(of_first.iter().all(|(_, _, _, timestamp)| *timestamp == of_first[0].3), "one timestamp for all packets of an event");
+    let second = &events[of_first.len()];
+    assert_eq!((second.0, second.1, second.2.code), (180_000, true, 11), "after a pause");
+    let sound: Vec<_> = sent.iter().filter(|(_, rtp)| rtp.payload_type == 8).map(|(at, _)| *at).collect();
+    assert_eq!(sound, [130_000, 150_000], "no sound within the event");
+    let numbers: Vec<_> = sent.iter().map(|(_, rtp)| rtp.sequence_number.wrapping_sub(sent[0].1.sequence_number)).collect();
+    assert_eq!(numbers, (0..sent.len() as u16).collect::<Vec<_>>(), "no gap that would make the phone conceal");
+}
+
+#[test]
+fn a_pressed_key_is_one_digit_even_if_its_ends_are_lost() {
+    let mut port = open_port(PCMA);
+    let press = |port: &mut Port, now: u64, number: u16, rtp_timestamp: u32, code: u8, ends: bool, duration: u16| {
+        let payload = serialise_event(&TelephoneEvent { code, ends, volume: 10, duration });
+        let packet = RtpPacket { marker: false, payload_type: 101, sequence_number: number, rtp_timestamp, ssrc: 77, payload: &payload };
+        port.receive(now, &serialise_rtp(&packet))
+    };
+    for (number, ends) in [(0u16, false), (1, false), (2, true), (3, true), (4, true)] {
+        let now = u64::from(number) * SLOT_US;
+        assert_eq!(press(&mut port, now, number, 1_000, 5, ends, 160 * (number + 1).min(3)), Ok(()));
+    }
+    assert_eq!(drain(&mut port, 80_000), [PortOutput::Digit { code: 5, duration_ms: 60 }]);
+    assert_eq!(press(&mut port, 200_000, 5, 3_000, 6, false, 800), Ok(()));
+    assert_eq!(drain(&mut port, 290_000), []);
+    assert_eq!(port.next_timer(), Some(300_000));
+    assert_eq!(drain(&mut port, 300_000), [PortOutput::Digit { code: 6, duration_ms: 100 }]);
+    assert_eq!(press(&mut port, 400_000, 6, 4_000, 1, false, 160), Ok(()));
+    assert_eq!(press(&mut port, 420_000, 7, 5_000, 2, false, 160), Ok(()));
+    assert_eq!(drain(&mut port, 420_000), [PortOutput::Digit { code: 1, duration_ms: 20 }], "the next key ends the one before");
+    assert_eq!(press(&mut port, 430_000, 8, 4_000, 1, true, 160), Err(DropReason::RtpLate));
+}
+
+#[test]
+fn a_report_comes_every_five_seconds_under_one_random_name() {
+    let mut port = open_port(PCMA);
+    assert_eq!(port.enqueue(0, 100_000, 1, Some((Codec::Pcma, &[1; 160]))), Ok(()));
+    let (mut reports, mut times) = (Vec::new(), Vec::new());
+    while let Some(timer) = port.next_timer().filter(|timer| *timer <= 20 * SECOND_US) {
+        for output in drain(&mut port, timer) {
+            if let PortOutput::Send { rtcp: true, datagram, at } = output {
+                times.push(at);
+                reports.push(datagram);
+            }
+        }
+    }
+    assert_eq!(times, [2_500_000, 7_500_000, 12_500_000, 17_500_000]);
+    for report in &reports {
+        assert_eq!((report.len(), report[0], report[1], &report[2..4]), (28 + 28, 0x80, 200, &[0u8, 6][..]), "a sender report");
+        assert_eq!(&report[20..28], [0, 0, 0, 1, 0, 0, 0, 160], "one packet of 160 octets so far");
+        assert_eq!((report[28], report[29], &report[30..32], report[36], report[37]), (0x81, 202, &[0u8, 6][..], 1, 16), "a source description");
+        assert_eq!((&report[4..8], &report[38..54]), (&report[32..36], &reports[0][38..54]), "of the same source and name");
+        assert_eq!(report[54..], [0, 0]);
+    }
+    let ticks = |report: &[u8]| u32::from_be_bytes([report[16], report[17], report[18], report[19]]);
+    assert_eq!(ticks(&reports[1]).wrapping_sub(ticks(&reports[0])), 40_000, "5 s of an 8 kHz clock");
+    let mut other = Port::new(0, &mut SeededRandom::new(seed(b"another")));
+    other.set_remote(0, OPUS);
+    let Some(PortOutput::Send { rtcp: true, datagram, .. }) = other.poll(2_500_000) else { panic!("no report") };
+    assert_eq!((datagram.len(), datagram[1]), (8 + 28, 201), "nothing sent: a receiver report");
+    assert_ne!(datagram[18..34], reports[0][38..54]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rtp_is_parsed_as_it_was_built(
+        marker in any::<bool>(), payload_type in 0u8..128, sequence_number in any::<u16>(), rtp_timestamp in any::<u32>(), ssrc in any::<u32>(),
+        payload in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let packet = RtpPacket { marker, payload_type, sequence_number, rtp_timestamp, ssrc, payload: &payload };
+        let datagram = serialise_rtp(&packet);
+        prop_assert_eq!(parse_rtp(&datagram), Ok(packet));
+    }
+}
+
+#[test]
+fn any_datagram_is_dropped_with_a_reason_or_taken() {
+    let mut random = SeededRandom::new(seed(b"any datagram"));
+    let mut port = open_port(PCMA);
+    let (mut taken, mut dropped) = (0u32, 0u32);
+    for round in 0..u64::from(rounds()) {
+        let mut drawn = [0u8; 256];
+        random.fill(&mut drawn);
+        let mut datagram = from_phone(u16::from(drawn[0]), if drawn[1] < 128 { 8 } else { 101 }, &[drawn[2]; 160]);
+        // Some octets at random, most of them in the header, and a random end.
+        for change in 0..usize::from(drawn[3] % 4) {
+            let index = usize::from(drawn[4 + change] % 20);
+            datagram[index] = drawn[8 + change];
+        }
+        if drawn[12] < 64 {
+            datagram.truncate(usize::from(drawn[13]) % 172);
+        }
+        match port.receive(round * 100, &datagram) {
+            Ok(()) => taken += 1,
+            Err(_) => dropped += 1,
+        }
+        if round % 50 == 0 {
+            port.take_frame();
+            port.take_drops();
+            drain(&mut port, round * 100);
+        }
+    }
+    println!("datagrams: {taken} taken, {dropped} dropped");
+    assert!(taken > 1_000 && dropped > 1_000);
+}

@@ -1,0 +1,70 @@
+"""The layer between two boxes (PROTOCOL.md §9.1): bodies, and the window of counters taken."""
+
+import struct
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from relay.model.cell import is_speech
+from relay.model.layer import Cipher
+
+CONTENT_OCTETS = 220
+FRAME_OCTETS = {0: range(1), 1: range(1, 121), 2: range(160, 161), 3: range(160, 161)}  # by codec (§9.3)
+NO_TWEAK = b""
+
+
+class Sound(NamedTuple):
+    """zero 16 | counter u64 | codec u8 | frame length u8 | segment length u8 | flags u8 | frame | segment | zero."""
+
+    counter: int
+    codec: int = 0
+    frame: bytes = b""
+    segment: bytes = b""
+    flags: int = 0
+
+
+def serialise_sound(sound: Sound) -> bytes:
+    """Write the body that is then sealed."""
+    counter, codec, frame, segment, flags = sound
+    return struct.pack(">16xQBBBB220s", counter, codec, len(frame), len(segment), flags, frame + segment)
+
+
+def parse_sound(body: bytes) -> Sound | None:
+    """Read a body that was opened and begins with 16 zeros; None where it does not fit."""
+    counter, codec, frame, segment, flags, content = struct.unpack(">16xQBBBB220s", body)
+    fits = counter and flags <= min(segment, 1) and frame in FRAME_OCTETS.get(codec, ()) and frame + segment <= CONTENT_OCTETS
+    return Sound(counter, codec, content[:frame], content[frame : frame + segment], flags) if fits and not any(content[frame + segment :]) else None
+
+
+@dataclass
+class CounterWindow:
+    """Which numbers were taken: each once, none that is `size` or more behind the highest."""
+
+    size: int = 1_024
+    highest: int | None = None
+    seen: set[int] = field(default_factory=set)
+
+    def take(self, counter: int) -> bool:
+        """Take a number; False where it came before or is too old."""
+        if self.highest is not None and (counter <= self.highest - self.size or counter in self.seen):
+            return False
+        self.highest = counter if self.highest is None else max(counter, self.highest)
+        self.seen = {number for number in self.seen if number > self.highest - self.size} | {counter}
+        return True
+
+
+@dataclass
+class EndToEnd:
+    """One circuit's end of a splice: keys, the counter that is the clock of the sound, what was heard."""
+
+    send: Cipher | None
+    receive: list[Cipher]
+    last_valid_us: int
+    counter: int = 0
+    window: CounterWindow = field(default_factory=CounterWindow)
+    heard: set[int] = field(default_factory=set)
+    silent: bool = False
+
+    def open(self, body: bytes) -> tuple[int, bytes] | None:
+        """Try the keys in order; return the index of the one that opens and what it shows."""
+        opened = ((index, cipher.decipher(NO_TWEAK, body)) for index, cipher in enumerate(self.receive))
+        return next((found for found in opened if is_speech(found[1])), None)

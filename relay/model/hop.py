@@ -1,0 +1,293 @@
+"""A circuit at a relay (PROTOCOL.md §5.3-§6.4): takes layers off forward and puts them on backward, hears its owner, fills its slots.
+
+Forward cells come from before (the owner's side) and go on behind; backward cells come from behind. Driven by node.py: cells, the slots it asked for, the control plane's answers.
+"""
+
+import struct
+from collections import deque
+from dataclasses import replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from relay.model.cell import ANSWERS, PAYLOAD_OCTETS, Carousel, Collector, FragmentError, Kind, Speech, fragments, is_speech, parse_speech, serialise_speech
+from relay.model.junction import Splice
+from relay.model.slots import AHEAD_SLOTS, SLOT_US, STEP_US, Due, Ring, Settling
+
+if TYPE_CHECKING:
+    from relay.model.node import Node
+
+QUEUE_CELLS, SPEECH_SPACING, CREATE_TRIES = 8, 3, 512  # spacing: other cells between two of a hop's own, so that at most one slot in four is stolen
+REASON_NO_LINK, REASON_NUMBER_TAKEN, REASON_NO_ANSWER = 1, 2, 4
+UNANSWERED = {Kind.KNOCK, Kind.JOIN, Kind.PART}
+HEARD = {False: {Kind.EXTEND, Kind.PHASE, Kind.SETTLE}, True: {Kind.PHASE, Kind.SETTLE, Kind.TOKENS, *UNANSWERED}}
+
+NextState = Enum("NextState", ["NONE", "ASKED", "MAKING", "LIVE", "LOST"])
+"""The hop behind, in protocol order. ASKED: the control plane has the owner's extend. MAKING: create is being said."""
+Slots = Enum("Slots", ["FORWARD", "ASKING", "BACKWARD"])
+"""The three things a hop puts together by the clock, in the order in which it does."""
+
+
+class BrokeProtocolError(Exception):
+    """The owner broke the protocol inside the layer: the circuit ends (§6.4)."""
+
+
+def tweak(slot: int) -> bytes:
+    """Return a slot as the layers' tweak (§4): what a cell carries of it."""
+    return (slot % 2**32).to_bytes(4, "big")
+
+
+def parse_created(body: bytes) -> Speech | None:
+    """Read the answer to a create, outside layers; None where it is none."""
+    speech = parse_speech(body) if is_speech(body) else None
+    if speech is None or (speech.number, speech.count) != (1, 1) or speech.kind not in ANSWERS[Kind.CREATE]:
+        return None
+    return speech if len(speech.fragment) == PAYLOAD_OCTETS[speech.kind] else None
+
+
+class Hop:
+    """One circuit at this relay. before: (link, circuit number) towards the owner; behind: likewise away from it."""
+
+    def __init__(self, node: "Node", serial: int, before: tuple[int, int], keys: tuple[bytes, bytes], created: Speech, *, guard: bool, junction: bool) -> None:
+        self.node, self.serial, self.before, self.guard, self.junction = node, serial, before, guard, junction
+        self.forward, self.backward = (node.make_cipher(key) for key in keys)
+        self.last_cell_us, self.open = node.now_us, False  # open: the first cell inside the layer came
+        self.collector, self.answer, self.answer_due, self.since_speech = Collector(), created, True, SPEECH_SPACING
+        self.behind: tuple[int, int] | None = None
+        self.next_state, self.create, self.asked_number = NextState.NONE, Carousel([]), 0
+        self.settling: Settling | None = None
+        self.forward_due: Due | None = None
+        self.forward_ring, self.backward_ring = Ring(), Ring()
+        self.passed_slot: int | None = None
+        self.earliest_us: int | None = None
+        self.backward_settling: Settling | None = None
+        self.backward_due: Due | None = None
+        self.queue: deque[tuple[int, bytes]] = deque()  # at a guard, what waits for its unsettled ticks
+        self.returned_slot: int | None = None
+        self.splice: Splice | None = None
+        self.knocks: dict[bytes, int] = {}  # join ids lately knocked with: slot of the last time
+        self.knocked: Speech | None = None
+        self.knocked_count = 0
+        self.at_us: dict[Slots, int] = {}  # what is asked of the clock
+        self.head_slot = 0 if guard else self._arm_own_phase(Slots.BACKWARD)
+
+    def take_forward(self, slot: int, body: bytes) -> None:
+        """Take a cell from before. Raises BrokeProtocolError."""
+        self.last_cell_us = now_us = self.node.now_us
+        if not self.open and is_speech(body):
+            speech = parse_speech(body)
+            if speech is None or (speech.kind, speech.number) != (Kind.CREATE, self.answer.number):
+                return self.node.drop("outside_layers")
+            self.answer_due = True
+            return None
+        if not self.open:  # the first cell inside the layer: created is not said again
+            self.open, self.answer, self.answer_due = True, replace(self.answer, number=-1), False
+        refusal = self.forward_ring.refusal(slot, self.forward_due, now_us) if self.forward_due is not None else None
+        if refusal:
+            return self.node.drop(refusal)
+        offset_us = now_us - SLOT_US * slot
+        self.earliest_us = offset_us if self.earliest_us is None else min(self.earliest_us, offset_us)
+        base_us = self.settling.measure(slot, now_us) if self.settling is not None else None
+        plain: bytes | None = self.forward.decipher(tweak(slot), body)
+        if plain is not None and is_speech(plain):
+            self._hear(slot, plain)
+            plain = None
+        if self.forward_due is not None:
+            self.forward_ring.put(slot, plain)
+        elif self.next_state is NextState.LIVE and self.behind is not None:
+            self.passed_slot = slot if self.passed_slot is None else max(slot, self.passed_slot)
+            self.node.send(self.behind, slot, self.node.filler() if plain is None else plain, now_us)
+        return self._settle_forward(base_us) if base_us is not None else None
+
+    def _settle_forward(self, base_us: int) -> None:
+        self.settling, self.forward_due = None, Due(base_us)
+        if self.next_state is NextState.LIVE:
+            started = self.forward_due.next_slot(self.node.now_us)
+            started = started if self.passed_slot is None else max(started, self.passed_slot + 1)
+            self.forward_due = Due(base_us, started)
+            self._arm(Slots.FORWARD, self.forward_due.time_us(started))
+        self._answer(Kind.SETTLED, self.asked_number, struct.pack(">H", STEP_US // 10))
+
+    def run(self, slots: Slots, due_us: int) -> None:
+        """Put together what leaves at due_us."""
+        slot = due_us // SLOT_US
+        if slots is Slots.BACKWARD:
+            self.head_slot += 1
+            self.node.send(self.before, slot, self._head_body(slot), due_us)
+        elif self.behind is not None and slots is Slots.FORWARD and self.forward_due is not None:
+            slot = self.forward_due.last_slot(due_us)
+            self.node.send(self.behind, slot, self.forward_ring.body(slot) or self.node.filler(), due_us)
+        elif self.behind is not None and self.create.said < CREATE_TRIES:
+            self.node.send(self.behind, slot, self.create.next_body(), due_us)
+        else:
+            return self.refuse_extend(REASON_NO_ANSWER)
+        return self._arm(slots, due_us + SLOT_US)
+
+    def _head_body(self, slot: int) -> bytes:
+        """What the head of the backward direction sends (§5.5): own speech, the mate's body, filler."""
+        spoken = self._speak(slot)
+        if spoken is None and self.splice is not None:
+            body = self.splice.mate.forward_ring.body(slot - self.splice.offset)
+            spoken = None if body is None else self.backward.encipher(tweak(slot), body)
+        return spoken or self.node.filler()
+
+    def tick(self, tick_us: int) -> tuple[int, bytes] | None:
+        """At a guard: what goes back to the box at its tick (§5.2): slot and body; None where link control fills it."""
+        slot = tick_us // SLOT_US
+        if self.backward_due is not None:
+            slot = self.backward_due.last_slot(tick_us)
+            return slot, self._speak(slot) or self.backward_ring.body(slot) or self.node.filler()
+        if self.next_state not in {NextState.LIVE, NextState.LOST}:
+            return slot, self._head_body(slot)
+        spoken = self._speak(slot)
+        if spoken is not None or not self.queue:
+            return None if spoken is None else (slot, spoken)
+        slot, body = self.queue.popleft()
+        self.returned_slot = slot if self.returned_slot is None else max(slot, self.returned_slot)
+        return slot, body
+
+    def _arm_own_phase(self, slots: Slots) -> int:
+        """Ask for the relay's own next slot (§5.4) and return its number."""
+        own = Due(self.node.junction.phase_us)
+        self._arm(slots, own.time_us(own.next_slot(self.node.now_us)))
+        return own.next_slot(self.node.now_us)
+
+    def _arm(self, slots: Slots, due_us: int) -> None:
+        self.at_us[slots] = due_us
+        self.node.arm_hop(self, slots, due_us)
+
+    def take_backward(self, slot: int, body: bytes) -> None:
+        """Take a cell from behind."""
+        if self.next_state is NextState.MAKING:
+            return self._take_created(body)
+        if is_speech(body):
+            return self.node.drop("clear_inside")
+        if not self.guard:  # a hop in the middle passes on at once; the guard's ring evens it out
+            return self.node.send(self.before, slot, self._speak(slot) or self.backward.encipher(tweak(slot), body), self.node.now_us)
+        self.queue.append((slot, self.backward.encipher(tweak(slot), body)))
+        if self.backward_due is not None:
+            return self._keep_queue(self.backward_due)
+        if len(self.queue) > QUEUE_CELLS:
+            self.queue.popleft()
+            self.node.drop("queue_full")
+        base_us = self.backward_settling.measure(slot, self.node.now_us) if self.backward_settling is not None else None
+        return self._settle_backward(base_us) if base_us is not None else None
+
+    def _settle_backward(self, base_us: int) -> None:
+        """The tick towards the box takes the phase of the due times; what waits goes into the ring where it fits."""
+        due = Due(base_us)
+        started = max(due.next_slot(self.node.now_us), due.last_slot(self.node.last_tick_us(self.before[0])) + 1)
+        if self.returned_slot is not None and self.returned_slot < started + AHEAD_SLOTS:  # not where a junction made up a far number
+            started = max(started, self.returned_slot + 1)
+        self.backward_due = Due(base_us, started)
+        self.node.set_tick(self.before[0], due.time_us(started))
+        self._keep_queue(self.backward_due)
+
+    def _keep_queue(self, due: Due) -> None:
+        while self.queue:
+            slot, body = self.queue.popleft()
+            refusal = self.backward_ring.refusal(slot, due, self.node.now_us)
+            if refusal:
+                self.node.drop(refusal)
+            else:
+                self.backward_ring.put(slot, body)
+
+    def extend(self, behind: tuple[int, int], handshake: bytes) -> None:
+        """Carry out the owner's extend."""
+        self.behind, self.next_state, self.create = behind, NextState.MAKING, Carousel(fragments(Kind.CREATE, 1, handshake))
+        self._arm_own_phase(Slots.ASKING)
+
+    def refuse_extend(self, reason: int) -> None:
+        """Say that the owner's extend cannot be done."""
+        self.lose_behind(NextState.NONE)
+        self._answer(Kind.NOT_EXTENDED, self.asked_number, bytes([reason]))
+
+    def lose_behind(self, state: NextState = NextState.LOST) -> None:
+        """Forget the hop behind. Where its link is gone forward cells are swallowed from now on, and a guard goes on filling."""
+        self.node.forget_place(self.behind)
+        self.behind, self.next_state = None, state
+        self.at_us.pop(Slots.FORWARD, None)
+        self.at_us.pop(Slots.ASKING, None)
+
+    def _take_created(self, body: bytes) -> None:
+        """Hear created or refused from behind, outside layers."""
+        speech = parse_created(body)
+        if speech is None:
+            return self.node.drop("speech_malformed" if is_speech(body) else "before_created")
+        if speech.kind == Kind.REFUSED:
+            return self.refuse_extend(speech.fragment[0])
+        self.next_state, self.at_us = NextState.LIVE, {}  # no longer the head
+        return self._answer(Kind.EXTENDED, self.asked_number, speech.fragment)
+
+    def _speak(self, slot: int) -> bytes | None:
+        """Return own speech for a backward slot, as it goes out; None where there is none or it is not its turn."""
+        if not self.open:  # created, outside the layer
+            due, self.answer_due = self.answer_due, False
+            return serialise_speech(self.answer) if due else None
+        self.since_speech += 1
+        if self.since_speech <= SPEECH_SPACING:
+            return None
+        if self.answer_due:
+            speech, self.answer_due = self.answer, False
+        elif self.knocked is not None:
+            speech, self.knocked = self.knocked, None
+        else:
+            return None
+        self.since_speech = 0
+        return self.backward.encipher(tweak(slot), serialise_speech(speech))
+
+    def _answer(self, kind: Kind, number: int, payload: bytes) -> None:
+        self.answer, self.answer_due = Speech(kind, 0, 1, number, payload), True
+
+    def put_knocked(self, payload: bytes) -> bool:
+        """Put a knock into the inbox; False where one waits already."""
+        if self.knocked is not None:
+            return False
+        self.knocked_count = (self.knocked_count + 1) % 2**16
+        self.knocked = Speech(Kind.KNOCKED, 0, 1, self.knocked_count, payload)
+        return True
+
+    def _hear(self, slot: int, body: bytes) -> None:
+        """Hear the owner inside the layer. Raises BrokeProtocolError (§6.4)."""
+        speech = parse_speech(body)
+        if speech is None or speech.kind not in HEARD[self.junction]:
+            raise BrokeProtocolError
+        try:
+            payload = self.collector.add(speech)
+        except FragmentError as problem:
+            if problem.args == ("speech_stale",):
+                return self.node.drop("speech_stale")
+            raise BrokeProtocolError from problem
+        if payload is None and self.collector.whole:
+            payload = speech.fragment if speech.kind in UNANSWERED else None
+            self.answer_due = self.answer_due or (payload is None and self.answer.number == speech.number)
+        if payload is not None and len(payload) != PAYLOAD_OCTETS[speech.kind]:
+            raise BrokeProtocolError
+        return self._obey(Kind(speech.kind), slot, speech.number, payload) if payload is not None else None
+
+    def _obey(self, kind: Kind, slot: int, number: int, payload: bytes) -> None:
+        junction, refusal = self.node.junction, None
+        if kind is Kind.PHASE:
+            wait_us = (junction.phase_us - (self.earliest_us or 0)) % SLOT_US
+            self._answer(Kind.PHASED, number, struct.pack(">HH", wait_us // 10, STEP_US // 10))
+            self.earliest_us = None
+        elif kind is Kind.TOKENS:
+            junction.leave(self, payload)
+            self._answer(Kind.LEFT, number, b"")
+        elif kind is Kind.EXTEND:
+            if self.next_state is not NextState.NONE:
+                raise BrokeProtocolError
+            self.next_state, self.asked_number = NextState.ASKED, number
+            self.node.event("extend", *self.before, payload[:32], int.from_bytes(payload[32:36], "big"), payload[36:])
+        elif kind is Kind.SETTLE:
+            if self.settling is not None or self.forward_due is not None or not (self.junction or self.next_state is NextState.LIVE):
+                raise BrokeProtocolError
+            self.settling, self.asked_number = Settling(int.from_bytes(payload, "big")), number
+            self.backward_settling = Settling() if self.guard else None
+        elif kind is Kind.KNOCK:
+            refusal = junction.knock(self, slot, self.node.now_us, payload)
+        elif kind is Kind.JOIN:
+            refusal = junction.join(self, self.node.now_us, payload)
+        else:
+            junction.part(self, payload)
+        if refusal is not None:
+            self.node.drop(refusal)

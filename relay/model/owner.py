@@ -1,0 +1,235 @@
+"""The box's end: an access link with its one circuit (PROTOCOL.md §5.2, §5.6, §9.1). One cell per tick, always, at the same cost whether it says something or not."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from relay.model.cell import ANSWERS, BODY_OCTETS, FRAGMENT_OCTETS, MAX_FRAGMENTS, PAYLOAD_OCTETS, Carousel, Kind, fragments, is_speech, parse_speech
+from relay.model.end_to_end import NO_TWEAK, CounterWindow, EndToEnd, Sound, parse_sound, serialise_sound
+from relay.model.hop import parse_created, tweak
+from relay.model.layer import Cipher
+from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, MEASURED_CELLS, SLOT_US, STEP_US, unwrap
+
+if TYPE_CHECKING:
+    from relay.model.node import Node
+
+MAX_HOPS, MAX_RECEIVE_KEYS, NUMBER_WINDOW, CLOCK_CELLS = 4, 8, 64, 64
+SHIFT_US, CLOCK_US, SILENT_US = 500, 100, 10_000_000
+
+
+@dataclass
+class OwnHop:
+    """A hop's layers, and the number of the last message said to it."""
+
+    forward: Cipher
+    backward: Cipher
+    said: int = 0
+
+
+@dataclass
+class Say:
+    """The message being said to a hop: one fragment in each `every`-th tick, `times` rounds (0: until hushed or answered)."""
+
+    hop: int
+    kind: int
+    number: int
+    carousel: Carousel
+    every: int
+    times: int
+    ticks: int = 0
+
+
+@dataclass
+class Clock:
+    """The owner's backward due times (§5.3) and what keeps its tick with the guard's clock (§5.6). earliest_us is the `a` of §5.3, and follows the guard."""
+
+    settled: bool = False
+    cells: int = 0
+    earliest_us: int = 0
+    deviation_us: int = 0
+
+    def measure(self, offset_us: int) -> int:
+        """Take an arrival, less its slot's time; return by how much the tick moves."""
+        deviation_us = offset_us - self.earliest_us
+        self.deviation_us = min(self.deviation_us, deviation_us) if self.cells else deviation_us
+        if not self.settled:
+            self.earliest_us = min(self.earliest_us, offset_us) if self.cells else offset_us
+        self.cells = (self.cells + 1) % (CLOCK_CELLS if self.settled else MEASURED_CELLS)
+        if self.cells or not self.settled:
+            self.settled = self.settled or self.cells == 0
+            return 0
+        quarter_us = abs(self.deviation_us) // 4 * (1 if self.deviation_us > 0 else -1)
+        move_us = max(-CLOCK_US, min(CLOCK_US, quarter_us))
+        self.earliest_us += move_us
+        return move_us
+
+
+@dataclass
+class OwnCircuit:
+    """An own circuit. create: while it is said; then hops grow one by one."""
+
+    circuit: int
+    create: Carousel | None
+    hops: list[OwnHop] = field(default_factory=list)
+    say: Say | None = None
+    slots: CounterWindow = field(default_factory=lambda: CounterWindow(NUMBER_WINDOW))
+    clock: Clock | None = None
+    end_to_end: EndToEnd | None = None
+
+
+class OwnLink:
+    """An access link seen from the box. do_x obeys command x of the control plane; False where it names what is not there or does not fit."""
+
+    def __init__(self, node: "Node", link: int) -> None:
+        self.node, self.link = node, link
+        self.tick_us = node.now_us + COMPOSE_US + node.random.u32() % SLOT_US
+        self.slot = self.tick_us // SLOT_US
+        self.own: OwnCircuit | None = None
+        self.shift_us = self.correction_us = 0
+
+    def tick(self) -> None:
+        """Put together what leaves at tick_us, and set the next."""
+        own, circuit, body = self.own, 0, self.node.random.octets(BODY_OCTETS)  # drawn at each tick, whether it leaves or not
+        if own is not None:
+            end = own.end_to_end
+            if end is not None and not end.silent and self.node.now_us - end.last_valid_us >= SILENT_US:
+                end.silent = True
+                self.node.event("silent", self.link, own.circuit)
+            circuit, body = own.circuit if own.create or own.hops else 0, self._body(own, body)
+        self.node.send((self.link, circuit), self.slot, body, self.tick_us)
+        step_us = min(SHIFT_US, self.shift_us)
+        self.tick_us, self.slot = self.tick_us + SLOT_US + step_us + self.correction_us, self.slot + 1
+        self.shift_us, self.correction_us = self.shift_us - step_us, 0
+
+    def _body(self, own: OwnCircuit, body: bytes) -> bytes:
+        """A fragment of what is said, else an end-to-end cell, else filler; inside all layers of the hops it passes."""
+        if own.create is not None:
+            return own.create.next_body()
+        hops, say, end = own.hops, own.say, own.end_to_end
+        if end is not None:
+            end.counter += 1
+            body = end.send.encipher(NO_TWEAK, serialise_sound(Sound(end.counter))) if end.send is not None else body
+        if say is not None:
+            say.ticks += 1
+            if (say.ticks - 1) % say.every == 0:
+                body, hops = say.carousel.next_body(), own.hops[: say.hop + 1]
+            if say.carousel.said == say.times * len(say.carousel.bodies) > 0:
+                own.say = None
+        for hop in reversed(hops):
+            body = hop.forward.encipher(tweak(self.slot), body)
+        return body
+
+    def take(self, circuit: int, number: int, body: bytes) -> None:
+        """Take a cell of this link."""
+        own, now_us = self.own, self.node.now_us
+        if circuit == 0:
+            return None
+        if own is None or circuit != own.circuit:
+            return self.node.drop("owner_unknown_circuit")
+        slot, clock = unwrap(number, now_us), own.clock
+        if clock is not None and clock.settled and slot > (now_us - clock.earliest_us - STEP_US) // SLOT_US + AHEAD_SLOTS:
+            return self.node.drop("owner_ahead")
+        if not own.slots.take(slot):
+            return self.node.drop("owner_replayed")
+        self.correction_us += clock.measure(now_us - SLOT_US * slot) if clock is not None else 0
+        if not own.hops:
+            return self._take_created(own, body)
+        for index, hop in enumerate(own.hops):
+            body = hop.backward.decipher(tweak(slot), body)
+            if is_speech(body):
+                return self._hear(own, index, body)
+        return self._open(own.circuit, own.end_to_end, body) if own.end_to_end is not None else None
+
+    def _take_created(self, own: OwnCircuit, body: bytes) -> None:
+        if own.create is None or not is_speech(body):
+            return None
+        speech = parse_created(body)
+        if speech is None:
+            return self.node.drop("speech_malformed")
+        own.create = None
+        if speech.kind == Kind.CREATED:
+            return self.node.event("created", self.link, own.circuit, speech.fragment)
+        self.own = None
+        return self.node.event("refused", self.link, own.circuit, speech.fragment[0])
+
+    def _hear(self, own: OwnCircuit, hop: int, body: bytes) -> None:
+        """Hear a hop: an answer to what is being said, or a knock."""
+        speech, say = parse_speech(body), own.say
+        if speech is None or speech.count != 1:
+            return self.node.drop("speech_malformed")
+        asked = say is not None and (say.hop, say.number) == (hop, speech.number) and speech.kind in ANSWERS.get(say.kind, ())
+        if not asked and speech.kind != Kind.KNOCKED:
+            return self.node.drop("unasked")
+        if len(speech.fragment) != PAYLOAD_OCTETS[speech.kind]:
+            return self.node.drop("speech_malformed")
+        own.say = None if asked else say
+        return self.node.event("answer", self.link, own.circuit, hop, speech.kind, speech.fragment)
+
+    def _open(self, circuit: int, end: EndToEnd, body: bytes) -> None:
+        """Try the end-to-end keys; what none opens is filler."""
+        opened = end.open(body)
+        if opened is None:
+            return None
+        sound = parse_sound(opened[1])
+        if sound is None or not end.window.take(sound.counter):
+            return self.node.drop("end_to_end_malformed" if sound is None else "end_to_end_replayed")
+        end.last_valid_us, end.silent = self.node.now_us, False
+        if opened[0] not in end.heard:
+            end.heard.add(opened[0])
+            self.node.event("heard", self.link, circuit, opened[0])
+        return None
+
+    def command(self, name: str, *arguments: Any) -> bool:
+        """Obey; all commands but `shift` name the circuit, all but `open` one that is there."""
+        if name not in {"open", "shift"}:
+            if self.own is None or self.own.circuit != arguments[0]:
+                return False
+            arguments = (self.own, *arguments[1:])
+        method = getattr(self, f"do_{name}", None)
+        return method is not None and method(*arguments) is not False
+
+    def do_shift(self, delay_us: int) -> bool | None:
+        self.shift_us = delay_us if 0 <= delay_us <= SLOT_US else self.shift_us
+        return 0 <= delay_us <= SLOT_US
+
+    def do_open(self, circuit: int, handshake: bytes) -> bool | None:
+        if self.own is not None or circuit == 0 or len(handshake) != PAYLOAD_OCTETS[Kind.CREATE]:
+            return False
+        self.own = OwnCircuit(circuit, Carousel(fragments(Kind.CREATE, 1, handshake)))
+        return True
+
+    def do_add_hop(self, own: OwnCircuit, forward: bytes, backward: bytes) -> bool | None:
+        if own.create is not None or len(own.hops) == MAX_HOPS:
+            return False
+        own.hops.append(OwnHop(self.node.make_cipher(forward), self.node.make_cipher(backward)))
+        return True
+
+    def do_say(self, own: OwnCircuit, hop: int, kind: int, payload: bytes, every: int, times: int) -> bool | None:
+        if hop >= len(own.hops) or kind > 255 or len(payload) > MAX_FRAGMENTS * FRAGMENT_OCTETS or every == 0:
+            return False
+        own.hops[hop].said = number = (own.hops[hop].said + 1) % 2**16
+        own.say = Say(hop, kind, number, Carousel(fragments(kind, number, payload)), every, times)
+        return True
+
+    def do_hush(self, own: OwnCircuit) -> None:
+        own.say = None
+
+    def do_settle_own(self, own: OwnCircuit) -> bool | None:
+        own.clock = Clock() if own.hops else own.clock
+        return bool(own.hops)
+
+    def do_speak(self, own: OwnCircuit, send: bytes | None, receive: list[bytes]) -> bool | None:
+        if not own.hops or len(receive) > MAX_RECEIVE_KEYS:
+            return False
+        make, before = self.node.make_cipher, own.end_to_end
+        own.end_to_end = EndToEnd(None if send is None else make(send), [make(key) for key in receive], self.node.now_us)
+        if before is not None:  # new keys on a splice: its counter and window go on
+            own.end_to_end.counter, own.end_to_end.window = before.counter, before.window
+        return True
+
+    def do_quiet(self, own: OwnCircuit) -> None:
+        own.end_to_end = None
+
+    def do_close(self, own: OwnCircuit) -> None:
+        """Forget the circuit, on command or with its link."""
+        self.own = None
+        self.node.event("ended", self.link, own.circuit)

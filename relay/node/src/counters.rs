@@ -1,0 +1,72 @@
+//! Totals of a node: drops by reason, links, sends. No number belongs to an address or a circuit.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// What is counted here; the core counts its own.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(crate) enum Counter { $($(#[$doc])* $variant,)* }
+
+        const NAMES: &[&str] = &[$($name,)*];
+    };
+}
+
+counters! {
+    /// Datagrams that links took as cells.
+    CellsIn = "link_cells_in",
+    /// Datagrams with cells that the kernel took.
+    CellsOut = "link_cells_out",
+    /// Datagrams that the kernel did not take.
+    SendRefused = "send_refused",
+    /// Calls of recvmmsg that took something.
+    Receives = "receives",
+    /// Turns of the thread's loop.
+    Turns = "turns",
+    /// A datagram that begins like nothing of PROTOCOL.md §2.1.
+    UnknownKind = "drop_unknown_kind",
+    /// DTLS or a cookie from an address without a link.
+    UnknownAddress = "drop_unknown_address",
+    /// A hello that is not 63 zeros.
+    BadHello = "drop_bad_hello",
+    /// A hello from where a link stands and is used.
+    HelloOfLiveLink = "drop_hello_of_live_link",
+    /// A cookie that is old, or another address's, or nobody's.
+    BadCookie = "drop_bad_cookie",
+    /// A handshake for which there was no room or time.
+    HandshakesRefused = "handshakes_refused",
+    /// Cookies given.
+    CookiesGiven = "cookies_given",
+    /// A datagram on a standing link that has not a cell's length.
+    WrongLength = "drop_wrong_length",
+    /// A record on a standing link that is forged, or came before.
+    InvalidRecord = "drop_invalid_record",
+    /// A datagram at a media port that is not from the phone.
+    MediaStranger = "drop_media_stranger",
+    /// A cell of ours whose link was gone.
+    LinkGone = "drop_link_gone",
+    /// RTP of ours whose port was gone or has no phone.
+    PortGone = "drop_port_gone",
+    /// Events that found the queue full.
+    EventsLost = "events_lost",
+}
+
+/// Totals since start.
+pub(crate) struct Counters([u64; NAMES.len()]);
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        Self([0; NAMES.len()])
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, counter: Counter) {
+        self.0[counter as usize] += 1;
+    }
+
+    pub(crate) fn add_many(&mut self, counter: Counter, many: u64) {
+        self.0[counter as usize] += many;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        NAMES.iter().copied().zip(self.0)
+    }
+}

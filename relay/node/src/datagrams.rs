@@ -1,0 +1,243 @@
+//! Many datagrams in one system call (recvmmsg, sendmmsg), and trains of cells to one address (UDP_SEGMENT).
+#![allow(unsafe_code)] // libc has no safe form of these calls
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use crate::Error;
+
+/// Longest datagram taken; longer ones are cut, and so not of any known length.
+pub(crate) const MAX_OCTETS: usize = 1_536;
+/// Datagrams taken in one call.
+pub(crate) const RECEIVE_BATCH: usize = 64;
+const SEND_BATCH: usize = 64;
+/// Datagrams in one train. The kernel's bounds are 64 segments (128 since Linux 6.9) and 65 507 octets; 60 cells of 278 are 16 680.
+pub(crate) const MAX_TRAIN: usize = 60;
+/// A second of cells of 100 circuits, while the thread is kept from running.
+const BUFFER_OCTETS: libc::c_int = 4 << 20;
+
+/// Bind a UDP socket that does not block, with large buffers.
+pub(crate) fn bind(address: IpAddr, port: u16) -> Result<UdpSocket, Error> {
+    let socket = UdpSocket::bind(SocketAddr::new(address, port)).map_err(|_| Error::Host("no UDP socket could be bound to the address and port"))?;
+    socket.set_nonblocking(true).map_err(|_| Error::Host("a UDP socket could not be set up"))?;
+    for (plain, forced) in [(libc::SO_RCVBUF, libc::SO_RCVBUFFORCE), (libc::SO_SNDBUF, libc::SO_SNDBUFFORCE)] {
+        // The forced form needs a right; without it the system's limit (net.core.rmem_max) holds.
+        if !set_option(&socket, libc::SOL_SOCKET, forced, BUFFER_OCTETS) {
+            set_option(&socket, libc::SOL_SOCKET, plain, BUFFER_OCTETS);
+        }
+    }
+    Ok(socket)
+}
+
+fn set_option(socket: &UdpSocket, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> bool {
+    let octets = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel reads `octets` octets of `value`, which outlives the call.
+    unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, std::ptr::from_ref(&value).cast(), octets) == 0 }
+}
+
+/// An address as the kernel has it.
+#[derive(Clone, Copy)]
+pub(crate) struct RawAddress {
+    storage: libc::sockaddr_storage,
+    octets: libc::socklen_t,
+}
+
+impl RawAddress {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        // SAFETY: sockaddr_storage is plain octets, for which zero is valid.
+        let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+        let octets = match address {
+            SocketAddr::V4(v4) => {
+                let raw = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                    sin_zero: [0; 8],
+                };
+                // SAFETY: sockaddr_storage is larger than and aligned for every sockaddr.
+                unsafe { std::ptr::write(std::ptr::from_mut(&mut storage).cast(), raw) };
+                std::mem::size_of::<libc::sockaddr_in>()
+            }
+            SocketAddr::V6(v6) => {
+                let raw = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: v6.port().to_be(),
+                    sin6_flowinfo: v6.flowinfo(),
+                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                    sin6_scope_id: v6.scope_id(),
+                };
+                // SAFETY: as above.
+                unsafe { std::ptr::write(std::ptr::from_mut(&mut storage).cast(), raw) };
+                std::mem::size_of::<libc::sockaddr_in6>()
+            }
+        };
+        Self { storage, octets: octets as libc::socklen_t }
+    }
+
+    fn none() -> Self {
+        // SAFETY: as in new().
+        Self { storage: unsafe { std::mem::zeroed() }, octets: std::mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t }
+    }
+
+    fn parse(&self) -> Option<SocketAddr> {
+        match libc::c_int::from(self.storage.ss_family) {
+            libc::AF_INET => {
+                // SAFETY: the family says that the kernel wrote a sockaddr_in.
+                let raw: libc::sockaddr_in = unsafe { std::ptr::read(std::ptr::from_ref(&self.storage).cast()) };
+                Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes()), u16::from_be(raw.sin_port))))
+            }
+            libc::AF_INET6 => {
+                // SAFETY: the family says that the kernel wrote a sockaddr_in6.
+                let raw: libc::sockaddr_in6 = unsafe { std::ptr::read(std::ptr::from_ref(&self.storage).cast()) };
+                let address = Ipv6Addr::from(raw.sin6_addr.s6_addr);
+                Some(SocketAddr::V6(SocketAddrV6::new(address, u16::from_be(raw.sin6_port), raw.sin6_flowinfo, raw.sin6_scope_id)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Room for one call of recvmmsg. The kernel's headers point into the buffers beside them, which never move or grow.
+pub(crate) struct Inbox {
+    octets: Vec<[u8; MAX_OCTETS]>,
+    senders: Vec<RawAddress>,
+    heads: Vec<libc::mmsghdr>,
+    _parts: Vec<libc::iovec>,
+    count: usize,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> Self {
+        let mut octets = vec![[0; MAX_OCTETS]; RECEIVE_BATCH];
+        let mut senders = vec![RawAddress::none(); RECEIVE_BATCH];
+        let mut parts: Vec<libc::iovec> = octets.iter_mut().map(|octets| libc::iovec { iov_base: octets.as_mut_ptr().cast(), iov_len: MAX_OCTETS }).collect();
+        let head = |(sender, part): (&mut RawAddress, &mut libc::iovec)| {
+            // SAFETY: a plain struct of numbers and pointers, for which zero is valid.
+            let mut head: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            head.msg_hdr.msg_name = std::ptr::from_mut(&mut sender.storage).cast();
+            head.msg_hdr.msg_iov = part;
+            head.msg_hdr.msg_iovlen = 1;
+            head
+        };
+        let heads = senders.iter_mut().zip(parts.iter_mut()).map(head).collect();
+        Self { octets, senders, heads, _parts: parts, count: 0 }
+    }
+
+    /// Take what waits at a socket, at most RECEIVE_BATCH datagrams; the number taken. Errors (ICMP's among them) take nothing.
+    pub(crate) fn receive(&mut self, socket: &UdpSocket) -> usize {
+        for head in &mut self.heads {
+            head.msg_hdr.msg_namelen = std::mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        }
+        // SAFETY: each head points to buffers of `self`, with their true lengths (new() and the line above).
+        let count = unsafe {
+            let heads = self.heads.as_mut_ptr();
+            libc::recvmmsg(socket.as_raw_fd(), heads, RECEIVE_BATCH as libc::c_uint, libc::MSG_DONTWAIT, std::ptr::null_mut())
+        };
+        self.count = usize::try_from(count).unwrap_or(0);
+        self.count
+    }
+
+    /// A datagram of the last call and who sent it.
+    pub(crate) fn get(&self, place: usize) -> (&[u8], Option<SocketAddr>) {
+        (&self.octets[place][..self.heads[place].msg_len as usize], self.senders[place].parse())
+    }
+}
+
+/// Cells (or one datagram of any length) that leave together for one address.
+pub(crate) struct Parcel<'a> {
+    pub(crate) octets: &'a [&'a [u8]],
+    pub(crate) to: &'a RawAddress,
+}
+
+/// Room for the segment length of a train, laid out as the kernel wants it.
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+struct Control([u8; CONTROL_OCTETS]);
+const CONTROL_OCTETS: usize = 64;
+
+impl Control {
+    /// Fill in "cut into pieces of `each` octets"; the length of it.
+    fn fill(&mut self, each: u16) -> usize {
+        // SAFETY: a plain struct of numbers and pointers, for which zero is valid.
+        let mut head: libc::msghdr = unsafe { std::mem::zeroed() };
+        head.msg_control = self.0.as_mut_ptr().cast();
+        // SAFETY: computes a length.
+        let octets = unsafe { libc::CMSG_SPACE(2) } as usize;
+        head.msg_controllen = octets as _;
+        // SAFETY: the buffer is aligned and longer than CMSG_SPACE(2), so the first header and its two octets fit.
+        unsafe {
+            let first = libc::CMSG_FIRSTHDR(&head);
+            (*first).cmsg_level = libc::SOL_UDP;
+            (*first).cmsg_type = libc::UDP_SEGMENT;
+            (*first).cmsg_len = libc::CMSG_LEN(2) as _;
+            std::ptr::write_unaligned(libc::CMSG_DATA(first).cast::<u16>(), each);
+        }
+        octets
+    }
+}
+
+/// Send parcels over one socket, in order. A parcel of several datagrams of one length leaves as a train that the kernel cuts (UDP_SEGMENT),
+/// unless `trains` is off; where the kernel refuses a train, its datagrams go one by one and `trains` is turned off.
+/// Returns the number of datagrams that the kernel did not take.
+pub(crate) fn send_all(socket: &UdpSocket, parcels: &[Parcel<'_>], trains: &mut bool) -> u64 {
+    let mut refused = 0;
+    for batch in parcels.chunks(SEND_BATCH) {
+        let mut from = 0;
+        while from < batch.len() {
+            from += if *trains { send_batch(socket, &batch[from..]) } else { 0 };
+            let Some(stuck) = batch.get(from) else { break };
+            // What the batch stopped at goes by itself: it may be a train that this kernel or device does not cut, or a full buffer.
+            let (taken, cannot) = send_singly(socket, stuck);
+            refused += stuck.octets.len() as u64 - taken;
+            if *trains && cannot && stuck.octets.len() > 1 {
+                *trains = false;
+            }
+            from += 1;
+        }
+    }
+    refused
+}
+
+/// sendmmsg; the number of parcels taken.
+fn send_batch(socket: &UdpSocket, batch: &[Parcel<'_>]) -> usize {
+    let trains = batch.iter().filter(|parcel| parcel.octets.len() > 1).count();
+    let mut heads: Vec<libc::mmsghdr> = Vec::with_capacity(batch.len());
+    let mut controls = vec![Control([0; CONTROL_OCTETS]); trains];
+    let mut free = controls.iter_mut();
+    let mut parts: Vec<libc::iovec> = Vec::with_capacity(batch.iter().map(|parcel| parcel.octets.len()).sum());
+    for parcel in batch {
+        // SAFETY: a plain struct of numbers and pointers, for which zero is valid.
+        let mut head: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        head.msg_hdr.msg_name = std::ptr::from_ref(&parcel.to.storage).cast_mut().cast();
+        head.msg_hdr.msg_namelen = parcel.to.octets;
+        // SAFETY: within the capacity reserved above, which is never exceeded, so the pointer stays good while parts are pushed.
+        head.msg_hdr.msg_iov = unsafe { parts.as_mut_ptr().add(parts.len()) };
+        head.msg_hdr.msg_iovlen = parcel.octets.len() as _;
+        parts.extend(parcel.octets.iter().map(|octets| libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() }));
+        if parcel.octets.len() > 1 {
+            if let (Some(control), Ok(each)) = (free.next(), u16::try_from(parcel.octets[0].len())) {
+                head.msg_hdr.msg_controllen = control.fill(each) as _;
+                head.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            }
+        }
+        heads.push(head);
+    }
+    // SAFETY: sendmmsg only reads what the heads point to, all of which outlives the call.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), heads.as_mut_ptr(), batch.len() as libc::c_uint, libc::MSG_DONTWAIT) };
+    usize::try_from(sent).unwrap_or(0)
+}
+
+/// Send each datagram of a parcel by itself: how many the kernel took, and whether it was not for want of room.
+fn send_singly(socket: &UdpSocket, parcel: &Parcel<'_>) -> (u64, bool) {
+    let (mut taken, mut roomy) = (0, true);
+    for octets in parcel.octets {
+        // SAFETY: sendto only reads the two buffers, which outlive the call, with their true lengths.
+        let sent = unsafe {
+            let to = std::ptr::from_ref(&parcel.to.storage).cast();
+            libc::sendto(socket.as_raw_fd(), octets.as_ptr().cast(), octets.len(), libc::MSG_DONTWAIT, to, parcel.to.octets)
+        };
+        taken += u64::from(sent >= 0);
+        roomy &= sent >= 0;
+    }
+    (taken, roomy)
+}

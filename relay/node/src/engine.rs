@@ -1,0 +1,360 @@
+//! The handle to an engine: checks arguments, binds sockets, and hands the rest to the thread.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::RawFd;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use voicebox_core::{Command, Config, Core, LinkKind, PortId, RandomSource, SeededRandom};
+use voicebox_dtls::{Dialer, Identity, Listener, Pin};
+
+use crate::clock::Clock;
+use crate::datagrams::bind;
+use crate::links::Links;
+use crate::media::MediaPort;
+use crate::poller::Poller;
+use crate::random::{system_octets, Expanded};
+use crate::runner::{NodeEvent, Order, Parts, Runner};
+use crate::wake::Bell;
+use crate::{realtime, Error};
+
+// A queue has its room from the start; its entries are boxed, so that it is 1 MB and not 10.
+const MAX_ORDERS: usize = 65_536;
+const MAX_EVENTS: usize = 65_536;
+/// Events given at one call.
+pub const MAX_EVENTS_TAKEN: usize = 1_024;
+/// Relay links beside the access links, which have one circuit each.
+const MAX_RELAY_LINKS: usize = 256;
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// How an engine is made.
+pub struct Settings {
+    /// The network's birth, in microseconds of the date.
+    pub born_unix_us: u64,
+    /// Ask for SCHED_FIFO and locked memory.
+    pub realtime: bool,
+    /// Bound on the circuits through this node.
+    pub max_circuits: u32,
+    /// For tests: randomness of the core from a seed. The operating system's otherwise.
+    pub seed: Option<[u8; 32]>,
+    /// A link on which nothing valid came for so long is taken down (PROTOCOL.md §2.2: 60 s; tests have less patience).
+    pub link_idle_us: u64,
+}
+
+/// A data plane: one thread with its sockets. Dropping it stops it.
+pub struct Engine {
+    clock: Clock,
+    orders: SyncSender<Box<Order>>,
+    order_bell: Arc<Bell>,
+    events: Mutex<Receiver<Box<NodeEvent>>>,
+    event_bell: Arc<Bell>,
+    numbers: Arc<AtomicU32>,
+    panics: Arc<AtomicU64>,
+    running: Arc<AtomicBool>,
+    realtime: bool,
+    waiting: Mutex<Option<Parts>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    local: Mutex<Local>,
+}
+
+/// Where outgoing links leave from.
+#[derive(Default)]
+struct Local {
+    address: Option<IpAddr>,
+    /// One socket serves a first link to each peer: it knows links by their address. Not the listening one, at which the same peer may arrive.
+    shared: Option<Shared>,
+}
+
+struct Shared {
+    socket: u32,
+    is_ipv4: bool,
+    peers: HashSet<SocketAddr>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing of ours panics while it holds one; if it did, the value is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Make an engine; its thread begins with [`Engine::start`], and what is asked before waits for it.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        const NO_DESCRIPTOR: Error = Error::Host("no descriptor is left for the engine");
+        let random: Box<dyn RandomSource> = match settings.seed {
+            Some(seed) => Box::new(SeededRandom::new(seed)),
+            None => Box::new(Expanded::new()?),
+        };
+        let clock = Clock::new(settings.born_unix_us);
+        let numbers = Arc::new(AtomicU32::new(1));
+        let panics = Arc::new(AtomicU64::new(0));
+        let order_bell = Arc::new(Bell::new().ok_or(NO_DESCRIPTOR)?);
+        let event_bell = Arc::new(Bell::new().ok_or(NO_DESCRIPTOR)?);
+        let (order_in, order_out) = sync_channel(MAX_ORDERS);
+        let (event_in, event_out) = sync_channel(MAX_EVENTS);
+        let max_links = settings.max_circuits as usize + MAX_RELAY_LINKS;
+        let parts = Parts {
+            clock,
+            core: Core::new(Config { max_circuits: settings.max_circuits as usize }, random),
+            links: Links::new(system_octets()?, Arc::clone(&numbers), max_links, settings.link_idle_us),
+            filler: Expanded::new()?,
+            orders: order_out,
+            order_bell: Arc::clone(&order_bell),
+            events: event_in,
+            event_bell: Arc::clone(&event_bell),
+            poller: Poller::new().ok_or(NO_DESCRIPTOR)?,
+            panics: Arc::clone(&panics),
+        };
+        Ok(Self {
+            clock,
+            orders: order_in,
+            order_bell,
+            events: Mutex::new(event_out),
+            event_bell,
+            numbers,
+            panics,
+            running: Arc::new(AtomicBool::new(false)),
+            realtime: settings.realtime,
+            waiting: Mutex::new(Some(parts)),
+            thread: Mutex::new(None),
+            local: Mutex::new(Local::default()),
+        })
+    }
+
+    /// Start the thread; true where SCHED_FIFO and locked memory were asked for and granted.
+    pub fn start(&self) -> Result<bool, Error> {
+        let parts = locked(&self.waiting).take().ok_or(Error::Local("the engine was started before"))?;
+        let (granted_in, granted_out) = sync_channel(1);
+        let (asks, running) = (self.realtime, Arc::clone(&self.running));
+        let (events, bell, panics) = (parts.events.clone(), Arc::clone(&self.event_bell), Arc::clone(&self.panics));
+        running.store(true, Ordering::Release);
+        let body = move || {
+            let granted = asks && realtime::ask();
+            if !granted {
+                realtime::no_slack();
+            }
+            let _ = granted_in.send(granted);
+            let mut runner = Runner::new(parts);
+            supervise(|| runner.run(), &events, &bell, &panics);
+            running.store(false, Ordering::Release);
+        };
+        let thread = std::thread::Builder::new().name("voicebox-engine".into()).spawn(body).map_err(|_| Error::Host("no thread could be made"))?;
+        *locked(&self.thread) = Some(thread);
+        granted_out.recv().map_err(|_| Error::Bug("the engine's thread ended while it started"))
+    }
+
+    /// Stop the thread and close its sockets; idempotent.
+    pub fn stop(&self) {
+        // A full queue is drained by the thread before it sees this; sending waits for that, which is bounded.
+        if self.running.load(Ordering::Acquire) {
+            let _ = self.orders.send(Box::new(Order::Stop));
+            self.order_bell.ring();
+        }
+        if let Some(thread) = locked(&self.thread).take() {
+            // Its panic was told already.
+            let _ = thread.join();
+        }
+        locked(&self.waiting).take();
+    }
+
+    /// Network time in microseconds.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// Readable while events wait.
+    #[must_use]
+    pub fn descriptor(&self) -> RawFd {
+        self.event_bell.descriptor()
+    }
+
+    /// Take the waiting events, at most [`MAX_EVENTS_TAKEN`].
+    pub fn events(&self) -> Vec<Box<NodeEvent>> {
+        let receiver = locked(&self.events);
+        self.event_bell.hush();
+        let taken: Vec<Box<NodeEvent>> = receiver.try_iter().take(MAX_EVENTS_TAKEN).collect();
+        if taken.len() == MAX_EVENTS_TAKEN {
+            self.event_bell.ring();
+        }
+        taken
+    }
+
+    /// Totals since start; empty before it, and after the end only what is known without the thread.
+    pub fn counters(&self) -> Result<Vec<(&'static str, u64)>, Error> {
+        if self.running.load(Ordering::Acquire) {
+            let (answer, answered) = sync_channel(1);
+            self.order(Order::Counters { answer })?;
+            if let Ok(totals) = answered.recv_timeout(ANSWER_LIMIT) {
+                return Ok(totals);
+            }
+        }
+        Ok(vec![("panics", self.panics.load(Ordering::Relaxed))])
+    }
+
+    /// Gather the lateness of ticks anew, for `seconds`.
+    pub fn tap(&self, seconds: f64) -> Result<(), Error> {
+        if !(0.0..=86_400.0).contains(&seconds) {
+            return Err(Error::Local("seconds to tap are 0 to 86 400"));
+        }
+        self.order(Order::Tap { seconds })
+    }
+
+    /// Hand a command to the core.
+    pub fn command(&self, command: Command) -> Result<(), Error> {
+        self.order(Order::Core(command))
+    }
+
+    fn order(&self, order: Order) -> Result<(), Error> {
+        if self.panics.load(Ordering::Relaxed) > 0 {
+            return Err(Error::Bug("the engine's thread has failed; nothing works until the program is started anew"));
+        }
+        self.orders.try_send(Box::new(order)).map_err(|_| Error::Local("the engine has stopped, or 65 536 commands wait for it"))?;
+        self.order_bell.ring();
+        Ok(())
+    }
+
+    /// Take links on a UDP socket; its port.
+    pub fn listen(&self, address: &str, port: u16, certificate: &[u8], key: &[u8]) -> Result<u16, Error> {
+        let listener = Listener::new(&Identity::from_der(certificate, key)?)?;
+        let address = parse_address(address)?;
+        let with = bind(address, port)?;
+        let port = local_port(&with)?;
+        let socket = self.next_number();
+        self.order(Order::Listen { socket, with, listener })?;
+        locked(&self.local).address.get_or_insert(address);
+        Ok(port)
+    }
+
+    /// Set where outgoing links leave from. One socket serves a first link to each peer; a second one to the same peer gets a port of its own.
+    /// Returns the port.
+    pub fn bind(&self, address: &str, port: u16) -> Result<u16, Error> {
+        let address = parse_address(address)?;
+        let with = bind(address, port)?;
+        let port = local_port(&with)?;
+        let socket = self.next_number();
+        self.order(Order::AddSocket { socket, with })?;
+        let mut local = locked(&self.local);
+        local.address = Some(address);
+        local.shared = Some(Shared { socket, is_ipv4: address.is_ipv4(), peers: HashSet::new() });
+        Ok(port)
+    }
+
+    /// Begin a link; its number.
+    pub fn connect(&self, address: &str, port: u16, pin: &[u8], identity: Option<(&[u8], &[u8])>) -> Result<u32, Error> {
+        let pin: Pin = pin.try_into().map_err(|_| Error::Local("a pin has 32 octets"))?;
+        let peer = SocketAddr::new(parse_address(address)?, port);
+        if port == 0 {
+            return Err(Error::Local("no link leads to port 0"));
+        }
+        let identity = identity.map(|(certificate, key)| Identity::from_der(certificate, key)).transpose()?;
+        let kind = if identity.is_some() { LinkKind::Relay } else { LinkKind::AccessOwner };
+        let dialer = Dialer::new(identity.as_ref())?;
+        let (socket, own) = self.socket_towards(peer)?;
+        let link = self.next_number();
+        self.order(Order::Connect { link, socket, own, peer, pin, dialer, kind })?;
+        Ok(link)
+    }
+
+    fn socket_towards(&self, peer: SocketAddr) -> Result<(u32, Option<UdpSocket>), Error> {
+        let mut local = locked(&self.local);
+        let wildcard = if peer.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        let address = local.address.filter(|address| address.is_ipv4() == peer.is_ipv4()).unwrap_or(wildcard);
+        if local.shared.is_none() {
+            let (socket, with) = (self.next_number(), bind(address, 0)?);
+            self.order(Order::AddSocket { socket, with })?;
+            local.shared = Some(Shared { socket, is_ipv4: peer.is_ipv4(), peers: HashSet::new() });
+        }
+        if let Some(shared) = local.shared.as_mut().filter(|shared| shared.is_ipv4 == peer.is_ipv4()) {
+            if shared.peers.insert(peer) {
+                return Ok((shared.socket, None));
+            }
+        }
+        Ok((self.next_number(), Some(bind(address, 0)?)))
+    }
+
+    /// Forget a link, in silence.
+    pub fn disconnect(&self, link: u32) -> Result<(), Error> {
+        self.order(Order::Disconnect { link })
+    }
+
+    /// Bind a pair of media ports: the reference and the port of RTP.
+    pub fn media_open(&self, address: &str) -> Result<(u32, u16), Error> {
+        let (with, rtp_port) = MediaPort::bind(parse_address(address)?)?;
+        let port = self.next_number();
+        self.order(Order::MediaOpen { port, with })?;
+        Ok((port, rtp_port))
+    }
+
+    /// Say where the phone is and what it speaks.
+    pub fn media_remote(&self, port: u32, address: &str, remote_port: u16, codec: u8, payload_type: u8, event: Option<u8>) -> Result<(), Error> {
+        if payload_type > 127 || event.is_some_and(|event| event > 127) {
+            return Err(Error::Local("an RTP payload type is 0 to 127"));
+        }
+        let address = SocketAddr::new(parse_address(address)?, remote_port);
+        let command = Command::MediaRemote { port: PortId(port), codec, payload_type, event_payload_type: event };
+        self.order(Order::MediaRemote { port, address, command })
+    }
+
+    /// Give a pair of media ports back.
+    pub fn media_close(&self, port: u32) -> Result<(), Error> {
+        self.order(Order::MediaClose { port })
+    }
+
+    /// Links, sockets and media ports are numbered from one sequence, never reused.
+    fn next_number(&self) -> u32 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Run the thread's body; an end by panic is counted and told, never silent.
+fn supervise(body: impl FnOnce(), events: &SyncSender<Box<NodeEvent>>, bell: &Bell, panics: &AtomicU64) {
+    if catch_unwind(AssertUnwindSafe(body)).is_err() {
+        panics.fetch_add(1, Ordering::Relaxed);
+        // A full queue has events in it already; the counter tells then, and every further command is refused with it.
+        let _ = events.try_send(Box::new(NodeEvent::EngineFailed));
+        bell.ring();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn parse_address(text: &str) -> Result<IpAddr, Error> {
+    text.parse().map_err(|_| Error::Local("an address is IPv4 or IPv6 in numbers"))
+}
+
+fn local_port(socket: &UdpSocket) -> Result<u16, Error> {
+    Ok(socket.local_addr().map_err(|_| Error::Host("a UDP socket has no address"))?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_the_thread_is_counted_and_told() {
+        let (told, heard) = sync_channel(1);
+        let (bell, panics) = (Bell::new().expect("a descriptor is free"), AtomicU64::new(0));
+        supervise(|| {}, &told, &bell, &panics);
+        assert!(heard.try_recv().is_err());
+        supervise(|| panic!("on purpose"), &told, &bell, &panics);
+        assert!(heard.try_recv().is_ok_and(|event| matches!(*event, NodeEvent::EngineFailed)));
+        assert_eq!(panics.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn an_engine_whose_thread_failed_refuses_commands_as_a_bug() {
+        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, seed: None, link_idle_us: 1_000_000 };
+        let engine = Engine::new(&settings).expect("descriptors are free");
+        engine.panics.store(1, Ordering::Relaxed);
+        assert!(matches!(engine.disconnect(1), Err(Error::Bug(_))));
+    }
+}

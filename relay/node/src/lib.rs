@@ -1,0 +1,30 @@
+//! Sockets, clock and thread around the core (`voicebox-core`) and DTLS (`voicebox-dtls`).
+//!
+//! One [`Engine`] has one thread, which owns its sockets. Commands go in through a bounded queue and a bell, events come out the same way;
+//! nothing the thread does waits for whoever holds the engine. Order in each turn of its loop: what is due leaves; then time passes in the
+//! core; then what came in is taken. What leaves was sealed when it was composed, 1 ms before, so a real cell and a filler leave alike.
+//!
+//! What is NOT here: anything of the protocol beyond which link a datagram belongs to; names, call states, policy (`voicebox/`, Python).
+
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+
+mod clock;
+mod counters;
+mod datagrams;
+mod engine;
+mod error;
+mod lateness;
+mod links;
+mod media;
+mod poller;
+mod random;
+mod realtime;
+mod runner;
+mod schedule;
+mod wake;
+
+pub use clock::Clock;
+pub use engine::{Engine, Settings, MAX_EVENTS_TAKEN};
+pub use error::Error;
+pub use runner::NodeEvent;

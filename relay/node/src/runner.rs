@@ -1,0 +1,473 @@
+//! The engine's thread: wait, send what is due, let time pass in the core, take what came, repeat.
+
+use std::collections::{HashMap, HashSet};
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::Arc;
+use std::time::Duration;
+
+use voicebox_core::ids::SLOT_US;
+use voicebox_core::{Command, Core, Event, Input, LinkId, LinkKind, Output, PortId, RandomSource, Slot};
+use voicebox_dtls::{Dialer, Listener, Pin, RECORD_OCTETS};
+
+use crate::clock::Clock;
+use crate::counters::{Counter, Counters};
+use crate::datagrams::{send_all, Inbox, Parcel, RawAddress, RECEIVE_BATCH};
+use crate::lateness::Lateness;
+use crate::links::{Happening, Links, SocketNumber};
+use crate::media::{Half, MediaPort, MediaPorts};
+use crate::poller::Poller;
+use crate::random::Expanded;
+use crate::schedule::{send_records, Record, Schedule, Sound};
+use crate::wake::Bell;
+
+/// What the thread tells.
+pub enum NodeEvent {
+    /// A DTLS link stands.
+    LinkUp {
+        /// Its number.
+        link: u32,
+        /// Whether the other side began it.
+        incoming: bool,
+        /// The key it proved to have; none of a box.
+        peer_pin: Option<Pin>,
+    },
+    /// A link that was asked for did not come about.
+    LinkFailed {
+        /// Its number.
+        link: u32,
+    },
+    /// A link that stood is gone.
+    LinkDown {
+        /// Its number.
+        link: u32,
+    },
+    /// From the core.
+    Core(Event),
+    /// The thread ended on an error of ours; nothing works any more.
+    EngineFailed,
+}
+
+/// What the thread is asked.
+pub(crate) enum Order {
+    Listen { socket: SocketNumber, with: UdpSocket, listener: Listener },
+    AddSocket { socket: SocketNumber, with: UdpSocket },
+    Connect { link: u32, socket: SocketNumber, own: Option<UdpSocket>, peer: std::net::SocketAddr, pin: Pin, dialer: Dialer, kind: LinkKind },
+    Disconnect { link: u32 },
+    Core(Command),
+    MediaOpen { port: u32, with: MediaPort },
+    MediaRemote { port: u32, address: std::net::SocketAddr, command: Command },
+    MediaClose { port: u32 },
+    Tap { seconds: f64 },
+    Counters { answer: SyncSender<Vec<(&'static str, u64)>> },
+    Stop,
+}
+
+/// What the poller's numbers mean: kind in the upper half, number below.
+const BELL: u64 = 0;
+const LINKS: u64 = 1 << 32;
+const RTP: u64 = 2 << 32;
+const RTCP: u64 = 3 << 32;
+
+const SWEEP_US: u64 = 1_000_000;
+/// The longest sleep: nothing is due for that long on a node without links.
+const MAX_SLEEP_US: u64 = 250_000;
+/// Datagrams taken from one socket before what is due leaves again.
+const BATCHES_A_TURN: usize = 4;
+/// Orders carried out before what is due leaves again.
+const ORDERS_A_TURN: usize = 64;
+/// Where turns come more often than this, the sockets are looked at only when something is due anyway, or when so much time has passed: a turn for
+/// each datagram costs more than the datagram. Arrivals are counted that much later, well inside the step D of a hop (PROTOCOL.md §5.3).
+const NAP_US: u64 = 500;
+
+/// Everything the thread owns.
+pub(crate) struct Runner {
+    pub(crate) clock: Clock,
+    pub(crate) core: Core,
+    pub(crate) links: Links,
+    pub(crate) filler: Expanded,
+    pub(crate) orders: Receiver<Box<Order>>,
+    pub(crate) order_bell: Arc<Bell>,
+    pub(crate) events: SyncSender<Box<NodeEvent>>,
+    pub(crate) event_bell: Arc<Bell>,
+    pub(crate) counters: Counters,
+    pub(crate) poller: Poller,
+    pub(crate) panics: Arc<AtomicU64>,
+    sockets: HashMap<SocketNumber, UdpSocket>,
+    /// Sockets that end with their one link.
+    own: HashSet<SocketNumber>,
+    media: MediaPorts,
+    schedule: Schedule,
+    lateness: Lateness,
+    inbox: Inbox,
+    trains: bool,
+    next_sweep_at: u64,
+}
+
+/// The parts that are made before the thread begins.
+pub(crate) struct Parts {
+    pub(crate) clock: Clock,
+    pub(crate) core: Core,
+    pub(crate) links: Links,
+    pub(crate) filler: Expanded,
+    pub(crate) orders: Receiver<Box<Order>>,
+    pub(crate) order_bell: Arc<Bell>,
+    pub(crate) events: SyncSender<Box<NodeEvent>>,
+    pub(crate) event_bell: Arc<Bell>,
+    pub(crate) poller: Poller,
+    pub(crate) panics: Arc<AtomicU64>,
+}
+
+impl Runner {
+    pub(crate) fn new(parts: Parts) -> Self {
+        parts.poller.add(parts.order_bell.descriptor(), BELL);
+        let now = parts.clock.now();
+        Self {
+            clock: parts.clock,
+            core: parts.core,
+            links: parts.links,
+            filler: parts.filler,
+            orders: parts.orders,
+            order_bell: parts.order_bell,
+            events: parts.events,
+            event_bell: parts.event_bell,
+            counters: Counters::new(),
+            poller: parts.poller,
+            panics: parts.panics,
+            sockets: HashMap::new(),
+            own: HashSet::new(),
+            media: MediaPorts::new(),
+            schedule: Schedule::new(),
+            lateness: Lateness::new(),
+            inbox: Inbox::new(),
+            trains: true,
+            next_sweep_at: now + SWEEP_US,
+        }
+    }
+
+    /// Run until told to stop, or until whoever holds the engine is gone.
+    pub(crate) fn run(&mut self) {
+        let mut readable = Vec::new();
+        let mut last_look_at = 0;
+        loop {
+            let now = self.clock.now();
+            let wait = self.wait_us(now);
+            // The sockets were looked at a moment ago: sleep without them, until something is due or the nap is over.
+            let nap_ends_at = last_look_at + NAP_US;
+            if nap_ends_at > now {
+                std::thread::sleep(Duration::from_micros(wait.min(nap_ends_at - now)));
+                if self.clock.now() < nap_ends_at {
+                    self.pass_time();
+                    continue;
+                }
+            }
+            self.poller.wait(if nap_ends_at > now { 0 } else { wait }, &mut readable);
+            let woken_at = self.clock.now();
+            // A long wait says that datagrams are few: the next one is taken when it comes.
+            last_look_at = if readable.is_empty() || (nap_ends_at <= now && woken_at - now > NAP_US) { 0 } else { woken_at };
+            self.counters.add(Counter::Turns);
+            self.pass_time();
+            for &number in &readable {
+                if number == BELL {
+                    if !self.take_orders() {
+                        return;
+                    }
+                } else {
+                    self.take_datagrams(number & !u64::from(u32::MAX), number as u32);
+                }
+                self.pass_time();
+            }
+        }
+    }
+
+    fn wait_us(&mut self, now: u64) -> u64 {
+        let timers = [self.schedule.next(), self.core.next_timer(), self.links.next_timeout(now), Some(self.next_sweep_at)];
+        let next = timers.into_iter().flatten().min().unwrap_or(now + MAX_SLEEP_US).min(now + MAX_SLEEP_US);
+        next.saturating_sub(now)
+    }
+
+    /// Send what is due, then let the core and the links do what is due.
+    fn pass_time(&mut self) {
+        let now = self.clock.now();
+        self.send_due(now);
+        if self.core.next_timer().is_some_and(|at| at <= now) {
+            self.core.handle(now, Input::Timer);
+            self.drain(now);
+        }
+        if self.links.next_timeout(now).is_some_and(|at| at <= now) {
+            self.links.handle_timeouts(now);
+            self.follow_links(now);
+        }
+        if now >= self.next_sweep_at {
+            self.next_sweep_at = now + SWEEP_US;
+            self.links.sweep(now);
+            for link in self.links.relay_links() {
+                self.say_control(now, link);
+            }
+            self.follow_links(now);
+        }
+        let now = self.clock.now();
+        self.send_due(now);
+    }
+
+    fn send_due(&mut self, now: u64) {
+        if self.schedule.next().is_none_or(|at| at > now) {
+            return;
+        }
+        let (records, sounds) = self.schedule.take_due(now, &mut self.lateness);
+        for run in records.chunk_by(|one, other| one.socket == other.socket) {
+            let Some(socket) = self.sockets.get(&run[0].socket) else { continue };
+            let (taken, refused) = send_records(socket, run, |link| self.links.peer(link), &mut self.trains);
+            self.counters.add_many(Counter::CellsOut, taken);
+            self.counters.add_many(Counter::SendRefused, refused);
+        }
+        for sound in sounds {
+            self.send_sound(&sound);
+        }
+        self.schedule.reuse(records);
+    }
+
+    fn send_sound(&mut self, sound: &Sound) {
+        let Some((port, to)) = self.media.get(&sound.port).and_then(|port| Some((port, port.to(sound.half)?))) else {
+            return self.counters.add(Counter::PortGone);
+        };
+        let to = RawAddress::new(to);
+        let parcel = [Parcel { octets: &[&sound.octets], to: &to }];
+        self.counters.add_many(Counter::SendRefused, send_all(port.socket(sound.half), &parcel, &mut false));
+    }
+
+    /// Do what the core says, until it says no more.
+    fn drain(&mut self, now: u64) {
+        while let Some(output) = self.core.poll() {
+            match output {
+                Output::Send { link, cell, at } => self.seal(now, at, link.0, &cell),
+                Output::SendRtp { port, rtcp, datagram, at } => {
+                    let half = if rtcp { Half::Rtcp } else { Half::Rtp };
+                    self.schedule.add_sound(now, at, Sound { port: port.0, half, octets: datagram });
+                }
+                Output::Event(event) => self.tell(NodeEvent::Core(event)),
+                Output::CloseLink { link } => self.links.forget(link.0),
+            }
+        }
+        if !self.links.happenings.is_empty() {
+            self.follow_links(now);
+        }
+    }
+
+    /// Carry out what the table of links says, and pass it on to the core and to whoever holds the engine.
+    fn follow_links(&mut self, now: u64) {
+        // Each pass may cause others (a link that fails while it is sealed to); they end, because each takes a link away.
+        while !self.links.happenings.is_empty() {
+            for happening in std::mem::take(&mut self.links.happenings) {
+                self.follow(now, happening);
+            }
+        }
+    }
+
+    fn follow(&mut self, now: u64, happening: Happening) {
+        match happening {
+            Happening::Reply { socket, to, datagram } => {
+                if let Some(socket) = self.sockets.get(&socket) {
+                    let to = RawAddress::new(to);
+                    let refused = send_all(socket, &[Parcel { octets: &[&datagram], to: &to }], &mut false);
+                    self.counters.add_many(Counter::SendRefused, refused);
+                }
+            }
+            Happening::Up { link, kind, incoming, peer_pin } => {
+                self.tell(NodeEvent::LinkUp { link, incoming, peer_pin });
+                self.core.handle(now, Input::LinkUp { link: LinkId(link), kind });
+                self.drain(now);
+                if kind == LinkKind::Relay {
+                    self.say_control(now, link);
+                }
+            }
+            Happening::Failed { link } => {
+                self.drop_unused_sockets();
+                self.tell(NodeEvent::LinkFailed { link });
+            }
+            Happening::Down { link } => {
+                self.drop_unused_sockets();
+                self.core.handle(now, Input::LinkDown { link: LinkId(link) });
+                self.drain(now);
+                self.tell(NodeEvent::LinkDown { link });
+            }
+        }
+    }
+
+    /// Drop the sockets that ended with their link, which also takes them out of the poller.
+    fn drop_unused_sockets(&mut self) {
+        let (links, sockets) = (&self.links, &mut self.sockets);
+        self.own.retain(|socket| {
+            let used = links.is_used(*socket);
+            if !used {
+                sockets.remove(socket);
+            }
+            used
+        });
+    }
+
+    /// Send a cell of link control: the connecting side's first cell, and then one a second, so that a relay link without circuits
+    /// is not taken for a dead one (PROTOCOL.md §2.2). An access link has its ticks.
+    fn say_control(&mut self, now: u64, link: u32) {
+        let mut cell = [0; 256];
+        self.filler.fill(&mut cell[8..]);
+        cell[4..8].copy_from_slice(&Slot::of((now / SLOT_US) as i64).0.to_be_bytes());
+        self.seal(now, now, link, &cell);
+    }
+
+    fn seal(&mut self, now: u64, at: u64, link: u32, cell: &[u8; 256]) {
+        let mut octets = [0; RECORD_OCTETS];
+        match self.links.seal(link, cell, &mut octets) {
+            Some(socket) => self.schedule.add_record(now, at, Record { socket, link, octets }),
+            None => self.counters.add(Counter::LinkGone),
+        }
+    }
+
+    fn tell(&mut self, event: NodeEvent) {
+        match self.events.try_send(Box::new(event)) {
+            Ok(()) => self.event_bell.ring(),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.counters.add(Counter::EventsLost),
+        }
+    }
+
+    fn take_datagrams(&mut self, kind: u64, number: u32) {
+        let mut cell = [0; 256];
+        for _ in 0..BATCHES_A_TURN {
+            let taken = match kind {
+                LINKS => self.sockets.get(&number).map_or(0, |socket| self.inbox.receive(socket)),
+                RTP => self.media.get(&number).map_or(0, |port| self.inbox.receive(port.socket(Half::Rtp))),
+                _ => self.media.get(&number).map_or(0, |port| self.inbox.receive(port.socket(Half::Rtcp))),
+            };
+            if taken == 0 {
+                return;
+            }
+            self.counters.add(Counter::Receives);
+            let now = self.clock.now();
+            for place in 0..taken {
+                if kind == LINKS {
+                    self.take_link_datagram(now, number, place, &mut cell);
+                } else {
+                    self.take_media_datagram(now, number, if kind == RTP { Half::Rtp } else { Half::Rtcp }, place);
+                }
+            }
+            self.send_due(self.clock.now());
+            if taken < RECEIVE_BATCH {
+                return;
+            }
+        }
+    }
+
+    fn take_link_datagram(&mut self, now: u64, socket: SocketNumber, place: usize, cell: &mut [u8; 256]) {
+        let (datagram, from) = self.inbox.get(place);
+        let Some(from) = from else { return };
+        let link = self.links.receive(now, socket, from, datagram, cell, &mut self.counters);
+        if !self.links.happenings.is_empty() {
+            // A first cell makes its link stand: the core hears of the link before it hears of the cell.
+            self.follow_links(now);
+        }
+        if let Some(link) = link {
+            self.core.handle(now, Input::Cell { link: LinkId(link), cell });
+            self.drain(now);
+        }
+    }
+
+    fn take_media_datagram(&mut self, now: u64, port: u32, half: Half, place: usize) {
+        let (datagram, from) = self.inbox.get(place);
+        let heard = from.is_some_and(|from| self.media.get_mut(&port).is_some_and(|port| port.hears(half, from)));
+        if !heard {
+            return self.counters.add(Counter::MediaStranger);
+        }
+        self.core.handle(now, Input::Rtp { port: PortId(port), datagram });
+        self.drain(now);
+    }
+
+    /// Carry out orders; false when told to stop.
+    fn take_orders(&mut self) -> bool {
+        self.order_bell.hush();
+        for _ in 0..ORDERS_A_TURN {
+            match self.orders.try_recv() {
+                Ok(order) if matches!(*order, Order::Stop) => return false,
+                Ok(order) => self.carry_out(*order),
+                Err(std::sync::mpsc::TryRecvError::Empty) => return true,
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => return false,
+            }
+        }
+        // There may be more: the next turn comes at once.
+        self.order_bell.ring();
+        true
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        let now = self.clock.now();
+        match order {
+            Order::Listen { socket, with, listener } => {
+                self.links.listen(socket, listener);
+                self.add_socket(socket, with);
+            }
+            Order::AddSocket { socket, with } => self.add_socket(socket, with),
+            Order::Connect { link, socket, own, peer, pin, dialer, kind } => {
+                if let Some(own) = own {
+                    self.own.insert(socket);
+                    self.add_socket(socket, own);
+                }
+                self.links.connect(now, link, socket, peer, pin, dialer, kind);
+                self.follow_links(now);
+            }
+            Order::Disconnect { link } => {
+                self.links.forget(link);
+                self.follow_links(now);
+            }
+            Order::Core(command) => self.command(now, command),
+            Order::MediaOpen { port, with } => {
+                self.poller.add(with.socket(Half::Rtp).as_raw_fd(), RTP | u64::from(port));
+                self.poller.add(with.socket(Half::Rtcp).as_raw_fd(), RTCP | u64::from(port));
+                self.media.insert(port, with);
+                self.command(now, Command::MediaOpen { port: PortId(port) });
+            }
+            Order::MediaRemote { port, address, command } => {
+                if let Some(port) = self.media.get_mut(&port) {
+                    port.set_remote(address);
+                }
+                self.command(now, command);
+            }
+            Order::MediaClose { port } => {
+                self.media.remove(&port);
+                self.command(now, Command::MediaClose { port: PortId(port) });
+            }
+            Order::Tap { seconds } => self.lateness.restart(now.saturating_add((seconds * 1e6) as u64)),
+            Order::Counters { answer } => {
+                // Whoever asked may have stopped waiting.
+                let _ = answer.try_send(self.totals());
+            }
+            Order::Stop => {}
+        }
+    }
+
+    fn command(&mut self, now: u64, command: Command) {
+        self.core.handle(now, Input::Command(command));
+        self.drain(now);
+    }
+
+    fn add_socket(&mut self, number: SocketNumber, socket: UdpSocket) {
+        self.poller.add(socket.as_raw_fd(), LINKS | u64::from(number));
+        self.sockets.insert(number, socket);
+    }
+
+    fn totals(&self) -> Vec<(&'static str, u64)> {
+        let (standing, coming) = self.links.count();
+        let mut totals: Vec<(&'static str, u64)> = self.core.counters().iter().chain(self.counters.iter()).collect();
+        totals.extend([
+            ("links", standing as u64),
+            ("links_coming", coming as u64),
+            ("media_ports", self.media.len() as u64),
+            ("ticks", self.lateness.ticks()),
+            ("tick_late_p50_us", self.lateness.percentile_us(50)),
+            ("tick_late_p99_us", self.lateness.percentile_us(99)),
+            ("tick_late_max_us", self.lateness.max_us()),
+            ("panics", self.panics.load(Ordering::Relaxed)),
+        ]);
+        totals
+    }
+}

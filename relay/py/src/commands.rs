@@ -1,0 +1,110 @@
+//! Commands from Python's arguments. Lengths are checked here, so that the core is never handed a key of another size.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use voicebox_core::{CircId, Command, LinkId, PortId};
+
+use crate::errors::wrong;
+
+/// Octets of a fixed length.
+pub(crate) fn sized<const N: usize>(octets: &[u8], problem: &'static str) -> PyResult<[u8; N]> {
+    octets.try_into().map_err(|_| wrong(problem))
+}
+
+/// A key of a layer.
+pub(crate) fn key(octets: &[u8]) -> PyResult<[u8; 16]> {
+    sized(octets, "a layer's key has 16 octets")
+}
+
+/// Keys to receive with.
+pub(crate) fn keys(octets: &[Vec<u8>]) -> PyResult<Vec<[u8; 16]>> {
+    octets.iter().map(|octets| key(octets)).collect()
+}
+
+/// Arguments of a command given as a tuple, by place.
+struct Arguments<'a, 'py>(&'a Bound<'py, PyTuple>);
+
+impl<'py> Arguments<'_, 'py> {
+    fn get<T: for<'a> FromPyObject<'a, 'py, Error = PyErr>>(&self, place: usize) -> PyResult<T> {
+        self.0.get_item(place + 2)?.extract()
+    }
+
+    fn link(&self) -> PyResult<LinkId> {
+        Ok(LinkId(self.get(0)?))
+    }
+
+    fn circuit(&self) -> PyResult<CircId> {
+        Ok(CircId(self.get(1)?))
+    }
+
+    fn port(&self) -> PyResult<PortId> {
+        Ok(PortId(self.get(0)?))
+    }
+
+    fn octets(&self, place: usize) -> PyResult<Vec<u8>> {
+        Ok(self.0.get_item(place + 2)?.cast::<PyBytes>()?.as_bytes().to_vec())
+    }
+
+    fn key(&self, place: usize) -> PyResult<[u8; 16]> {
+        key(&self.octets(place)?)
+    }
+}
+
+/// Read `('command', name, *arguments)`, with the names and arguments of the methods of Engine, media_open(port) and media_remote() without
+/// the address excepted.
+pub(crate) fn parse(tuple: &Bound<'_, PyTuple>) -> PyResult<Command> {
+    let name: String = tuple.get_item(1)?.extract()?;
+    let its = Arguments(tuple);
+    if name.starts_with("media_") {
+        return parse_media(&name, &its);
+    }
+    let link = its.link()?;
+    if name == "shift" {
+        return Ok(Command::Shift { link, delay_us: its.get(1)? });
+    }
+    let circuit = its.circuit()?;
+    Ok(match name.as_str() {
+        "accept" => Command::Accept {
+            link,
+            circuit,
+            forward_key: its.key(2)?,
+            backward_key: its.key(3)?,
+            created: sized(&its.octets(4)?, "created has 64 octets")?,
+            junction: its.get(5)?,
+        },
+        "refuse" => Command::Refuse { link, circuit, reason: its.get(2)? },
+        "extend" => Command::Extend { link, circuit, next_link: LinkId(its.get(2)?), next_circuit: CircId(its.get(3)?), handshake: its.octets(4)? },
+        "refuse_extend" => Command::RefuseExtend { link, circuit, reason: its.get(2)? },
+        "open" => Command::Open { link, circuit, handshake: its.octets(2)? },
+        "add_hop" => Command::AddHop { link, circuit, forward_key: its.key(2)?, backward_key: its.key(3)? },
+        "say" => {
+            let (hop, kind, payload) = (its.get(2)?, its.get(3)?, its.octets(4)?);
+            Command::Say { link, circuit, hop, kind, payload, every: its.get(5)?, times: its.get(6)? }
+        }
+        "hush" => Command::Hush { link, circuit },
+        "settle_own" => Command::SettleOwn { link, circuit },
+        "speak" => {
+            let send_key: Option<Vec<u8>> = its.get(2)?;
+            let receive_keys: Vec<Vec<u8>> = its.get(3)?;
+            Command::Speak { link, circuit, send_key: send_key.map(|octets| key(&octets)).transpose()?, receive_keys: keys(&receive_keys)? }
+        }
+        "channel_send" => Command::ChannelSend { link, circuit, message: its.octets(2)? },
+        "quiet" => Command::Quiet { link, circuit },
+        "close" => Command::Close { link, circuit },
+        _ => return Err(wrong("there is no such command")),
+    })
+}
+
+fn parse_media(name: &str, its: &Arguments<'_, '_>) -> PyResult<Command> {
+    let port = its.port()?;
+    Ok(match name {
+        "media_open" => Command::MediaOpen { port },
+        "media_remote" => Command::MediaRemote { port, codec: its.get(1)?, payload_type: its.get(2)?, event_payload_type: its.get(3)? },
+        "media_direction" => Command::MediaDirection { port, to_phone: its.get(1)?, from_phone: its.get(2)? },
+        "media_bind" => Command::MediaBind { port, link: LinkId(its.get(1)?), circuit: CircId(its.get(2)?), codec: its.get(3)? },
+        "media_unbind" => Command::MediaUnbind { port },
+        "media_digit" => Command::MediaDigit { port, code: its.get(1)?, duration_ms: its.get(2)? },
+        "media_close" => Command::MediaClose { port },
+        _ => return Err(wrong("there is no such command")),
+    })
+}

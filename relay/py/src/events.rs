@@ -1,0 +1,45 @@
+//! Events as tuples: the name first, then the fields, as `voicebox/_relay.pyi` lists them.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use pyo3::IntoPyObject;
+use voicebox_core::Event;
+use voicebox_node::NodeEvent;
+
+fn tuple<'py, T>(py: Python<'py>, fields: T) -> PyResult<Bound<'py, PyTuple>>
+where
+    T: IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
+{
+    fields.into_pyobject(py)
+}
+
+/// Translate an event of the core.
+pub(crate) fn of_core<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyTuple>> {
+    let octets = |octets: &[u8]| PyBytes::new(py, octets);
+    match event {
+        Event::Create { link, circuit, handshake } => tuple(py, ("create", link.0, circuit.0, octets(handshake))),
+        Event::Extend { link, circuit, relay_id, next_circuit, handshake } => {
+            tuple(py, ("extend", link.0, circuit.0, octets(relay_id), next_circuit.0, octets(handshake)))
+        }
+        Event::CircuitEnded { link, circuit } => tuple(py, ("circuit_ended", link.0, circuit.0)),
+        Event::Created { link, circuit, payload } => tuple(py, ("created", link.0, circuit.0, octets(payload))),
+        Event::Refused { link, circuit, reason } => tuple(py, ("refused", link.0, circuit.0, *reason)),
+        Event::Answer { link, circuit, hop, kind, payload } => tuple(py, ("answer", link.0, circuit.0, *hop, *kind, octets(payload))),
+        Event::Heard { link, circuit, key_index } => tuple(py, ("heard", link.0, circuit.0, *key_index)),
+        Event::Message { link, circuit, message } => tuple(py, ("message", link.0, circuit.0, octets(message))),
+        Event::Silent { link, circuit } => tuple(py, ("silent", link.0, circuit.0)),
+        Event::Ended { link, circuit } => tuple(py, ("ended", link.0, circuit.0)),
+        Event::Digit { port, code, duration_ms } => tuple(py, ("digit", port.0, *code, *duration_ms)),
+    }
+}
+
+/// Translate an event of the node.
+pub(crate) fn of_node<'py>(py: Python<'py>, event: &NodeEvent) -> PyResult<Bound<'py, PyTuple>> {
+    match event {
+        NodeEvent::LinkUp { link, incoming, peer_pin } => tuple(py, ("link_up", *link, *incoming, peer_pin.map(|pin| PyBytes::new(py, &pin)))),
+        NodeEvent::LinkFailed { link } => tuple(py, ("link_failed", *link)),
+        NodeEvent::LinkDown { link } => tuple(py, ("link_down", *link)),
+        NodeEvent::EngineFailed => tuple(py, ("engine_failed",)),
+        NodeEvent::Core(event) => of_core(py, event),
+    }
+}

@@ -1,0 +1,60 @@
+"""What every test shares: how much fuzzing, and Hypothesis without a deadline.
+
+The order is random and its seed is in pytest's first lines (`-p randomly -p "randomly_seed=N"` repeats a run).
+VOICEBOX_LONG=1 (`make test-long`) makes every fuzz run a hundred times as long.
+
+The whole run happens in a network namespace of its own with nothing but a loopback: nothing can leave the machine, no port is taken, and the
+tests may capture. Where namespaces are forbidden they run on the plain loopback, and those that capture fail with what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from tests.support.embedded import start_network
+from voicebox.demo.namespace import enter_private_network
+from voicebox.demo.network import EmbeddedNetwork
+
+LONG = os.environ.get("VOICEBOX_LONG") == "1"
+
+# No deadline: the machine is shared, and how fast a parser is belongs to the benchmarks. The blob repeats a failure exactly.
+hypothesis.settings.register_profile("normal", deadline=None, print_blob=True, max_examples=200)
+hypothesis.settings.register_profile("long", deadline=None, print_blob=True, max_examples=20_000)
+hypothesis.settings.load_profile("long" if LONG else "normal")
+
+
+def pytest_configure() -> None:
+    """Leave the machine's network before anything has a thread."""
+    enter_private_network()
+
+
+@pytest.fixture(scope="session")
+def embedded_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedNetwork]:
+    """Six relays and two boxes with standing circuits, for the whole run."""
+    with start_network(tmp_path_factory.mktemp("network")) as network:
+        yield network
+
+
+@pytest.fixture(scope="session")
+def fuzz_inputs() -> int:
+    """Return how many inputs one parser gets: 10^5, or 10^7 in the long run."""
+    return 10_000_000 if LONG else 100_000
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the fuzz tests counted: pytest shows nothing of a test that passes."""
+    lines = [
+        line
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call" and "fuzz" in report.keywords
+        for line in report.capstdout.splitlines()
+        if line.strip()
+    ]
+    if lines:
+        terminalreporter.section("inputs of the fuzz tests")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)

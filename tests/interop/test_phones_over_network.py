@@ -1,0 +1,360 @@
+"""Whole calls between phones that others wrote, over the whole system: two boxes, six relays, each a process of its own. [io]
+
+Every test has fresh phones and leaves both boxes without a call, a registration or a fault, which `settled` checks. Phones that lack
+a status, a digit or a recording are not asked for it. NOT here: what the wire shows (tests/system), boxes set up by hand (tests/system/test_by_hand.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.embedded import CALLEE, CALLER, wait_until
+from tests.support.phones import Baresip, BuiltinPhone, Linphonec, PhoneDriver, assert_heard, make_phone
+from tests.support.tone import HEARD_SHARE, read_recording, tone_share
+from voicebox.control import ask
+from voicebox.demo.network import EmbeddedNetwork
+
+pytestmark = [pytest.mark.interop, pytest.mark.system]
+
+ALICE_HZ, BOB_HZ = 440, 1000
+TALK_S = 1.6
+HOLD_S = 1.0
+BLOCK_S = 0.1
+REFUSED_S = 12.0
+"""Two knocks of 4 s, and time to spare."""
+URIS = (f"sip:{CALLEE}.privacy", f"sip:anything@{CALLEE}.privacy", f"sip:{CALLEE}@{{box}}", f"sip:{CALLEE.upper()}.PRIVACY")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A phone of a test. codec: the only one it offers, or for the built-in phone the first of its two."""
+
+    name: str
+    transport: str = "udp"
+    codec: str = "pcma"
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.transport}-{self.codec}"
+
+
+PJSUA2 = Kind("pjsua2")
+WithDigits = BuiltinPhone | Baresip | Linphonec
+
+
+def told(network: EmbeddedNetwork, name: str) -> dict[str, Any]:
+    status: dict[str, Any] = ask(network.boxes[name].home, "status")["status"]
+    return status
+
+
+def without_calls(network: EmbeddedNetwork) -> bool:
+    return all(status["calls"] == status["sip"]["calls"] == 0 for status in (told(network, name) for name in network.boxes))
+
+
+def quiet(network: EmbeddedNetwork) -> bool:
+    return without_calls(network) and all(told(network, name)["phones"] == [] for name in network.boxes)
+
+
+class Calls:
+    """Makes the phones of one test, registered, and stops them at its end."""
+
+    def __init__(self, network: EmbeddedNetwork, directory: Path, stack: ExitStack) -> None:
+        self.network, self._directory, self._stack = network, directory, stack
+
+    def phone(self, name: str, kind: Kind, ring_s: float | None = None) -> PhoneDriver:
+        login = self.network.login(name, kind.transport)
+        tone_hz = ALICE_HZ if name == CALLER else BOB_HZ
+        phone = self._stack.enter_context(make_phone(kind.name, name, tone_hz, kind.codec, self._directory, login, ring_s))
+        phone.wait_for("registered")
+        return phone
+
+    def pair(self, caller: Kind = PJSUA2, callee: Kind = PJSUA2) -> tuple[PhoneDriver, PhoneDriver]:
+        """Return the caller's phone and the callee's, who answers when told to."""
+        return self.phone(CALLER, caller), self.phone(CALLEE, callee)
+
+    def stop(self) -> None:
+        """Stop the phones, so that their recordings are complete."""
+        self._stack.close()
+
+
+@pytest.fixture
+def calls(embedded_network: EmbeddedNetwork, tmp_path: Path) -> Iterator[Calls]:
+    with ExitStack() as stack:
+        yield Calls(embedded_network, tmp_path, stack)
+    settled(embedded_network)
+
+
+def settled(network: EmbeddedNetwork) -> None:
+    """Wait until neither box has a call or a phone, and assert that none of them found a fault in itself or in the other."""
+    wait_until(lambda: quiet(network), "rest at both boxes")
+    for name in network.boxes:
+        status = told(network, name)
+        assert status["sip"].get("bugs", 0) == 0
+        assert status["sip"].get("calls_broken", 0) == 0
+        assert status["engine"]["bad_command"] == status["engine"]["broke_protocol"] == status["engine"]["panics"] == 0
+        assert not [counter for counter in status["counters"] if counter.startswith("bug_")]
+
+
+def talk(caller: PhoneDriver, callee: PhoneDriver, uri: str = URIS[0]) -> None:
+    """Bring one more call about: it rings, is answered, and stands at both."""
+    wanted = [(phone, event, phone.events.count(event) + 1) for phone, event in ((callee, "incoming"), (caller, "ringing"))]
+    stands = [(phone, "connected", phone.events.count("connected") + 1) for phone in (caller, callee)]
+    caller.dial(uri)
+    for phone, event, count in wanted:
+        phone.wait_for(event, count=count)
+    callee.answer()
+    for phone, event, count in stands:
+        phone.wait_for(event, count=count)
+
+
+def assert_status(phone: PhoneDriver, status: int) -> None:
+    """Assert what the caller's phone was told. Of linphonec only a decline can be seen from outside."""
+    if isinstance(phone, Linphonec):
+        assert ("(Call declined)" in phone.log_text()) is (status == 603)
+    else:
+        assert phone.status == status
+
+
+# ------------------------------------------------------------------------------------------------------ calls as they should be
+
+
+@pytest.mark.parametrize(
+    ("caller_kind", "callee_kind", "uri", "who_hangs_up"),
+    [
+        (Kind("pjsua2"), Kind("baresip", "tcp"), URIS[0], "caller"),
+        (Kind("pjsua2", "tcp", "pcmu"), Kind("linphonec", "udp", "pcmu"), URIS[1], "callee"),
+        (Kind("baresip", "udp", "pcmu"), Kind("pjsua2", "tcp", "pcmu"), URIS[2], "callee"),
+        (Kind("baresip", "tcp", "opus"), Kind("baresip", "udp", "opus"), URIS[1], "caller"),
+        (Kind("baresip"), Kind("linphonec", "tcp"), URIS[0], "caller"),
+        (Kind("linphonec", "tcp"), Kind("pjsua2"), URIS[0], "caller"),
+        (Kind("linphonec", "udp", "opus"), Kind("baresip", "tcp", "opus"), URIS[3], "callee"),
+        (Kind("baresip", "udp", "opus"), Kind("linphonec", "udp", "opus"), URIS[0], "callee"),
+    ],
+    ids=str,
+)
+def test_two_phones_hear_each_other(calls: Calls, caller_kind: Kind, callee_kind: Kind, uri: str, who_hangs_up: str) -> None:
+    caller, callee = calls.pair(caller_kind, callee_kind)
+    talk(caller, callee, uri.format(box=calls.network.plan.box_address(CALLER)))
+    time.sleep(TALK_S)
+    (caller if who_hangs_up == "caller" else callee).hang_up()
+    caller.wait_for("ended")
+    callee.wait_for("ended")
+    calls.stop()
+    assert caller.status == callee.status == 0
+    assert_heard(caller, BOB_HZ, ALICE_HZ, TALK_S - 0.8)
+    assert_heard(callee, ALICE_HZ, BOB_HZ, TALK_S - 0.8)
+
+
+# --------------------------------------------------------------------------------------------------- calls that do not come about
+
+
+@pytest.mark.parametrize("caller_kind", [PJSUA2, Kind("baresip", "tcp"), Kind("linphonec")], ids=str)
+def test_what_the_callee_says_reaches_the_caller(calls: Calls, caller_kind: Kind) -> None:
+    """A refusal, as one of a closed list: another status of a phone tells nothing about the person."""
+    caller, callee = calls.pair(caller_kind)
+    assert isinstance(callee, BuiltinPhone)
+    for count, (given, got) in enumerate(((486, 486), (404, 480), (603, 603)), 1):
+        caller.dial(URIS[1])
+        callee.wait_for("incoming", count=count)
+        caller.wait_for("ringing", count=count)
+        callee.decline(given)
+        caller.wait_for("ended", count=count)
+        callee.wait_for("ended", count=count)
+        assert_status(caller, got)
+    assert "connected" not in caller.events
+
+
+@pytest.mark.parametrize("callee_kind", [Kind("baresip"), Kind("linphonec", "tcp")], ids=str)
+def test_phones_that_others_wrote_decline(calls: Calls, callee_kind: Kind) -> None:
+    caller, callee = calls.pair(PJSUA2, callee_kind)
+    caller.dial(URIS[0])
+    callee.wait_for("incoming")
+    caller.wait_for("ringing")
+    callee.hang_up()
+    caller.wait_for("ended")
+    callee.wait_for("ended")
+    assert caller.status in {486, 603}  # baresip says busy, linphone declines
+
+
+@pytest.mark.parametrize(
+    ("caller_kind", "callee_kind"),
+    [(PJSUA2, Kind("baresip")), (Kind("baresip", "tcp"), Kind("linphonec")), (Kind("linphonec"), Kind("pjsua2", "tcp"))],
+    ids=str,
+)
+def test_a_call_is_cancelled_while_it_rings(calls: Calls, caller_kind: Kind, callee_kind: Kind) -> None:
+    caller, callee = calls.pair(caller_kind, callee_kind)
+    caller.dial(URIS[1])
+    callee.wait_for("incoming")
+    caller.wait_for("ringing")
+    caller.hang_up()
+    callee.wait_for("ended")
+    caller.wait_for("ended")
+    assert "connected" not in caller.events + callee.events
+
+
+@pytest.mark.parametrize("caller_kind", [PJSUA2, Kind("baresip", "tcp"), Kind("linphonec")], ids=str)
+def test_an_unknown_name_is_not_found(calls: Calls, caller_kind: Kind) -> None:
+    caller = calls.phone(CALLER, caller_kind)
+    for count, uri in enumerate(("sip:nobody@nobody.privacy", "sip:bob@elsewhere.example"), 1):
+        caller.dial(uri)
+        caller.wait_for("ended", count=count)
+        assert_status(caller, 404)
+    assert "connected" not in caller.events
+
+
+def test_a_contact_without_a_phone_is_not_available(calls: Calls) -> None:
+    caller = calls.phone(CALLER, PJSUA2)
+    caller.dial(URIS[0])
+    caller.wait_for("ended", REFUSED_S)
+    assert caller.status == 480
+
+
+def test_a_call_without_a_common_codec_is_refused(calls: Calls) -> None:
+    caller, callee = calls.pair(Kind("baresip", "udp", "opus"), Kind("baresip", "udp", "pcmu"))
+    caller.dial(URIS[1])
+    caller.wait_for("ended")
+    assert caller.status == 488
+    assert "connected" not in callee.events
+
+
+# ------------------------------------------------------------------------------------------------------------ within a call
+
+
+def heard_in_turn(phone: PhoneDriver, tone_hz: int) -> list[tuple[bool, float]]:
+    """Return stretches of tone and of none, with their lengths in seconds, of a stopped phone's recording. Hiccups of 0.2 s count with what is around them."""
+    recording = phone.heard()
+    assert recording is not None
+    rate_hz, samples = read_recording(recording)
+    block = int(rate_hz * BLOCK_S)
+    begins = range(0, len(samples) - block + 1, block)
+    sounds = [tone_share(samples[begin : begin + block], rate_hz, tone_hz) > HEARD_SHARE for begin in begins]
+    stretches: list[tuple[bool, float]] = []
+    for sound, blocks in ((sound, len(list(blocks))) for sound, blocks in itertools.groupby(sounds)):
+        if stretches and (blocks <= 2 or stretches[-1][0] is sound):
+            stretches[-1] = (stretches[-1][0], stretches[-1][1] + blocks * BLOCK_S)
+        else:
+            stretches.append((sound, blocks * BLOCK_S))
+    return stretches
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_hold_silences_the_call_and_resume_brings_it_back(calls: Calls, who: str) -> None:
+    caller, callee = calls.pair()
+    holder, other = (caller, callee) if who == "caller" else (callee, caller)
+    assert isinstance(holder, BuiltinPhone)
+    talk(caller, callee)
+    for phone in (caller, callee):
+        phone.wait_for("media")
+    time.sleep(HOLD_S)
+    holder.hold()
+    holder.wait_for("held")
+    time.sleep(HOLD_S)
+    holder.resume()
+    holder.wait_for("media", count=2)
+    time.sleep(HOLD_S)
+    other.hang_up()
+    holder.wait_for("ended")
+    calls.stop()
+    # The one that held hears both halves; its recorder stands still between them. The other one's goes on.
+    holder_hz, other_hz = (ALICE_HZ, BOB_HZ) if holder is caller else (BOB_HZ, ALICE_HZ)
+    (before, _), (between, silent_s), (after, _) = heard_in_turn(other, holder_hz)[-3:]
+    assert (before, between, after) == (True, False, True)
+    assert silent_s > HOLD_S - 0.5
+    assert sum(length_s for stretch, length_s in heard_in_turn(holder, other_hz) if stretch) > 2 * (HOLD_S - 0.5)
+
+
+@pytest.mark.parametrize(
+    ("caller_kind", "callee_kind"),
+    [
+        (PJSUA2, Kind("baresip")),
+        (Kind("baresip", "tcp"), PJSUA2),
+        (Kind("linphonec"), PJSUA2),
+        (Kind("baresip", "udp", "opus"), Kind("linphonec", "tcp", "opus")),  # events on 8 000 Hz at the one, on the clock of Opus at the other
+    ],
+    ids=str,
+)
+def test_digits_arrive_one_by_one(calls: Calls, caller_kind: Kind, callee_kind: Kind) -> None:
+    caller, callee = calls.pair(caller_kind, callee_kind)
+    assert isinstance(caller, WithDigits)
+    assert isinstance(callee, WithDigits)
+    talk(caller, callee, URIS[1])
+    caller.press("15*#")
+    callee.wait_until(lambda: len(callee.digits) >= 4, "four digits")
+    callee.press("70")
+    caller.wait_until(lambda: len(caller.digits) >= 2, "two digits")
+    assert (callee.digits, caller.digits) == ("15*#", "70")
+    caller.hang_up()
+    callee.wait_for("ended")
+
+
+def test_a_second_call_beside_the_first_and_no_third(calls: Calls) -> None:
+    """A box of two circuits has two calls; whoever dials once more is told so, and the first call goes on."""
+    caller, callee = calls.pair()
+    assert isinstance(callee, BuiltinPhone)
+    talk(caller, callee)
+    caller.dial(URIS[0])
+    callee.wait_for("incoming", count=2)
+    callee.decline(486)
+    caller.wait_for("ended")
+    assert caller.status == 486
+    talk(caller, callee)
+    caller.dial(URIS[0])
+    caller.wait_for("ended", REFUSED_S, count=2)
+    assert caller.status == 480
+    assert callee.events.count("incoming") == 3
+    time.sleep(TALK_S)
+    caller.hang_up()
+    callee.wait_for("ended", count=2)
+    caller.wait_for("ended", count=3)
+    assert callee.events.count("ended") == 2
+    caller.hang_up()
+    callee.wait_for("ended", count=3)
+    calls.stop()
+    assert_heard(caller, BOB_HZ, ALICE_HZ, TALK_S - 0.8)
+    assert_heard(callee, ALICE_HZ, BOB_HZ, TALK_S - 0.8)
+
+
+# -------------------------------------------------------------------------------------------------------------------- races
+
+
+def test_hanging_up_at_any_moment_leaves_nothing(calls: Calls) -> None:
+    caller, callee = calls.pair()
+    for count, after_s in enumerate((0.0, 0.05, 0.15, 0.4), 1):
+        caller.dial(URIS[0])
+        time.sleep(after_s)
+        caller.hang_up()
+        caller.wait_for("ended", count=count)
+        wait_until(lambda: without_calls(calls.network), "the end of what rang")
+        callee.wait_until(lambda: callee.events.count("incoming") == callee.events.count("ended"), "the end of what rang")
+    assert "connected" not in caller.events + callee.events
+    talk(caller, callee)
+    callee.hang_up()
+    caller.wait_for("ended", count=5)
+
+
+def test_both_do_something_at_once(calls: Calls) -> None:
+    caller, callee = calls.pair()
+    for count, race in enumerate(("answered and given up", "declined and given up", "hung up by both"), 1):
+        if race == "hung up by both":
+            talk(caller, callee)
+        else:
+            caller.dial(URIS[0])
+            callee.wait_for("incoming", count=count)
+            caller.wait_for("ringing", count=count)
+        if race == "answered and given up":
+            callee.answer()
+        else:
+            callee.hang_up()
+        caller.hang_up()
+        caller.wait_for("ended", count=count)
+        callee.wait_for("ended", count=count)
+    talk(caller, callee)
+    caller.hang_up()
+    callee.wait_for("ended", count=4)

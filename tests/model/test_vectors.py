@@ -1,0 +1,84 @@
+"""tests/vectors/*.json are what the model makes, and the model reads them as they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.model.cell import Carousel, Cell, Collector, Speech, fragments, parse_cell, parse_speech
+from relay.model.end_to_end import NO_TWEAK, CounterWindow, Sound, parse_sound
+from relay.model.layer import Hctr2
+from tools import make_vectors
+
+FOLDER = Path(__file__).parents[1] / "vectors"
+
+
+def load(name: str) -> Any:
+    """Read one file."""
+    return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", list(make_vectors.vectors()))
+def test_files_are_what_the_model_makes(name: str) -> None:
+    assert (FOLDER / name).read_text() == make_vectors.vectors()[name], "run python -m tools.make_vectors"
+
+
+def test_cells() -> None:
+    for each in load("cells")["valid"]:
+        assert parse_cell(bytes.fromhex(each["cell"])) == Cell(each["circuit"], each["slot"], bytes.fromhex(each["body"]))
+    assert [parse_cell(bytes.fromhex(each["cell"])) for each in load("cells")["invalid"]] == [None] * 5
+
+
+def test_speech() -> None:
+    for each in load("speech")["valid"]:
+        expected = Speech(each["kind"], each["index"], each["count"], each["number"], bytes.fromhex(each["fragment"]))
+        assert parse_speech(bytes.fromhex(each["body"])) == expected
+    for each in load("speech")["invalid"]:
+        assert parse_speech(bytes.fromhex(each["body"])) is None, each["why"]
+    for each in load("speech")["messages"]:
+        collector, payload = Collector(), bytes.fromhex(each["payload"])
+        bodies = [bytes.fromhex(body) for body in each["bodies"]]
+        assert Carousel(fragments(each["kind"], each["number"], payload)).bodies == bodies
+        parsed = [parse_speech(body) for body in bodies]
+        assert [collector.add(speech) for speech in parsed if speech is not None][-1] == payload
+
+
+def test_layers() -> None:
+    for path in load("layers")["paths"]:
+        body, tweak = bytes.fromhex(path["body"]), path["slot"].to_bytes(4, "big")
+        guard, junction = (Hctr2(bytes.fromhex(key)) for key in path["keys"])
+        first, second = (bytes.fromhex(link) for link in path["links"])
+        assert guard.decipher(tweak, first) == second
+        assert junction.decipher(tweak, second) == body
+
+
+def test_due_times() -> None:
+    made = load("due_times")
+    assert made["fixed_by_arrival"] == 51, "two come before the first number that counts, one is missing"
+    assert [each["refusal"] for each in made["taken"]] == [None, "slot_twice", "slot_late", "slot_twice", None, "slot_ahead", None, None]
+    earliest_us = min(at - 20_000 * slot for slot, at in made["arrivals"][2:52])
+    for slot, due_us in made["due"]:
+        assert 0 <= due_us - (earliest_us + 5_000 + 20_000 * slot) < 250
+        assert due_us % 250 == 0
+
+
+def test_splice() -> None:
+    for case in load("splice")["cases"]:
+        assert 0 <= case["leaves_us"] - case["given_due_us"] < 20_000
+        assert case["given_due_us"] == case["giver_base_us"] + 20_000 * (case["next_slot"] - case["offset"])
+
+
+def test_end_to_end() -> None:
+    made = load("end_to_end")
+    layer, window = Hctr2(bytes.fromhex(made["key"])), CounterWindow()
+    for each in made["valid"]:
+        body = layer.decipher(NO_TWEAK, bytes.fromhex(each["sealed"]))
+        assert body == bytes.fromhex(each["body"])
+        assert parse_sound(body) == Sound(each["counter"], each["codec"], bytes.fromhex(each["frame"]), bytes.fromhex(each["segment"]), each["flags"])
+    for each in made["invalid"]:
+        assert parse_sound(bytes.fromhex(each["body"])) is None, each["why"]
+    assert [window.take(each["counter"]) for each in made["window"]] == [each["taken"] for each in made["window"]]
+    assert [each["taken"] for each in made["window"]].count(False) == 4

@@ -1,0 +1,107 @@
+"""Two boxes over the fake data plane, in virtual time: what the daemon wires, without a daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from tests.support.fake_engine import FakePlane, FakeWorld
+from tests.support.networks import NOW, SmallNetwork
+from voicebox.b2bua.events import CallEvent, Offer
+from voicebox.b2bua.ports import CircuitLeg
+from voicebox.circuits.call import CallSetting
+from voicebox.circuits.calls import Calls
+from voicebox.circuits.pair_book import PairBook
+from voicebox.circuits.speech import Speech
+from voicebox.circuits.standing import StandingCircuits
+from voicebox.contacts.card import parse_card, serialise_card
+from voicebox.contacts.contact import Contact
+from voicebox.contacts.identity import Identity, new_identity
+
+
+class Box:
+    """One box: its identity, circuits, calls, and what its phones would see."""
+
+    def __init__(self, world: FakeWorld, name: str, count: int, seed: int) -> None:
+        self.world, self.name, self.count, self.seed = world, name, count, seed
+        self.identity: Identity = new_identity(name, NOW)
+        self.plane = FakePlane(world)
+        self.saved: list[Contact] = []
+        self.rung: list[tuple[str, Offer, CircuitLeg]] = []
+        self.events: list[CallEvent] = []
+        self.events_at_us: list[int] = []
+        self.contacts: list[Contact] = []
+
+    def knows(self, other: Box) -> None:
+        text = serialise_card(other.identity)
+        self.contacts.append(Contact(other.name, parse_card(text, NOW, "card"), text))
+
+    def start(self) -> None:
+        network = self.world.small.network
+        self.book = PairBook(self.identity, network.network_id, self.contacts, self.saved.append)
+        setting = CallSetting(self.plane, self.identity, network.network_id, network.terms.born_unix_us, self.book, lambda: self.world.now_us)
+        self.calls = Calls(setting, lambda: None)
+        self.standing = StandingCircuits(self.plane, network, self.count, [], self.calls.make_tokens, Random(self.seed), self.world.now_us)
+        self.calls.use(self.standing)
+        self.calls.on_call(self._rings)
+        self.plane.listen = self._event
+
+    def _rings(self, petname: str, offer: Offer, leg: CircuitLeg) -> Callable[[CallEvent], None]:
+        self.rung.append((petname, offer, leg))
+        return self.listener
+
+    def listener(self, event: CallEvent) -> None:
+        self.events.append(event)
+        self.events_at_us.append(self.world.now_us)
+
+    def _event(self, event: tuple[object, ...]) -> None:
+        now_us = self.world.now_us
+        match event:
+            case ("link_up", int(link), *_):
+                self.standing.link_up(link, now_us)
+            case ("created", int(link), _, bytes(payload)):
+                self.standing.created(link, payload, now_us)
+            case ("answer", int(link), _, _, Speech.KNOCKED, bytes(payload)):
+                self.calls.knocked(link, payload, now_us)
+            case ("answer", int(link), _, int(hop), int(kind), bytes(payload)):
+                self.standing.answer(link, hop, kind, payload, now_us)
+            case ("heard", int(link), _, int(index)):
+                self.calls.heard(link, index, now_us)
+            case ("message", int(link), _, bytes(message)):
+                self.calls.message(link, message, now_us)
+            case ("silent", int(link), _):
+                self.calls.silent(link, now_us)
+            case (_, int(link), *_):
+                self.standing.lost(link, now_us)
+            case _:
+                raise AssertionError("an event without a link")
+
+    def timers(self, now_us: int) -> None:
+        if self.standing.next_timer() <= now_us:
+            self.standing.handle_timer(now_us)
+        timer = self.calls.next_timer()
+        if timer is not None and timer <= now_us:
+            self.calls.handle_timer(now_us)
+
+
+def run(world: FakeWorld, boxes: list[Box], seconds: float) -> None:
+    """Let time pass."""
+
+    def timers(now_us: int) -> None:
+        for box in boxes:
+            box.timers(now_us)
+
+    world.run_until(world.now_us + int(seconds * 1e6), timers)
+
+
+def two_boxes(small: SmallNetwork, *, counts: tuple[int, int] = (2, 2), mutual: bool = True, start_us: int = 5_000_000) -> tuple[FakeWorld, Box, Box]:
+    """Return a world in which alice and bob are up for eight seconds."""
+    world = FakeWorld(small, start_us)
+    alice, bob = Box(world, "alice", counts[0], 1), Box(world, "bob", counts[1], 2)
+    alice.knows(bob)
+    if mutual:
+        bob.knows(alice)
+    for box in (alice, bob):
+        box.start()
+    run(world, [alice, bob], 8)
+    return world, alice, bob

@@ -1,0 +1,35 @@
+"""One running embedded network for all the tests that need whole boxes. [io]
+
+It starts once a test session, in the private network namespace that tests/conftest.py moves the session into, and stops at its end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from voicebox.demo.network import EmbeddedNetwork, Plan
+
+CALLER, CALLEE = "alice", "bob"
+
+
+def start_network(directory: Path, plan: Plan | None = None) -> EmbeddedNetwork:
+    """Set a network up, start it and wait until its boxes have their standing circuits."""
+    network = EmbeddedNetwork(directory, plan)
+    try:
+        network.set_up()
+        network.start()
+        network.wait_ready()
+    except BaseException:
+        network.stop()
+        raise
+    return network
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+    """Wait for a condition. Fails naming what did not come."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not come within {timeout_s:.0f} s"
+        time.sleep(0.05)

@@ -1,0 +1,121 @@
+"""A call through the embedded network, seen from the wire: its shape before and during the call, and which relays it needs."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.embedded import CALLEE, CALLER
+from voicebox.demo.capture import Capture
+from voicebox.demo.datagrams import Datagram, Endpoint, load_capture
+from voicebox.demo.measure import CallFigures, Roles, frames_received, measure_call
+from voicebox.demo.network import EmbeddedNetwork
+from voicebox.demo.phones import PhoneDriver, PhoneSetup, phone_for
+from voicebox.demo.sipview import CallView, find_calls
+from voicebox.demo.speech import make_speech
+
+IDLE_S, TALK_S, SILENCED_S, PAUSE_S = 3.0, 6.0, 1.2, 1.5
+NS = 1_000_000_000
+
+
+def _phone(network: EmbeddedNetwork, directory: Path, name: str, speaker: int, seconds: float) -> PhoneDriver:
+    plan = network.plan
+    setup = PhoneSetup(
+        name=name, login=network.login(name), address=plan.phone_sip(name).address, sip_port=plan.phone_sip(name).port, rtp_port=plan.phone_rtp_port(name),
+        play=make_speech(directory / f"{name}.wav", speaker, seconds, "pcma"), ring_s=1.0,
+    )  # fmt: skip
+    return phone_for(setup, directory / name)
+
+
+def _view(wire: list[Datagram], caller: PhoneDriver, callee: PhoneDriver, network: EmbeddedNetwork) -> tuple[CallView, Roles]:
+    ends = [Endpoint(each.setup.address, each.setup.sip_port) for each in (caller, callee)]
+    calls = find_calls(wire, *ends)
+    assert len(calls) == 1
+    return calls[0], Roles(ends[0], ends[1], network.plan.links())
+
+
+@pytest.fixture(scope="module")
+def ordinary_call(embedded_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPathFactory) -> CallFigures:
+    """Idle, ringing, talk, hang-up, idle: one capture."""
+    directory = tmp_path_factory.mktemp("call")
+    with Capture(directory / "wire.pcap"):
+        time.sleep(IDLE_S)
+        with _phone(embedded_network, directory, CALLER, 0, TALK_S + 3) as caller, _phone(embedded_network, directory, CALLEE, 1, TALK_S + 3) as callee:
+            caller.wait_for("registered")
+            callee.wait_for("registered")
+            caller.dial(f"sip:{CALLEE}.privacy")
+            caller.wait_for("connected")
+            time.sleep(TALK_S)
+            caller.hang_up()
+            callee.wait_for("ended")
+            time.sleep(IDLE_S)
+    wire = load_capture(directory / "wire.pcap")
+    return measure_call(wire, *_view(wire, caller, callee, embedded_network))
+
+
+def test_every_datagram_on_every_link_has_one_length(ordinary_call: CallFigures) -> None:
+    assert len(ordinary_call.flows) >= 12  # four access links and four inner ones at least, both ways
+    assert {size for flow in ordinary_call.flows for size in flow.sizes} == {278}
+
+
+def test_an_access_link_carries_fifty_cells_a_second_whatever_happens(ordinary_call: CallFigures) -> None:
+    access = [flow for flow in ordinary_call.flows if flow.access]
+    assert len(access) == 8
+    for flow in access:
+        assert flow.idle is not None
+        assert flow.call is not None
+        assert (flow.idle.fewest, flow.call.fewest) >= (49, 49)
+        assert (flow.idle.most, flow.call.most) <= (51, 51)
+        assert flow.gaps_over_3_slots == 0
+
+
+def test_both_phones_hear_each_other_in_time(ordinary_call: CallFigures) -> None:
+    for direction in (ordinary_call.to_callee, ordinary_call.to_caller):
+        assert len(direction.delays_ms) > 40 * TALK_S
+        assert direction.loss_pct <= 1.0  # the exact limit is the demo's, on a quiet machine
+        assert sorted(direction.delays_ms)[len(direction.delays_ms) // 2] < 60.0
+
+
+def test_exactly_three_relays_carry_the_call(embedded_network: EmbeddedNetwork, tmp_path: Path) -> None:
+    """Stop each relay in turn: the sound stops for three of the six, and comes back."""
+    windows: dict[str, tuple[int, int]] = {}
+    seconds = 8 + len(embedded_network.relays) * (SILENCED_S + PAUSE_S)
+    with (
+        Capture(tmp_path / "wire.pcap"),
+        _phone(embedded_network, tmp_path, CALLER, 0, seconds) as caller,
+        _phone(embedded_network, tmp_path, CALLEE, 1, seconds) as callee,
+    ):
+        caller.wait_for("registered")
+        callee.wait_for("registered")
+        caller.dial(f"sip:{CALLEE}.privacy")
+        caller.wait_for("connected")
+        time.sleep(PAUSE_S)
+        for name, node in embedded_network.relays.items():
+            assert node.process is not None
+            begun = time.time_ns()
+            node.process.send_signal(signal.SIGSTOP)
+            time.sleep(SILENCED_S)
+            windows[name] = (begun, time.time_ns())
+            node.process.send_signal(signal.SIGCONT)
+            time.sleep(PAUSE_S)
+        caller.hang_up()
+        callee.wait_for("ended")
+    wire = load_capture(tmp_path / "wire.pcap")
+    call, _ = _view(wire, caller, callee, embedded_network)
+    assert call.callee_media is not None
+    heard = frames_received(wire, call.callee_media)
+
+    def frames_within(begin_ns: int, end_ns: int) -> int:
+        return sum(begin_ns <= frame.time_ns < end_ns for frame in heard)
+
+    expected = SILENCED_S * 50
+    silent = {name for name, (begin, end) in windows.items() if frames_within(begin + NS // 5, end) < 0.1 * expected}
+    sounding = {name for name, (begin, end) in windows.items() if frames_within(begin + NS // 5, end) > 0.7 * (expected - 10)}
+    assert silent | sounding == set(windows)
+    assert len(silent) == 3
+    assert sum(name.startswith("junction") for name in silent) == 1
+    for _, end in windows.values():
+        assert frames_within(end + NS // 2, end + NS) > 20  # the sound is back half a second later

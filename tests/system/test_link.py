@@ -1,0 +1,367 @@
+"""Links between two engines over real sockets, with a wire between them that records, loses, replays and floods.
+
+What is recorded is what went over the wire, not what an engine says of itself. Spec: PROTOCOL.md §2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import hashlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from voicebox.dataplane import EngineFailed, Event, LinkDown, LinkFailed, LinkUp, LiveDataPlane
+from voicebox.errors import HostError, LocalError
+
+CELL_DATAGRAM = 278
+LOCAL = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A link key with its self-signed certificate."""
+
+    certificate: bytes
+    key: bytes
+    pin: bytes
+
+
+def make_identity() -> Identity:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "link")])
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + dt.timedelta(days=1))
+    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    der, pkcs8 = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8
+    secret = key.private_bytes(der, pkcs8, serialization.NoEncryption())
+    return Identity(builder.sign(key, hashes.SHA256()).public_bytes(der), secret, hashlib.sha256(spki).digest())
+
+
+@dataclass
+class Node:
+    """An engine and what it told."""
+
+    plane: LiveDataPlane
+    events: list[Event] = field(default_factory=list)
+
+    async def told(self, kind: type[Event], seconds: float = 5.0) -> Event:
+        """Wait for the first event of this kind and take it out."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            for event in self.events:
+                assert not isinstance(event, EngineFailed)
+                if isinstance(event, kind):
+                    self.events.remove(event)
+                    return event
+            await asyncio.sleep(0.005)
+        raise AssertionError(f"no {kind.__name__}; told {self.events}, {self.plane.counters()}")
+
+
+class Side(asyncio.DatagramProtocol):
+    """One socket of the wire."""
+
+    def __init__(self, take: Callable[[bytes, tuple[str, int]], None]) -> None:
+        self._take = take
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._take(data, addr)
+
+
+class Wire:
+    """Carries datagrams between one dialling node and a listener. forward: towards the listener."""
+
+    def __init__(self, listener_port: int) -> None:
+        self._listener = (LOCAL, listener_port)
+        self._dialler: tuple[str, int] | None = None
+        self.forward: list[bytes] = []
+        self.backward: list[bytes] = []
+        self.passes: Callable[[bytes, bool], bool] = lambda _datagram, _forward: True
+
+    async def open(self) -> int:
+        loop = asyncio.get_running_loop()
+        self._near, _ = await loop.create_datagram_endpoint(lambda: Side(self._from_dialler), local_addr=(LOCAL, 0))
+        self._far, _ = await loop.create_datagram_endpoint(lambda: Side(self._from_listener), local_addr=(LOCAL, 0))
+        return int(self._near.get_extra_info("sockname")[1])
+
+    def _from_dialler(self, datagram: bytes, sender: tuple[str, int]) -> None:
+        self._dialler = sender
+        self.forward.append(datagram)
+        if self.passes(datagram, True):
+            self.inject(datagram)
+
+    def _from_listener(self, datagram: bytes, _sender: tuple[str, int]) -> None:
+        self.backward.append(datagram)
+        if self._dialler is not None and self.passes(datagram, False):
+            self._near.sendto(datagram, self._dialler)
+
+    def inject(self, datagram: bytes) -> None:
+        """Send to the listener as if it came from the dialling node."""
+        self._far.sendto(datagram, self._listener)
+
+    def close(self) -> None:
+        self._near.close()
+        self._far.close()
+
+
+def first_cell(datagrams: list[bytes]) -> int:
+    """Place of the first cell: handshake datagrams of 278 octets do not occur with these certificates and this key exchange."""
+    lengths = [len(datagram) for datagram in datagrams]
+    assert CELL_DATAGRAM in lengths, lengths
+    return lengths.index(CELL_DATAGRAM)
+
+
+@pytest.fixture
+async def make_node() -> AsyncIterator[Callable[..., Node]]:
+    """Make nodes that end with the test."""
+    nodes: list[Node] = []
+
+    def make(link_idle_us: int = 60_000_000) -> Node:
+        node = Node(LiveDataPlane(born_unix_us=0, realtime=False, link_idle_us=link_idle_us))
+        node.plane.start()
+        node.plane.attach(node.events.append)
+        nodes.append(node)
+        return node
+
+    yield make
+    for node in nodes:
+        node.plane.detach()
+        node.plane.stop()
+
+
+@pytest.fixture
+async def make_wire() -> AsyncIterator[Callable[[int], Wire]]:
+    wires: list[Wire] = []
+
+    def make(listener_port: int) -> Wire:
+        wires.append(Wire(listener_port))
+        return wires[-1]
+
+    yield make
+    for wire in wires:
+        wire.close()
+
+
+MakeNode = Callable[..., Node]
+MakeWire = Callable[[int], Wire]
+
+
+async def test_an_access_link_carries_cells_of_one_length_at_fifty_a_second(make_node: MakeNode, make_wire: MakeWire) -> None:
+    guard, box, identity = make_node(), make_node(), make_identity()
+    wire = make_wire(guard.plane.listen(LOCAL, 0, identity.certificate, identity.key))
+    link = box.plane.connect(LOCAL, await wire.open(), identity.pin)
+    assert await box.told(LinkUp) == LinkUp(link, incoming=False, peer_pin=identity.pin)
+    up = await guard.told(LinkUp)
+    assert isinstance(up, LinkUp)
+    assert up.incoming
+    assert up.peer_pin is None, "a box shows no certificate"
+    await asyncio.sleep(0.2)
+    before = len(wire.forward), len(wire.backward)
+    await asyncio.sleep(2)
+    for way, count in zip((wire.forward, wire.backward), before, strict=True):
+        assert 97 <= len(way) - count <= 103
+        assert {len(datagram) for datagram in way[first_cell(way) :]} == {CELL_DATAGRAM}
+    assert len(wire.forward[0]) == len(wire.backward[0]) == 64, "hello and cookie have one length"
+
+
+async def test_handshakes_survive_loss_and_end_with_the_first_cell(make_node: MakeNode, make_wire: MakeWire) -> None:
+    guard, identity, dice = make_node(), make_identity(), random.Random(20)
+    port = guard.plane.listen(LOCAL, 0, identity.certificate, identity.key)
+    lost = 0
+
+    def passes(datagram: bytes, _forward: bool) -> bool:
+        nonlocal lost
+        through = len(datagram) == CELL_DATAGRAM or dice.random() >= 0.2
+        lost += not through
+        return through
+
+    wires = []
+    for _ in range(8):
+        wire = make_wire(port)
+        wire.passes = passes
+        wires.append(wire)
+        make_node().plane.connect(LOCAL, await wire.open(), identity.pin)
+    for _ in wires:
+        await guard.told(LinkUp, 10)
+    await asyncio.sleep(0.5)
+    assert lost > 0, "the test is void without loss"
+    for wire in wires:
+        for way in (wire.forward, wire.backward):
+            assert {len(datagram) for datagram in way[first_cell(way) :]} == {CELL_DATAGRAM}
+
+
+async def test_another_key_than_the_pinned_one_fails_and_says_nothing_more(make_node: MakeNode, make_wire: MakeWire) -> None:
+    guard, box, identity = make_node(), make_node(), make_identity()
+    wire = make_wire(guard.plane.listen(LOCAL, 0, identity.certificate, identity.key))
+    link = box.plane.connect(LOCAL, await wire.open(), make_identity().pin)
+    assert await box.told(LinkFailed) == LinkFailed(link)
+    sent = len(wire.forward)
+    await asyncio.sleep(0.5)
+    assert len(wire.forward) == sent, "no alert"
+    assert not guard.events
+    assert guard.plane.counters()["links"] == 0
+
+
+async def test_a_relay_link_shows_both_keys_and_lives_without_circuits(make_node: MakeNode) -> None:
+    one, other, its, theirs = make_node(link_idle_us=2_500_000), make_node(link_idle_us=2_500_000), make_identity(), make_identity()
+    port = one.plane.listen(LOCAL, 0, its.certificate, its.key)
+    link = other.plane.connect(LOCAL, port, its.pin, theirs.certificate, theirs.key)
+    assert await other.told(LinkUp) == LinkUp(link, incoming=False, peer_pin=its.pin)
+    up = await one.told(LinkUp)
+    assert isinstance(up, LinkUp)
+    assert up.peer_pin == theirs.pin
+    await asyncio.sleep(3.5)
+    assert not one.events
+    assert not other.events
+
+
+async def test_without_a_good_cookie_there_is_no_state_and_no_answer(make_node: MakeNode, make_wire: MakeWire) -> None:
+    guard, identity = make_node(), make_identity()
+    wire = make_wire(guard.plane.listen(LOCAL, 0, identity.certificate, identity.key))
+    await wire.open()
+    dice = random.Random(1)
+    for _ in range(200):
+        wire.inject(b"\x03" + dice.randbytes(20) + b"\x16\xfe\xfd" + dice.randbytes(100))
+        wire.inject(b"\x16\xfe\xfd" + dice.randbytes(100))
+        wire.inject(b"\x01" + bytes(62))
+        wire.inject(b"\x01" + bytes(62) + b"\x01")
+        wire.inject(b"\x09" + dice.randbytes(300))
+        wire.inject(b"\xff")
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.3)
+    totals = guard.plane.counters()
+    assert (totals["links"], totals["links_coming"]) == (0, 0)
+    assert totals["drop_bad_cookie"] == 200
+    assert totals["drop_unknown_address"] == 200
+    assert totals["drop_bad_hello"] == 400
+    assert totals["drop_unknown_kind"] == 400
+    assert not wire.backward
+    wire.inject(b"\x01" + bytes(63))
+    await asyncio.sleep(0.2)
+    assert [(datagram[0], len(datagram)) for datagram in wire.backward] == [(2, 64)]
+
+
+async def test_floods_and_replays_are_counted_and_the_cells_flow_on(make_node: MakeNode, make_wire: MakeWire) -> None:
+    guard, box, identity = make_node(), make_node(), make_identity()
+    wire = make_wire(guard.plane.listen(LOCAL, 0, identity.certificate, identity.key))
+    box.plane.connect(LOCAL, await wire.open(), identity.pin)
+    await guard.told(LinkUp)
+    await box.told(LinkUp)
+    await asyncio.sleep(0.5)
+    before = guard.plane.counters()
+    replayed = wire.forward[first_cell(wire.forward) :][:20]
+    dice = random.Random(2)
+    sent = 0
+    for _ in range(50):
+        for cell in replayed:
+            wire.inject(cell)
+            wire.inject(bytes([47]) + dice.randbytes(277))
+            wire.inject(bytes([47]) + dice.randbytes(dice.randrange(277)))
+            wire.inject(b"\x01" + bytes(63))
+            sent += 1
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)
+    totals = guard.plane.counters()
+    assert totals["drop_invalid_record"] - before["drop_invalid_record"] == 2 * sent
+    assert totals["drop_wrong_length"] - before["drop_wrong_length"] == sent
+    assert totals["drop_hello_of_live_link"] == sent
+    assert totals["link_cells_in"] - before["link_cells_in"] >= 40
+    assert {len(datagram) for datagram in wire.backward[first_cell(wire.backward) :]} == {CELL_DATAGRAM}
+    assert not guard.events
+    assert not box.events
+
+
+async def test_a_silent_link_is_taken_down_on_both_sides(make_node: MakeNode, make_wire: MakeWire) -> None:
+    guard, box, identity = make_node(link_idle_us=1_000_000), make_node(link_idle_us=1_000_000), make_identity()
+    wire = make_wire(guard.plane.listen(LOCAL, 0, identity.certificate, identity.key))
+    link = box.plane.connect(LOCAL, await wire.open(), identity.pin)
+    await guard.told(LinkUp)
+    await asyncio.sleep(1.5)
+    assert not guard.events, "cells keep it up"
+    wire.passes = lambda _datagram, _forward: False
+    await guard.told(LinkDown)
+    await box.told(LinkUp)
+    assert await box.told(LinkDown) == LinkDown(link)
+    await asyncio.sleep(0.1)
+    count = len(wire.forward)
+    await asyncio.sleep(0.5)
+    assert len(wire.forward) == count, "it ends in silence"
+    assert guard.plane.counters()["links"] == 0
+
+
+async def test_a_peer_that_starts_anew_at_its_old_address_takes_its_own_place(make_node: MakeNode) -> None:
+    guard, identity = make_node(), make_identity()
+    port = guard.plane.listen(LOCAL, 0, identity.certificate, identity.key)
+    box = make_node()
+    local = 40_000 + random.Random().randrange(10_000)
+    assert box.plane.bind(LOCAL, local) == local
+    box.plane.connect(LOCAL, port, identity.pin)
+    former = await guard.told(LinkUp)
+    assert isinstance(former, LinkUp)
+    box.plane.stop()
+    again = make_node()
+    again.plane.bind(LOCAL, local)
+    again.plane.connect(LOCAL, port, identity.pin)
+    assert await guard.told(LinkDown) == LinkDown(former.link)
+    later = await guard.told(LinkUp)
+    assert isinstance(later, LinkUp)
+    assert later.link != former.link
+    assert guard.plane.counters()["links"] == 1
+
+
+async def test_an_unanswered_dial_and_a_disconnected_one(make_node: MakeNode, make_wire: MakeWire) -> None:
+    guard, box, identity = make_node(), make_node(), make_identity()
+    wire = make_wire(guard.plane.listen(LOCAL, 0, identity.certificate, identity.key))
+    near = await wire.open()
+    wire.passes = lambda _datagram, _forward: False
+    link = box.plane.connect(LOCAL, near, identity.pin)
+    await asyncio.sleep(1.2)
+    assert [len(datagram) for datagram in wire.forward] == [64] * 3, "a hello every 500 ms"
+    box.plane.disconnect(link)
+    assert await box.told(LinkFailed) == LinkFailed(link)
+    wire.passes = lambda _datagram, _forward: True
+    link = box.plane.connect(LOCAL, near, identity.pin)
+    await box.told(LinkUp)
+    box.plane.disconnect(link)
+    assert await box.told(LinkDown) == LinkDown(link)
+    count = len(wire.forward)
+    await asyncio.sleep(0.3)
+    assert len(wire.forward) == count
+
+
+async def test_wrong_calls_are_told_clearly(make_node: MakeNode) -> None:
+    node, identity, other = make_node(), make_identity(), make_identity()
+    port = node.plane.listen(LOCAL, 0, identity.certificate, identity.key)
+    with pytest.raises(HostError):
+        node.plane.listen(LOCAL, port, identity.certificate, identity.key)
+    with pytest.raises(HostError):
+        node.plane.bind("192.0.2.1")
+    for arguments in [
+        (LOCAL, 0, identity.certificate, other.key),
+        (LOCAL, 0, identity.certificate[1:], identity.key),
+        (LOCAL, 0, identity.certificate, b""),
+        ("localhost", 0, identity.certificate, identity.key),
+    ]:
+        with pytest.raises(LocalError) as raised:
+            node.plane.listen(*arguments)
+        assert "localhost" not in str(raised.value)
+    with pytest.raises(LocalError):
+        node.plane.connect(LOCAL, port, b"short")
+    with pytest.raises(LocalError):
+        node.plane.connect(LOCAL, port, identity.pin, identity.certificate)
+    with pytest.raises(LocalError):
+        node.plane.accept(1, 1, b"short", bytes(16), bytes(64), junction=False)
+    with pytest.raises(LocalError):
+        node.plane.start()
+    node.plane.stop()
+    node.plane.stop()
+    with pytest.raises(LocalError):
+        node.plane.disconnect(1)

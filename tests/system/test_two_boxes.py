@@ -1,0 +1,137 @@
+"""Two boxes over six relays with short epochs: calls again and again, over the end of an epoch, after a restart, after a relay's death. [io]"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.embedded import CALLEE, CALLER, start_network, wait_until
+from voicebox.demo.network import EmbeddedNetwork, Plan
+from voicebox.demo.phones import PhoneDriver, PhoneSetup, phone_for
+from voicebox.demo.speech import make_speech
+
+pytestmark = pytest.mark.system
+
+EPOCH_S = 40
+PLAN = Plan(first_port=47_600, epoch_s=EPOCH_S, prefix="127.0.79")
+RING_TIMEOUT_S = 8.0
+"""A knock at a dead junction takes 4 s, then the other one is tried."""
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedNetwork]:
+    with start_network(tmp_path_factory.mktemp("epochs"), PLAN) as running:
+        yield running
+
+
+@contextmanager
+def phones(network: EmbeddedNetwork, directory: Path) -> Iterator[tuple[PhoneDriver, PhoneDriver]]:
+    """Yield two registered phones; the callee's answers by itself."""
+
+    def make(name: str, speaker: int) -> PhoneDriver:
+        plan = network.plan
+        play = make_speech(directory / f"{name}.wav", speaker, 5, "pcma")
+        sip, rtp = plan.phone_sip(name), plan.phone_rtp_port(name)
+        login = network.login(name)
+        return phone_for(PhoneSetup(name=name, login=login, address=sip.address, sip_port=sip.port, rtp_port=rtp, play=play, ring_s=0.2), directory / name)
+
+    with make(CALLER, 0) as caller, make(CALLEE, 1) as callee:
+        for phone in (caller, callee):
+            phone.wait_for("registered")
+        yield caller, callee
+
+
+def status(network: EmbeddedNetwork, name: str) -> dict[str, Any]:
+    found = network.status(network.boxes[name], "--show-path")
+    assert found is not None
+    return dict(found)
+
+
+def calling(network: EmbeddedNetwork, name: str) -> list[dict[str, Any]]:
+    return [circuit for circuit in status(network, name)["circuits"] if circuit["in_call"]]
+
+
+def nothing_wrong(network: EmbeddedNetwork) -> None:
+    for node in (*network.relays.values(), *network.boxes.values()):
+        told = network.status(node)
+        if node.process is not None:
+            assert told is not None
+            assert told["engine"]["broke_protocol"] == 0
+            assert told["engine"]["bad_command"] == 0
+            assert told["engine"]["panics"] == 0
+            assert told.get("sip", {}).get("bugs", 0) == 0
+            assert not [name for name in told["counters"] if name.startswith("bug_")]
+
+
+def test_call_after_call_and_after_a_restart(network: EmbeddedNetwork, tmp_path: Path) -> None:
+    with phones(network, tmp_path) as (caller, callee):
+        for count in range(1, 4):
+            caller.dial(f"sip:{CALLEE}.privacy")
+            caller.wait_for("connected", timeout_s=RING_TIMEOUT_S, count=count)
+            time.sleep(0.5)
+            (caller if count % 2 else callee).hang_up()
+            callee.wait_for("ended", count=count)
+            caller.wait_for("ended", count=count)
+    nothing_wrong(network)
+    for name, other in ((CALLER, CALLEE), (CALLEE, CALLER)):
+        (contact,) = json.loads(network.voicebox("contact", "list", "--json", home=network.boxes[name].home))
+        assert (contact["petname"], contact["met"]) == (other, True)
+    node = network.boxes[CALLER]
+    network.stop_node(node, signal.SIGKILL)
+    network.start_node(node)
+    network.wait_ready()
+    (tmp_path / "again").mkdir()
+    with phones(network, tmp_path / "again") as (caller, callee):
+        caller.dial(f"sip:{CALLEE}.privacy")
+        caller.wait_for("connected", timeout_s=RING_TIMEOUT_S)
+        callee.hang_up()
+        caller.wait_for("ended")
+    nothing_wrong(network)
+
+
+def test_call_goes_on_over_the_end_of_its_epoch(network: EmbeddedNetwork, tmp_path: Path) -> None:
+    network.wait_ready()
+    with phones(network, tmp_path) as (caller, callee):
+        caller.dial(f"sip:{CALLEE}.privacy")
+        caller.wait_for("connected", timeout_s=RING_TIMEOUT_S)
+        begun = status(network, CALLER)["epoch"]
+        wait_until(lambda: status(network, CALLER)["epoch"] > begun, "the next epoch", EPOCH_S + 5)
+        time.sleep(2)
+        assert [circuit["present"] for circuit in calling(network, CALLER)] == [False]
+        assert status(network, CALLER)["ready"], "the new epoch's circuits stand at its first slot"
+        caller.hang_up()
+        callee.wait_for("ended")
+        time.sleep(1.5)
+        caller.dial(f"sip:{CALLEE}.privacy")
+        caller.wait_for("connected", timeout_s=RING_TIMEOUT_S, count=2)
+        assert [circuit["present"] for circuit in calling(network, CALLER)] == [True]
+        caller.hang_up()
+        callee.wait_for("ended", count=2)
+    nothing_wrong(network)
+
+
+def test_dead_junction_ends_the_call_and_the_other_takes_the_next(tmp_path: Path) -> None:
+    """In a network of its own, which is broken afterwards: a relay's peers notice after a minute that it started anew."""
+    plan = Plan(first_port=47_700, prefix="127.0.80")
+    with start_network(tmp_path / "network", plan) as network, phones(network, tmp_path) as (caller, callee):
+        caller.dial(f"sip:{CALLEE}.privacy")
+        caller.wait_for("connected", timeout_s=RING_TIMEOUT_S)
+        (circuit,) = calling(network, CALLER)
+        dead = network.relays[circuit["relays"][1].removeprefix("operator of ")]
+        network.stop_node(dead, signal.SIGKILL)
+        for phone in (caller, callee):
+            phone.wait_for("ended", timeout_s=15)
+        caller.dial(f"sip:{CALLEE}.privacy")
+        caller.wait_for("connected", timeout_s=RING_TIMEOUT_S + 4, count=2)
+        (circuit,) = calling(network, CALLER)
+        assert circuit["relays"][1] != f"operator of {dead.name}"
+        caller.hang_up()
+        callee.wait_for("ended", count=2)
+        nothing_wrong(network)

@@ -1,0 +1,83 @@
+"""Call events as octets: every event there and back, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
+from voicebox.circuits.call_record import parse_event, parse_offer_record, serialise_event
+from voicebox.errors import RemoteError
+
+EVENTS: list[tuple[CallEvent, str]] = [
+    (Offer((Codec.OPUS, Codec.PCMA)), "10020102"),
+    (Ringing(), "11"),
+    (Progress(Codec.PCMU), "1203"),
+    (Answer(Codec.OPUS), "1301"),
+    (Refuse(Refusal.BUSY), "1402"),
+    (Hold(), "15"),
+    (Resume(), "16"),
+    (Digit(11, 160), "170b00a0"),
+    (End(), "18"),
+]
+
+
+@pytest.mark.parametrize(("event", "octets"), EVENTS)
+def test_events_are_the_written_octets(event: CallEvent, octets: str) -> None:
+    assert serialise_event(event).hex() == octets
+    assert parse_event(bytes.fromhex(octets)) == event
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        "",
+        "00",
+        "01",
+        "0f",
+        "19",
+        "ff",
+        "10",
+        "1000",
+        "100104",
+        "10020101",
+        "100201",
+        "1100",
+        "12",
+        "1200",
+        "1405",
+        "1400",
+        "14",
+        "170b0000",
+        "171000a0",
+        "17001389",
+        "1800",
+    ],
+)
+def test_anything_else_is_refused(octets: str) -> None:
+    with pytest.raises(RemoteError):
+        parse_event(bytes.fromhex(octets))
+
+
+@given(st.binary(max_size=12))
+def test_what_parses_is_written_the_same(octets: bytes) -> None:
+    try:
+        event = parse_event(octets)
+    except RemoteError:
+        return
+    if not (isinstance(event, Refuse) and event.why is Refusal.UNREACHABLE):
+        assert serialise_event(event) == octets
+
+
+def test_unreachable_is_never_sent() -> None:
+    with pytest.raises(ValueError, match="not told"):
+        serialise_event(Refuse(Refusal.UNREACHABLE))
+
+
+def test_offer_in_a_knock_is_followed_by_zeros_only() -> None:
+    offer = Offer((Codec.PCMA,))
+    assert parse_offer_record(serialise_event(offer).ljust(122, b"\0")) == offer
+    for wrong in [b"", b"\x10", bytes(122), b"\x11".ljust(122, b"\0"), serialise_event(offer).ljust(121, b"\0") + b"\1", b"\x10\xff".ljust(122, b"\0")]:
+        with pytest.raises(RemoteError):
+            parse_offer_record(wrong)

@@ -1,0 +1,190 @@
+"""What a relay lets in: creates of its own role only, each once, at a bounded rate; extends to junctions of the network only."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.networks import RelayKeys as RelayOfNetwork
+from tests.support.networks import make_network
+from voicebox.circuits.descriptor import Role
+from voicebox.circuits.handshake import HopBinding, begin_hop, finish_hop
+from voicebox.circuits.relay import CREATES_PER_S, MAX_WAITING_EXTENDS, RECONNECT_US, Relay, RelayKeys
+from voicebox.circuits.speech import RefusalReason
+from voicebox.errors import HandshakeError
+from voicebox.sensitive import Secret
+
+SMALL = make_network()
+NETWORK = SMALL.network
+GUARD = next(relay for relay in SMALL.relays if relay.descriptor.role is Role.GUARD)
+JUNCTION = next(relay for relay in SMALL.relays if relay.descriptor.role is Role.JUNCTION)
+NOW_US = 10_000_000
+
+
+class Plane:
+    """Writes down what the relay wants."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[object, ...]] = []
+        self._links = 100
+
+    def connect(self, address: str, port: int, pin: bytes, certificate: bytes, key: bytes) -> int:
+        self._links += 1
+        self.log.append(("connect", port, pin, certificate, key))
+        return self._links
+
+    def disconnect(self, link: int) -> None:
+        self.log.append(("disconnect", link))
+
+    def accept(self, link: int, circuit: int, forward: bytes, backward: bytes, created: bytes, junction: bool) -> None:
+        self.log.append(("accept", link, circuit, forward, backward, created, junction))
+
+    def refuse(self, link: int, circuit: int, reason: int) -> None:
+        self.log.append(("refuse", link, circuit, reason))
+
+    def extend(self, link: int, circuit: int, next_link: int, next_circuit: int, handshake: bytes) -> None:
+        self.log.append(("extend", link, circuit, next_link, next_circuit, handshake))
+
+    def refuse_extend(self, link: int, circuit: int, reason: int) -> None:
+        self.log.append(("refuse_extend", link, circuit, reason))
+
+    def take(self) -> list[tuple[object, ...]]:
+        log, self.log = self.log, []
+        return log
+
+
+def make(which: RelayOfNetwork) -> tuple[Relay, Plane]:
+    plane = Plane()
+    relay = Relay(plane, NETWORK, which.descriptor, RelayKeys(which.onion_private, b"certificate", Secret(b"key")))
+    if which is GUARD:
+        relay.link_up(1, None, NOW_US, incoming=True)
+    else:
+        relay.link_up(1, GUARD.descriptor.link_pin, NOW_US, incoming=True)
+    assert plane.take() == []
+    return relay, plane
+
+
+def binding(which: RelayOfNetwork, circuit: int = 5, epoch: int = 0) -> HopBinding:
+    return HopBinding(NETWORK.network_id, which.descriptor.relay_id, which.descriptor.onion_key, circuit, epoch)
+
+
+@pytest.mark.parametrize("which", [GUARD, JUNCTION])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_create_is_answered_with_the_keys_that_the_owner_finds(which: RelayOfNetwork, epoch: int) -> None:
+    relay, plane = make(which)
+    pending = begin_hop(binding(which, epoch=epoch))
+    relay.create(1, 5, pending.handshake, NOW_US)
+    ((name, link, circuit, forward, backward, created, junction),) = plane.take()
+    assert (name, link, circuit, junction) == ("accept", 1, 5, which is JUNCTION)
+    assert isinstance(created, bytes)
+    keys = finish_hop(pending, created)
+    assert (keys.forward.reveal(), keys.backward.reveal()) == (forward, backward)
+
+
+@pytest.mark.parametrize(("circuit", "epoch"), [(6, 0), (5, 2), (5, 7)])
+def test_create_of_another_circuit_or_epoch_is_refused(circuit: int, epoch: int) -> None:
+    relay, plane = make(GUARD)
+    relay.create(1, 5, begin_hop(binding(GUARD, circuit, epoch)).handshake, NOW_US)
+    assert plane.take() == [("refuse", 1, 5, RefusalReason.HANDSHAKE)]
+
+
+def test_junk_is_refused() -> None:
+    relay, plane = make(GUARD)
+    for octets in (b"", bytes(1200), bytes(range(256)) * 4 + bytes(176)):
+        relay.create(1, 5, octets, NOW_US)
+    assert plane.take() == [("refuse", 1, 5, RefusalReason.HANDSHAKE)] * 3
+
+
+def test_replayed_create_is_refused_within_its_epoch() -> None:
+    relay, plane = make(GUARD)
+    pending = begin_hop(binding(GUARD))
+    relay.create(1, 5, pending.handshake, NOW_US)
+    relay.create(1, 5, pending.handshake, NOW_US + 1)
+    assert [entry[0] for entry in plane.take()] == ["accept", "refuse"]
+    relay.create(1, 5, pending.handshake, NOW_US + NETWORK.epoch_us)
+    assert plane.take() == [("refuse", 1, 5, RefusalReason.HANDSHAKE)], "an epoch later it is of no epoch any more"
+
+
+def test_create_over_the_wrong_kind_of_link_is_refused() -> None:
+    relay, plane = make(GUARD)
+    relay.link_up(2, GUARD.descriptor.link_pin, NOW_US, incoming=True)
+    relay.create(2, 5, begin_hop(binding(GUARD)).handshake, NOW_US)
+    relay.create(99, 5, begin_hop(binding(GUARD)).handshake, NOW_US)
+    assert [entry[3] for entry in plane.take()] == [RefusalReason.NOT_HERE] * 2
+
+
+def test_box_at_a_junction_and_relay_of_another_network_are_let_go() -> None:
+    relay, plane = make(JUNCTION)
+    relay.link_up(7, None, NOW_US, incoming=True)
+    relay.link_up(8, b"x" * 32, NOW_US, incoming=True)
+    assert plane.take() == [("disconnect", 7), ("disconnect", 8)]
+    assert relay.counters["link_not_of_the_network"] == 2
+
+
+def test_creates_are_bounded_in_every_second() -> None:
+    relay, plane = make(GUARD)
+    for _ in range(CREATES_PER_S + 10):
+        relay.create(1, 5, b"", NOW_US)
+    reasons = [entry[3] for entry in plane.take()]
+    assert reasons.count(RefusalReason.BUSY) == 10
+    relay.create(1, 5, b"", NOW_US + 1_000_000)
+    assert plane.take() == [("refuse", 1, 5, RefusalReason.HANDSHAKE)]
+
+
+def test_extend_opens_one_link_and_waits_for_it() -> None:
+    relay, plane = make(GUARD)
+    target = JUNCTION.descriptor
+    relay.extend(1, 5, target.relay_id, 77, b"handshake", NOW_US)
+    relay.extend(2, 6, target.relay_id, 78, b"another", NOW_US)
+    assert plane.take() == [("connect", target.port, target.link_pin, b"certificate", b"key")]
+    relay.circuit_ended(2, 6)
+    relay.link_up(101, target.link_pin, NOW_US, incoming=False)
+    assert plane.take() == [("extend", 1, 5, 101, 77, b"handshake")]
+    relay.extend(3, 7, target.relay_id, 79, b"third", NOW_US)
+    assert plane.take() == [("extend", 3, 7, 101, 79, b"third")]
+    assert relay.links() == {"access": 1, "relay": 1}
+
+
+def test_extend_to_a_dead_junction_is_refused_and_tried_again_later() -> None:
+    relay, plane = make(GUARD)
+    target = JUNCTION.descriptor.relay_id
+    relay.extend(1, 5, target, 77, b"h", NOW_US)
+    relay.link_gone(101, NOW_US)
+    relay.extend(1, 6, target, 78, b"h", NOW_US + RECONNECT_US - 1)
+    assert [entry[0] for entry in plane.take()] == ["connect", "refuse_extend", "refuse_extend"]
+    relay.extend(1, 7, target, 79, b"h", NOW_US + RECONNECT_US)
+    assert [entry[0] for entry in plane.take()] == ["connect"]
+
+
+def test_extends_that_wait_are_bounded() -> None:
+    relay, plane = make(GUARD)
+    for number in range(MAX_WAITING_EXTENDS + 3):
+        relay.extend(1, number, JUNCTION.descriptor.relay_id, number, b"h", NOW_US)
+    assert [entry[0] for entry in plane.take()].count("refuse_extend") == 3
+
+
+@pytest.mark.parametrize("relay_id", [bytes(32), b"", GUARD.descriptor.relay_id, SMALL.relays[1].descriptor.relay_id])
+def test_extend_to_anybody_else_is_refused(relay_id: bytes) -> None:
+    relay, plane = make(GUARD)
+    relay.extend(1, 5, relay_id, 77, b"h", NOW_US)
+    assert plane.take() == [("refuse_extend", 1, 5, RefusalReason.UNKNOWN_RELAY)]
+
+
+def test_junction_extends_to_nobody() -> None:
+    relay, plane = make(JUNCTION)
+    relay.extend(1, 5, JUNCTION.descriptor.relay_id, 77, b"h", NOW_US)
+    assert plane.take() == [("refuse_extend", 1, 5, RefusalReason.UNKNOWN_RELAY)]
+
+
+def test_guard_that_extends_to_another_relay_than_asked_is_noticed() -> None:
+    """The owner asked for one junction; another one's answer, or the guard's own, does not verify."""
+    other, plane = make(JUNCTION)
+    wanted = next(relay for relay in SMALL.relays if relay.descriptor.role is Role.JUNCTION and relay is not JUNCTION)
+    pending = begin_hop(binding(wanted))
+    other.create(1, 5, pending.handshake, NOW_US)
+    assert plane.take() == [("refuse", 1, 5, RefusalReason.HANDSHAKE)]
+    own = begin_hop(binding(JUNCTION))
+    other.create(1, 5, own.handshake, NOW_US)
+    ((_, _, _, _, _, created, _),) = plane.take()
+    assert isinstance(created, bytes)
+    with pytest.raises(HandshakeError):
+        finish_hop(pending, created)

@@ -1,0 +1,206 @@
+"""Standing circuits in virtual time: how they come about, when they are made anew, and what faults cost."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.support.boxes import Box, run, two_boxes
+from tests.support.fake_engine import FakeWorld
+from tests.support.networks import SmallNetwork, make_network
+from voicebox.circuits.circuit import Stage
+from voicebox.circuits.standing import GUARD_PATIENCE_US
+
+SMALL = make_network()
+
+
+def lone_box(small: SmallNetwork, count: int = 2, *, start_us: int = 5_000_000) -> tuple[FakeWorld, Box]:
+    world = FakeWorld(small, start_us)
+    box = Box(world, "alice", count, 1)
+    box.start()
+    return world, box
+
+
+def stages(box: Box) -> list[Stage]:
+    return [circuit.stage for circuit in box.standing.all()]
+
+
+def test_home_has_two_circuits_over_two_guards_to_the_two_junctions() -> None:
+    world, box = lone_box(SMALL)
+    run(world, [box], 8)
+    assert box.standing.ready()
+    circuits = box.standing.present()
+    assert len({circuit.path.guard.relay_id for circuit in circuits}) == 2
+    assert len({circuit.path.junction.relay_id for circuit in circuits}) == 2
+    assert all(box.plane.circuit(circuit.link).settled == 2 and box.plane.circuit(circuit.link).own_settled for circuit in circuits)
+    assert all(len(box.plane.circuit(circuit.link).tokens) == 128 for circuit in circuits)
+
+
+def test_dsl_has_one_circuit_to_the_first_junction() -> None:
+    world, box = lone_box(SMALL, 1)
+    _, home = two_boxes(SMALL)[:2]
+    run(world, [box], 8)
+    assert box.standing.ready()
+    assert [circuit.path.junction for circuit in box.standing.present()] == [home.standing.present()[0].path.junction]
+
+
+def test_network_with_one_junction_is_enough_for_one_circuit() -> None:
+    world, box = lone_box(make_network(guards=2, junctions=1))
+    run(world, [box], 8)
+    assert box.standing.ready()
+    assert len(box.standing.present()) == 1
+
+
+def test_next_epochs_circuits_stand_before_it_begins() -> None:
+    small = make_network(epoch_s=60)
+    world, box = lone_box(small)
+    run(world, [box], 53)
+    assert sorted(circuit.epoch for circuit in box.standing.all()) == [0, 0, 1, 1]
+    assert stages(box) == [Stage.STANDING] * 4
+    old = box.standing.present()
+    run(world, [box], 3)
+    assert box.standing.epoch == 1
+    assert box.standing.ready()
+    assert not set(old) & set(box.standing.present())
+    run(world, [box], 20)
+    assert [circuit.stage for circuit in old] == [Stage.GONE] * 2
+    assert len(box.plane.links()) == 2
+
+
+def test_many_epochs_leave_nothing_behind() -> None:
+    world, box = lone_box(make_network(epoch_s=30))
+    run(world, [box], 30 * 6)
+    assert box.standing.epoch == 6
+    assert len(box.plane.links()) <= 6
+    assert box.standing.ready()
+
+
+def test_leaving_circuit_waits_for_its_call() -> None:
+    world, box = lone_box(make_network(epoch_s=60))
+    run(world, [box], 10)
+    held = box.standing.present()[0]
+    held.busy = True
+    run(world, [box], 100)
+    assert held.stage is Stage.STANDING
+    held.busy = False
+    run(world, [box], 1)
+    assert held not in box.standing.all()
+
+
+def test_guard_out_of_reach_is_tried_again_and_not_soon_replaced() -> None:
+    world, box = lone_box(SMALL)
+    first = box.standing.guards()[0]
+    world.dead.add(first)
+    run(world, [box], 60)
+    assert not box.standing.ready()
+    assert [circuit.path.guard.relay_id for circuit in box.standing.present() if circuit.stage is Stage.STANDING] == [box.standing.guards()[1]]
+    world.dead.clear()
+    run(world, [box], 100)
+    assert box.standing.ready()
+    assert box.standing.present()[0].path.guard.relay_id == first
+
+
+def test_guard_out_of_reach_for_long_gives_way_to_the_spare_one() -> None:
+    world, box = lone_box(SMALL)
+    first, _, spare = box.standing.guards()
+    world.dead.add(first)
+    run(world, [box], GUARD_PATIENCE_US / 1e6 + 120)
+    assert box.standing.ready()
+    assert spare in {circuit.path.guard.relay_id for circuit in box.standing.present()}
+    assert box.standing.guards()[0] == first, "the kept order stays: the next run tries the first again"
+
+
+@pytest.mark.parametrize("role", ["guard", "junction"])
+def test_relay_that_stops_answering_costs_the_circuit_and_it_is_tried_again(role: str) -> None:
+    world, box = lone_box(SMALL)
+    run(world, [box], 8)
+    path = box.standing.present()[0].path
+    silent = path.guard if role == "guard" else path.junction
+    world.mute.add(silent.relay_id)
+    run(world, [box], 80)
+    assert not box.standing.ready()
+    world.mute.clear()
+    run(world, [box], 120)
+    assert box.standing.ready()
+
+
+@pytest.mark.parametrize("bit", [0, 300])
+def test_guard_with_a_wrong_answer_gets_no_circuit(bit: int) -> None:
+    world, box = lone_box(SMALL)
+
+    def tamper(created: bytes) -> bytes:
+        changed = bytearray(created)
+        changed[bit // 8] ^= 1
+        return bytes(changed)
+
+    world.tamper = tamper
+    run(world, [box], 20)
+    assert not box.standing.ready()
+    assert all(stage in {Stage.LINKING, Stage.CREATING} for stage in stages(box))
+
+
+def test_unasked_answers_end_the_circuit() -> None:
+    world, box = lone_box(SMALL)
+    run(world, [box], 8)
+    circuit = box.standing.present()[0]
+    box.standing.answer(circuit.link, 1, 25, b"", world.now_us)
+    assert circuit.stage is Stage.GONE
+    run(world, [box], 40)
+    assert box.standing.ready()
+
+
+def test_answers_of_unknown_links_are_nothing() -> None:
+    world, box = lone_box(SMALL)
+    run(world, [box], 8)
+    box.standing.answer(999, 1, 25, b"", world.now_us)
+    box.standing.created(999, b"", world.now_us)
+    box.standing.lost(999, world.now_us)
+    assert box.standing.ready()
+
+
+def test_box_that_starts_late_in_an_epoch_prepares_at_once() -> None:
+    world, box = lone_box(make_network(epoch_s=60), start_us=58_000_000)
+    run(world, [box], 12)
+    assert box.standing.epoch == 1
+    assert box.standing.ready()
+
+
+def test_network_without_a_path_keeps_asking_and_says_so() -> None:
+    world, box = lone_box(make_network(operators=1))
+    run(world, [box], 100)
+    assert box.standing.no_path
+    assert box.standing.present() == []
+
+
+def test_everything_is_the_same_from_the_same_seed() -> None:
+    small = make_network(epoch_s=30)
+
+    def times(seed: int) -> list[int]:
+        world = FakeWorld(small, 5_000_000)
+        box = Box(world, "alice", 2, seed)
+        box.start()
+        found = []
+        for _ in range(60):
+            run(world, [box], 1)
+            found.append(len(box.standing.all()))
+        return found
+
+    assert times(4) == times(4)
+    assert Random(1).random() != Random(2).random()
+
+
+def test_contacts_that_change_while_tokens_are_being_left_are_not_forgotten() -> None:
+    world, box = lone_box(SMALL)
+    while not any(stage is Stage.LEAVING_TOKENS for stage in stages(box)):
+        run(world, [box], 0.05)
+    other = Box(world, "bob", 1, 2)
+    box.knows(other)
+    box.book.add(box.contacts[-1])
+    box.standing.renew_tokens(world.now_us)
+    run(world, [box], 3)
+    assert box.standing.ready()
+    for circuit in box.standing.present():
+        wanted = box.book.tokens(circuit.path.junction.relay_id, circuit.epoch)
+        assert set(wanted) <= set(box.plane.circuit(circuit.link).tokens)
+        assert len(wanted) == 1

@@ -1,0 +1,115 @@
+"""Settings: defaults, every problem at once with its place, and the files that `init` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voicebox.config.load import load_box, load_phones, load_relay, parse_options
+from voicebox.config.model import BOX_OPTIONS, RELAY_OPTIONS, Endpoint, Profile, box_config, example_file, parse_endpoint, relay_config
+from voicebox.errors import FileProblem, UsageError
+from voicebox.positions import ProblemsFound
+
+RELAY = "listen: 127.0.0.1:4001\nrole: guard\noperator: me\n"
+
+
+def problems(text: str, options: tuple[object, ...] = BOX_OPTIONS) -> list[str]:
+    with pytest.raises(ProblemsFound) as caught:
+        parse_options(text, "box.yaml", options)  # type: ignore[arg-type]  # one of the two tables
+    return str(caught.value).splitlines()
+
+
+def test_empty_file_has_the_defaults() -> None:
+    config = box_config(parse_options("", "box.yaml", BOX_OPTIONS))
+    assert config.profile is Profile.HOME
+    assert config.sip_listen == (Endpoint("127.0.0.1", 5060),)
+    assert config.suffixes == ("privacy",)
+    assert config.guards == frozenset()
+    assert config.realtime
+
+
+def test_example_file_says_the_defaults() -> None:
+    """The file that init writes and the table are equal, and every option is explained."""
+    written = example_file(BOX_OPTIONS, {}, "title")
+    assert parse_options(written, "box.yaml", BOX_OPTIONS) == parse_options("", "box.yaml", BOX_OPTIONS)
+    assert all(f"# {option.help}" in written for option in BOX_OPTIONS)
+    given = {"listen": ["[::1]:4001"], "role": ["junction"], "operator": ['some "one": \\x']}
+    config = relay_config(parse_options(example_file(RELAY_OPTIONS, given, "title"), "relay.yaml", RELAY_OPTIONS))
+    assert (config.listen, config.role, config.operator) == (Endpoint("::1", 4001), "junction", 'some "one": \\x')
+
+
+def test_values_are_read() -> None:
+    config = box_config(
+        parse_options("profile: dsl\nsip:\n  listen: ['10.0.0.1:5060', '[::1]:5061']\nsuffix: [privacy, privacy.alt]\nrealtime: no\n", "box.yaml", BOX_OPTIONS)
+    )
+    assert config.profile.circuits == 1
+    assert [str(endpoint) for endpoint in config.sip_listen] == ["10.0.0.1:5060", "[::1]:5061"]
+    assert config.suffixes == ("privacy", "privacy.alt")
+    assert not config.realtime
+    assert box_config(parse_options("guards: [somebody, some one else]\n", "box.yaml", BOX_OPTIONS)).guards == {"somebody", "some one else"}
+
+
+def test_all_problems_come_at_once_with_their_places() -> None:
+    found = problems("profil: home\nsip:\n  listen: [127.0.0.1, '1.2.3.4:99999']\n  realms: x\nlink_address: here\nrealtime: maybe\n")
+    assert found[0] == "box.yaml:1:1 profil: unknown. Did you mean `profile`?"
+    assert [line.split(" ")[0] for line in found] == ["box.yaml:1:1", "box.yaml:3:12", "box.yaml:3:23", "box.yaml:4:3", "box.yaml:5:15", "box.yaml:6:11"]
+    assert "Did you mean `realm`?" in found[3]
+    assert "should be yes or no" in found[5]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("profile: home\nprofile: dsl\n", "given twice"),
+        ("- a\n- b\n", "keys with values"),
+        ("sip: 5060\n", "keys with values"),
+        ("sip:\n  listen: 127.0.0.1:5060\n", "should be a list"),
+        ("sip:\n  listen: []\n", "list of 1 to 16"),
+        ("profile: [home]\n", "one value"),
+        ("? [a]\n: b\n", "one word"),
+        ("a: b: c\n", "box.yaml:1:5"),
+        ("a: [1, 2\n", "expected"),
+        ("\t", "box.yaml:1:1"),
+        ("x: " + "[" * 1500, "YAML"),
+        ("# " + "x" * 300_000, "longer than"),
+        ("profile: &a home\nsuffix: *b\n", "undefined alias"),
+    ],
+)
+def test_damaged_files_are_told(text: str, words: str) -> None:
+    assert any(words in line for line in problems(text))
+
+
+def test_missing_options_of_a_relay_are_told() -> None:
+    assert any("operator: must be given" in line for line in problems("listen: 127.0.0.1:4001\nrole: guard\n", RELAY_OPTIONS))
+    assert relay_config(parse_options(RELAY, "relay.yaml", RELAY_OPTIONS)).max_circuits == 4096
+
+
+@pytest.mark.parametrize("text", ["", ":", "1.2.3.4", "1.2.3.4:", "1.2.3.4:0", "::1:5060", "[1.2.3.4]:5060", "[::1:5060", "host:5060", "1.2.3.4:x", "1.2.3:5"])
+def test_wrong_endpoints_are_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_endpoint(text)
+
+
+def test_files_that_are_not_there_or_no_text(tmp_path: Path) -> None:
+    with pytest.raises(FileProblem, match="voicebox init"):
+        load_box(tmp_path)
+    with pytest.raises(FileProblem, match="voicebox relay init"):
+        load_relay(tmp_path)
+    (tmp_path / "box.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(FileProblem, match="not UTF-8"):
+        load_box(tmp_path)
+
+
+def test_phones_are_read_and_damaged_ones_are_told(tmp_path: Path) -> None:
+    assert load_phones(tmp_path) == []
+    (tmp_path / "phones").mkdir()
+    (tmp_path / "phones" / "a.yaml").write_text("server: 127.0.0.1:5060\nuser: a\npassword: secret\ntransport: udp\n")
+    ((user, password),) = load_phones(tmp_path)
+    assert (user, password.reveal()) == ("a", b"secret")
+    (tmp_path / "phones" / "b.yaml").write_text("user: b\npasword: x\n")
+    with pytest.raises(ProblemsFound, match="Did you mean `password`"):
+        load_phones(tmp_path)
+    (tmp_path / "phones" / "b.yaml").write_text("user: b\n")
+    with pytest.raises(ProblemsFound, match="is missing"):
+        load_phones(tmp_path)

@@ -1,0 +1,139 @@
+"""Digest: the published examples, nonces, replay, and the lock against guessing."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from voicebox.errors import SipError, UsageError
+from voicebox.sensitive import Secret
+from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user, digest_response, parse_digest
+
+ALICE = Account.from_password("alice", Secret(b"secret"), "voicebox")
+
+
+def server(max_nonces: int = 4_096) -> DigestServer:
+    return DigestServer("voicebox", random.Random(1).randbytes, max_nonces)
+
+
+def answer(challenge: str, account: Account = ALICE, method: str = "REGISTER", count: int = 1, **changed: str) -> str:
+    fields = parse_digest(challenge) | {"uri": "sip:voicebox", "nc": f"{count:08x}", "cnonce": "x", "qop": "auth", "username": account.user} | changed
+    fields["response"] = changed.get("response") or digest_response(account.algorithm, account.ha1.reveal(), method, fields)
+    return "Digest " + ", ".join(f'{name}="{value}"' for name, value in fields.items() if value)
+
+
+def test_the_example_of_rfc_2617() -> None:
+    fields = {"uri": "/dir/index.html", "nonce": "dcd98b7102dd2f0e8b11d0f600bfb0c093", "nc": "00000001", "cnonce": "0a4f113b", "qop": "auth"}
+    ha1 = DigestAlgorithm.MD5.digest(b"Mufasa:testrealm@host.com:Circle Of Life").encode()
+    assert digest_response(DigestAlgorithm.MD5, ha1, "GET", fields) == "6629fae49393a05397450978507c4ef1"
+
+
+def test_the_example_of_rfc_7616() -> None:
+    fields = {
+        "uri": "/dir/index.html",
+        "nonce": "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
+        "nc": "00000001",
+        "cnonce": "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
+        "qop": "auth",
+    }
+    ha1 = DigestAlgorithm.SHA_256.digest(b"Mufasa:http-auth@example.org:Circle of Life").encode()
+    assert digest_response(DigestAlgorithm.SHA_256, ha1, "GET", fields) == "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"
+
+
+@pytest.mark.parametrize("algorithm", list(DigestAlgorithm))
+def test_right_answers(algorithm: DigestAlgorithm) -> None:
+    digest = server()
+    account = Account.from_password("alice", Secret(b"secret"), "voicebox", algorithm)
+    challenge = digest.challenge(algorithm, 10.0)
+    assert digest.verify(answer(challenge, account), "REGISTER", account, 11.0) is Verdict.GOOD
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        (None, Verdict.MISSING),
+        ("Basic abc", Verdict.WRONG),
+        ('Digest username="alice', Verdict.WRONG),
+        ('Digest realm="elsewhere", username="alice"', Verdict.MISSING),
+        ('Digest realm="voicebox"', Verdict.WRONG),
+    ],
+)
+def test_no_answers(text: str | None, verdict: Verdict) -> None:
+    assert server().verify(text, "REGISTER", ALICE, 10.0) is verdict
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"username": "bob"}, {"algorithm": "SHA-256"}, {"response": "0" * 32}, {"response": "é"}, {"qop": "auth-int"}, {"nc": "1"}, {"response": "a" * 64}],
+)
+def test_wrong_answers(changed: dict[str, str]) -> None:
+    digest = server()
+    assert digest.verify(answer(digest.challenge(DigestAlgorithm.MD5, 10.0), ALICE, "REGISTER", 1, **changed), "REGISTER", ALICE, 11.0) is Verdict.WRONG
+
+
+def test_an_answer_is_bound_to_its_method_and_user() -> None:
+    digest = server()
+    challenge = digest.challenge(DigestAlgorithm.MD5, 10.0)
+    assert digest.verify(answer(challenge), "INVITE", ALICE, 11.0) is Verdict.WRONG
+    assert digest.verify(answer(challenge), "REGISTER", None, 11.0) is Verdict.WRONG
+    other = Account.from_password("alice", Secret(b"other"), "voicebox")
+    assert digest.verify(answer(challenge, other), "REGISTER", ALICE, 11.0) is Verdict.WRONG
+
+
+def test_nonces_age_and_cannot_be_made_up() -> None:
+    digest = server()
+    challenge = digest.challenge(DigestAlgorithm.MD5, 10.0)
+    assert digest.verify(answer(challenge), "REGISTER", ALICE, 311.0) is Verdict.STALE
+    nonce = parse_digest(challenge)["nonce"]
+    for forged in ("f" * len(nonce), "", nonce[:-1], "00" + nonce, "é"):
+        assert digest.verify(answer(challenge, nonce=forged), "REGISTER", ALICE, 11.0) is Verdict.STALE
+    assert digest.verify(answer(challenge), "REGISTER", ALICE, 11.0) is Verdict.GOOD
+
+
+def test_counts_are_taken_once_within_a_window() -> None:
+    digest = server()
+    challenge = digest.challenge(DigestAlgorithm.MD5, 10.0)
+    order = [1, 3, 2, 3, 2, 100, 36, 37, 99, 37]
+    good, stale = Verdict.GOOD, Verdict.STALE
+    expected = [good, good, good, stale, stale, good, stale, good, good, stale]
+    assert [digest.verify(answer(challenge, count=count), "REGISTER", ALICE, 11.0) for count in order] == expected
+
+
+def test_a_nonce_that_was_pushed_out_is_not_taken_again() -> None:
+    digest = server(max_nonces=2)
+    challenges = [digest.challenge(DigestAlgorithm.MD5, 10.0 + number) for number in range(3)]
+    for challenge in challenges:
+        assert digest.verify(answer(challenge), "REGISTER", ALICE, 20.0) is Verdict.GOOD
+    assert digest.verify(answer(challenges[0]), "REGISTER", ALICE, 20.0) is Verdict.STALE
+    assert digest.verify(answer(challenges[2], count=2), "REGISTER", ALICE, 20.0) is Verdict.GOOD
+
+
+def test_fields_with_quotes_and_commas() -> None:
+    assert parse_digest('Digest a="x, \\"y\\"",b=z , c = "1"') == {"a": 'x, "y"', "b": "z", "c": "1"}
+    assert claimed_user('Digest username="a"') == "a"
+    assert claimed_user("rubbish") is None
+    for text in ("", "Digest a", 'Digest a="1", a="2"', "Digest " + "a=b," * 2_000):
+        with pytest.raises(SipError):
+            parse_digest(text)
+
+
+def test_passwords_and_hashes_do_not_print() -> None:
+    assert "scrubbed" in repr(ALICE)
+    assert ALICE.ha1.reveal().decode() not in repr(ALICE)
+    with pytest.raises(UsageError):
+        Account.from_password("a b", Secret(b""), "voicebox")
+
+
+def test_the_lock_is_bounded() -> None:
+    limiter = GuessLimiter(max_failures=2, lock_s=10, max_entries=3)
+    for _ in range(2):
+        limiter.failed("1.1.1.1", "a", 0.0)
+    assert limiter.locked("1.1.1.1", "a", 9.0)
+    assert not limiter.locked("1.1.1.1", "a", 11.0)
+    assert not limiter.locked("1.1.1.1", "b", 9.0)
+    limiter.succeeded("1.1.1.1", "a")
+    assert not limiter.locked("1.1.1.1", "a", 9.0)
+    for number in range(10):
+        limiter.failed("1.1.1.1", str(number), 0.0)
+    assert len(limiter._failures) == 3

@@ -1,0 +1,128 @@
+"""The report of `make bench`: its keys, its table, the goals. Pure.
+
+`relay_cell_cpu_us` is of `voicebox relay run` as users run it, a guard with an access link for each circuit (PROTOCOL.md §5.2: a box has one circuit on its link), in
+the phases that users' circuits have (§5.4). The same with phases spread over the slot, and the engine over eight links (four in, four out), stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Json = dict[str, Any]
+GRID_TIMES_PER_S = 4_000
+CELLS_PER_S_OF_100 = 10_000
+RELAY_MB, KB_PER_CIRCUIT, KB_PER_LINK = 60.0, 4.0, 64.0
+MAX_LOSS_PCT = 0.1
+
+
+def _get(found: Mapping[str, Any], *path: str, times: float = 1.0, digits: int = 2) -> Any:
+    """Return a number deep inside, rounded; None where it is not there."""
+    value: Any = found
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return round(value * times, digits) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _of_circuits(found: Mapping[str, Any], part: str, phases: str, name: str, **kind: Any) -> Json:
+    runs = found.get(part, {}).get(phases) or {}
+    return {circuits: _get(run, name, **kind) for circuits, run in runs.items()}
+
+
+def assemble(found: Mapping[str, Mapping[str, Any]], host: Mapping[str, Any]) -> Json:
+    """Return what goes into bench.json. found: what each part gave, or its error."""
+    reference = _get(found, "machine", "forwarder", "datagram_cpu_us")
+    cpu = {circuits: _of_circuits(found, "guard", "aligned", "cell_cpu_us").get(circuits) for circuits in ("1", "100", "1000")}
+    spread = _of_circuits(found, "guard", "spread", "cell_cpu_us")
+    return {
+        "relay_cell_cpu_us": cpu,
+        "reference_udp_cpu_us": reference,
+        "relay_added_ms": {name: _get(found, "added", name, digits=3) for name in ("p50", "p99")},
+        "tick_late_ms": {
+            "idle_p99": _get(found, "engine", "spread", "100", "tick_late_p99_us", times=1e-3, digits=3),
+            "busy_p99": _get(found, "engine", "busy", "tick_late_p99_us", times=1e-3, digits=3),
+        },
+        "relay_rss_mb": _get(found, "guard", "aligned", "100", "rss_mb", digits=1),
+        "circuit_kb": _get(found, "engine", "aligned", "1000", "circuit_kb"),
+        "box_rss_mb": _get(found, "calls", "box_rss_mb", digits=1),
+        "invite_to_ringing_ms": {name: _get(found, "calls", name, digits=0) for name in ("first_p95", "met_p95")},
+        # Beside what is asked for:
+        "relay_cell_cpu_us_spread": spread,
+        "engine_cell_cpu_us": {phases: _of_circuits(found, "engine", phases, "cell_cpu_us") for phases in ("aligned", "spread")},
+        "to_reference": {circuits: round(us / reference, 2) for circuits, us in cpu.items() if us and reference},
+        "wake_cpu_us": _get(found, "machine", "wake_cpu_us"),
+        "loss_pct": {
+            "guard": {phases: _of_circuits(found, "guard", phases, "loss", times=100, digits=4) for phases in ("aligned", "spread")},
+            "engine": {phases: _of_circuits(found, "engine", phases, "loss", times=100, digits=4) for phases in ("aligned", "spread")},
+        },
+        "realtime": _get(found, "guard", "aligned", "100", "realtime"),
+        "relay_empty_rss_mb": _get(found, "guard", "aligned", "1", "empty_rss_mb", digits=1),
+        "circuit_and_link_kb": _get(found, "guard", "aligned", "1000", "circuit_and_link_kb", digits=1),
+        "host": dict(host),
+        "parts": {name: dict(part) for name, part in found.items()},
+    }
+
+
+def _floor_of_spread(report: Mapping[str, Any]) -> str:
+    wake_us = report["wake_cpu_us"]
+    if wake_us is None:
+        return ""
+    return f"{GRID_TIMES_PER_S * wake_us / CELLS_PER_S_OF_100:.1f} us of it are 4 000 bare wakes a second"
+
+
+def _rows(report: Mapping[str, Any]) -> list[tuple[str, Any, float | None, str, str]]:
+    """Return what, figure, goal, unit, note."""
+    cpu, spread, eight = report["relay_cell_cpu_us"], report["relay_cell_cpu_us_spread"], report["engine_cell_cpu_us"]
+    added, late, ringing = report["relay_added_ms"], report["tick_late_ms"], report["invite_to_ringing_ms"]
+    relay_mb = RELAY_MB + 100 * (KB_PER_CIRCUIT + KB_PER_LINK) * 1_024 / 1e6
+    no_rights = "" if report["realtime"] else "no SCHED_FIFO here"
+    return [
+        ("CPU per relayed cell, 1 circuit", cpu["1"], None, "us", "the fixed cost of the tick"),
+        ("CPU per relayed cell, 100 circuits", cpu["100"], 8, "us", "voicebox relay run, a link for each circuit"),
+        ("CPU per relayed cell, 1 000 circuits", cpu["1000"], 8, "us", ""),
+        ("  phases spread, 100 circuits", spread.get("100"), 8, "us", _floor_of_spread(report)),
+        ("  phases spread, 1 000 circuits", spread.get("1000"), 8, "us", ""),
+        ("  eight links, 100 circuits", eight["aligned"].get("100"), 8, "us", "the engine alone"),
+        ("  eight links, 1 000 circuits", eight["aligned"].get("1000"), 8, "us", ""),
+        ("  eight links, spread, 100 circuits", eight["spread"].get("100"), 8, "us", ""),
+        ("  eight links, spread, 1 000 circuits", eight["spread"].get("1000"), 8, "us", ""),
+        ("Bare UDP forwarder, per datagram", report["reference_udp_cpu_us"], None, "us", ""),
+        ("Waking a thread that does nothing", report["wake_cpu_us"], None, "us", "this machine"),
+        ("Loss, worst of the runs as users run it", _worst(report["loss_pct"]["guard"]), MAX_LOSS_PCT, "%", ""),
+        ("Loss, worst of the runs over eight links", _worst(report["loss_pct"]["engine"]), MAX_LOSS_PCT, "%", ""),
+        ("Added by a relay, p50", added["p50"], 0.2, "ms", "100 circuits, phases spread"),
+        ("Added by a relay, p99", added["p99"], 2, "ms", ""),
+        ("Tick late, p99, idle", late["idle_p99"], 0.5, "ms", no_rights),
+        ("Tick late, p99, other core busy", late["busy_p99"], 0.5, "ms", no_rights),
+        ("Memory of a relay, 100 circuits", report["relay_rss_mb"], relay_mb, "MB", "60 MB + 4 KB a circuit + 64 KB a link"),
+        ("Memory per circuit", report["circuit_kb"], KB_PER_CIRCUIT, "KB", "from 100 to 1 000 circuits"),
+        ("Memory per access link and circuit", report["circuit_and_link_kb"], KB_PER_CIRCUIT + KB_PER_LINK, "KB", ""),
+        ("Memory of a box in a call", report["box_rss_mb"], 150, "MB", ""),
+        ("INVITE to ringing, first call, p95", ringing["first_p95"], 1_200, "ms", ""),
+        ("INVITE to ringing, have met, p95", ringing["met_p95"], 500, "ms", ""),
+    ]
+
+
+def _worst(losses: Mapping[str, Mapping[str, float | None]]) -> float | None:
+    known = [loss for runs in losses.values() for loss in runs.values() if loss is not None]
+    return max(known, default=None)
+
+
+def _verdict(figure: float | None, goal: float | None) -> str:
+    if figure is None:
+        return "no figure"
+    return "" if goal is None else "reached" if figure <= goal else "MISSED"
+
+
+def lines(report: Mapping[str, Any]) -> Sequence[str]:
+    """Return the table, the goal beside each figure."""
+    host = report["host"]
+    table = [f"{'':42} {'figure':>10} {'goal':>8}"]
+    for what, figure, goal, unit, note in _rows(report):
+        shown = "-" if figure is None else f"{figure:g}"
+        wanted = "" if goal is None else f"{goal:.4g}"
+        table.append(f"{what:42} {shown:>10} {wanted:>8} {unit:3} {_verdict(figure, goal):9} {note}".rstrip())
+    load = f"load {host.get('load_before', 0):.1f} before, {host.get('load_after', 0):.1f} after"
+    table.append(f"{host.get('cores')} cores, {load}; real-time rights: {'yes' if report['realtime'] else 'no'}; took {host.get('took_s')} s")
+    table += [f"no figures of {name}: {part['error']}" for name, part in report["parts"].items() if "error" in part]
+    return table

@@ -1,0 +1,186 @@
+"""Write tests/vectors/*.json from the model: cells, speech, layers, due times, splice, end-to-end bodies; valid and invalid side by side.
+
+Run `python -m tools.make_vectors` after a change of PROTOCOL.md; tests/model/test_vectors.py fails where files and model differ.
+Octets are hexadecimal, times microseconds of network time.
+"""
+
+import json
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from relay.model.cell import Cell, Kind, Speech, fragments, serialise_cell, serialise_speech
+from relay.model.end_to_end import NO_TWEAK, CounterWindow, Sound, serialise_sound
+from relay.model.layer import Hctr2
+from relay.model.randomness import SeededRandom
+from relay.model.slots import SLOT_US, Due, Ring, Settling
+
+FOLDER = Path(__file__).resolve().parents[1] / "tests" / "vectors"
+Entry = dict[str, object]
+
+
+def cells(random: SeededRandom) -> Entry:
+    """§3: layout of a cell."""
+    made = [Cell(circuit, slot, random.octets(248)) for circuit, slot in ((0, 0), (1, 2**32 - 1), (random.u32(), random.u32()))]
+    valid = [{"circuit": cell.circuit, "slot": cell.slot, "body": cell.body.hex(), "cell": serialise_cell(cell).hex()} for cell in made]
+    return {"section": "3", "valid": valid, "invalid": [{"why": f"{length} octets", "cell": bytes(length).hex()} for length in (0, 8, 255, 257, 512)]}
+
+
+def changed(body: bytes, place: int, octets: Sequence[int]) -> str:
+    """Return a body with octets put in its place, as text."""
+    return (body[:place] + bytes(octets) + body[place + len(octets) :]).hex()
+
+
+def speech(random: SeededRandom) -> Entry:
+    """§3.1: fragments, and messages cut into them."""
+    made = [
+        Speech(Kind.PHASE, 0, 1, 1, b""),
+        Speech(Kind.SETTLED, 0, 1, 2**16 - 1, b"\x01\xf4"),
+        Speech(Kind.CREATE, 0, 6, 1, random.octets(224)),
+        Speech(Kind.CREATE, 5, 6, 1, random.octets(80)),
+        Speech(Kind.TOKENS, 15, 16, 7, random.octets(224)),
+    ]
+    valid = [
+        {
+            "kind": each.kind,
+            "index": each.index,
+            "count": each.count,
+            "number": each.number,
+            "fragment": each.fragment.hex(),
+            "body": serialise_speech(each).hex(),
+        }
+        for each in made
+    ]
+    short, last = serialise_speech(made[1]), serialise_speech(made[3])
+    invalid = [
+        ("count 0", changed(short, 18, [0])),
+        ("count 17", changed(last, 18, [17])),
+        ("index not below count", changed(short, 17, [1])),
+        ("octet 19 is not zero", changed(short, 19, [1])),
+        ("length over 224", changed(short, 22, struct.pack(">H", 225))),
+        ("a fragment before the last is not full", changed(last, 17, [4])),
+        ("an empty last fragment of several", changed(serialise_speech(Speech(Kind.CREATE, 5, 6, 1, b"")), 16, [Kind.CREATE])),
+        ("octets after the length are not zero", changed(short, 247, [1])),
+    ]
+    messages = [
+        (Kind.PHASE, 3, b""),
+        (Kind.KNOCK, 4, random.octets(216)),
+        (Kind.CREATE, 1, random.octets(1_200)),
+        (Kind.TOKENS, 2**16 - 1, random.octets(2_048)),
+    ]
+    return {
+        "section": "3.1",
+        "valid": valid,
+        "invalid": [{"why": why, "body": body} for why, body in invalid],
+        "messages": [
+            {"kind": kind, "number": number, "payload": payload.hex(), "bodies": [body.hex() for body in fragments(kind, number, payload)]}
+            for kind, number, payload in messages
+        ],
+    }
+
+
+def layers(random: SeededRandom) -> Entry:
+    """§4: a body inside the layers of guard and junction, on the access link and behind the guard. Forward and backward look the same; only who enciphers differs."""
+    paths = []
+    for slot in (0, 1, 2**32 - 1, random.u32()):
+        keys, body, tweak = [random.octets(16), random.octets(16)], random.octets(248), struct.pack(">I", slot)
+        guard, junction = (Hctr2(key) for key in keys)
+        behind = junction.encipher(tweak, body)
+        links = [guard.encipher(tweak, behind).hex(), behind.hex()]
+        paths.append({"slot": slot, "keys": [key.hex() for key in keys], "body": body.hex(), "links": links})
+    return {"section": "4", "paths": paths}
+
+
+def due_times(random: SeededRandom) -> Entry:
+    """§5.3: fifty arrivals, the due times they fix, and which cells are then taken."""
+    settling, first = Settling(first=1_000_000), 1_000_000
+    arrivals = [(first + i, (first + i) * SLOT_US + 20_000 + random.u32() % 6_000) for i in range(-2, 51) if i != 7]
+    bases = [settling.measure(slot, arrival_us) for slot, arrival_us in arrivals]
+    base_us = next(base for base in bases if base is not None)
+    due, ring = Due(base_us), Ring()
+    taken: list[Entry] = []
+    slot = first + 60
+    for offset, ahead in ((-1_001, 0), (-1_001, 0), (-1_000, 0), (-21_000, 0), (-1_001, 3), (-1_001, 4), (-65_000, -1), (-1_001, 1)):
+        now_us = due.time_us(slot) + offset
+        refusal = ring.refusal(slot + ahead, due, now_us)
+        if refusal is None:
+            ring.put(slot + ahead, b"")
+        taken.append({"now_us": now_us, "slot": slot + ahead, "refusal": refusal})
+    return {
+        "section": "5.3",
+        "first": first,
+        "arrivals": arrivals,
+        "fixed_by_arrival": next(i for i, base in enumerate(bases) if base is not None),
+        "due": [[slot, due.time_us(slot)] for slot in (first, first + 51, 2**32 + 5)],
+        "taken": taken,
+    }
+
+
+def splice(random: SeededRandom) -> Entry:
+    """§5.5: which body of the giver a slot of the receiver carries."""
+    cases: list[Entry] = []
+    for _ in range(6):
+        phase_us, base_us, slot = random.u32() % 80 * 250, random.u32() % 400_000 * 250 - 50_000_000, random.u32() + 10_000
+        leaves_us = SLOT_US * slot + phase_us
+        given = Due(base_us).last_slot(leaves_us)
+        cases.append(
+            {
+                "phase_us": phase_us,
+                "giver_base_us": base_us,
+                "next_slot": slot,
+                "offset": slot - given,
+                "given_due_us": Due(base_us).time_us(given),
+                "leaves_us": leaves_us,
+            }
+        )
+    return {"section": "5.5", "cases": cases}
+
+
+def end_to_end(random: SeededRandom) -> Entry:
+    """§9.1: bodies, sealed, and the window of counters."""
+    key = random.octets(16)
+    made = [
+        Sound(1),
+        Sound(2**64 - 1, 1, random.octets(120), random.octets(100), 1),
+        Sound(77, 2, random.octets(160), random.octets(60)),
+        Sound(78, 3, random.octets(160)),
+    ]
+    valid = [
+        {
+            "counter": sound.counter, "codec": sound.codec, "frame": sound.frame.hex(), "segment": sound.segment.hex(), "flags": sound.flags,
+            "body": serialise_sound(sound).hex(), "sealed": Hctr2(key).encipher(NO_TWEAK, serialise_sound(sound)).hex(),
+        }
+        for sound in made
+    ]  # fmt: skip
+    pcma, plain = serialise_sound(made[2]), serialise_sound(made[0])
+    invalid = [
+        ("counter 0", changed(plain, 23, [0])),
+        ("codec 4", changed(plain, 24, [4])),
+        ("a frame without a codec", changed(plain, 25, [1])),
+        ("a codec without a frame", changed(plain, 24, [1])),
+        ("PCMA of 159 octets", changed(pcma, 25, [159])),
+        ("more than 220 octets", changed(pcma, 26, [61])),
+        ("flags 2", changed(pcma, 27, [2])),
+        ("the end of a message without a segment", changed(plain, 27, [1])),
+        ("the rest is not zero", changed(plain, 247, [1])),
+    ]
+    window, counters = CounterWindow(), [5, 5, 7, 6, 2_000, 977, 976, 977, 2_001, 1_999, 977, 978]
+    return {
+        "section": "9.1",
+        "key": key.hex(),
+        "valid": valid,
+        "invalid": [{"why": why, "body": body} for why, body in invalid],
+        "window": [{"counter": counter, "taken": window.take(counter)} for counter in counters],
+    }
+
+
+def vectors() -> dict[str, str]:
+    """Return the files by name."""
+    makers = {"cells": cells, "speech": speech, "layers": layers, "due_times": due_times, "splice": splice, "end_to_end": end_to_end}
+    source = "made by tools/make_vectors.py from relay/model"
+    return {f"{name}.json": json.dumps({"source": source, **make(SeededRandom(name.encode()))}, indent=1) + "\n" for name, make in makers.items()}
+
+
+if __name__ == "__main__":
+    for file_name, text in vectors().items():
+        (FOLDER / file_name).write_text(text)

@@ -1,0 +1,1 @@
+"""Private calls between softphones at home."""

@@ -1,0 +1,155 @@
+"""The data plane: cells, slots, layers, splices, sound. Rust; relay/py is its source. PROTOCOL.md says what it does.
+
+One engine has one thread that owns its sockets, and never takes the interpreter lock. Calls below hand a command to it and
+return at once; what happens comes back through `events()`. Times are network time in microseconds (PROTOCOL.md §1.2).
+A circuit is named by (link, circuit number on that link); hops count from 0 (the guard).
+"""
+
+from typing import Self, TypeAlias, final
+
+from typing_extensions import disjoint_base
+
+__all__ = ["CoreMachine", "Engine", "hctr2_decipher", "hctr2_encipher"]
+
+_Event: TypeAlias = tuple[object, ...]
+"""First the name, then the fields:
+
+('link_up', link, incoming: bool, peer_pin: bytes | None)        the DTLS link stands; pin only where the peer showed a certificate
+('link_failed', link)                                            a link we asked for did not come about
+('link_down', link)                                              nothing valid came for 60 s, or disconnect(); its circuits are gone
+relay: ('create', link, circuit, handshake: bytes)               answer with accept() or refuse()
+       ('extend', link, circuit, relay_id, next_circuit, handshake)   answer with extend() or refuse_extend()
+       ('circuit_ended', link, circuit)
+owner: ('created', link, circuit, payload: bytes)                §3.2 created; ('refused', link, circuit, reason: int)
+       ('answer', link, circuit, hop: int, kind: int, payload)   an answer of a hop, or `knocked`
+       ('heard', link, circuit, key_index: int)                  first valid end-to-end cell under receive key key_index since speak()
+       ('message', link, circuit, message: bytes)                of the channel, in order
+       ('silent', link, circuit)                                 no valid end-to-end cell for 10 s; the engine has parted nothing by itself
+       ('ended', link, circuit)                                  an own circuit is gone (its link, or close())
+media: ('digit', port, code: int, duration_ms: int)
+('engine_failed',)                                               the engine's thread ended on an error of ours; every further call raises Bug
+"""
+
+@disjoint_base
+class Engine:
+    def __new__(cls, *, born_unix_us: int, realtime: bool = True, max_circuits: int = 4096, seed: bytes | None = None, link_idle_us: int = 60_000_000) -> Self:
+        """seed: 32 octets for tests; None takes the operating system's randomness. Does nothing until start(); what is asked before waits for it.
+
+        link_idle_us: how long nothing valid may come on a link (PROTOCOL.md §2.2); tests have less patience.
+        """
+
+    def start(self) -> bool:
+        """Start the engine's thread, once; True where SCHED_FIFO and mlock were granted (realtime=True asks for them)."""
+
+    def stop(self) -> None:
+        """Stop the thread and close all sockets; idempotent."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while events wait."""
+
+    def events(self) -> list[_Event]:
+        """Take the waiting events, at most 1 024; the queue is bounded (65 536), what does not fit is counted."""
+
+    def counters(self) -> dict[str, int]:
+        """Totals since start: cells in and out, drops by reason, tick lateness (ticks, tick_late_p50_us, tick_late_p99_us, tick_late_max_us),
+        links, links_coming, media_ports, panics. Waits for the thread, at most 2 s; only panics before start() and after stop()."""
+
+    def tap(self, seconds: float) -> None:
+        """Reset the lateness statistics and gather them for that long (benchmarks)."""
+
+    def now_us(self) -> int: ...
+
+    # links
+    def listen(self, address: str, port: int, certificate_der: bytes, key_der: bytes) -> int:
+        """Take links on this UDP socket; return the port. Raises HostError where it cannot be bound."""
+
+    def bind(self, address: str, port: int = 0) -> int:
+        """Set the local address for outgoing links; default: that of listen(), else the wildcard. Return the port.
+
+        One socket serves a first link to each peer; a second one to the same peer gets a port of its own.
+        """
+
+    def connect(self, address: str, port: int, pin: bytes, certificate_der: bytes | None = None, key_der: bytes | None = None) -> int:
+        """Begin a link and return its number; with a certificate a relay link, without an access link."""
+
+    def disconnect(self, link: int) -> None:
+        """Forget a link, in silence."""
+
+    # relay
+    def accept(self, link: int, circuit: int, forward_key: bytes, backward_key: bytes, created: bytes, junction: bool) -> None:
+        """Become a hop (§6.1); created: 64 octets. junction: whether this relay serves as one (§5.5, §6.2)."""
+
+    def refuse(self, link: int, circuit: int, reason: int) -> None: ...
+    def extend(self, link: int, circuit: int, next_link: int, next_circuit: int, handshake: bytes) -> None:
+        """Carry out an `extend`; the engine says create on next_link, and extended or not extended backward."""
+
+    def refuse_extend(self, link: int, circuit: int, reason: int) -> None: ...
+
+    # owner
+    def open(self, link: int, circuit: int, handshake: bytes) -> None:
+        """Say create on an access link until it is answered."""
+
+    def add_hop(self, link: int, circuit: int, forward_key: bytes, backward_key: bytes) -> None: ...
+    def say(self, link: int, circuit: int, hop: int, kind: int, payload: bytes, every: int = 1, times: int = 0) -> None:
+        """Say a message to a hop round and round, in every `every`-th free slot, until its answer comes, hush(), or `times` rounds (0: no limit)."""
+
+    def hush(self, link: int, circuit: int) -> None:
+        """Stop saying the present message."""
+
+    def shift(self, link: int, delay_us: int) -> None:
+        """Delay the tick of an access link by 0..20 000 us in all, 500 us a tick (§5.4); `phase` and `settle` are asked after it."""
+
+    def settle_own(self, link: int, circuit: int) -> None:
+        """Fix the owner's own backward due times with the next 50 cells (§5.3)."""
+
+    def speak(self, link: int, circuit: int, send_key: bytes | None, receive_keys: list[bytes]) -> None:
+        """Begin the end-to-end layer, or change its keys (counter, channel and window go on). None: send filler as yet."""
+
+    def channel_send(self, link: int, circuit: int, message: bytes) -> None:
+        """Queue a message of 1..8 192 octets (§9.2); at most 64 wait."""
+
+    def quiet(self, link: int, circuit: int) -> None:
+        """End the end-to-end layer: filler again; unbind its port; forget the channel."""
+
+    def close(self, link: int, circuit: int) -> None:
+        """Forget an own circuit."""
+
+    # media
+    def media_open(self, address: str) -> tuple[int, int]:
+        """Bind RTP (even) and RTCP (the next odd) and return (port reference, RTP port). Raises HostError."""
+
+    def media_remote(self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None: ...
+    def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...
+    def media_bind(self, port: int, link: int, circuit: int, codec: int) -> None:
+        """Connect a port with a circuit's end-to-end layer, both ways."""
+
+    def media_unbind(self, port: int) -> None: ...
+    def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...
+    def media_close(self, port: int) -> None: ...
+
+def hctr2_encipher(key: bytes, tweak: bytes, body: bytes) -> bytes:
+    """The layer permutation (§4): key 16, body at least 16 octets."""
+
+def hctr2_decipher(key: bytes, tweak: bytes, body: bytes) -> bytes: ...
+
+@final
+class CoreMachine:
+    """The engine's core driven by hand, in virtual time: for the comparison with the model and for simulations."""
+
+    def __new__(cls, seed: bytes, max_circuits: int = 4096) -> Self:
+        """seed: 32 octets; the core's randomness is SHA-256(seed | 0 u64), SHA-256(seed | 1 u64), ..."""
+
+    def handle(self, now: int, input: tuple[object, ...]) -> list[tuple[object, ...]]:  # noqa: A002 - the word of the core
+        """Take one input at network time now; return what came of it, in order.
+
+        Inputs: ('link_up', link, kind) with kind 0 owner's, 1 guard's, 2 relay link; ('link_down', link); ('cell', link, cell: 256 octets);
+        ('rtp', port, datagram); ('timer',); ('command', name, *arguments of Engine's method), where media_open takes (port) and media_remote
+        leaves the address and port out. Outputs: ('send', link, cell, at); ('rtp', port, rtcp: bool, datagram, at); ('close_link', link);
+        ('event', *event).
+        """
+
+    def next_timer(self) -> int | None:
+        """When 'timer' wants to be given next."""
+
+    def counters(self) -> dict[str, int]:
+        """Totals of the core."""

@@ -1,0 +1,161 @@
+"""One call: a caller, a callee, and the table of what the one's events do to the other. Pure: takes `now`.
+
+ 1. OFFERED: the callee was asked. 2. RINGING. 3. EARLY: the callee's phone is heard. 4. TALKING. 5. ENDED, for ever.
+Whether the caller is a phone and the callee a circuit or the other way round makes no difference to the table. An event that has
+no entry breaks the protocol of call events (PROTOCOL.md §9.3) and ends the call on both sides.
+NOT here: SIP (leg.py, fork.py), circuits (behind ports.CircuitLeg).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, unique
+from typing import Protocol
+
+from voicebox.b2bua.context import LegContext, LegTimer
+from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
+from voicebox.b2bua.ports import CircuitLeg, MediaPort
+
+
+@unique
+class Side(Enum):
+    """Who did something."""
+
+    CALLER = "caller"
+    CALLEE = "callee"
+
+
+@unique
+class CallState(Enum):
+    """In order."""
+
+    OFFERED = "offered"
+    RINGING = "ringing"
+    EARLY = "early"
+    TALKING = "talking"
+    ENDED = "ended"
+
+
+@unique
+class Action(Enum):
+    """What a transition does; both pass the event on to the other side."""
+
+    PASS = "pass the event on"  # noqa: S105  # no password
+    CONNECT = "connect the sound, then pass the event on"
+    IGNORE = "nothing"
+
+
+_BEFORE = (CallState.OFFERED, CallState.RINGING, CallState.EARLY)
+_TABLE: dict[tuple[CallState, Side, type[CallEvent]], tuple[CallState, Action]] = {
+    (CallState.OFFERED, Side.CALLEE, Ringing): (CallState.RINGING, Action.PASS),
+    (CallState.RINGING, Side.CALLEE, Ringing): (CallState.RINGING, Action.IGNORE),
+    (CallState.EARLY, Side.CALLEE, Ringing): (CallState.EARLY, Action.IGNORE),
+    (CallState.OFFERED, Side.CALLEE, Progress): (CallState.EARLY, Action.CONNECT),
+    (CallState.RINGING, Side.CALLEE, Progress): (CallState.EARLY, Action.CONNECT),
+    (CallState.EARLY, Side.CALLEE, Progress): (CallState.EARLY, Action.IGNORE),
+    (CallState.TALKING, Side.CALLER, Digit): (CallState.TALKING, Action.PASS),
+    (CallState.TALKING, Side.CALLEE, Digit): (CallState.TALKING, Action.PASS),
+    **{(state, Side.CALLER, Digit): (state, Action.IGNORE) for state in _BEFORE},
+    **{(state, Side.CALLEE, Digit): (state, Action.IGNORE) for state in _BEFORE},
+    **{(CallState.TALKING, side, kind): (CallState.TALKING, Action.PASS) for side in Side for kind in (Hold, Resume)},
+    **{(state, Side.CALLEE, Answer): (CallState.TALKING, Action.CONNECT) for state in _BEFORE},
+    **{(state, Side.CALLEE, Refuse): (CallState.ENDED, Action.PASS) for state in _BEFORE},
+    **{(state, side, End): (CallState.ENDED, Action.PASS) for state in (*_BEFORE, CallState.TALKING) for side in Side},
+}
+
+
+class Party(Protocol):
+    """One side of a call."""
+
+    @property
+    def port(self) -> MediaPort | None:
+        """The media port of the phone that is heard, None on the side of the circuit."""
+
+    def handle(self, event: CallEvent, now: float) -> None:
+        """Take what the other side did."""
+
+
+class CircuitParty:
+    """The side of a call that is reached through a circuit."""
+
+    port: MediaPort | None = None
+
+    def __init__(self, leg: CircuitLeg) -> None:
+        self._leg = leg
+
+    def handle(self, event: CallEvent, now: float) -> None:  # noqa: ARG002  # the shape of every Party
+        """Send the event to the far box."""
+        self._leg.send(event)
+
+    def bind(self, port: MediaPort, codec: Codec) -> None:
+        """Connect the circuit's slots with a phone's port."""
+        self._leg.bind(port, codec)
+
+
+class Call:
+    """Two parties and the table. on_end is called once, when the call is over."""
+
+    def __init__(self, context: LegContext, offer: Offer, on_end: Callable[[Call], None]) -> None:
+        self.state = CallState.OFFERED
+        self.parties: dict[Side, Party] = {}
+        self.broken = False
+        self._context, self._offer, self._on_end = context, offer, on_end
+
+    def started(self, now: float) -> None:
+        """Begin to count the time that it may ring."""
+        if self.state is not CallState.ENDED:
+            self._context.timers.set((self, LegTimer.RINGING), now + self._context.settings.ring_limit_s)
+
+    def tell(self, side: Side, event: CallEvent, now: float) -> None:
+        """Take what one side did."""
+        if self.state is CallState.ENDED:
+            return
+        entry = _TABLE.get((self.state, side, type(event)))
+        codec = event.codec if isinstance(event, Answer | Progress) else None
+        if entry is None or (codec is not None and codec not in self._offer.codecs):
+            self.broken = True
+            self._end_both(now)
+            return
+        self.state, action = entry
+        if self.state in {CallState.TALKING, CallState.ENDED}:
+            self._context.timers.cancel((self, LegTimer.RINGING))
+        if action is Action.CONNECT and codec is not None:
+            self._connect(codec)
+        if action is not Action.IGNORE:
+            self._pass_on(side, event, now)
+        if self.state is CallState.ENDED:
+            self._on_end(self)
+
+    def _pass_on(self, side: Side, event: CallEvent, now: float) -> None:
+        other = self.parties.get(Side.CALLEE if side is Side.CALLER else Side.CALLER)
+        if other is not None:
+            other.handle(event, now)
+
+    def _connect(self, codec: Codec) -> None:
+        circuit = next((party for party in self.parties.values() if isinstance(party, CircuitParty)), None)
+        port = next((party.port for party in self.parties.values() if party.port is not None), None)
+        if circuit is not None and port is not None:
+            circuit.bind(port, codec)
+
+    def _end_both(self, now: float) -> None:
+        self.state = CallState.ENDED
+        self._context.timers.cancel((self, LegTimer.RINGING))
+        for party in self.parties.values():
+            party.handle(End(), now)
+        self._on_end(self)
+
+    def hang_up(self, now: float) -> None:
+        """End the call on both sides: the box stops."""
+        if self.state is not CallState.ENDED:
+            self._end_both(now)
+
+    def timer_due(self, timer: LegTimer, now: float) -> None:
+        """Take that nobody answered in time."""
+        if timer is LegTimer.RINGING and self.state in _BEFORE:
+            caller, callee = self.parties.get(Side.CALLER), self.parties.get(Side.CALLEE)
+            self.state = CallState.ENDED
+            if callee is not None:
+                callee.handle(End(), now)
+            if caller is not None:
+                caller.handle(Refuse(Refusal.NO_ANSWER), now)
+            self._on_end(self)

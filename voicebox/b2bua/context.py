@@ -1,0 +1,106 @@
+"""What every phone leg of a box has in common: the transaction layer, timers, media ports, and the header fields that the box writes. Pure.
+
+Header fields are the same for every phone and every call: nothing in them tells one caller from another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from typing import Protocol
+
+from voicebox.b2bua.ports import MediaPorts
+from voicebox.errors import SipError
+from voicebox.sip.dialog import Dialog, DialogKey
+from voicebox.sip.flow import Flow, Transport
+from voicebox.sip.identifiers import Identifiers
+from voicebox.sip.message import SipRequest
+from voicebox.sip.timers import Timers
+from voicebox.sip.transaction import Transaction, TransactionLayer
+
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO"
+SUPPORTED = "timer"
+SUPPORTED_OPTIONS = frozenset({"timer"})
+MIN_SESSION_S = 90
+SDP_TYPE = ("content-type", "application/sdp")
+
+Post = Callable[[Callable[[float], None]], None]
+"""Run a function with `now` soon, in the thread of the box's loop and never inside the present call. Order is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """Limits of calls. ring_limit_s: how long a call may stay unanswered; check_interval_s: how often a silent phone in a call is asked
+    whether it is still there; max_calls: both directions together; max_forks: phones rung at once.
+    """
+
+    ring_limit_s: float = 90.0
+    check_interval_s: float = 300.0
+    max_calls: int = 16
+    max_forks: int = 10
+
+
+@unique
+class LegTimer(Enum):
+    """What a leg may wait for."""
+
+    REPEAT_SUCCESS = "send the 2xx again"
+    NO_ACK = "the 2xx was never acknowledged"
+    SESSION = "the phone did not refresh its session (RFC 4028)"
+    CHECK = "ask whether the phone is still there"
+    CANCELLED = "the phone never ended a cancelled INVITE"
+    RINGING = "nobody answered"
+
+
+class TimerOwner(Protocol):
+    """Whose timers run."""
+
+    def timer_due(self, timer: LegTimer, now: float) -> None: ...
+
+
+class DialogUser(Protocol):
+    """Who serves the requests inside a dialog."""
+
+    dialog: Dialog
+
+    def request_came(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> None: ...
+    def ack_came(self, request: SipRequest, now: float) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
+class LegContext:
+    """Shared by all legs; the tables are bounded by max_calls and max_forks."""
+
+    layer: TransactionLayer
+    identifiers: Identifiers
+    media: MediaPorts
+    post: Post
+    settings: CallSettings = field(default_factory=CallSettings)
+    timers: Timers[tuple[TimerOwner, LegTimer]] = field(default_factory=Timers)
+    dialogs: dict[DialogKey, DialogUser] = field(default_factory=dict)
+
+
+def our_contact(flow: Flow) -> tuple[str, str]:
+    """Return our Contact field: where in-dialog requests come to."""
+    transport = ";transport=tcp" if flow.transport is Transport.TCP else ""
+    return ("contact", f"<sip:box@{flow.local_host}:{flow.local_port}{transport}>")
+
+
+def dialog_fields(flow: Flow, invite: Transaction) -> tuple[tuple[str, str], ...]:
+    """Return what a response that makes a dialog must have: our Contact, and the route it came by. Spec: RFC 3261 §12.1.1."""
+    assert invite.request is not None
+    return (*(("record-route", value) for value in invite.request.headers.all("record-route")), our_contact(flow))
+
+
+def error_fields(error: SipError) -> tuple[tuple[str, str], ...]:
+    """Return the fields that RFC 3261 §21 wants beside a status."""
+    return {
+        405: (("allow", ALLOW),),
+        415: (("accept", "application/sdp"),),
+        422: (("min-se", str(MIN_SESSION_S)),),
+        423: (("min-expires", "60"),),
+        500: (("retry-after", "5"),),
+        501: (("allow", ALLOW + ", REGISTER"),),
+        503: (("retry-after", "30"),),
+    }.get(error.status, ())

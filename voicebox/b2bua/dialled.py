@@ -1,0 +1,50 @@
+"""What a phone dialled, and what a phone is shown as the caller: names to URIs and back. Pure.
+
+Accepted: sip:NAME.privacy, sip:anything@NAME.privacy, sip:NAME@box, sip:NAME.privacy@box, with any of the suffixes set.
+NOT here: which contact a name or number means (the dial plan and the contacts, behind a callable).
+Spec: RFC 3261 §19.1.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from voicebox.errors import SipError
+from voicebox.sip.uri import SipUri
+
+MAX_DIALLED_OCTETS = 128
+MAX_SHOWN_LETTERS = 64
+"""Escaped, a letter takes up to twelve octets, and a URI has at most 1 024."""
+_LABELS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-_]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9\-_]*[A-Za-z0-9])?)*")
+
+
+def dialled_name(uri: SipUri, suffixes: tuple[str, ...], own_hosts: frozenset[str]) -> str:
+    """Return the name or number that a Request-URI dials, without the suffix. own_hosts: what the box is called by its phones.
+
+    Raises SipError(404) where the URI leads elsewhere or nowhere.
+    """
+    name = _without_suffix(uri.host.rstrip("."), suffixes)
+    if name is None:
+        if uri.host.strip("[]") not in own_hosts:
+            raise SipError(404, "not a name of this network")
+        user = uri.user_text
+        name = _without_suffix(user, suffixes) or user
+    if not name or len(name) > MAX_DIALLED_OCTETS or not name.isprintable():
+        raise SipError(404, "nobody was dialled")
+    return name
+
+
+def _without_suffix(text: str, suffixes: tuple[str, ...]) -> str | None:
+    for suffix in suffixes:
+        if text.lower().endswith(f".{suffix}"):
+            return text[: -len(suffix) - 1]
+    return None
+
+
+def caller_address(petname: str, suffix: str) -> str:
+    """Return the From value, without tag, under which a contact's call is shown: the petname and nothing else; dialling it calls back."""
+    shown = petname.replace("\\", "").replace('"', "")
+    shown = "".join(letter for letter in shown if letter.isprintable())[:MAX_SHOWN_LETTERS] or "unknown"
+    host = f"{petname.lower()}.{suffix}" if len(petname) <= MAX_SHOWN_LETTERS and _LABELS.fullmatch(petname) else suffix
+    return f'"{shown}" <sip:{quote(shown, safe="")}@{host}>'

@@ -1,0 +1,93 @@
+"""Call events: all that the two legs of a call, and the two boxes of a call, ever tell each other.
+
+A closed list of small typed records. Nothing textual of one phone can be expressed in them, so nothing textual crosses.
+NOT here: their octets between boxes (voicebox/circuits/call_record.py), SIP (leg.py). Pure.
+Spec: PROTOCOL.md §9.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, unique
+
+
+@unique
+class Codec(IntEnum):
+    """The closed list of codecs; the value is the one on the wire. 20 ms a frame, always."""
+
+    OPUS = 1
+    """Opus, constant bit rate, no DTX; RTP clock 48 000 Hz."""
+    PCMA = 2
+    PCMU = 3
+
+
+@unique
+class Refusal(IntEnum):
+    """Why a call does not come about. The value is the one on the wire."""
+
+    NO_ANSWER = 1
+    """Also what busy-to-strangers, blocked, sleeping and unreachable look like to the caller."""
+    BUSY = 2
+    DECLINED = 3
+    NO_COMMON_CODEC = 4
+    UNREACHABLE = 5
+    """Local only, never sent: no path, no free circuit, or the contact's box never answered the knock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The caller's box asks for a call; codecs in order of preference, at least one."""
+
+    codecs: tuple[Codec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """A phone of the callee rings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Early media: the callee's phone already sends sound (SIP 183 with SDP)."""
+
+    codec: Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A phone of the callee was picked up."""
+
+    codec: Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The call does not come about; final."""
+
+    why: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The sender's phone put the call on hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The sender's phone took the call off hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """A DTMF digit was pressed (RFC 4733). code 0..15 (0-9, *, #, A-D); duration_ms 1..5 000."""
+
+    code: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The call is over (hung up, or given up before the answer); final."""
+
+
+CallEvent = Offer | Ringing | Progress | Answer | Refuse | Hold | Resume | Digit | End

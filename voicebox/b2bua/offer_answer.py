@@ -1,0 +1,162 @@
+"""Offer and answer: the phones' SDP read down to codec, address and port; ours built anew. Pure.
+
+Nothing of a phone's description is copied into one for another phone: what passes is a Codec of the closed list. 20 ms a frame.
+Spec: RFC 3264, RFC 7587 (Opus), RFC 4733 (telephone-event), PROTOCOL.md §9.3. Departures: no SRTP and no ICE towards phones yet;
+an offer that asks for them only is refused with 488.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from voicebox.b2bua.events import Codec
+from voicebox.errors import SipError
+from voicebox.sip.sdp import Description, Direction, Encoding, Medium, parse_sdp, serialise_sdp
+
+PTIME_MS = 20
+OPUS_FMTP = "useinbandfec=1;cbr=1;maxaveragebitrate=24000;maxptime=20;minptime=20;stereo=0"
+"""Constant rate, so that a frame's length tells nothing (RFC 7587 §6.1); no usedtx, whose default is 0."""
+_EVENT_NAME = "telephone-event"
+_EVENT_RANGE = "0-15"
+_PROTOCOLS = {"RTP/AVP", "RTP/AVPF"}
+_NAMES = {Codec.OPUS: ("opus", 48_000), Codec.PCMA: ("PCMA", 8_000), Codec.PCMU: ("PCMU", 8_000)}
+_OUR_PAYLOAD_TYPES = {Codec.OPUS: 96, Codec.PCMA: 8, Codec.PCMU: 0}
+_OUR_EVENT_PAYLOAD_TYPES = {8_000: 101, 48_000: 102}
+_EVERY_PHONES_CLOCK_HZ = 8_000
+"""RFC 4733 wants events on the clock of the sound beside them; baresip and others know them on 8 000 Hz only, beside Opus too."""
+ALL_CODECS = (Codec.OPUS, Codec.PCMA, Codec.PCMU)
+LATE_OFFER_CODECS = (Codec.PCMA, Codec.PCMU)
+"""What is offered for a phone that has not said what it speaks: what every phone speaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneMedia:
+    """What a phone's description says about its sound.
+
+    codecs: of the closed list, in the phone's order, with the phone's payload types. address: "" where the phone is not to be sent anything.
+    """
+
+    address: str = field(repr=False)
+    port: int
+    codecs: tuple[tuple[Codec, int], ...]
+    event_payload_types: tuple[tuple[int, int], ...]
+    """(clock rate, payload type) of its telephone-events."""
+    direction: Direction
+    media: tuple[Medium, ...]
+    place: int
+    """Which of the media is meant."""
+
+    def payload_type(self, codec: Codec) -> int | None:
+        """Return the phone's payload type of a codec, None where it does not have it."""
+        return dict(self.codecs).get(codec)
+
+    def event_clock_rate_hz(self, codec: Codec) -> int | None:
+        """Return the clock of the telephone-events to use beside a codec: the codec's own, else 8 000, which is all that many phones have."""
+        clocks = dict(self.event_payload_types)
+        return next((clock_rate_hz for clock_rate_hz in (_NAMES[codec][1], _EVERY_PHONES_CLOCK_HZ) if clock_rate_hz in clocks), None)
+
+    def event_payload_type(self, codec: Codec) -> int | None:
+        """Return the payload type of the telephone-events to use beside a codec, None where the phone has none."""
+        clock_rate_hz = self.event_clock_rate_hz(codec)
+        return None if clock_rate_hz is None else dict(self.event_payload_types)[clock_rate_hz]
+
+    def event_stretch(self, codec: Codec) -> int:
+        """Return how many units of the codec's clock, in which the media port counts, one unit of the phone's events lasts: 1 or 6."""
+        return _NAMES[codec][1] // (self.event_clock_rate_hz(codec) or _NAMES[codec][1])
+
+    @property
+    def holds(self) -> bool:
+        """Say whether the phone has put its peer on hold: it does not want to hear it."""
+        return not self.direction.receives
+
+
+def read_phone_media(body: bytes, content_type: str | None, fallback_address: str) -> PhoneMedia:
+    """Read a phone's offer or answer. fallback_address: where the SDP names a host instead of an address.
+
+    Raises SipError: 415 another content type, 400 malformed, 488 nothing in it that the box can serve.
+    """
+    if content_type is None or content_type.partition(";")[0].strip().lower() != "application/sdp":
+        raise SipError(415, "a session description must be application/sdp")
+    description = parse_sdp(body)
+    for place, medium in enumerate(description.media):
+        if medium.kind != "audio" or medium.port == 0 or medium.protocol.upper() not in _PROTOCOLS:
+            continue
+        codecs = tuple((codec, encoding.payload_type) for encoding in medium.encodings if (codec := _codec_of(encoding)) is not None)
+        if not codecs:
+            continue
+        events = tuple((encoding.clock_rate_hz, encoding.payload_type) for encoding in medium.encodings if encoding.name == _EVENT_NAME)
+        direction = medium.direction
+        if medium.address in {"0.0.0.0", "::"}:  # noqa: S104  # how RFC 2543 said hold; RFC 3264 §8.4 still wants it understood
+            direction = Direction.SENDONLY if direction.sends else Direction.INACTIVE
+        return PhoneMedia(medium.address or fallback_address, medium.port, _without_repeats(codecs), events, direction, description.media, place)
+    raise SipError(488, "no audio in a codec that is spoken here")
+
+
+def _codec_of(encoding: Encoding) -> Codec | None:
+    if encoding.name == "opus" and encoding.clock_rate_hz == 48_000 and encoding.channels == 2:
+        return Codec.OPUS
+    if encoding.clock_rate_hz == 8_000 and encoding.channels == 1:
+        return {"pcma": Codec.PCMA, "pcmu": Codec.PCMU}.get(encoding.name)
+    return None
+
+
+def _without_repeats(codecs: tuple[tuple[Codec, int], ...]) -> tuple[tuple[Codec, int], ...]:
+    first: dict[Codec, int] = {}
+    for codec, payload_type in codecs:
+        first.setdefault(codec, payload_type)
+    return tuple(first.items())
+
+
+def _audio(port: int, codecs: list[tuple[Codec, int]], events: list[tuple[int, int]], direction: Direction, protocol: str = "RTP/AVP") -> Medium:
+    encodings = [
+        Encoding(payload_type, *_NAMES[codec], channels=2 if codec is Codec.OPUS else 1, fmtp=OPUS_FMTP if codec is Codec.OPUS else "")
+        for codec, payload_type in codecs
+    ]
+    encodings += [Encoding(payload_type, _EVENT_NAME, clock_rate_hz, fmtp=_EVENT_RANGE) for clock_rate_hz, payload_type in events]
+    formats = tuple(str(encoding.payload_type) for encoding in encodings)
+    return Medium("audio", port, protocol, formats, encodings=tuple(encodings), direction=direction, ptime_ms=PTIME_MS)
+
+
+@dataclass(slots=True)
+class OurMedia:
+    """What our descriptions to one phone have in common. version rises with every description that differs from the last (RFC 3264 §8)."""
+
+    address: str = field(repr=False)
+    port: int
+    number: int
+    version: int = 0
+
+    def offer(self, codecs: tuple[Codec, ...], direction: Direction = Direction.SENDRECV) -> bytes:
+        """Return an offer of codecs in our order, with telephone-events for each of their clocks and the one that every phone knows."""
+        self.version += 1
+        clocks = sorted({_NAMES[codec][1] for codec in codecs} | {_EVERY_PHONES_CLOCK_HZ})
+        events = [(clock_rate_hz, _OUR_EVENT_PAYLOAD_TYPES[clock_rate_hz]) for clock_rate_hz in clocks]
+        medium = _audio(self.port, [(codec, _OUR_PAYLOAD_TYPES[codec]) for codec in codecs], events, direction)
+        return serialise_sdp(Description((medium,)), self.address, self.number, self.version)
+
+    def answer(self, phone: PhoneMedia, codec: Codec) -> bytes:
+        """Return the answer to a phone's offer: this codec under the phone's payload type, every other medium refused. Raises SipError(488)."""
+        payload_type = phone.payload_type(codec)
+        if payload_type is None:
+            raise SipError(488, "the codec in use is not offered")
+        self.version += 1
+        event, clock_rate_hz = phone.event_payload_type(codec), phone.event_clock_rate_hz(codec)
+        events = [] if event is None or clock_rate_hz is None else [(clock_rate_hz, event)]
+        media: list[Medium] = []
+        for place, medium in enumerate(phone.media):
+            if place == phone.place:
+                media.append(_audio(self.port, [(codec, payload_type)], events, phone.direction.mirrored, medium.protocol))
+            else:
+                # Only octets that the grammar of a refused line needs; the answer goes to the phone that wrote them.
+                formats = tuple(text for text in medium.formats if re.fullmatch(r"[A-Za-z0-9.\-_*]+", text))
+                media.append(Medium(medium.kind, 0, medium.protocol, formats[:1] or ("0",)))
+        return serialise_sdp(Description(tuple(media)), self.address, self.number, self.version)
+
+
+def choose_codec(ours: tuple[Codec, ...], phone: PhoneMedia) -> Codec:
+    """Return the first codec of a phone's answer that we offered. Raises SipError(488)."""
+    for codec, _ in phone.codecs:
+        if codec in ours:
+            return codec
+    raise SipError(488, "no codec of the offer in the answer")

@@ -1,0 +1,63 @@
+"""What the B2BUA needs of its neighbours, as Protocols, so that it knows neither circuits nor the engine.
+
+The daemon wires the real ones (circuits/calls.py, dataplane.py); unit tests wire fakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from voicebox.b2bua.events import CallEvent, Codec, Offer
+
+
+class MediaPort(Protocol):
+    """One pair of local UDP ports (RTP even, RTCP the next odd) facing one phone, owned by the engine.
+
+    RTP made by the engine has a fresh SSRC, first sequence number and first timestamp; RTCP is made and ended there.
+    """
+
+    @property
+    def rtp_port(self) -> int: ...
+
+    def set_remote(self, address: str, port: int, codec: Codec, payload_type: int, event_payload_type: int | None) -> None:
+        """Send to the phone's address from its SDP; may be called again after a re-INVITE. event_payload_type: telephone-event (RFC 4733) or None."""
+
+    def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
+        """Open or shut each direction (early media, hold)."""
+
+    def on_digit(self, listener: Callable[[int, int], None]) -> None:
+        """Call listener(code, duration_ms) once for each RFC 4733 event that the phone sends."""
+
+    def play_digit(self, code: int, duration_ms: int) -> None:
+        """Send an RFC 4733 event to the phone."""
+
+    def close(self) -> None: ...
+
+
+class MediaPorts(Protocol):
+    def open(self, local_address: str) -> MediaPort:
+        """Bind a fresh pair on local_address. Raises HostError where none is free."""
+
+
+class CircuitLeg(Protocol):
+    """The far side of one call, reached through a circuit."""
+
+    def send(self, event: CallEvent) -> None:
+        """Tell the far box; events arrive there in order. After Refuse or End the leg is dead and further events are ignored."""
+
+    def bind(self, port: MediaPort, codec: Codec) -> None:
+        """Connect the circuit's media slots with a phone's port (at Progress or Answer). From here no Python touches a packet."""
+
+
+class Network(Protocol):
+    """Calls to and from contacts."""
+
+    def call(self, petname: str, offer: Offer, listener: Callable[[CallEvent], None]) -> CircuitLeg:
+        """Start a call; events of the far side go to listener, Refuse(UNREACHABLE) where no answer ever comes.
+
+        Raises UsageError for an unknown petname.
+        """
+
+    def on_call(self, acceptor: Callable[[str, Offer, CircuitLeg], Callable[[CallEvent], None]]) -> None:
+        """Set who takes incoming calls: acceptor(petname, offer, leg) returns the listener for the caller's events."""

@@ -1,0 +1,127 @@
+"""The SIP server of a box: sockets, the clock and the loop around a Switchboard. [io]
+
+It decides nothing: what comes is fed in, what the switchboard wants is sent, its timer is armed. Everything runs in one loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from voicebox.b2bua.ports import MediaPorts, Network
+from voicebox.b2bua.registrar import Registration
+from voicebox.b2bua.switchboard import Resolve, Switchboard, SwitchboardSettings
+from voicebox.errors import UsageError, VoiceboxError
+from voicebox.sip.auth import Account
+from voicebox.sip.flow import Flow, Transport
+from voicebox.sip.transport import SipTransports, TransportLimits
+
+LAST_WORDS_S = 0.2
+"""How long stop() lets BYEs leave and be answered."""
+
+
+class SipServer:
+    """A registrar and B2BUA for the phones of one box.
+
+    accounts: each with its HA1 under settings.realm. resolve(dialled): see switchboard.Resolve. Whatever goes wrong inside is counted
+    as `bugs` and costs the one message, never the server; on_bug gets the exception for whoever may look at it.
+    """
+
+    def __init__(
+        self,
+        accounts: list[Account],
+        network: Network,
+        media: MediaPorts,
+        resolve: Resolve,
+        settings: SwitchboardSettings | None = None,
+        limits: TransportLimits | None = None,
+        on_bug: Callable[[Exception], None] | None = None,
+    ) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._counters: Counter[str] = Counter()
+        self._on_bug = on_bug
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for: float | None = None
+        self._transports = SipTransports(self._receive, self._closed, limits)
+        self._board = Switchboard(accounts, network, media, resolve, self._post, secrets.token_bytes, settings)
+
+    async def start(self, listen: Iterable[tuple[str, str, int]]) -> list[int]:
+        """Listen on (transport "udp" or "tcp", literal address, port); return the ports. Raises HostError, UsageError; then nothing listens."""
+        self._loop = asyncio.get_running_loop()
+        ports: list[int] = []
+        try:
+            for transport, address, port in listen:
+                if transport.upper() not in Transport.__members__:
+                    raise UsageError(f"SIP over {transport!r} is not spoken; udp and tcp are")
+                ports.append(await self._transports.listen(Transport[transport.upper()], address, port))
+        except VoiceboxError:
+            self._transports.close()
+            raise
+        return ports
+
+    async def stop(self) -> None:
+        """Hang up all calls and close everything; idempotent."""
+        if self._loop is None:
+            return
+        busy = self._board.calls
+        self._guarded(lambda: self._board.hang_up_all(time.monotonic()))
+        if busy:
+            await asyncio.sleep(LAST_WORDS_S)
+        self._transports.close()
+        await asyncio.sleep(0)  # lets the loop call connection_lost
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._loop = None
+
+    def registrations(self) -> list[Registration]:
+        """Return the live registrations, for the owner's status."""
+        return self._board.registrations(time.monotonic())
+
+    def counters(self) -> dict[str, int]:
+        """Return totals since the start; nothing in them names anybody."""
+        totals = Counter(self._board.totals())
+        totals.update(self._counters)
+        totals.update(self._transports.counters)
+        return dict(totals)
+
+    def _receive(self, octets: bytes, flow: Flow) -> None:
+        self._guarded(lambda: self._board.receive(octets, flow, time.monotonic()))
+
+    def _closed(self, flow: Flow) -> None:
+        self._guarded(lambda: self._board.flow_closed(flow, time.monotonic()))
+
+    def _post(self, function: Callable[[float], None]) -> None:
+        if self._loop is not None:
+            self._loop.call_soon(lambda: self._guarded(lambda: self._board.run(function, time.monotonic())))
+
+    def _tick(self) -> None:
+        self._timer = self._armed_for = None
+        self._guarded(lambda: self._board.handle_timer(time.monotonic()))
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Run one step of the switchboard, send what it says and arm its timer."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  # the boundary: a defect met by one message must not end every call of the box
+            self._counters["bugs"] += 1
+            if self._on_bug is not None:
+                self._on_bug(error)
+        for transmit in self._board.poll():
+            if not self._transports.send(transmit.flow, transmit.octets):
+                self._counters["unsendable"] += 1
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self._board.next_timer()
+        if deadline == self._armed_for and self._timer is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._armed_for = deadline
+        if deadline is not None and self._loop is not None:
+            self._timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._tick)

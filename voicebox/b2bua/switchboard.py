@@ -1,0 +1,326 @@
+"""The box's SIP side without a socket: requests of phones, calls, registrations, and the calls of the network. Pure: takes `now`.
+
+ 1. receive() takes octets of a flow; transactions are served, requests dispatched, calls made.
+ 2. Calls from the network come through ports.Network.on_call, posted so that they never run inside another event.
+ 3. poll() gives what to send; next_timer() and handle_timer() drive time. Contract: call one method, drain poll(), re-arm, repeat.
+Who may do what: OPTIONS is answered to anybody; REGISTER and INVITE need the digest of an account; requests inside a dialog need its
+identifiers, and come from the phone's address or carry its digest. Challenges are stateless.
+Spec: RFC 3261 §8.2, §9.2, §10.3, §11.2, §22; RFC 3265 §3.1.4 (489).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from voicebox.b2bua.call import Call, CallState, CircuitParty, Side
+from voicebox.b2bua.context import ALLOW, SUPPORTED, CallSettings, DialogUser, LegContext, Post, error_fields
+from voicebox.b2bua.dialled import caller_address, dialled_name
+from voicebox.b2bua.events import CallEvent, End, Offer, Refusal, Refuse
+from voicebox.b2bua.fork import PhoneFork
+from voicebox.b2bua.leg import UasLeg
+from voicebox.b2bua.phone_dialog import check_require
+from voicebox.b2bua.ports import CircuitLeg, MediaPorts, Network
+from voicebox.b2bua.registrar import Registrar, Registration
+from voicebox.errors import HostError, SipError, UsageError
+from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user
+from voicebox.sip.flow import Flow
+from voicebox.sip.identifiers import Identifiers
+from voicebox.sip.message import SipRequest
+from voicebox.sip.transaction import DropReason, Failed, NewRequest, NewResponse, TimerValues, Transaction, TransactionLayer, Transmit
+from voicebox.sip.uri import parse_uri
+
+MAX_AUTHORIZATIONS = 4
+_INSIDE_ONLY = {"BYE", "INFO", "UPDATE", "PRACK"}
+_KNOWN_ELSEWHERE = {"MESSAGE", "REFER"}
+_COUNTED = {"INVITE", "REGISTER", "OPTIONS", "CANCEL", "BYE", "UPDATE", "INFO", "MESSAGE", "SUBSCRIBE"}
+_EVENT_METHODS = {"SUBSCRIBE", "NOTIFY", "PUBLISH"}
+
+Resolve = Callable[[str], str | None]
+"""The dialled name or number to a contact's petname, None where there is none. May raise SipError to refuse (emergency numbers)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchboardSettings:
+    """What the box is called, and its limits. suffixes: the first is the one shown; hosts: names under which phones know the box."""
+
+    realm: str = "voicebox"
+    suffixes: tuple[str, ...] = ("privacy", "privacy.alt")
+    hosts: frozenset[str] = frozenset()
+    calls: CallSettings = field(default_factory=CallSettings)
+    timers: TimerValues = field(default_factory=TimerValues)
+
+
+class Switchboard:
+    """See the module's text. random_octets(n): the operating system's, or a seeded source in tests."""
+
+    def __init__(
+        self,
+        accounts: list[Account],
+        network: Network,
+        media: MediaPorts,
+        resolve: Resolve,
+        post: Post,
+        random_octets: Callable[[int], bytes],
+        settings: SwitchboardSettings | None = None,
+    ) -> None:
+        self.settings = settings or SwitchboardSettings()
+        self.counters: Counter[str] = Counter()
+        self.layer = TransactionLayer(Identifiers(random_octets), self.settings.timers)
+        self.registrar = Registrar([account.user for account in accounts])
+        self._accounts = {account.user: account for account in accounts}
+        self._network, self._resolve, self._post = network, resolve, post
+        self._digest = DigestServer(self.settings.realm, random_octets)
+        self._guesses = GuessLimiter()
+        self._context = LegContext(self.layer, Identifiers(random_octets), media, post, self.settings.calls)
+        self._hosts = self.settings.hosts | {self.settings.realm.lower(), "localhost"}
+        self._uas_legs: dict[Transaction, UasLeg] = {}
+        self._calls: set[Call] = set()
+        self._outbox: list[Transmit] = []
+        network.on_call(self._accept_call)
+
+    @property
+    def calls(self) -> int:
+        """Return how many calls there are."""
+        return len(self._calls)
+
+    # ------------------------------------------------------------------------------------------------------- driving
+
+    def receive(self, octets: bytes, flow: Flow, now: float) -> None:
+        """Take a datagram or a frame of a stream."""
+        self.layer.receive(octets, flow, now)
+        self._drain(now)
+
+    def run(self, function: Callable[[float], None], now: float) -> None:
+        """Run what was posted."""
+        function(now)
+        self._drain(now)
+
+    def flow_closed(self, flow: Flow, now: float) -> None:
+        """Take that a connection is gone."""
+        self.registrar.flow_closed(flow)
+        self.layer.flow_closed(flow, now)
+        self._drain(now)
+
+    def handle_timer(self, now: float) -> None:
+        """Let what is due run."""
+        self.layer.handle_timer(now)
+        for owner, timer in self._context.timers.due(now):
+            owner.timer_due(timer, now)
+        self._drain(now)
+
+    def next_timer(self) -> float | None:
+        """Return when handle_timer is to be called, None for never."""
+        deadlines = [deadline for deadline in (self.layer.next_timer(), self._context.timers.next()) if deadline is not None]
+        return min(deadlines, default=None)
+
+    def poll(self) -> list[Transmit]:
+        """Take what is to be sent."""
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def hang_up_all(self, now: float) -> None:
+        """End every call: the box stops."""
+        for call in list(self._calls):
+            call.hang_up(now)
+        self._drain(now)
+
+    def registrations(self, now: float) -> list[Registration]:
+        """Return the live registrations."""
+        return self.registrar.registrations(now)
+
+    def totals(self) -> dict[str, int]:
+        """Return totals since the start; none of them names anybody."""
+        drops = {f"dropped_{reason.value}": count for reason, count in self.layer.drops.items()}
+        return dict(self.counters) | drops | {"malformed_answered": self.layer.malformed_answered, "transactions": len(self.layer), "calls": len(self._calls)}
+
+    def _drain(self, now: float) -> None:
+        while events := self.layer.poll():
+            for event in events:
+                match event:
+                    case Transmit():
+                        self._outbox.append(event)
+                    case NewRequest(transaction, request, flow):
+                        self._dispatch(transaction, request, flow, now)
+                    case NewResponse(transaction, response):
+                        if transaction.user is not None:
+                            transaction.user.response_came(transaction, response, now)
+                    case Failed(transaction):
+                        if transaction.user is not None:
+                            transaction.user.no_response(transaction, now)
+
+    # --------------------------------------------------------------------------------------------- requests of phones
+
+    def _dispatch(self, transaction: Transaction | None, request: SipRequest, flow: Flow, now: float) -> None:
+        if transaction is None:
+            dialog = self._dialog_of(request)
+            if dialog is not None and _same_address(dialog, flow):
+                dialog.ack_came(request, now)
+            else:
+                self.layer.drops[DropReason.STRAY_ACK] += 1
+            return
+        self.counters[f"requests_{request.method.lower()}" if request.method in _COUNTED else "requests_other"] += 1
+        try:
+            self._serve(transaction, request, flow, now)
+        except SipError as error:
+            extra = error_fields(error)
+            if error.status == 420:
+                extra = (("unsupported", ", ".join(sorted(check_require(request)))),)
+            self.layer.respond(transaction, error.status, now, self._context.identifiers.tag(), extra)
+        except HostError:
+            self.counters["no_media_port"] += 1
+            self.layer.respond(transaction, 503, now, self._context.identifiers.tag(), error_fields(SipError(503, "")))
+
+    def _serve(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> None:
+        if request.method == "CANCEL":
+            self._cancel(transaction, request, now)
+            return
+        if parse_uri(request.uri).scheme != "sip":
+            raise SipError(416, "no TLS here")
+        if check_require(request):
+            raise SipError(420, "an extension is required that is not spoken here")
+        if request.to.tag:
+            dialog = self._dialog_of(request)
+            if dialog is None:
+                raise SipError(481, "no such dialog")
+            if _same_address(dialog, flow) or self._authenticate(transaction, request, flow, now) is not None:
+                dialog.request_came(transaction, request, flow, now)
+            return
+        match request.method:
+            case "OPTIONS":
+                fields = (("allow", ALLOW + ", REGISTER"), ("accept", "application/sdp"), ("supported", SUPPORTED))
+                self.layer.respond(transaction, 200, now, self._context.identifiers.tag(), fields)
+            case "REGISTER":
+                account = self._authenticate(transaction, request, flow, now)
+                if account is not None:
+                    contacts = self.registrar.register(request, account, flow, now)
+                    self.layer.respond(transaction, 200, now, self._context.identifiers.tag(), contacts)
+            case "INVITE":
+                self._invite(transaction, request, flow, now)
+            case method if method in _EVENT_METHODS:
+                raise SipError(489, "no events here")  # anything else makes phones ask again for ever
+            case method if method in _INSIDE_ONLY:
+                raise SipError(481, "no such dialog")
+            case method if method in _KNOWN_ELSEWHERE:
+                raise SipError(405, "not served here")
+            case _:
+                raise SipError(501, "unknown method")
+
+    def _dialog_of(self, request: SipRequest) -> DialogUser | None:
+        return self._context.dialogs.get((request.call_id, request.to.tag, request.from_.tag))
+
+    def _cancel(self, transaction: Transaction, request: SipRequest, now: float) -> None:
+        invite = self.layer.invite_of(request)
+        if invite is None:
+            raise SipError(481, "nothing to cancel")
+        self.layer.respond(transaction, 200, now, self._context.identifiers.tag())
+        leg = self._uas_legs.get(invite)
+        if leg is not None:
+            leg.cancelled(now)
+
+    def _authenticate(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> Account | None:
+        """Return the account whose digest the request carries; else None, with the challenge sent. Raises SipError(403) for a locked-out guesser."""
+        verdict = Verdict.MISSING
+        for authorization in request.headers.all("authorization")[:MAX_AUTHORIZATIONS]:
+            user = claimed_user(authorization) or ""
+            if self._guesses.locked(flow.remote_address, user, now):
+                self.counters["guesses_locked"] += 1
+                raise SipError(403, "too many wrong passwords")
+            account = self._accounts.get(user)
+            verdict = self._digest.verify(authorization, request.method, account, now)
+            if verdict is Verdict.GOOD and account is not None:
+                self._guesses.succeeded(flow.remote_address, user)
+                return account
+            if verdict is Verdict.WRONG:
+                self.counters["wrong_passwords"] += 1
+                self._guesses.failed(flow.remote_address, user, now)
+        named = self._accounts.get(_user_of(request))
+        challenge = self._digest.challenge(named.algorithm if named else DigestAlgorithm.MD5, now, stale=verdict is Verdict.STALE)
+        self.layer.respond_without_state(transaction, 401, (("www-authenticate", challenge),))
+        return None
+
+    # ----------------------------------------------------------------------------------------------------------- calls
+
+    def _invite(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> None:
+        merge_key = (request.call_id, request.from_.tag, request.cseq.number)
+        if any(leg.merge_key == merge_key for leg in self._uas_legs.values()):
+            raise SipError(482, "the same call came twice")  # RFC 3261 §8.2.2.2
+        if self._authenticate(transaction, request, flow, now) is None:
+            return
+        self.layer.respond(transaction, 100, now)
+        if (request.headers.get("max-forwards") or "70").strip("0 ") == "":
+            raise SipError(483, "no hops left")
+        name = dialled_name(parse_uri(request.uri), self.settings.suffixes, self._hosts | {flow.local_address})
+        petname = self._resolve(name)
+        if petname is None:
+            raise SipError(404, "no such contact")
+        if len(self._calls) >= self.settings.calls.max_calls:
+            raise SipError(503, "too many calls")
+        self._place_call(transaction, request, flow, petname, now)
+
+    def _place_call(self, transaction: Transaction, request: SipRequest, flow: Flow, petname: str, now: float) -> None:
+        calls: list[Call] = []
+        leg = UasLeg(self._context, transaction, request, flow, lambda event, when: calls[0].tell(Side.CALLER, event, when))
+        call = Call(self._context, leg.offer, self._call_ended)
+        calls.append(call)
+        call.parties[Side.CALLER] = leg
+        self._calls.add(call)
+        self._uas_legs[transaction] = leg
+        self.counters["calls_out"] += 1
+        try:
+            circuit = self._network.call(petname, leg.offer, lambda event: self._post(lambda when: self._far_event(call, Side.CALLEE, event, when)))
+        except UsageError:
+            call.tell(Side.CALLEE, Refuse(Refusal.UNREACHABLE), now)
+            return
+        call.parties[Side.CALLEE] = CircuitParty(circuit)
+        call.started(now)
+
+    def _accept_call(self, petname: str, offer: Offer, circuit: CircuitLeg) -> Callable[[CallEvent], None]:
+        call = Call(self._context, offer, self._call_ended)
+        call.parties[Side.CALLER] = CircuitParty(circuit)
+        self._post(lambda now: self._ring_phones(call, petname, offer, now))
+        return lambda event: self._post(lambda now: self._far_event(call, Side.CALLER, event, now))
+
+    def _ring_phones(self, call: Call, petname: str, offer: Offer, now: float) -> None:
+        if call.state is CallState.ENDED:
+            return
+        full = len(self._calls) >= self.settings.calls.max_calls
+        self._calls.add(call)
+        self.counters["calls_in"] += 1
+        if full or not offer.codecs:
+            call.tell(Side.CALLEE, Refuse(Refusal.BUSY if full else Refusal.NO_COMMON_CODEC), now)
+            return
+        fork = PhoneFork(self._context, lambda event, when: call.tell(Side.CALLEE, event, when))
+        call.parties[Side.CALLEE] = fork
+        call.started(now)
+        fork.start(self.registrar.bindings(now), caller_address(petname, self.settings.suffixes[0]), offer, now)
+
+    def _far_event(self, call: Call, side: Side, event: CallEvent, now: float) -> None:
+        # The far box may end a call that broke on its side with End where it is the callee and has not answered: a refusal to the phone.
+        if side is Side.CALLEE and isinstance(event, End) and call.state is not CallState.TALKING:
+            event = Refuse(Refusal.NO_ANSWER)
+        call.tell(side, event, now)
+
+    def _call_ended(self, call: Call) -> None:
+        self._calls.discard(call)
+        if call.broken:
+            self.counters["calls_broken"] += 1
+        gone = [transaction for transaction, leg in self._uas_legs.items() if leg is call.parties.get(Side.CALLER)]
+        for transaction in gone:
+            del self._uas_legs[transaction]
+
+
+def _same_address(dialog: DialogUser, flow: Flow) -> bool:
+    """Say whether a request comes from where its dialog's phone was. A phone that has moved must show its password again.
+
+    Somebody else on the home network may have seen the identifiers in a datagram, but does not so easily send from the phone's address.
+    """
+    return dialog.dialog.flow.remote_address == flow.remote_address
+
+
+def _user_of(request: SipRequest) -> str:
+    try:
+        return parse_uri(request.from_.uri).user_text
+    except SipError:
+        return ""

@@ -1,0 +1,411 @@
+"""One call over a circuit, caller's or callee's side; the flow is drawn in calls.py.
+
+All that changes a call's state is in this file. Drivers: calls.py. Pure: takes `now_us`; the clock in CallSetting is for what the B2BUA
+does of itself. Spec: PROTOCOL.md §8.3, §8.4, §9.3.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol, runtime_checkable
+
+from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse
+from voicebox.b2bua.ports import MediaPort
+from voicebox.circuits import pair
+from voicebox.circuits.call_record import HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
+from voicebox.circuits.circuit import Circuit, Stage
+from voicebox.circuits.kdf import X25519_OCTETS
+from voicebox.circuits.pair_book import PairBook, TokenOwner
+from voicebox.circuits.speech import OwnerPlane, Speech
+from voicebox.contacts.identity import Identity, VerifiedAuthority
+from voicebox.errors import Bug, RemoteError, VoiceboxError
+from voicebox.sensitive import Secret
+
+KNOCK_US = 4_000_000
+"""So long we knock at one junction: eight times what a knock and its answer take at 45 ms a link."""
+HANDSHAKE_US = 8_000_000
+"""From the first valid cell to the last message of the full handshake."""
+LINGER_US = 1_000_000
+"""So long our last event is repeated, unless it is answered, before we part."""
+ANSWER_LINGER_US = 400_000
+"""So long the answer to the other's last event is repeated: enough for it to come at 90 ms a way with a few losses."""
+WAIT_FREE_US = 3_000_000
+WAIT_STEP_US = 50_000
+"""A circuit whose call is just ending is waited for; whoever dials again at once should not be told that nobody can be reached."""
+NEVER_US = 2**62
+
+
+@runtime_checkable
+class NumberedPort(Protocol):
+    """A media port of the engine: reference is its number there."""
+
+    @property
+    def reference(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallSetting:
+    """What all calls of a box share. born_unix_us: network time 0, for the validity of certificates."""
+
+    plane: OwnerPlane
+    identity: Identity
+    network_id: bytes
+    born_unix_us: int
+    book: PairBook
+    clock: Callable[[], int]
+
+
+class State(Enum):
+    """See calls.py."""
+
+    NEW = auto()
+    KNOCKING = auto()
+    AWAIT_KEY = auto()
+    AWAIT_SECOND = auto()
+    JOINING = auto()
+    AWAIT_FIRST = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    OVER = auto()
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    """One circuit to knock at, under one secret."""
+
+    circuit: Circuit
+    owner: TokenOwner
+
+
+@dataclass(slots=True)
+class _Full:
+    """What a full handshake needs between its messages."""
+
+    binding: pair.FullBinding
+    first: pair.FirstSent | None = None
+    new_secret: Secret | None = None
+
+
+class Call:
+    """One call; also the CircuitLeg that the B2BUA holds. over: it can be forgotten."""
+
+    def __init__(self, setting: CallSetting, petname: str, now_us: int) -> None:
+        self._setting, self._plane = setting, setting.plane
+        self.petname = petname
+        self.state = State.NEW
+        self.circuit: Circuit | None = None
+        self.join_id = b""
+        self.deadline_us = now_us
+        self.listener: Callable[[CallEvent], None] = lambda _event: None
+        self.secrets_changed = False
+        self._attempts: list[_Attempt] = []
+        self._offer: Offer | None = None
+        self._sent: pair.SentKnock | None = None
+        self._owner: TokenOwner | None = None
+        self._keys: pair.CallKeys | None = None
+        self._full: _Full | None = None
+        self._accept: Callable[[Call, Offer], Callable[[CallEvent], None]] | None = None
+        self._told_end = False
+        self._wants_full = False
+        self._wait_until_us = now_us
+
+    @property
+    def over(self) -> bool:
+        """Return whether nothing more will happen."""
+        return self.state is State.OVER
+
+    @property
+    def knocking(self) -> bool:
+        """Return whether nobody has answered yet."""
+        return self.state is State.KNOCKING
+
+    # ------------------------------------------------------------------------------------------------------- caller's side
+
+    def begin(self, offer: Offer, circuits: list[Circuit], now_us: int) -> None:
+        """Knock at the first circuit; where there is none the refusal comes with the next timer, after the B2BUA has its leg."""
+        book = self._setting.book
+        owners = {circuit.circuit: book.secrets_of(self.petname, circuit.epoch) for circuit in circuits}
+        self._offer = offer
+        # The newest secret at every junction first; the former one only after that, for a contact who never got the new.
+        self._attempts = [
+            _Attempt(circuit, owner) for former in (False, True) for circuit in circuits for owner in owners[circuit.circuit] if owner.former == former
+        ]
+        self.state = State.KNOCKING
+        self._wait_until_us = now_us + WAIT_FREE_US
+        self._knock_next(now_us)
+
+    def _knock_next(self, now_us: int) -> None:
+        self._release(now_us)
+        attempt = next((attempt for attempt in self._attempts if attempt.circuit.free), None)
+        contact = self._setting.book.get(self.petname)
+        if attempt is None or self._offer is None or contact is None:
+            if now_us >= self._wait_until_us or contact is None:
+                self._attempts = []
+            self.deadline_us = now_us + WAIT_STEP_US if self._attempts else now_us
+            return
+        self._attempts.remove(attempt)
+        circuit, self._owner = attempt.circuit, attempt.owner
+        full = not self._setting.book.met(self.petname) or attempt.owner.former
+        self._sent = pair.seal_knock(
+            attempt.owner.secret, circuit.path.junction.relay_id, contact.contact_id, serialise_event(self._offer), full_handshake=full
+        )
+        self._full = None
+        self._take(circuit, self._sent.knock.join_id)
+        self._wants_full = full
+        self._plane.speak(circuit.link, circuit.circuit, None, [pair.answer_key(attempt.owner.secret, self._sent.knock).reveal()])
+        circuit.call_say(Speech.KNOCK, self._sent.knock.serialise())
+        self.deadline_us = now_us + KNOCK_US
+
+    def _key_came(self, payload: bytes, now_us: int) -> None:
+        circuit, sent, owner = self._circuit(), self._sent, self._owner
+        if len(payload) != X25519_OCTETS or sent is None or owner is None:
+            raise RemoteError("the callee's key is not one")
+        circuit.hush(now_us)
+        self._keys = keys = pair.finish_knock(sent, payload)
+        receive = [keys.to_caller.reveal(), pair.answer_key(owner.secret, sent.knock).reveal()]
+        self._plane.speak(circuit.link, circuit.circuit, keys.to_callee.reveal(), receive)
+        if not self._wants_full:
+            self._open()
+            return
+        binding = self._binding(caller=True)
+        first = pair.make_first(binding, self._setting.identity)
+        self._full = _Full(binding, first)
+        self.state = State.AWAIT_SECOND
+        self.deadline_us = now_us + HANDSHAKE_US
+        self._send(bytes([RecordType.FIRST]) + first.message)
+
+    def _second_came(self, second: bytes, now_us: int) -> None:
+        full, owner = self._full, self._owner
+        if full is None or full.first is None or owner is None:
+            raise RemoteError("second came unasked")
+        third, new_secret = pair.finish_second(full.binding, full.first, self._authority(), second, owner.secret, self._date(now_us))
+        # The callee made this secret and has stored it, so the former one is of no more use.
+        self._setting.book.renew(self.petname, new_secret, self._circuit().epoch, None)
+        self.secrets_changed = True
+        self._send(bytes([RecordType.THIRD]) + third)
+        self._open()
+
+    # ------------------------------------------------------------------------------------------------------- callee's side
+
+    def join(
+        self,
+        circuit: Circuit,
+        knock: pair.Knock,
+        opened: pair.OpenedKnock,
+        owner: TokenOwner,
+        offer: Offer,
+        accept: Callable[[Call, Offer], Callable[[CallEvent], None]],
+        now_us: int,
+    ) -> None:
+        """Agree to a knock: join, and say our key. Nothing rings before something valid came back."""
+        self._keys, public = pair.answer_knock(knock, opened, owner.secret)
+        self._owner, self._offer, self._accept = owner, offer, accept
+        self._wants_full = opened.full_handshake_wanted
+        self._take(circuit, knock.join_id)
+        self.state = State.JOINING
+        self.deadline_us = now_us + KNOCK_US
+        self._plane.speak(circuit.link, circuit.circuit, pair.answer_key(owner.secret, knock).reveal(), [self._keys.to_callee.reveal()])
+        self._send(bytes([RecordType.ANSWER_KEY]) + public)
+        circuit.call_say(Speech.JOIN, knock.join_id)
+
+    def _confirmed(self, now_us: int) -> None:
+        """The caller has our key: it is who the secret says."""
+        circuit, keys = self._circuit(), self._keys
+        if keys is None or self._owner is None:
+            raise Bug("a call without keys")
+        circuit.hush(now_us)
+        self._plane.speak(circuit.link, circuit.circuit, keys.to_caller.reveal(), [keys.to_callee.reveal()])
+        if self._wants_full:
+            self.state = State.AWAIT_FIRST
+            self.deadline_us = now_us + HANDSHAKE_US
+            return
+        if not self._owner.former:
+            self._setting.book.confirm(self.petname)
+        self._ring()
+
+    def _first_came(self, first: bytes, now_us: int) -> None:
+        owner = self._owner
+        if owner is None:
+            raise Bug("a call without keys")
+        binding = self._binding(caller=False)
+        second, new_secret = pair.answer_first(binding, self._setting.identity, self._authority(), first, owner.secret, self._date(now_us))
+        # Stored before it is sent, with the former one beside it until `third` shows that the caller has it too.
+        self._setting.book.renew(self.petname, new_secret, self._circuit().epoch, owner.secret)
+        self._full = _Full(binding, None, new_secret)
+        self.secrets_changed = True
+        self._send(bytes([RecordType.SECOND]) + second)
+        self._ring()
+
+    def _third_came(self, third: bytes) -> None:
+        full = self._full
+        if full is None or full.new_secret is None:
+            raise RemoteError("third came unasked")
+        pair.check_third(full.binding, full.new_secret, third)
+        full.new_secret = None
+        self._setting.book.confirm(self.petname)
+        self.secrets_changed = True
+
+    def _ring(self) -> None:
+        if self._accept is None or self._offer is None:
+            raise Bug("a call that nobody takes")
+        self._open()
+        try:
+            self.listener = self._accept(self, self._offer)
+        except VoiceboxError:
+            # Nobody here can take it, say for want of ports: the caller hears what it hears when nobody answers.
+            self.send(Refuse(Refusal.NO_ANSWER))
+
+    # ---------------------------------------------------------------------------------------------------------- both sides
+
+    def heard(self, key_index: int, now_us: int) -> None:
+        """Something valid came under a key of the latest speak()."""
+        circuit = self._circuit()
+        if self.state is State.KNOCKING:
+            self.state = State.AWAIT_KEY
+            self.deadline_us = now_us + HANDSHAKE_US
+            circuit.hush(now_us)
+        elif self.state is State.JOINING:
+            self._confirmed(now_us)
+        elif key_index == 0 and self._sent is not None and self._keys is not None and self.state in {State.AWAIT_SECOND, State.OPEN}:
+            # The callee speaks under the call's own key now, so that the answer key has served.
+            self._plane.speak(circuit.link, circuit.circuit, self._keys.to_callee.reveal(), [self._keys.to_caller.reveal()])
+            self._sent = None
+
+    def message(self, octets: bytes, now_us: int) -> None:
+        """A message came. Raises RemoteError where it is not one for now: the call is over then."""
+        kind = octets[0] if octets else 0
+        match self.state, kind:
+            case ((State.KNOCKING | State.AWAIT_KEY), RecordType.ANSWER_KEY):
+                self._key_came(octets[1:], now_us)
+            case State.AWAIT_SECOND, RecordType.SECOND:
+                self._second_came(octets[1:], now_us)
+            case State.AWAIT_FIRST, RecordType.FIRST:
+                self._first_came(octets[1:], now_us)
+            case ((State.OPEN | State.CLOSING), RecordType.THIRD):
+                self._third_came(octets[1:])
+            case State.OPEN, _ if kind not in HANDSHAKE_TYPES:
+                self._pass_on(parse_event(octets), now_us)
+            case State.CLOSING, _:
+                # What was under way when we ended the call; only its end matters, and it lets us part at once.
+                if kind not in HANDSHAKE_TYPES and isinstance(parse_event(octets), End | Refuse):
+                    self._finish(now_us)
+            case _:
+                raise RemoteError("a message at the wrong time")
+
+    def _pass_on(self, event: CallEvent, now_us: int) -> None:
+        if isinstance(event, Offer):
+            raise RemoteError("an offer within a call")
+        if isinstance(event, End | Refuse):
+            self._told_end = True
+            self._send(serialise_event(End()))  # so that the other need not repeat its last event any longer
+            self._close(now_us + ANSWER_LINGER_US)
+        self.listener(event)
+
+    def send(self, event: CallEvent) -> None:
+        """Tell the far box (b2bua/ports.py CircuitLeg)."""
+        now_us = self._setting.clock()
+        last = isinstance(event, End | Refuse)
+        if self.state is State.OPEN or (last and self.state is State.AWAIT_SECOND):
+            self._send(serialise_event(Refuse(Refusal.NO_ANSWER) if event == Refuse(Refusal.UNREACHABLE) else event))
+            if last:
+                self._told_end = True
+                self._close(now_us + LINGER_US)
+        elif last and self.state not in {State.CLOSING, State.OVER}:
+            # Given up before anybody was there to be told.
+            self._told_end = True
+            self._finish(now_us)
+
+    def bind(self, port: MediaPort, codec: Codec) -> None:
+        """Connect the circuit's sound with a phone's port (b2bua/ports.py CircuitLeg)."""
+        if not isinstance(port, NumberedPort):
+            raise Bug("a media port that is not the engine's")
+        if self.state is State.OPEN:
+            circuit = self._circuit()
+            self._plane.media_bind(port.reference, circuit.link, circuit.circuit, codec)
+
+    def handle_timer(self, now_us: int) -> None:
+        """The time of this state is over."""
+        if self.state is State.KNOCKING and self._attempts:
+            self._knock_next(now_us)
+        if self.deadline_us <= now_us:
+            if self.state is State.CLOSING:
+                self._finish(now_us)
+            elif not self.over:
+                self.fail(Refusal.UNREACHABLE, now_us)
+
+    def silent(self, now_us: int) -> None:
+        """No valid cell for 10 s: the other box is gone, or the path is."""
+        if self.state not in {State.KNOCKING, State.OVER}:
+            self.fail(Refusal.UNREACHABLE, now_us)
+
+    def circuit_lost(self, now_us: int) -> None:
+        """The circuit is gone."""
+        if self.state is State.KNOCKING and self._attempts:
+            self.circuit = None
+            self._knock_next(now_us)
+        else:
+            self.fail(Refusal.UNREACHABLE, now_us)
+
+    def fail(self, why: Refusal, now_us: int, *, stay_quiet: bool = False) -> None:
+        """End the call from inside. stay_quiet: say no part, because the circuit is wanted for another call at once."""
+        told, opened = self._told_end, self.state is State.OPEN
+        self._told_end = True
+        self._finish(now_us, stay_quiet=stay_quiet)
+        if not told:
+            self.listener(End() if opened else Refuse(why))
+
+    def _close(self, until_us: int) -> None:
+        self.state = State.CLOSING
+        self.deadline_us = until_us
+        self._circuit().closing = True
+
+    def _finish(self, now_us: int, *, stay_quiet: bool = False) -> None:
+        self._release(now_us, stay_quiet=stay_quiet)
+        self.state = State.OVER
+        self.deadline_us = NEVER_US
+
+    def _take(self, circuit: Circuit, join_id: bytes) -> None:
+        self.circuit, self.join_id = circuit, join_id
+        circuit.busy = True
+
+    def _release(self, now_us: int, *, stay_quiet: bool = False) -> None:
+        """Give the circuit back: filler again, and no splice and no knock of ours at the junction."""
+        circuit, self.circuit = self.circuit, None
+        if circuit is not None:
+            if circuit.stage is not Stage.GONE:
+                circuit.hush(now_us)
+                self._plane.quiet(circuit.link, circuit.circuit)
+                if not stay_quiet:
+                    circuit.part(self.join_id, now_us)
+            circuit.busy = circuit.closing = False
+
+    def _open(self) -> None:
+        self.state = State.OPEN
+        self.deadline_us = NEVER_US
+
+    def _send(self, message: bytes) -> None:
+        circuit = self._circuit()
+        self._plane.channel_send(circuit.link, circuit.circuit, message)
+
+    def _circuit(self) -> Circuit:
+        if self.circuit is None:
+            raise Bug("a call without a circuit")
+        return self.circuit
+
+    def _authority(self) -> VerifiedAuthority:
+        contact = self._setting.book.get(self.petname)
+        if contact is None:
+            raise RemoteError("the contact was removed")
+        return contact.card.authority
+
+    def _binding(self, *, caller: bool) -> pair.FullBinding:
+        if self._keys is None:
+            raise Bug("a call without keys")
+        ours, theirs = self._setting.identity.contact_id, self._authority().contact_id
+        return pair.FullBinding(self._keys, self._setting.network_id, ours if caller else theirs, theirs if caller else ours)
+
+    def _date(self, now_us: int) -> dt.datetime:
+        return dt.datetime.fromtimestamp((self._setting.born_unix_us + now_us) / 1e6, dt.UTC)

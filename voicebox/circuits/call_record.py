@@ -1,0 +1,105 @@
+"""Call events as octets: what two boxes tell each other on the channel of a call, and the offer in a knock.
+
+A closed format; anything else ends the call. NOT here: the channel (relay/core), what the events do (calls.py, b2bua/). Pure.
+Spec: PROTOCOL.md §9.3.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+
+from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
+from voicebox.errors import RemoteError
+
+
+@unique
+class RecordType(IntEnum):
+    """The first octet of a message."""
+
+    ANSWER_KEY = 1
+    FIRST = 2
+    SECOND = 3
+    THIRD = 4
+    OFFER = 16
+    RINGING = 17
+    PROGRESS = 18
+    ANSWER = 19
+    REFUSE = 20
+    HOLD = 21
+    RESUME = 22
+    DIGIT = 23
+    END = 24
+
+
+HANDSHAKE_TYPES = frozenset({RecordType.ANSWER_KEY, RecordType.FIRST, RecordType.SECOND, RecordType.THIRD})
+MAX_CODECS = 8
+MAX_DIGIT_CODE = 15
+MAX_DIGIT_MS = 5000
+_EMPTY: dict[RecordType, type[Ringing | Hold | Resume | End]] = {
+    RecordType.RINGING: Ringing,
+    RecordType.HOLD: Hold,
+    RecordType.RESUME: Resume,
+    RecordType.END: End,
+}
+_TYPE_OF_EMPTY = {kind: number for number, kind in _EMPTY.items()}
+
+
+def serialise_event(event: CallEvent) -> bytes:
+    """Return the octets of an event. Refusal.UNREACHABLE is local and is never sent: ValueError."""
+    match event:
+        case Offer(codecs):
+            return bytes([RecordType.OFFER, len(codecs), *codecs])
+        case Progress(codec):
+            return bytes([RecordType.PROGRESS, codec])
+        case Answer(codec):
+            return bytes([RecordType.ANSWER, codec])
+        case Refuse(why):
+            if why is Refusal.UNREACHABLE:
+                raise ValueError("unreachable is not told, it is noticed")
+            return bytes([RecordType.REFUSE, why])
+        case Digit(code, duration_ms):
+            return bytes([RecordType.DIGIT, code]) + duration_ms.to_bytes(2, "big")
+        case Ringing() | Hold() | Resume() | End():
+            return bytes([_TYPE_OF_EMPTY[type(event)]])
+
+
+def parse_event(message: bytes) -> CallEvent:
+    """Read one event; raises RemoteError for anything that is not exactly one."""
+    if not message:
+        raise RemoteError("a call record is empty")
+    payload = message[1:]
+    try:
+        kind = RecordType(message[0])
+        match kind:
+            case RecordType.OFFER if 0 < len(payload) <= 1 + MAX_CODECS and payload[0] == len(payload) - 1 > 0:
+                codecs = tuple(Codec(number) for number in payload[1:])
+                if len(set(codecs)) == len(codecs):
+                    return Offer(codecs)
+            case RecordType.PROGRESS if len(payload) == 1:
+                return Progress(Codec(payload[0]))
+            case RecordType.ANSWER if len(payload) == 1:
+                return Answer(Codec(payload[0]))
+            case RecordType.REFUSE if len(payload) == 1 and payload[0] != Refusal.UNREACHABLE:
+                return Refuse(Refusal(payload[0]))
+            case RecordType.DIGIT if len(payload) == 3 and payload[0] <= MAX_DIGIT_CODE:
+                duration_ms = int.from_bytes(payload[1:], "big")
+                if 1 <= duration_ms <= MAX_DIGIT_MS:
+                    return Digit(payload[0], duration_ms)
+            case _ if kind in _EMPTY and not payload:
+                return _EMPTY[kind]()
+            case _:
+                pass
+    except ValueError:
+        pass  # a codec, refusal or type that is not in the closed list
+    raise RemoteError("a call record is not one")
+
+
+def parse_offer_record(record: bytes) -> Offer:
+    """Read the offer of a knock, behind which only zeros may stand. Raises RemoteError for anything else."""
+    length = 2 + record[1] if len(record) >= 2 else 0
+    if any(record[length:]):
+        raise RemoteError("a knock holds more than an offer")
+    event = parse_event(record[:length])
+    if not isinstance(event, Offer):
+        raise RemoteError("a knock holds something else than an offer")
+    return event

@@ -1,0 +1,247 @@
+"""One circuit of a box, from the first datagram to its guard until it stands, and its mouth afterwards.
+
+    1 LINKING            an access link to the guard is asked for
+    2 CREATING           create to the guard
+    3 EXTENDING          extend to the junction, inside the guard's layer
+    4 PHASING            the junction tells how long a cell would wait there
+    5 SHIFTING           the tick is delayed by that
+    6 SETTLING_GUARD     the guard measures 50 cells and fixes its due times
+    7 SETTLING_JUNCTION  the junction likewise, 60 slots later
+    8 LEAVING_TOKENS     tokens to the junction; our own backward end settles meanwhile
+    9 STANDING           knocks may come and go
+   10 GONE               for ever: refused, broken, out of time, closed
+
+All that changes the stage is in this file. NOT here: which relays and when (standing.py), calls (calls.py). Drivers: the engine's events through
+standing.py, and time. Pure: takes `now_us`, network time. Spec: PROTOCOL.md §5.3, §5.4, §6.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from enum import Enum, auto
+
+from voicebox.circuits.handshake import HopBinding, PendingHop, begin_hop, finish_hop
+from voicebox.circuits.network import SLOT_US
+from voicebox.circuits.path import Path
+from voicebox.circuits.speech import GUARD_HOP, JUNCTION_HOP, OwnerPlane, Speech, extend_payload, parse_phased, settle_payload
+from voicebox.errors import RemoteError
+
+STAGE_LIMIT_US = 20_000_000
+"""No stage takes that long on a path that works; the longest, LINKING, gives up by itself after 10 s (PROTOCOL.md §2.1)."""
+SHIFT_PER_TICK_US = 500
+SETTLE_AHEAD_SLOTS = 25
+"""So far ahead lies the first slot to measure: the command is repeated until it is heard."""
+SETTLE_APART_SLOTS = 60
+OWN_SETTLING_SLOTS = 55
+COMPOSE_US = 1_000
+PART_ROUNDS = 8
+PROBE_LIMIT_US = 6_000_000
+TokenMaker = Callable[[Path, int], bytes]
+
+
+class Stage(Enum):
+    """Protocol order; see the module's list."""
+
+    LINKING = auto()
+    CREATING = auto()
+    EXTENDING = auto()
+    PHASING = auto()
+    SHIFTING = auto()
+    SETTLING_GUARD = auto()
+    SETTLING_JUNCTION = auto()
+    LEAVING_TOKENS = auto()
+    STANDING = auto()
+    GONE = auto()
+
+
+class Mouth(Enum):
+    """What is being said to the junction of a standing circuit: the engine says one message at a time."""
+
+    FREE = auto()
+    TOKENS = auto()
+    PROBE = auto()
+    CALL = auto()
+    PART = auto()
+
+
+class Circuit:
+    """One circuit over one access link of its own. make_tokens(path, epoch) returns the 2048 octets to leave."""
+
+    def __init__(self, plane: OwnerPlane, network_id: bytes, path: Path, epoch: int, make_tokens: TokenMaker, now_us: int) -> None:
+        self.path, self.epoch = path, epoch
+        self.stage = Stage.LINKING
+        self.circuit = 1 + secrets.randbelow(2**32 - 1)
+        self.busy = False
+        """A call has it. Set and cleared by call.py, as is closing: the call is over but for its last words."""
+        self.closing = False
+        self.failed_at_link = False
+        self.stood = False
+        """It stood once, and is gone for another reason than that it never came about."""
+        self._plane, self._network_id, self._make_tokens = plane, network_id, make_tokens
+        self._pending: PendingHop | None = None
+        self._first_settle_slot = 0
+        self._own_settled_us = 0
+        self._mouth = Mouth.FREE
+        self._tokens_old = False
+        self._deadline_us = now_us + STAGE_LIMIT_US
+        guard = path.guard
+        self.link = plane.connect(guard.address, guard.port, guard.link_pin)
+
+    # ----------------------------------------------------------------------------------------------------------- events
+
+    def link_up(self, now_us: int) -> None:
+        """The access link stands: create."""
+        if self.stage is Stage.LINKING:
+            self._pending = begin_hop(self._binding(self.path.guard.relay_id, self.path.guard.onion_key, self.circuit))
+            self._go(Stage.CREATING, now_us)
+            self._plane.open(self.link, self.circuit, self._pending.handshake)
+
+    def created(self, payload: bytes, now_us: int) -> None:
+        """The guard answered our create. Raises RemoteError where it does not verify."""
+        if self.stage is not Stage.CREATING:
+            raise RemoteError("created came unasked")
+        self._add_hop(payload)
+        junction = self.path.junction
+        number = 1 + secrets.randbelow(2**32 - 1)
+        self._pending = begin_hop(self._binding(junction.relay_id, junction.onion_key, number))
+        self._go(Stage.EXTENDING, now_us)
+        self._say(GUARD_HOP, Speech.EXTEND, extend_payload(junction.relay_id, number, self._pending.handshake))
+
+    def answer(self, hop: int, kind: int, payload: bytes, now_us: int) -> None:
+        """Hear a hop's answer to what we said. Raises RemoteError where it is not the one that was asked for."""
+        match self.stage, kind, hop:
+            case Stage.EXTENDING, Speech.EXTENDED, 0:
+                self._add_hop(payload)
+                self._go(Stage.PHASING, now_us)
+                self._say(JUNCTION_HOP, Speech.PHASE, b"")
+            case Stage.PHASING, Speech.PHASED, 1:
+                self._shift(payload, now_us)
+            case Stage.SETTLING_GUARD, Speech.SETTLED, 0:
+                self._go(Stage.SETTLING_JUNCTION, now_us)
+                first = max(self._first_settle_slot + SETTLE_APART_SLOTS, now_us // SLOT_US + SETTLE_AHEAD_SLOTS // 2)
+                self._say(JUNCTION_HOP, Speech.SETTLE, settle_payload(first))
+            case Stage.SETTLING_JUNCTION, Speech.SETTLED, 1:
+                self._go(Stage.LEAVING_TOKENS, now_us)
+                self._own_settled_us = now_us + OWN_SETTLING_SLOTS * SLOT_US
+                self._plane.settle_own(self.link, self.circuit)
+                self._leave_tokens(now_us)
+            case ((Stage.LEAVING_TOKENS | Stage.STANDING), Speech.LEFT, 1) if self._mouth is Mouth.TOKENS:
+                self._mouth = Mouth.FREE
+                self._deadline_us = max(now_us, self._own_settled_us)
+            case Stage.STANDING, Speech.PHASED, 1 if self._mouth is Mouth.PROBE:
+                self._mouth = Mouth.FREE
+            case _:
+                raise RemoteError("a hop answered what it was not asked")
+
+    def handle_timer(self, now_us: int) -> None:
+        """Do what is due."""
+        if self._deadline_us > now_us or self.stage is Stage.GONE:
+            return
+        if self.stage is Stage.SHIFTING:
+            self._first_settle_slot = now_us // SLOT_US + SETTLE_AHEAD_SLOTS
+            self._go(Stage.SETTLING_GUARD, now_us)
+            self._say(GUARD_HOP, Speech.SETTLE, settle_payload(self._first_settle_slot))
+        elif self.stage is Stage.LEAVING_TOKENS and self._mouth is Mouth.FREE:
+            self.stood = True
+            self._go(Stage.STANDING, now_us)
+        elif self.stage is Stage.STANDING and self._mouth is Mouth.PART:
+            self._mouth = Mouth.FREE
+        elif self.stage is not Stage.STANDING or self._mouth in {Mouth.PROBE, Mouth.TOKENS}:
+            self.give_up()
+
+    def next_timer(self) -> int | None:
+        """Return when handle_timer is to be called, or None."""
+        waits = self.stage is not Stage.STANDING or self._mouth in {Mouth.PROBE, Mouth.TOKENS, Mouth.PART}
+        return self._deadline_us if waits and self.stage is not Stage.GONE else None
+
+    def give_up(self) -> None:
+        """Forget the circuit and its link, in silence; idempotent."""
+        if self.stage is not Stage.GONE:
+            self.failed_at_link = self.stage is Stage.LINKING
+            self.stage = Stage.GONE
+            self._plane.disconnect(self.link)
+
+    # ------------------------------------------------------------------------------------------------- mouth of a standing circuit
+
+    @property
+    def free(self) -> bool:
+        """Return whether a call may take it: it stands, no call has it, and no part is being said."""
+        return self.stage is Stage.STANDING and not self.busy and self._mouth is not Mouth.PART
+
+    @property
+    def soon_free(self) -> bool:
+        """Return whether it is free, or will be within a second or two."""
+        return self.stage is Stage.STANDING and (not self.busy or self.closing)
+
+    def renew_tokens(self, now_us: int) -> None:
+        """Leave tokens anew as soon as nothing else is said: the contacts or their secrets changed."""
+        self._tokens_old = True
+        self.use_mouth(now_us)
+
+    def use_mouth(self, now_us: int) -> None:
+        """Say what waits, where nothing is being said. Not within a call: its slots are wanted, and no knock can be taken meanwhile anyway."""
+        if self._tokens_old and self.stage is Stage.STANDING and self._mouth is Mouth.FREE and not self.busy:
+            self._leave_tokens(now_us)
+
+    def probe(self, now_us: int) -> None:
+        """Ask the junction something it must answer: relays fill, so silence is never the sign of a dead one."""
+        if self.free and self._mouth is Mouth.FREE:
+            self._mouth = Mouth.PROBE
+            self._deadline_us = now_us + PROBE_LIMIT_US
+            self._say(JUNCTION_HOP, Speech.PHASE, b"")
+
+    def call_say(self, kind: Speech, payload: bytes) -> None:
+        """Knock or join, in every second slot, until hush(). What else was being said is said again later."""
+        if self._mouth is Mouth.TOKENS:
+            self._tokens_old = True
+        self._mouth = Mouth.CALL
+        self._plane.say(self.link, self.circuit, JUNCTION_HOP, kind, payload, 2, 0)
+
+    def hush(self, now_us: int) -> None:
+        """Stop knocking or joining."""
+        if self._mouth is Mouth.CALL:
+            self._mouth = Mouth.FREE
+            self._plane.hush(self.link, self.circuit)
+            self.use_mouth(now_us)
+
+    def part(self, join_id: bytes, now_us: int) -> None:
+        """End the splice of that id, or withdraw our knock; a few rounds, since nothing answers it."""
+        if self._mouth is Mouth.TOKENS:
+            self._tokens_old = True
+        self._mouth = Mouth.PART
+        self._deadline_us = now_us + (PART_ROUNDS + 2) * SLOT_US
+        self._plane.say(self.link, self.circuit, JUNCTION_HOP, Speech.PART, join_id, 1, PART_ROUNDS)
+
+    # ---------------------------------------------------------------------------------------------------------- internals
+
+    def _binding(self, relay_id: bytes, onion_key: bytes, number: int) -> HopBinding:
+        return HopBinding(self._network_id, relay_id, onion_key, number, self.epoch)
+
+    def _add_hop(self, payload: bytes) -> None:
+        if self._pending is None:
+            raise RemoteError("a hop answered what it was not asked")
+        keys = finish_hop(self._pending, payload)
+        self._pending = None
+        self._plane.add_hop(self.link, self.circuit, keys.forward.reveal(), keys.backward.reveal())
+
+    def _go(self, stage: Stage, now_us: int) -> None:
+        self.stage = stage
+        self._deadline_us = now_us + STAGE_LIMIT_US
+
+    def _say(self, hop: int, kind: Speech, payload: bytes) -> None:
+        self._plane.say(self.link, self.circuit, hop, kind, payload, 1, 0)
+
+    def _shift(self, payload: bytes, now_us: int) -> None:
+        """Delay our tick, so that cells come to the junction just before its slot. Spec: PROTOCOL.md §5.4."""
+        wait_us, step_us = parse_phased(payload)
+        hops = 2
+        delay_us = (wait_us - hops * step_us - COMPOSE_US) % SLOT_US
+        self._go(Stage.SHIFTING, now_us)
+        self._deadline_us = now_us + (delay_us // SHIFT_PER_TICK_US + 3) * SLOT_US
+        self._plane.shift(self.link, delay_us)
+
+    def _leave_tokens(self, now_us: int) -> None:
+        self._mouth, self._tokens_old = Mouth.TOKENS, False
+        self._deadline_us = now_us + STAGE_LIMIT_US
+        self._say(JUNCTION_HOP, Speech.TOKENS, self._make_tokens(self.path, self.epoch))

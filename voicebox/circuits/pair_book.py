@@ -1,0 +1,118 @@
+"""The secrets shared with every contact, ready for use: by epoch, forward only, renewed by a full handshake.
+
+NOT here: derivations (pair.py), files (contacts/store.py; `save` is handed in). Pure. Spec: PROTOCOL.md §8.1, §8.2, §8.4.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from voicebox.circuits.pair import TOKEN_OCTETS, secret_of_epoch, static_secret, token_of
+from voicebox.circuits.speech import TOKENS_LEFT
+from voicebox.contacts.contact import MAX_CONTACTS, Contact, PairState
+from voicebox.contacts.identity import Identity
+from voicebox.errors import HandshakeError, UsageError
+from voicebox.sensitive import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOwner:
+    """Whom a token stands for. secret: that of the token's epoch; former: it is what a full handshake replaced."""
+
+    petname: str = field(repr=False)
+    secret: Secret
+    former: bool
+
+
+class PairBook:
+    """All contacts of a box with their secrets. save(contact) is called whenever one changed, before it is used."""
+
+    def __init__(self, identity: Identity, network_id: bytes, contacts: Iterable[Contact], save: Callable[[Contact], None]) -> None:
+        self._identity, self._network_id, self._save = identity, network_id, save
+        self._contacts: dict[str, Contact] = {}
+        for contact in contacts:
+            self.add(contact)
+
+    def add(self, contact: Contact) -> None:
+        """Take a contact; its first secret comes from the two cards. Raises UsageError where there are too many, HandshakeError for an unusable card."""
+        if len(self._contacts) >= MAX_CONTACTS and contact.petname not in self._contacts:
+            raise UsageError(f"There can be {MAX_CONTACTS} contacts: a circuit leaves no more tokens.")
+        if contact.pair is None:
+            secret = static_secret(self._identity.static_key, contact.card.static_key, self._network_id, self._identity.contact_id, contact.contact_id)
+            contact = replace(contact, pair=PairState(secret, 0))
+        self._contacts[contact.petname] = contact
+
+    def remove(self, petname: str) -> None:
+        """Forget a contact; nothing of it is saved from then on."""
+        self._contacts.pop(petname, None)
+
+    def get(self, petname: str) -> Contact | None:
+        """Return the contact of that petname."""
+        return self._contacts.get(petname)
+
+    def petnames(self) -> list[str]:
+        """Return all petnames."""
+        return list(self._contacts)
+
+    def met(self, petname: str) -> bool:
+        """Return whether a full handshake was ever finished with a contact."""
+        return self._pair(petname).met
+
+    def secrets_of(self, petname: str, epoch: int) -> list[TokenOwner]:
+        """Return the secrets under which a contact may know us in an epoch, the newest first; none where the epoch is past."""
+        pair = self._pair(petname)
+        found = []
+        for secret, since, former in ((pair.secret, pair.epoch, False), (pair.former, pair.former_epoch, True)):
+            if secret is not None:
+                try:
+                    found.append(TokenOwner(petname, secret_of_epoch(secret, since, epoch), former))
+                except HandshakeError:
+                    continue  # made in a later epoch than this circuit's
+        return found
+
+    def tokens(self, junction_id: bytes, epoch: int) -> dict[bytes, TokenOwner]:
+        """Return the tokens under which contacts knock at us at a junction in an epoch."""
+        owners = [owner for petname in self._contacts for owner in self.secrets_of(petname, epoch)]
+        return {token_of(owner.secret, junction_id, self._identity.contact_id): owner for owner in owners}
+
+    def renew(self, petname: str, secret: Secret, epoch: int, former: Secret | None) -> None:
+        """Set the secret of a full handshake. former: kept beside it until confirmed, because the contact may not have the new one."""
+        self._set(petname, PairState(secret, epoch, met=True, former=former, former_epoch=epoch))
+
+    def confirm(self, petname: str) -> None:
+        """Drop the former secret: the contact has shown the new one."""
+        pair = self._pair(petname)
+        if pair.former is not None:
+            self._set(petname, replace(pair, former=None, former_epoch=0))
+
+    def forget_before(self, epoch: int) -> None:
+        """Hash every secret of a full handshake forward to an epoch, so that those before it are gone from disk and memory."""
+        for petname in list(self._contacts):
+            pair = self._pair(petname)
+            if not pair.met or pair.epoch >= epoch:
+                continue  # the secret of two cards can be had from the cards at any time
+            former, former_epoch = pair.former, pair.former_epoch
+            if former is not None and former_epoch < epoch:
+                former, former_epoch = secret_of_epoch(former, former_epoch, epoch), epoch
+            self._set(petname, replace(pair, secret=secret_of_epoch(pair.secret, pair.epoch, epoch), epoch=epoch, former=former, former_epoch=former_epoch))
+
+    def _pair(self, petname: str) -> PairState:
+        contact = self._contacts.get(petname)
+        if contact is None or contact.pair is None:
+            raise HandshakeError("the contact was removed")
+        return contact.pair
+
+    def _set(self, petname: str, pair: PairState) -> None:
+        contact = replace(self._contacts[petname], pair=pair)
+        self._save(contact)
+        self._contacts[petname] = contact
+
+
+def tokens_payload(tokens: Iterable[bytes]) -> bytes:
+    """Return what is left at a junction: always 128 tokens in no order, random ones in the free places. Spec: PROTOCOL.md §3.2."""
+    places = list(tokens)[:TOKENS_LEFT]
+    places += [secrets.token_bytes(TOKEN_OCTETS) for _ in range(TOKENS_LEFT - len(places))]
+    secrets.SystemRandom().shuffle(places)
+    return b"".join(places)

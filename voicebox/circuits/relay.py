@@ -1,0 +1,208 @@
+"""What a relay decides: whom it lets in, which creates it answers, where it extends to.
+
+A guard takes creates from boxes, over links without a certificate, and extends them to junctions of its network; a junction takes creates from relays of its
+network only. NOT here: cells, splices, limits of circuits (relay/core). Drivers: the engine's events. Pure: takes `now_us`, network time.
+Spec: PROTOCOL.md §6.1, §7.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from voicebox.circuits.descriptor import Descriptor, Role
+from voicebox.circuits.handshake import HopBinding, LayerKeys, answer_hop
+from voicebox.circuits.kdf import sha256
+from voicebox.circuits.network import VerifiedNetwork
+from voicebox.circuits.speech import RefusalReason
+from voicebox.errors import HandshakeError
+from voicebox.sensitive import Secret
+
+MAX_SEEN = 65_536
+CREATES_PER_S = 500
+MAX_WAITING_EXTENDS = 256
+RECONNECT_US = 3_000_000
+"""After a link that failed, extends over it are refused for so long, so that a dead junction costs nothing."""
+
+
+class RelayPlane(Protocol):
+    """What a relay needs of the data plane."""
+
+    def connect(self, address: str, port: int, pin: bytes, certificate_der: bytes, key_der: bytes, /) -> int: ...
+    def disconnect(self, link: int, /) -> None: ...
+    def accept(self, link: int, circuit: int, forward_key: bytes, backward_key: bytes, created: bytes, junction: bool, /) -> None: ...  # noqa: FBT001 - as the engine has it
+    def refuse(self, link: int, circuit: int, reason: int, /) -> None: ...
+    def extend(self, link: int, circuit: int, next_link: int, next_circuit: int, handshake: bytes, /) -> None: ...
+    def refuse_extend(self, link: int, circuit: int, reason: int, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RelayKeys:
+    """The private keys of a relay. certificate and link_key: DER, for DTLS."""
+
+    onion: Secret
+    certificate: bytes = field(repr=False)
+    link_key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class _WaitingExtend:
+    link: int
+    circuit: int
+    next_circuit: int
+    handshake: bytes
+
+
+@dataclass(slots=True)
+class _Peer:
+    """A relay we connect to."""
+
+    descriptor: Descriptor
+    link: int | None = None
+    up: bool = False
+    refused_until_us: int = 0
+    waiting: list[_WaitingExtend] = field(default_factory=list)
+
+
+class Relay:
+    """The decisions of one relay."""
+
+    def __init__(self, plane: RelayPlane, network: VerifiedNetwork, own: Descriptor, keys: RelayKeys) -> None:
+        self._plane, self._network, self._own, self._keys = plane, network, own, keys
+        self._pins = {verified.descriptor.link_pin: verified.descriptor for verified in network.relays}
+        self._access_links: set[int] = set()
+        self._relay_links: set[int] = set()
+        self._peers: dict[bytes, _Peer] = {}
+        self._seen: dict[int, set[bytes]] = {}
+        self._second = -1
+        self._in_second = 0
+        self.counters: Counter[str] = Counter()
+
+    # --------------------------------------------------------------------------------------------------------------- links
+
+    def link_up(self, link: int, peer_pin: bytes | None, now_us: int, *, incoming: bool) -> None:
+        """A link stands. One of a certificate that is not in the network is let go again."""
+        if not incoming:
+            self._outgoing_up(link)
+        elif peer_pin is None:
+            if self._own.role is Role.GUARD:
+                self._access_links.add(link)
+            else:
+                self._let_go(link)
+        elif peer_pin in self._pins and self._pins[peer_pin].valid_at(self._date(now_us)):
+            self._relay_links.add(link)
+        else:
+            self._let_go(link)
+
+    def link_gone(self, link: int, now_us: int) -> None:
+        """A link failed or is down: extends that wait for it are refused."""
+        self._access_links.discard(link)
+        self._relay_links.discard(link)
+        for peer in self._peers.values():
+            if peer.link == link:
+                peer.link, peer.up = None, False
+                peer.refused_until_us = now_us + RECONNECT_US
+                waiting, peer.waiting = peer.waiting, []
+                for extend in waiting:
+                    self._plane.refuse_extend(extend.link, extend.circuit, RefusalReason.UNREACHABLE)
+
+    def _let_go(self, link: int) -> None:
+        self.counters["link_not_of_the_network"] += 1
+        self._plane.disconnect(link)
+
+    def _outgoing_up(self, link: int) -> None:
+        for peer in self._peers.values():
+            if peer.link == link:
+                peer.up = True
+                waiting, peer.waiting = peer.waiting, []
+                for extend in waiting:
+                    self._plane.extend(extend.link, extend.circuit, link, extend.next_circuit, extend.handshake)
+
+    def links(self) -> dict[str, int]:
+        """Return how many links there are, by kind."""
+        outgoing = sum(peer.up for peer in self._peers.values())
+        return {"access": len(self._access_links), "relay": len(self._relay_links) + outgoing}
+
+    # ------------------------------------------------------------------------------------------------------------- creates
+
+    def create(self, link: int, circuit: int, handshake: bytes, now_us: int) -> None:
+        """Answer a create, or refuse it."""
+        try:
+            keys, created = self._answer(link, circuit, handshake, now_us)
+        except _Refusal as refusal:
+            self.counters[f"create_{refusal.reason.name.lower()}"] += 1
+            self._plane.refuse(link, circuit, refusal.reason)
+            return
+        self.counters["created"] += 1
+        self._plane.accept(link, circuit, keys.forward.reveal(), keys.backward.reveal(), created, self._own.role is Role.JUNCTION)
+
+    def _answer(self, link: int, circuit: int, handshake: bytes, now_us: int) -> tuple[LayerKeys, bytes]:
+        expected = self._access_links if self._own.role is Role.GUARD else self._relay_links
+        if link not in expected:
+            raise _Refusal(RefusalReason.NOT_HERE)
+        if not self._within_rate(now_us):
+            raise _Refusal(RefusalReason.BUSY)
+        present = self._network.epoch_at(now_us)
+        self._seen = {epoch: seen for epoch, seen in self._seen.items() if epoch >= present}
+        for epoch in (present, present + 1):
+            binding = HopBinding(self._network.network_id, self._own.relay_id, self._own.onion_key, circuit, epoch)
+            try:
+                keys, created = answer_hop(binding, self._keys.onion, handshake)
+            except HandshakeError:
+                continue
+            seen = self._seen.setdefault(epoch, set())
+            digest = sha256(handshake)
+            if digest in seen:
+                raise _Refusal(RefusalReason.REPLAYED)
+            if len(seen) >= MAX_SEEN:
+                raise _Refusal(RefusalReason.BUSY)
+            seen.add(digest)
+            return keys, created
+        raise _Refusal(RefusalReason.HANDSHAKE)
+
+    def _within_rate(self, now_us: int) -> bool:
+        """Bound the public-key work that strangers can cause."""
+        second = now_us // 1_000_000
+        if second != self._second:
+            self._second, self._in_second = second, 0
+        self._in_second += 1
+        return self._in_second <= CREATES_PER_S
+
+    # ------------------------------------------------------------------------------------------------------------- extends
+
+    def extend(self, link: int, circuit: int, relay_id: bytes, next_circuit: int, handshake: bytes, now_us: int) -> None:
+        """Carry out an extend, over a link that is opened where there is none, or refuse it."""
+        descriptor = self._network.relay(relay_id)
+        if self._own.role is not Role.GUARD or descriptor is None or descriptor.role is not Role.JUNCTION or not descriptor.valid_at(self._date(now_us)):
+            self.counters["extend_unknown_relay"] += 1
+            self._plane.refuse_extend(link, circuit, RefusalReason.UNKNOWN_RELAY)
+            return
+        peer = self._peers.setdefault(relay_id, _Peer(descriptor))
+        if peer.up and peer.link is not None:
+            self._plane.extend(link, circuit, peer.link, next_circuit, handshake)
+        elif now_us < peer.refused_until_us or len(peer.waiting) >= MAX_WAITING_EXTENDS:
+            self.counters["extend_unreachable"] += 1
+            self._plane.refuse_extend(link, circuit, RefusalReason.UNREACHABLE)
+        else:
+            peer.waiting.append(_WaitingExtend(link, circuit, next_circuit, handshake))
+            if peer.link is None:
+                keys = self._keys
+                peer.link = self._plane.connect(descriptor.address, descriptor.port, descriptor.link_pin, keys.certificate, keys.link_key.reveal())
+
+    def circuit_ended(self, link: int, circuit: int) -> None:
+        """A circuit is gone: forget an extend of it that waits."""
+        for peer in self._peers.values():
+            peer.waiting = [extend for extend in peer.waiting if (extend.link, extend.circuit) != (link, circuit)]
+
+    def _date(self, now_us: int) -> dt.datetime:
+        return dt.datetime.fromtimestamp((self._network.terms.born_unix_us + now_us) / 1e6, dt.UTC)
+
+
+class _Refusal(Exception):
+    """Why a create is refused."""
+
+    def __init__(self, reason: RefusalReason) -> None:
+        self.reason = reason
+        super().__init__(reason.name)

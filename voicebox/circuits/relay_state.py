@@ -1,0 +1,96 @@
+"""A relay's keys on disk, and its descriptor.
+
+    identity/relay.key  Ed25519, PEM     identity/link.key  P-256, PEM
+    identity/onion.key  hybrid, hex      identity/link.crt  self-signed, DER
+    descriptor          to be given to whoever signs the network
+
+NOT here: disks (contacts/store.py), formats (descriptor.py). Spec: PROTOCOL.md §2.2, §10.1.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
+
+from voicebox.circuits.descriptor import VALID_DAYS, Descriptor, Role, VerifiedDescriptor, parse_descriptor, sign_descriptor
+from voicebox.circuits.hybrid import PRIVATE_OCTETS, hybrid_public, new_hybrid_private
+from voicebox.circuits.relay import RelayKeys
+from voicebox.contacts.store import StateDirectory
+from voicebox.errors import FileProblem
+from voicebox.sensitive import Secret
+
+DESCRIPTOR_FILE = "descriptor"
+_HINT = "`voicebox relay init --home DIR ...` makes a relay."
+_PEM = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def create_relay(store: StateDirectory, role: Role, operator: str, address: str, port: int, now: dt.datetime) -> VerifiedDescriptor:
+    """Make a relay's keys and descriptor. Raises UsageError for an operator that cannot be named, before anything is written."""
+    identity_key, link_key, onion = Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1()), new_hybrid_private()
+    certificate = link_certificate(link_key, now)
+    now = now.replace(microsecond=0)
+    descriptor = Descriptor(
+        identity_key.public_key().public_bytes_raw(),
+        role,
+        operator,
+        address,
+        port,
+        hybrid_public(onion),
+        pin_of(certificate),
+        now - dt.timedelta(hours=1),
+        now + dt.timedelta(days=VALID_DAYS),
+    )
+    verified = sign_descriptor(descriptor, identity_key)
+    store.write("identity/relay.key", identity_key.private_bytes(*_PEM))
+    store.write("identity/link.key", link_key.private_bytes(*_PEM))
+    store.write("identity/link.crt", certificate)
+    store.write("identity/onion.key", f"{onion.reveal().hex()}\n".encode())
+    store.write(DESCRIPTOR_FILE, verified.text.encode())
+    return verified
+
+
+def load_relay_keys(store: StateDirectory) -> tuple[VerifiedDescriptor, RelayKeys]:
+    """Read a relay's descriptor and keys. Raises FileProblem, also where they do not belong together."""
+    verified = parse_descriptor(store.read_text(DESCRIPTOR_FILE, _HINT), str(store.path(DESCRIPTOR_FILE)))
+    onion = _onion(store)
+    certificate = store.read("identity/link.crt", _HINT)
+    try:
+        link_key = serialization.load_pem_private_key(store.read("identity/link.key", _HINT), None)
+        pin = pin_of(certificate)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise FileProblem(str(store.path("identity/link.key")), 0, "this is no private key, or its certificate is none", _HINT) from None
+    if hybrid_public(onion) != verified.descriptor.onion_key or pin != verified.descriptor.link_pin:
+        raise FileProblem(str(store.path(DESCRIPTOR_FILE)), 0, "the descriptor is of other keys than those beside it", _HINT)
+    der = link_key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return verified, RelayKeys(onion, certificate, Secret(der))
+
+
+def _onion(store: StateDirectory) -> Secret:
+    try:
+        octets = bytes.fromhex(store.read_text("identity/onion.key", _HINT))
+    except ValueError:
+        octets = b""
+    if len(octets) != PRIVATE_OCTETS:
+        raise FileProblem(str(store.path("identity/onion.key")), 0, "this is no onion key", _HINT)
+    return Secret(octets)
+
+
+def link_certificate(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> bytes:
+    """Make the self-signed certificate of DTLS (DER). It names nobody: peers compare its key with the pin, and nothing else of it."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=10 * VALID_DAYS))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def pin_of(certificate: bytes) -> bytes:
+    """Return SHA-256 over the SubjectPublicKeyInfo of a certificate (DER)."""
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    return hashlib.sha256(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)).digest()

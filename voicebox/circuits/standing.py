@@ -1,0 +1,294 @@
+"""The standing circuits of a box: which are wanted, when each is built, tried again, replaced at an epoch, and given up.
+
+A box of profile `home` keeps two, over two guards to the two junctions of the epoch; `dsl` one. The next epoch's are made beside the present ones, at a
+random time near the epoch's end, and are used from its first slot on; the old ones leave at a random time after it, or when their call ends.
+Nothing here depends on calls but the last.
+NOT here: how one is built (circuit.py), calls (calls.py). Drivers: the engine's events, and time. Pure: takes `now_us`, network time, and randomness.
+Spec: PROTOCOL.md §10.3, §10.4.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from voicebox.circuits.circuit import Circuit, Stage, TokenMaker
+from voicebox.circuits.descriptor import Descriptor
+from voicebox.circuits.network import VerifiedNetwork
+from voicebox.circuits.path import Path, choose_guards, junctions_of_epoch, paths_of_epoch
+from voicebox.circuits.speech import OwnerPlane
+from voicebox.errors import PolicyError, RemoteError
+
+FIRST_RETRY_US = 1_000_000
+LAST_RETRY_US = 20_000_000
+LOST_RETRY_US = (3_000_000, 20_000_000)
+"""A circuit that stood and is gone is made anew after a random wait, so that whoever killed it learns little from the time."""
+GUARD_PATIENCE_US = 600_000_000
+"""So long a guard must have been out of reach before the spare one takes its place: an attacker on the line must not choose our guards quickly."""
+GUARD_PATIENCE_TRIES = 8
+PROBE_EVERY_US = (20_000_000, 40_000_000)
+PREPARE_AT_MOST_US = 240_000_000
+LEAVE_AT_MOST_US = 600_000_000
+
+
+class Rng(Protocol):
+    """Randomness: random.SystemRandom in a daemon, seeded in tests."""
+
+    def uniform(self, low: float, high: float, /) -> float: ...
+    def shuffle(self, items: list[Descriptor], /) -> None: ...
+
+
+@dataclass(slots=True)
+class _Post:
+    """One wanted circuit of one epoch."""
+
+    index: int
+    circuit: Circuit | None = None
+    tries: int = 0
+    retry_us: int = 0
+    probe_us: int = 0
+    link_failing_since_us: int | None = None
+    link_failures: int = 0
+
+
+@dataclass(slots=True)
+class _Leaving:
+    """A circuit of a past epoch."""
+
+    circuit: Circuit
+    close_us: int
+
+
+@dataclass(slots=True)
+class _Epoch:
+    """The wanted circuits of one epoch."""
+
+    number: int
+    posts: list[_Post] = field(default_factory=list)
+
+
+class StandingCircuits:
+    """Keep the circuits of a box. Contract: call an event method or handle_timer, then re-arm at next_timer().
+
+    on_lost(circuit, now_us) is called when a circuit that may have a call is gone. kept_guards: relay ids of former runs; guards() tells what to keep.
+    guard_operators: whose guards may be used; empty takes any.
+    """
+
+    def __init__(
+        self,
+        plane: OwnerPlane,
+        network: VerifiedNetwork,
+        count: int,
+        kept_guards: Sequence[bytes],
+        make_tokens: TokenMaker,
+        rng: Rng,
+        now_us: int,
+        *,
+        guard_operators: Collection[str] = (),
+    ) -> None:
+        self._plane, self._network, self._rng = plane, network, rng
+        self._count = max(1, min(count, len(junctions_of_epoch(network, 0, self._date(now_us)))))
+        self._make_tokens = make_tokens
+        self.on_lost: Callable[[Circuit, int], None] = lambda _circuit, _now_us: None
+        self._guards = choose_guards(network, kept_guards, count, self._date(now_us), rng, guard_operators)
+        self._kept = [guard.relay_id for guard in self._guards]
+        self._present = _Epoch(network.epoch_at(now_us), self._posts())
+        self._coming: _Epoch | None = None
+        self._leaving: list[_Leaving] = []
+        self._prepare_us = self._draw_prepare_us()
+        self.no_path = False
+
+    # ----------------------------------------------------------------------------------------------------------- questions
+
+    def guards(self) -> list[bytes]:
+        """Return the ids of the guards in their order, to be kept for months."""
+        return list(self._kept)
+
+    @property
+    def epoch(self) -> int:
+        """Return the epoch whose circuits are in use."""
+        return self._present.number
+
+    def present(self) -> list[Circuit]:
+        """Return the circuits of this epoch, in the order of its junctions."""
+        return [post.circuit for post in self._present.posts if post.circuit is not None]
+
+    def all(self) -> list[Circuit]:
+        """Return every circuit there is, those of the next and the last epoch too."""
+        coming = [post.circuit for post in self._coming.posts if post.circuit is not None] if self._coming else []
+        return [*self.present(), *coming, *(leaving.circuit for leaving in self._leaving)]
+
+    def ready(self) -> bool:
+        """Return whether every circuit of the profile stands."""
+        return sum(circuit.stage is Stage.STANDING for circuit in self.present()) == self._count
+
+    def by_link(self, link: int) -> Circuit | None:
+        """Return the circuit over a link."""
+        return next((circuit for circuit in self.all() if circuit.link == link), None)
+
+    # -------------------------------------------------------------------------------------------------------------- events
+
+    def link_up(self, link: int, now_us: int) -> None:
+        """An access link stands."""
+        circuit = self.by_link(link)
+        if circuit is not None:
+            circuit.link_up(now_us)
+
+    def created(self, link: int, payload: bytes, now_us: int) -> None:
+        """A guard answered; one that does not verify costs the circuit."""
+        self._feed(link, lambda circuit: circuit.created(payload, now_us), now_us)
+
+    def answer(self, link: int, hop: int, kind: int, payload: bytes, now_us: int) -> None:
+        """A hop answered."""
+        self._feed(link, lambda circuit: circuit.answer(hop, kind, payload, now_us), now_us)
+
+    def lost(self, link: int, now_us: int) -> None:
+        """A link failed or is down, or a circuit was refused or ended."""
+        circuit = self.by_link(link)
+        if circuit is not None:
+            circuit.give_up()
+            self._clear(now_us)
+
+    def _feed(self, link: int, step: Callable[[Circuit], None], now_us: int) -> None:
+        circuit = self.by_link(link)
+        if circuit is None:
+            return
+        try:
+            step(circuit)
+        except RemoteError:
+            circuit.give_up()
+        self._clear(now_us)
+
+    # ---------------------------------------------------------------------------------------------------------------- time
+
+    def handle_timer(self, now_us: int) -> None:
+        """Do what is due."""
+        for circuit in self.all():
+            circuit.handle_timer(now_us)
+            circuit.use_mouth(now_us)
+        self._clear(now_us)
+        if self._network.epoch_at(now_us) > self._present.number:
+            self._switch(now_us)
+        if self._coming is None and now_us >= self._prepare_us:
+            self._coming = _Epoch(self._present.number + 1, self._posts())
+        for epoch in (self._present, self._coming):
+            if epoch is not None:
+                self._build(epoch, now_us)
+        for leaving in [leaving for leaving in self._leaving if leaving.close_us <= now_us and not leaving.circuit.busy]:
+            leaving.circuit.give_up()
+        self._clear(now_us)
+
+    def next_timer(self) -> int:
+        """Return when handle_timer is to be called next."""
+        times = [(self._present.number + 1) * self._network.epoch_us]
+        if self._coming is None:
+            times.append(self._prepare_us)
+        times += [timer for circuit in self.all() if (timer := circuit.next_timer()) is not None]
+        times += [leaving.close_us for leaving in self._leaving if not leaving.circuit.busy]
+        for epoch in (self._present, self._coming):
+            if epoch is not None:
+                times += [post.retry_us if post.circuit is None else post.probe_us for post in epoch.posts]
+        return min(times)
+
+    def renew_tokens(self, now_us: int) -> None:
+        """Leave tokens anew on every circuit: contacts or secrets changed."""
+        for circuit in self.all():
+            circuit.renew_tokens(now_us)
+
+    def close(self) -> None:
+        """Give up everything, in silence."""
+        for circuit in self.all():
+            circuit.give_up()
+
+    # ----------------------------------------------------------------------------------------------------------- internals
+
+    def _posts(self) -> list[_Post]:
+        return [_Post(index) for index in range(self._count)]
+
+    def _date(self, now_us: int) -> dt.datetime:
+        return dt.datetime.fromtimestamp((self._network.terms.born_unix_us + now_us) / 1e6, dt.UTC)
+
+    def _draw_prepare_us(self) -> int:
+        lead_us = min(PREPARE_AT_MOST_US, self._network.epoch_us / 3)
+        return int((self._present.number + 1) * self._network.epoch_us - self._rng.uniform(0.6, 1) * lead_us)
+
+    def _path(self, epoch: _Epoch, index: int, now_us: int) -> Path | None:
+        """Return the path of a post; never over a guard that another circuit of the same epoch uses."""
+        junctions = junctions_of_epoch(self._network, epoch.number, self._date(now_us))
+        used = {post.circuit.path.guard.relay_id for post in epoch.posts if post.circuit is not None}
+        try:
+            paths = paths_of_epoch(self._network, self._guards, junctions, self._count)
+            if index < len(paths) and paths[index].guard.relay_id in used:
+                left = [guard for guard in self._guards if guard.relay_id not in used]
+                return paths_of_epoch(self._network, left, junctions[index : index + 1], 1)[0]
+        except PolicyError:
+            return None
+        return paths[index] if index < len(paths) else None
+
+    def _build(self, epoch: _Epoch, now_us: int) -> None:
+        for post in epoch.posts:
+            if post.circuit is not None:
+                if post.probe_us <= now_us:
+                    post.circuit.probe(now_us)
+                    post.probe_us = now_us + self._between(PROBE_EVERY_US)
+            elif post.retry_us <= now_us:
+                path = self._path(epoch, post.index, now_us)
+                self.no_path = path is None
+                if path is None:
+                    post.retry_us = now_us + LAST_RETRY_US
+                else:
+                    post.circuit = Circuit(self._plane, self._network.network_id, path, epoch.number, self._make_tokens, now_us)
+                    post.probe_us = now_us + self._between(PROBE_EVERY_US)
+
+    def _switch(self, now_us: int) -> None:
+        """The epoch is over: what was coming is present, what was present leaves."""
+        leave_us = min(LEAVE_AT_MOST_US, self._network.epoch_us / 3)
+        for circuit in self.present():
+            self._leaving.append(_Leaving(circuit, int(now_us + self._rng.uniform(0.1, 1) * leave_us)))
+        number = self._network.epoch_at(now_us)
+        self._present = self._coming if self._coming is not None and self._coming.number == number else _Epoch(number, self._posts())
+        self._coming = None
+        self._prepare_us = self._draw_prepare_us()
+
+    def _clear(self, now_us: int) -> None:
+        """Take out the circuits that are gone, and set when they are tried again."""
+        for epoch in (self._present, self._coming):
+            for post in epoch.posts if epoch is not None else ():
+                circuit = post.circuit
+                if circuit is not None and circuit.stage is Stage.GONE:
+                    post.circuit = None
+                    self._schedule(post, circuit, now_us)
+                    self.on_lost(circuit, now_us)
+                elif circuit is not None and circuit.stage is Stage.STANDING:
+                    post.tries, post.link_failures, post.link_failing_since_us = 0, 0, None
+        for leaving in [leaving for leaving in self._leaving if leaving.circuit.stage is Stage.GONE]:
+            self._leaving.remove(leaving)
+            self.on_lost(leaving.circuit, now_us)
+
+    def _schedule(self, post: _Post, circuit: Circuit, now_us: int) -> None:
+        if post.tries == 0 and circuit.stood:
+            post.retry_us = now_us + self._between(LOST_RETRY_US)
+            return
+        longest_us = min(LAST_RETRY_US, FIRST_RETRY_US << min(post.tries, 10))
+        post.retry_us = now_us + self._between((longest_us // 2, longest_us))
+        post.tries += 1
+        if not circuit.failed_at_link:
+            post.link_failures, post.link_failing_since_us = 0, None
+            return
+        post.link_failures += 1
+        if post.link_failing_since_us is None:
+            post.link_failing_since_us = now_us
+        elif post.link_failures >= GUARD_PATIENCE_TRIES and now_us - post.link_failing_since_us >= GUARD_PATIENCE_US:
+            self._set_aside(circuit.path.guard)
+            post.tries, post.link_failures, post.link_failing_since_us = 0, 0, None
+
+    def _set_aside(self, guard: Descriptor) -> None:
+        """Let the last guard of the list take the place of this one. The next run tries it first again: what is kept is not changed by that."""
+        if guard in self._guards:
+            place = self._guards.index(guard)
+            self._guards[place], self._guards[-1] = self._guards[-1], guard
+
+    def _between(self, bounds: tuple[int, int]) -> int:
+        return int(self._rng.uniform(*bounds))

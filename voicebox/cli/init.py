@@ -1,0 +1,44 @@
+"""`voicebox init`: make a box. [io]"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+
+from voicebox.cli.home import add_home, home_of
+from voicebox.config.model import BOX_OPTIONS, check_given, example_file, parse_word
+from voicebox.contacts.identity import new_identity
+from voicebox.contacts.store import StateDirectory
+from voicebox.dialplan.load import DEFAULT_PLAN
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `voicebox init`."""
+    add_home(parser)
+    parser.add_argument("--name", default="", help="what you call yourself; contacts see it as your claim")
+    parser.add_argument("--sip", action="append", metavar="ADDRESS:PORT", help="where softphones find the box (default: 127.0.0.1:5060); may be repeated")
+    parser.add_argument("--link-address", metavar="ADDRESS", help="local address of the links to the guards (default: any)")
+    parser.add_argument("--guards", action="append", metavar="OPERATOR", help="use only this operator's guards (default: any); may be repeated")
+    parser.add_argument("--profile", help="home: two circuits; dsl: one (default: home)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the directory, keys and settings. Nothing is left behind where an argument is wrong."""
+    name = parse_word(args.name) if args.name else ""
+    arguments = {
+        "sip.listen": args.sip,
+        "guards": args.guards,
+        "link_address": [args.link_address] if args.link_address else None,
+        "profile": [args.profile] if args.profile else None,
+    }
+    given = {name: values for name, values in arguments.items() if values}
+    check_given(BOX_OPTIONS, given)
+    text = example_file(BOX_OPTIONS, given, "The settings of this box; `voicebox run` reads them at its start.")
+    home = home_of(args)
+    store = StateDirectory(home)
+    store.create()
+    store.save_identity(new_identity(name, dt.datetime.now(dt.UTC)))
+    store.write("dialplan.yaml", DEFAULT_PLAN.read_bytes())
+    store.write("box.yaml", text.encode())
+    print(f"The box is in {home}. Next: voicebox network use FILE, voicebox phone add NAME, voicebox run, each with --home {home}")
+    return 0

@@ -1,0 +1,87 @@
+"""The command line `voicebox`. [io] One file per sub-command, each with add_arguments(parser) and run(args) -> exit code.
+
+Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted. An error is one paragraph on standard error: what happened and what to do.
+A sub-command's file is imported only when it is asked for, so that a relay loads nothing of the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from voicebox.errors import UsageError, VoiceboxError
+
+COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
+    ("init",): ("init", "make a box: own certificate authority, box certificate, settings"),
+    ("run",): ("run_box", "run the box"),
+    ("status",): ("status", "ask a running box or relay how it is"),
+    ("phone", "add"): ("phone_add", "make an account for a softphone"),
+    ("phone", "run"): ("phone_run", "the built-in softphone"),
+    ("contact", "card"): ("contact_card", "print the card to give to others"),
+    ("contact", "add"): ("contact_add", "add somebody's card under a petname"),
+    ("contact", "remove"): ("contact_remove", "forget a contact"),
+    ("contact", "list"): ("contact_list", "print the contacts"),
+    ("relay", "init"): ("relay_init", "make a relay: keys, descriptor, settings"),
+    ("relay", "run"): ("relay_run", "run the relay"),
+    ("network", "sign"): ("network_sign", "sign a network of relays"),
+    ("network", "use"): ("network_use", "set the network that a box or relay belongs to"),
+    ("demo",): ("demo", "a real call over an embedded network, with a report"),
+}
+GROUPS = {"phone": "softphones", "contact": "contacts", "relay": "relays", "network": "networks"}
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    wanted = _wanted(words)
+    parser = argparse.ArgumentParser(prog="voicebox", description="Private calls between softphones at home.")
+    _add_commands(parser, wanted)
+    try:
+        args = parser.parse_args(words)
+        if "command" not in args:
+            parser.print_help(sys.stderr)
+            return EXIT_USAGE
+        return int(args.command(args))
+    except VoiceboxError as problem:
+        print(f"voicebox: {problem}", file=sys.stderr)
+        return EXIT_USAGE if isinstance(problem, UsageError) else EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_FAILED
+
+
+def _wanted(words: list[str]) -> tuple[str, ...]:
+    """Return which command the words name."""
+    for length in (1, 2):
+        if tuple(words[:length]) in COMMANDS:
+            return tuple(words[:length])
+    return ()
+
+
+def _add_commands(parser: argparse.ArgumentParser, wanted: tuple[str, ...]) -> None:
+    top = parser.add_subparsers(metavar="COMMAND")
+    groups: dict[str, Any] = {}
+    for name, text in GROUPS.items():
+        group = top.add_parser(name, help=text)
+        group.set_defaults(command=lambda _args, group=group: _print_help(group))
+        groups[name] = group.add_subparsers(metavar="COMMAND")
+    for words, (module, text) in COMMANDS.items():
+        where = groups[words[0]] if len(words) == 2 else top
+        command = where.add_parser(words[-1], help=text, description=text[0].upper() + text[1:] + ".")
+        if words == wanted:
+            loaded = importlib.import_module(f"voicebox.cli.{module}")
+            loaded.add_arguments(command)
+            command.set_defaults(command=loaded.run)
+
+
+def _print_help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help(sys.stderr)
+    return EXIT_USAGE

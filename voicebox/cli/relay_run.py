@@ -1,0 +1,19 @@
+"""`voicebox relay run`: run the relay. [io]"""
+
+from __future__ import annotations
+
+import argparse
+
+from voicebox.cli.home import add_home, home_of
+from voicebox.cli.running import run_daemon
+from voicebox.relay_daemon import RelayDaemon
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `voicebox relay run`."""
+    add_home(parser, "the relay's directory")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until told to stop."""
+    return run_daemon(home_of(args), RelayDaemon, "The relay listens.")

@@ -1,0 +1,56 @@
+"""`voicebox status`: ask a running box or relay how it is. [io]"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from voicebox.cli.home import add_home, home_of
+from voicebox.control import ask
+
+EXIT_NOT_READY = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `voicebox status`."""
+    add_home(parser, "the directory of the box or relay")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, with all counters")
+    parser.add_argument("--show-path", action="store_true", help="also name who runs the relays of each circuit; keep that to yourself")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the status; exit code 1 while it is not ready."""
+    status = ask(home_of(args), "status", show_path=args.show_path)["status"]
+    if args.json:
+        print(json.dumps(status))
+    else:
+        print("\n".join(_lines(status)))
+    return 0 if status["ready"] else EXIT_NOT_READY
+
+
+def _lines(status: dict[str, Any]) -> list[str]:
+    real_time = "yes" if status["realtime"] else "no: the system does not allow it, so sound may stutter under load"
+    if status["kind"] == "relay":
+        links = status["links"]
+        return [f"relay      {status['role']}", f"links      {links['access']} to boxes, {links['relay']} to relays", f"real time  {real_time}"]
+    circuits = [_circuit(circuit) for circuit in status["circuits"]]
+    phones = [f"{phone['user']} ({phone['transport']})" for phone in status["phones"]]
+    lines = [
+        f"box        {'ready' if status['ready'] else 'not ready'}, profile {status['profile']}",
+        f"circuits   {'; '.join(circuits) or 'none'}",
+        f"calls      {status['calls']}",
+        f"contacts   {status['contacts']}",
+        f"phones     {', '.join(phones) or 'none registered'}",
+        f"cost       {status['kbit_s']['each_way']} kbit/s each way, always",
+        f"real time  {real_time}",
+    ]
+    if status["no_path"]:
+        lines.append("problem    no path through the network keeps the rules: too few guards or junctions, or too many of one operator")
+    return lines
+
+
+def _circuit(circuit: dict[str, Any]) -> str:
+    words = [circuit["state"], *(["in a call"] if circuit["in_call"] else []), *([] if circuit["present"] else ["of another epoch"])]
+    over = f" over {' and '.join(circuit['relays'])}" if "relays" in circuit else ""
+    return ", ".join(words) + over

@@ -1,0 +1,108 @@
+"""Read box.yaml, relay.yaml and the accounts of phones: all problems at once, nothing half valid. [io: load_*]
+
+NOT here: the options (model.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from voicebox.config.model import BOX_OPTIONS, RELAY_OPTIONS, BoxConfig, Option, RelayConfig, box_config, relay_config
+from voicebox.errors import FileProblem, UsageError
+from voicebox.positions import PositionedFile
+from voicebox.sensitive import Secret
+
+MAX_LIST = 16
+
+
+def parse_options(text: str, file: str, options: tuple[Option, ...]) -> dict[str, Any]:
+    """Return the parsed value of every option, by name. Raises ProblemsFound."""
+    source = PositionedFile(text, file)
+    nodes = _leaves(source, options)
+    values: dict[str, Any] = {}
+    for option in options:
+        node = nodes.get(option.name)
+        if node is not None:
+            values[option.name] = _value(source, option, node)
+        elif option.default is not None:
+            parsed = option.parse(option.default)
+            values[option.name] = [parsed] if option.many else parsed
+        elif not source.problems:
+            source.problem(source.root, option.name, "must be given", f"It is: {option.help}.")
+    source.raise_problems()
+    return values
+
+
+def _leaves(source: PositionedFile, options: tuple[Option, ...]) -> dict[str, yaml.Node]:
+    """Return the node of each option that the file sets."""
+    sections = {option.name.partition(".")[0] for option in options if "." in option.name}
+    top = source.mapping(source.root, "", {option.name.partition(".")[0] for option in options})
+    leaves = {name: node for name, node in top.items() if name not in sections}
+    for section in sorted(sections & set(top)):
+        known = [option.name.partition(".")[2] for option in options if option.name.startswith(f"{section}.")]
+        leaves |= {f"{section}.{name}": node for name, node in source.mapping(top[section], section, known).items()}
+    return leaves
+
+
+def _value(source: PositionedFile, option: Option, node: yaml.Node) -> Any:
+    if option.many:
+        items = source.sequence(node, option.name)
+        if isinstance(node, yaml.SequenceNode) and not 1 <= len(items) <= MAX_LIST:
+            source.problem(node, option.name, f"should be a list of 1 to {MAX_LIST}")
+        return [_scalar(source, option, item) for item in items]
+    return _scalar(source, option, node)
+
+
+def _scalar(source: PositionedFile, option: Option, node: yaml.Node) -> Any:
+    text = source.text(node, option.name)
+    if text is None:
+        return None
+    try:
+        return option.parse(text)
+    except UsageError as problem:
+        source.problem(node, option.name, str(problem), f"It is: {option.help}.")
+        return None
+
+
+def load_text(path: Path, hint: str) -> str:
+    """Read a text file of at most 1 MiB. Raises FileProblem."""
+    try:
+        if path.stat().st_size > 1 << 20:
+            raise FileProblem(str(path), 0, "the file is far too long", hint)
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise FileProblem(str(path), 0, f"the file cannot be read ({error.strerror})", hint) from None
+    except UnicodeDecodeError:
+        raise FileProblem(str(path), 0, "the file is not UTF-8 text", hint) from None
+
+
+def load_box(home: Path) -> BoxConfig:
+    """Read the settings of a box. Raises FileProblem, ProblemsFound."""
+    path = home / "box.yaml"
+    return box_config(parse_options(load_text(path, "Is this a box's directory? `voicebox init --home DIR` makes one."), str(path), BOX_OPTIONS))
+
+
+def load_relay(home: Path) -> RelayConfig:
+    """Read the settings of a relay. Raises FileProblem, ProblemsFound."""
+    path = home / "relay.yaml"
+    hint = "Is this a relay's directory? `voicebox relay init --home DIR ...` makes one."
+    return relay_config(parse_options(load_text(path, hint), str(path), RELAY_OPTIONS))
+
+
+def load_phones(home: Path) -> list[tuple[str, Secret]]:
+    """Read user and password of every phone of a box: phones/NAME.yaml, the file that the phone reads too. Raises FileProblem, ProblemsFound."""
+    folder = home / "phones"
+    found = []
+    for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else []:
+        source = PositionedFile(load_text(path, "Delete the file, and make the phone anew with `voicebox phone add`."), str(path))
+        nodes = source.mapping(source.root, "", ("server", "user", "password", "transport"))
+        values = {key: source.text(node, key) or "" for key, node in nodes.items()}
+        for name in ("user", "password"):
+            if not source.problems and not values.get(name):
+                source.problem(source.root, name, "is missing", "Delete the file, and make the phone anew with `voicebox phone add`.")
+        source.raise_problems()
+        found.append((values["user"], Secret(values["password"].encode())))
+    return found

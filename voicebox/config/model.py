@@ -1,0 +1,213 @@
+"""The settings of a box and of a relay, and the one table of options that files, command line and status read.
+
+NOT here: YAML (load.py). Pure.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from typing import Any
+
+from voicebox.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address and a port, in numbers."""
+
+    address: str = field(repr=False)
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+@unique
+class Profile(Enum):
+    """How much a box sends, always: its number of circuits at 50 cells a second each."""
+
+    HOME = "home"
+    DSL = "dsl"
+
+    @property
+    def circuits(self) -> int:
+        """Return how many standing circuits the profile has."""
+        return {Profile.HOME: 2, Profile.DSL: 1}[self]
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Read ADDRESS:PORT or [V6]:PORT. Raises UsageError."""
+    host, _, port_text = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    wrong = "should be ADDRESS:PORT in numbers, for example 192.168.1.10:5060"
+    try:
+        address = parse_address(bare)
+    except UsageError:
+        raise UsageError(wrong) from None
+    if (":" in address) != host.startswith("[") or not port_text.isdecimal() or len(port_text) > 5 or not 0 < int(port_text) <= 65_535:
+        raise UsageError(wrong)
+    return Endpoint(address, int(port_text))
+
+
+def parse_address(text: str) -> str:
+    """Read an IP address in numbers. Raises UsageError."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise UsageError("should be an IP address in numbers, for example 192.168.1.10") from None
+
+
+def parse_switch(text: str) -> bool:
+    """Read yes or no. Raises UsageError."""
+    if text not in {"yes", "no"}:
+        raise UsageError("should be yes or no")
+    return text == "yes"
+
+
+def parse_profile(text: str) -> Profile:
+    """Read the name of a profile. Raises UsageError."""
+    try:
+        return Profile(text)
+    except ValueError:
+        raise UsageError(f"should be one of: {', '.join(profile.value for profile in Profile)}") from None
+
+
+def parse_suffix(text: str) -> str:
+    """Read a suffix of names, without its first dot. Raises UsageError."""
+    labels = text.lower().split(".")
+    if len(text) > 64 or not all(label and len(label) <= 63 and label.isascii() and label.replace("-", "a").isalnum() for label in labels):
+        raise UsageError("should be a suffix of names, for example privacy")
+    return text.lower()
+
+
+def parse_role(text: str) -> str:
+    """Read a relay's role. Raises UsageError."""
+    if text not in {"guard", "junction"}:
+        raise UsageError("should be guard or junction")
+    return text
+
+
+def parse_word(text: str) -> str:
+    """Read a short text. Raises UsageError."""
+    if not 0 < len(text) <= 64 or not text.isprintable() or text != text.strip():
+        raise UsageError("should be a short text")
+    return text
+
+
+def parse_circuits(text: str) -> int:
+    """Read how many circuits a relay takes at most. Raises UsageError."""
+    if not text.isdecimal() or len(text) > 6 or not 1 <= int(text) <= 65_536:
+        raise UsageError("should be a number from 1 to 65536")
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One line of the table. name: dotted path in the file; default: as it would be written, None where it must be given; many: a list."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str | None
+    help: str
+    many: bool = False
+
+
+BOX_OPTIONS = (
+    Option("profile", parse_profile, "home", "home: two circuits, 244 kbit/s each way, always; dsl: one circuit, 122 kbit/s, and no spare"),
+    Option("guards", parse_word, "any", "any: guards are drawn at random and kept; or the names of operators, whose guards alone are used", many=True),
+    Option("link_address", parse_address, "0.0.0.0", "local address from which the links to the guards leave"),  # noqa: S104 - outgoing sockets
+    Option("sip.listen", parse_endpoint, "127.0.0.1:5060", "where softphones find the box, over UDP and TCP", many=True),
+    Option("sip.realm", parse_word, "voicebox", "the realm of the phones' passwords; a change makes all of them invalid"),
+    Option("suffix", parse_suffix, "privacy", "what contacts' names end in; the first is the one shown", many=True),
+    Option("dialplan", parse_word, "dialplan.yaml", "the dial plan, beside this file"),
+    Option("realtime", parse_switch, "yes", "ask the system for real-time scheduling, where it is allowed"),
+)
+
+RELAY_OPTIONS = (
+    Option("listen", parse_endpoint, None, "address and UDP port that boxes and other relays connect to"),
+    Option("role", parse_role, None, "guard: boxes connect here; junction: circuits end and are spliced here"),
+    Option("operator", parse_word, None, "who runs it; nobody uses two relays of one operator on a path"),
+    Option("max_circuits", parse_circuits, "4096", "how many circuits are taken at most"),
+    Option("realtime", parse_switch, "yes", "ask the system for real-time scheduling, where it is allowed"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxConfig:
+    """The settings of a box, whole and valid."""
+
+    profile: Profile
+    guards: frozenset[str] = field(repr=False)
+    """Whose guards may be used; empty for anybody's."""
+    link_address: str = field(repr=False)
+    sip_listen: tuple[Endpoint, ...] = field(repr=False)
+    sip_realm: str
+    suffixes: tuple[str, ...]
+    dialplan: str
+    realtime: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RelayConfig:
+    """The settings of a relay, whole and valid."""
+
+    listen: Endpoint
+    role: str
+    operator: str = field(repr=False)
+    max_circuits: int
+    realtime: bool
+
+
+def box_config(values: dict[str, Any]) -> BoxConfig:
+    """Make the settings of a box from parsed options."""
+    return BoxConfig(
+        values["profile"],
+        frozenset(values["guards"]) - {"any"},
+        values["link_address"],
+        tuple(values["sip.listen"]),
+        values["sip.realm"],
+        tuple(values["suffix"]),
+        values["dialplan"],
+        values["realtime"],
+    )
+
+
+def relay_config(values: dict[str, Any]) -> RelayConfig:
+    """Make the settings of a relay from parsed options."""
+    return RelayConfig(values["listen"], values["role"], values["operator"], values["max_circuits"], values["realtime"])
+
+
+def check_given(options: tuple[Option, ...], values: dict[str, list[str]]) -> None:
+    """Check values from a command line before they are written to a file. Raises UsageError that names the option."""
+    for option in options:
+        for value in values.get(option.name, ()):
+            try:
+                option.parse(value)
+            except UsageError as problem:
+                raise UsageError(f"{option.name}: {problem}.") from None
+
+
+def example_file(options: tuple[Option, ...], values: dict[str, list[str]], title: str) -> str:
+    """Return a commented file. Options with a value in `values` are set, the others stand as comments with their default."""
+    lines = [f"# {title}", ""]
+    section = ""
+    for option in options:
+        head, _, leaf = option.name.rpartition(".")
+        indent = "  " if head else ""
+        if head != section:
+            section = head
+            if head:
+                lines.append(f"{head}:")
+        given = values.get(option.name)
+        written = given if given is not None else [option.default or ""]
+        text = f"[{', '.join(_quoted(value) for value in written)}]" if option.many else _quoted(written[0])
+        lines += [f"{indent}# {option.help}", f"{indent}{leaf}: {text}", ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def _quoted(value: str) -> str:
+    plain = value.replace(".", "").replace("_", "").replace("-", "").isalnum()
+    return value if plain else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,250 @@
+"""What a box or relay keeps on disk. [io]
+
+    DIR/                    0700; every file 0600, written beside and renamed into place, so that none is ever half written
+      identity/             authority.key authority.crt box.key box.crt static.key
+      contacts/NAME.yaml    the card of a contact, and the secret shared with it
+      phones/NAME.yaml      the account of a phone (softphone/account.py)
+      guards                ids of the guards, in their order
+      network.signed        the network file; network.id its id, pinned at first use
+      lock                  held by the daemon
+
+NOT here: what the files mean to others (config/, circuits/).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from voicebox.contacts.card import parse_card
+from voicebox.contacts.contact import PETNAME, Contact, PairState
+from voicebox.contacts.identity import Identity, verify_authority
+from voicebox.errors import FileProblem, HandshakeError, HostError, UsageError
+from voicebox.positions import PositionedFile
+from voicebox.sensitive import Secret
+
+MAX_FILE_OCTETS = 16 << 20
+MAX_EPOCH = 2**40
+RESTORE = "Restore it from a backup."
+
+
+class StateDirectory:
+    """One directory of a box or relay."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def create(self) -> None:
+        """Make the directory. Raises UsageError where it holds something already, HostError where it cannot be made."""
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if any(self.home.iterdir()):
+                raise UsageError(f"{self.home} is not empty. Give a directory of its own to each box and relay.")
+            self.home.chmod(0o700)
+        except OSError as error:
+            raise HostError(f"{self.home} cannot be made ({error.strerror}).") from None
+
+    def path(self, name: str) -> Path:
+        """Return where a file of that name lies."""
+        return self.home / name
+
+    def write(self, name: str, octets: bytes) -> None:
+        """Write a file: all of it or nothing, also if the power fails. Raises HostError."""
+        target = self.home / name
+        try:
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".new-")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(octets)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(temporary).replace(target)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise HostError(f"{target} cannot be written ({error.strerror}).") from None
+
+    def read(self, name: str, hint: str = RESTORE) -> bytes:
+        """Read a file. Raises FileProblem."""
+        target = self.home / name
+        try:
+            if target.stat().st_size > MAX_FILE_OCTETS:
+                raise FileProblem(str(target), 0, "the file is far too long", hint)
+            return target.read_bytes()
+        except OSError as error:
+            raise FileProblem(str(target), 0, f"the file cannot be read ({error.strerror})", hint) from None
+
+    def read_text(self, name: str, hint: str = RESTORE) -> str:
+        """Read a text file. Raises FileProblem."""
+        try:
+            return self.read(name, hint).decode("utf-8")
+        except UnicodeDecodeError:
+            raise FileProblem(str(self.home / name), 0, "the file is not UTF-8 text", hint) from None
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is such a file."""
+        return (self.home / name).is_file()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory for one daemon. Raises UsageError where another has it."""
+        try:
+            handle = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise HostError(f"{self.home} cannot be used ({error.strerror}).") from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise UsageError(f"Something runs in {self.home} already; `voicebox status --home {self.home}` asks it.") from None
+        finally:
+            os.close(handle)
+
+    # -------------------------------------------------------------------------------------------------------- identity
+
+    def save_identity(self, identity: Identity) -> None:
+        """Write all keys and certificates of a box."""
+        for name, key in (("authority", identity.authority_key), ("box", identity.box_key), ("static", identity.static_key)):
+            self.write(f"identity/{name}.key", _pem(key))
+        self.write("identity/authority.crt", identity.authority_certificate)
+        self.write("identity/box.crt", identity.box_certificate)
+
+    def load_identity(self, now: dt.datetime) -> Identity:
+        """Read and check the keys and certificates of a box. Raises FileProblem."""
+        hint = "`voicebox init --home DIR` makes a box."
+        authority_key = self._ed25519("identity/authority.key", hint)
+        box_key = self._ed25519("identity/box.key", hint)
+        static_key = self._x25519("identity/static.key", hint)
+        certificate = self.read("identity/authority.crt", hint)
+        try:
+            authority = verify_authority(certificate, now)
+        except HandshakeError as problem:
+            raise FileProblem(str(self.path("identity/authority.crt")), 0, str(problem), RESTORE) from None
+        if authority.public_key.public_bytes_raw() != authority_key.public_key().public_bytes_raw():
+            raise FileProblem(str(self.path("identity/authority.crt")), 0, "the certificate is of another key", RESTORE)
+        return Identity(authority_key, certificate, box_key, self.read("identity/box.crt", hint), static_key)
+
+    def _ed25519(self, name: str, hint: str) -> Ed25519PrivateKey:
+        key = self._key(name, hint)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise FileProblem(str(self.path(name)), 0, "this is another kind of key", RESTORE)
+        return key
+
+    def _x25519(self, name: str, hint: str) -> X25519PrivateKey:
+        key = self._key(name, hint)
+        if not isinstance(key, X25519PrivateKey):
+            raise FileProblem(str(self.path(name)), 0, "this is another kind of key", RESTORE)
+        return key
+
+    def _key(self, name: str, hint: str) -> object:
+        try:
+            return serialization.load_pem_private_key(self.read(name, hint), None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise FileProblem(str(self.path(name)), 0, "this is no private key", RESTORE) from None
+
+    # -------------------------------------------------------------------------------------------------------- contacts
+
+    def save_contact(self, contact: Contact) -> None:
+        """Write one contact, with the secret shared."""
+        lines = ["card: |", *(f"  {line}" for line in contact.card_text.splitlines())]
+        if contact.pair is not None and contact.pair.met:
+            pair = contact.pair
+            lines += [f"secret: {pair.secret.reveal().hex()}", f"epoch: {pair.epoch}"]
+            if pair.former is not None:
+                lines += [f"former_secret: {pair.former.reveal().hex()}", f"former_epoch: {pair.former_epoch}"]
+        self.write(f"contacts/{contact.petname}.yaml", ("\n".join(lines) + "\n").encode())
+
+    def remove_contact(self, petname: str) -> bool:
+        """Delete one contact; False where there is none. Raises HostError."""
+        try:
+            (self.home / "contacts" / f"{petname}.yaml").unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise HostError(f"The contact's file cannot be deleted ({error.strerror}).") from None
+        return True
+
+    def load_contacts(self, now: dt.datetime) -> list[Contact]:
+        """Read all contacts. Raises FileProblem, ProblemsFound for the first that is damaged."""
+        folder = self.home / "contacts"
+        names = sorted(path.stem for path in folder.glob("*.yaml")) if folder.is_dir() else []
+        return [self._load_contact(name, now) for name in names if PETNAME.match(name)]
+
+    def _load_contact(self, petname: str, now: dt.datetime) -> Contact:
+        name = f"contacts/{petname}.yaml"
+        source = PositionedFile(self.read_text(name), str(self.path(name)))
+        nodes = source.mapping(source.root, "", ("card", "secret", "epoch", "former_secret", "former_epoch"))
+        values = {key: source.text(node, key) or "" for key, node in nodes.items()}
+        if "card" not in values:
+            source.problem(source.root, "card", "is missing", RESTORE)
+        source.raise_problems()
+        try:
+            card = parse_card(values["card"], now, str(self.path(name)))
+        except FileProblem as problem:
+            # The lines of the card are counted from the one behind `card: |`.
+            line = problem.line + nodes["card"].start_mark.line + 1 if problem.line else 0
+            raise FileProblem(problem.path, line, problem.problem, problem.hint) from None
+        pair = None
+        if "secret" in values:
+            former = self._secret(values["former_secret"], name) if "former_secret" in values else None
+            former_epoch = self._epoch(values.get("former_epoch", "0"), name)
+            pair = PairState(
+                self._secret(values["secret"], name), self._epoch(values.get("epoch", ""), name), met=True, former=former, former_epoch=former_epoch
+            )
+        return Contact(petname, card, values["card"], pair)
+
+    def _secret(self, text: str, name: str) -> Secret:
+        try:
+            octets = bytes.fromhex(text)
+        except ValueError:
+            octets = b""
+        if len(octets) != 32:
+            raise FileProblem(str(self.path(name)), 0, "a secret is damaged", f"{RESTORE} Or remove the contact and add its card again; both of you must.")
+        return Secret(octets)
+
+    def _epoch(self, text: str, name: str) -> int:
+        if not text.isdecimal() or len(text) > 13 or int(text) > MAX_EPOCH:
+            raise FileProblem(str(self.path(name)), 0, "an epoch is damaged", RESTORE)
+        return int(text)
+
+    # ---------------------------------------------------------------------------------------------------------- guards
+
+    def save_guards(self, relay_ids: list[bytes]) -> None:
+        """Write the guards in their order."""
+        self.write("guards", "".join(f"{relay_id.hex()}\n" for relay_id in relay_ids).encode())
+
+    def load_guards(self) -> list[bytes]:
+        """Read the guards; none where there is no file. Raises FileProblem."""
+        if not self.exists("guards"):
+            return []
+        found = []
+        for number, line in enumerate(self.read_text("guards").splitlines(), 1):
+            try:
+                relay_id = bytes.fromhex(line)
+            except ValueError:
+                relay_id = b""
+            if len(relay_id) != 32:
+                raise FileProblem(str(self.path("guards")), number, "this is no relay's id", "Delete the file: other guards are chosen then.")
+            found.append(relay_id)
+        return found
+
+
+def _pem(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

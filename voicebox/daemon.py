@@ -1,0 +1,206 @@
+"""The box: builds every object, wires them, owns the loop. [io]
+
+    files -> identity, contacts, network, dial plan, accounts
+    engine -> LiveDataPlane -> CircuitDriver -> StandingCircuits, Calls <- SipServer <- softphones
+
+No other module of the box has anything global. Fail closed: whatever of this cannot be had stops the start; while it runs, a call
+that has no circuit is refused. NOT here: decisions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from voicebox.b2bua.server import SipServer
+from voicebox.b2bua.switchboard import SwitchboardSettings
+from voicebox.circuits.call import CallSetting
+from voicebox.circuits.calls import Calls
+from voicebox.circuits.circuit import Circuit
+from voicebox.circuits.driver import CircuitDriver
+from voicebox.circuits.network import VerifiedNetwork
+from voicebox.circuits.network_state import load_network
+from voicebox.circuits.pair_book import PairBook
+from voicebox.circuits.standing import StandingCircuits
+from voicebox.config.load import load_box, load_phones
+from voicebox.config.model import BoxConfig
+from voicebox.contacts.identity import Identity, renewed
+from voicebox.contacts.store import StateDirectory
+from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
+from voicebox.dialplan.load import load_plan
+from voicebox.dialplan.match import route
+from voicebox.dialplan.model import Action
+from voicebox.errors import SipError, UsageError
+from voicebox.sip.auth import Account
+
+CERTIFICATE_CHECK_S = 86_400
+ACCESS_LINK_KBIT_S = 122.4
+"""One circuit each way: 306 octets with UDP and IPv4, 50 a second."""
+
+
+class BoxDaemon:
+    """One running box. Contract: start(), then `failed` or the caller's signal, then stop()."""
+
+    def __init__(self, home: Path) -> None:
+        now = dt.datetime.now(dt.UTC)
+        self._store = StateDirectory(home)
+        self._config: BoxConfig = load_box(home)
+        self._plan = load_plan(home / self._config.dialplan)
+        self._identity = identity = self._renewed(self._store.load_identity(now), now)
+        self._network: VerifiedNetwork = load_network(self._store)
+        born = self._network.terms.born_unix_us
+        if time.time() * 1e6 < born:
+            raise UsageError("The network begins in the future, so this machine's clock is wrong.")
+        self._accounts = self._load_accounts()
+        self._plane = LiveDataPlane(born_unix_us=born, realtime=self._config.realtime)
+        self._realtime = False
+        self.failed = asyncio.Event()
+        self._book = PairBook(identity, self._network.network_id, self._store.load_contacts(now), self._store.save_contact)
+        self._driver: CircuitDriver | None = None
+        self._standing: StandingCircuits | None = None
+        self._calls: Calls | None = None
+        self._server: SipServer | None = None
+        self._certificate_timer: asyncio.TimerHandle | None = None
+        self.counters: Counter[str] = Counter()
+
+    # ------------------------------------------------------------------------------------------------------------ running
+
+    async def start(self) -> None:
+        """Start the engine, the circuits, then the SIP side. Raises HostError; then nothing runs."""
+        self._plane.bind(self._config.link_address)
+        self._realtime = self._plane.start()
+        try:
+            self._start_circuits()
+            await self._start_sip()
+            self._look_at_certificate()
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _start_circuits(self) -> None:
+        setting = CallSetting(self._plane, self._identity, self._network.network_id, self._network.terms.born_unix_us, self._book, self._plane.now_us)
+        self._calls = calls = Calls(setting, self._wake)
+        kept = self._store.load_guards()
+        rng = random.SystemRandom()
+        count, now_us = self._config.profile.circuits, self._plane.now_us()
+        standing = StandingCircuits(self._plane, self._network, count, kept, calls.make_tokens, rng, now_us, guard_operators=self._config.guards)
+        if standing.guards() != kept:
+            self._store.save_guards(standing.guards())
+        calls.use(standing)
+        self._standing = standing
+        self._driver = CircuitDriver(standing, calls, self._plane.now_us, self.failed.set)
+        self._plane.attach(self._driver.handle_event)
+        self._driver.start()
+
+    async def _start_sip(self) -> None:
+        assert self._calls is not None
+        settings = SwitchboardSettings(
+            realm=self._config.sip_realm,
+            suffixes=self._config.suffixes,
+            hosts=frozenset(endpoint.address for endpoint in self._config.sip_listen),
+        )
+        self._server = SipServer(self._accounts, self._calls, EngineMediaPorts(self._plane), self._resolve, settings, on_bug=self._count_bug)
+        await self._server.start([(transport, endpoint.address, endpoint.port) for endpoint in self._config.sip_listen for transport in ("udp", "tcp")])
+
+    async def stop(self) -> None:
+        """Hang up, and fall silent; idempotent."""
+        if self._certificate_timer is not None:
+            self._certificate_timer.cancel()
+            self._certificate_timer = None
+        if self._server is not None:
+            await self._server.stop()
+            self._server = None
+        if self._driver is not None:
+            self._driver.stop()
+            self._driver = None
+        self._plane.detach()
+        self._plane.stop()
+
+    def _renewed(self, identity: Identity, now: dt.datetime) -> Identity:
+        """Return the identity with a box certificate that is good for a month at least; a fresh one is stored first."""
+        fresh = renewed(identity, now)
+        if fresh is None:
+            return identity
+        self._store.save_identity(fresh)
+        return fresh
+
+    def _look_at_certificate(self) -> None:
+        assert self._calls is not None
+        self._identity = self._renewed(self._identity, dt.datetime.now(dt.UTC))
+        self._calls.renew_identity(self._identity)
+        self._certificate_timer = asyncio.get_running_loop().call_later(CERTIFICATE_CHECK_S, self._look_at_certificate)
+
+    def _wake(self) -> None:
+        if self._driver is not None:
+            self._driver.wake()
+
+    def _count_bug(self, error: Exception) -> None:
+        self.counters[f"bug_{type(error).__name__}"] += 1
+
+    # ---------------------------------------------------------------------------------------------------------- questions
+
+    def _resolve(self, dialled: str) -> str | None:
+        """Ask the dial plan. Raises SipError where it refuses."""
+        found = route(self._plan, dialled, self._book.petnames(), self._config.suffixes)
+        if found.action is Action.REFUSE:
+            raise SipError(found.status, "emergency calls are not carried here" if found.emergency else "refused by the dial plan")
+        return found.target if self._book.get(found.target) is not None else None
+
+    def ready(self) -> bool:
+        """Return whether every circuit of the profile stands."""
+        return self._standing is not None and self._standing.ready()
+
+    def status(self, *, show_path: bool = False) -> dict[str, Any]:
+        """Return what the box says of itself: counts and states, no names, addresses or ids. show_path: who runs the relays of each circuit too."""
+        assert self._standing is not None
+        assert self._calls is not None
+        assert self._server is not None
+        circuits = self._standing.all()
+        present = self._standing.present()
+        return {
+            "kind": "box",
+            "ready": self.ready(),
+            "profile": self._config.profile.value,
+            "epoch": self._standing.epoch,
+            "epoch_s": self._network.terms.epoch_s,
+            "circuits": [_circuit_status(circuit, present=circuit in present, show_path=show_path) for circuit in circuits],
+            "no_path": self._standing.no_path,
+            "links": len(circuits),
+            "calls": self._calls.active(),
+            "contacts": len(self._book.petnames()),
+            "phones": [{"user": phone.user, "transport": phone.transport} for phone in self._server.registrations()],
+            "realtime": self._realtime,
+            "kbit_s": {"each_way": round(ACCESS_LINK_KBIT_S * len(circuits), 1)},
+            "engine": self._plane.counters(),
+            "sip": self._server.counters(),
+            "circuit_counters": dict(self._calls.counters),
+            "counters": dict(self.counters),
+        }
+
+    def reload(self) -> None:
+        """Take the contacts of the directory: new ones are added, missing ones forgotten. Raises FileProblem; then nothing has changed."""
+        contacts = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
+        new = [contact for petname, contact in contacts.items() if self._book.get(petname) is None]
+        gone = [petname for petname in self._book.petnames() if petname not in contacts]
+        for petname in gone:
+            self._book.remove(petname)
+        for contact in new:
+            self._book.add(contact)
+        if (new or gone) and self._standing is not None:
+            self._standing.renew_tokens(self._plane.now_us())
+
+    def _load_accounts(self) -> list[Account]:
+        realm = self._config.sip_realm
+        return [Account.from_password(user, password, realm) for user, password in load_phones(self._store.home)]
+
+
+def _circuit_status(circuit: Circuit, *, present: bool, show_path: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {"state": circuit.stage.name.lower(), "present": present, "in_call": circuit.busy}
+    if show_path:
+        told["relays"] = [circuit.path.guard.operator, circuit.path.junction.operator]
+    return told

@@ -1,0 +1,364 @@
+"""The data plane as the rest of the package sees it: typed events, one Protocol, and the adapters for media ports. [io]
+
+The only importer of voicebox._relay. `DataPlane` is what circuits and relays are written against; tests put a fake in its place.
+`LiveDataPlane` is the engine with its events brought to the asyncio loop: the engine rings a descriptor, the loop reads, parses and
+hands each event to the one listener, in order. NOT here: what an event means (circuits/, relay_daemon.py).
+Spec: voicebox/_relay.pyi for each call; PROTOCOL.md §2, §6, §9 for what it causes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from voicebox._relay import Engine, hctr2_decipher, hctr2_encipher
+from voicebox.errors import Bug
+
+__all__ = [
+    "Answered",
+    "CircuitEnded",
+    "CreateAsked",
+    "Created",
+    "DataPlane",
+    "EngineFailed",
+    "EngineMediaPort",
+    "EngineMediaPorts",
+    "Event",
+    "ExtendAsked",
+    "Heard",
+    "LinkDown",
+    "LinkFailed",
+    "LinkUp",
+    "LiveDataPlane",
+    "MessageHeard",
+    "OwnCircuitEnded",
+    "PhoneDigit",
+    "Refused",
+    "Silent",
+    "hctr2_decipher",
+    "hctr2_encipher",
+    "parse_event",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A DTLS link stands. peer_pin: SHA-256 of the key the peer proved to have; None of a box, which shows no certificate."""
+
+    link: int
+    incoming: bool
+    peer_pin: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFailed:
+    """A link that was asked for did not come about."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """A link that stood is gone, and with it its circuits."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAsked:
+    """Relay: a whole create came; answer with accept() or refuse()."""
+
+    link: int
+    circuit: int
+    handshake: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendAsked:
+    """Relay: a whole extend came; answer with extend() or refuse_extend()."""
+
+    link: int
+    circuit: int
+    relay_id: bytes = field(repr=False)
+    next_circuit: int
+    handshake: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitEnded:
+    """Relay: a circuit is forgotten."""
+
+    link: int
+    circuit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """Owner: the guard is a hop now."""
+
+    link: int
+    circuit: int
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Owner: the guard refused; the circuit is forgotten."""
+
+    link: int
+    circuit: int
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Owner: a hop answered what was said, or delivers a `knocked`. kind: PROTOCOL.md §3.2; hop counts from 0, the guard."""
+
+    link: int
+    circuit: int
+    hop: int
+    kind: int
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Owner: the first valid end-to-end cell under receive key `key_index` of the latest speak()."""
+
+    link: int
+    circuit: int
+    key_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageHeard:
+    """Owner: a message of the channel, in order."""
+
+    link: int
+    circuit: int
+    message: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Owner: no valid end-to-end cell for 10 s; nothing was parted by itself."""
+
+    link: int
+    circuit: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCircuitEnded:
+    """Owner: an own circuit is gone, by its link or by close()."""
+
+    link: int
+    circuit: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneDigit:
+    """A phone sent an RFC 4733 event on media port `port`. code 0..15."""
+
+    port: int
+    code: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFailed:
+    """The engine's thread ended on an error of ours: the process has to be started anew."""
+
+
+Event = (
+    LinkUp
+    | LinkFailed
+    | LinkDown
+    | CreateAsked
+    | ExtendAsked
+    | CircuitEnded
+    | Created
+    | Refused
+    | Answered
+    | Heard
+    | MessageHeard
+    | Silent
+    | OwnCircuitEnded
+    | PhoneDigit
+    | EngineFailed
+)
+
+_KINDS: dict[str, Callable[..., Event]] = {
+    "link_up": LinkUp,
+    "link_failed": LinkFailed,
+    "link_down": LinkDown,
+    "create": CreateAsked,
+    "extend": ExtendAsked,
+    "circuit_ended": CircuitEnded,
+    "created": Created,
+    "refused": Refused,
+    "answer": Answered,
+    "heard": Heard,
+    "message": MessageHeard,
+    "silent": Silent,
+    "ended": OwnCircuitEnded,
+    "digit": PhoneDigit,
+    "engine_failed": EngineFailed,
+}
+
+
+def parse_event(fields: tuple[object, ...]) -> Event:
+    """Return the typed form of an event of voicebox._relay. Raises Bug for one that the engine does not have."""
+    try:
+        return _KINDS[str(fields[0])](*fields[1:])
+    except (KeyError, IndexError, TypeError) as error:
+        raise Bug("the engine told something that its types do not have") from error
+
+
+class DataPlane(Protocol):
+    """Links, circuits and media as voicebox/_relay.pyi documents them, call by call."""
+
+    def now_us(self) -> int: ...
+    def counters(self) -> dict[str, int]: ...
+    def listen(self, address: str, port: int, certificate_der: bytes, key_der: bytes) -> int: ...
+    def bind(self, address: str, port: int = 0) -> int: ...
+    def connect(self, address: str, port: int, pin: bytes, certificate_der: bytes | None = None, key_der: bytes | None = None) -> int: ...
+    def disconnect(self, link: int) -> None: ...
+    def accept(self, link: int, circuit: int, forward_key: bytes, backward_key: bytes, created: bytes, junction: bool) -> None: ...  # noqa: FBT001 - as the engine has it
+    def refuse(self, link: int, circuit: int, reason: int) -> None: ...
+    def extend(self, link: int, circuit: int, next_link: int, next_circuit: int, handshake: bytes) -> None: ...
+    def refuse_extend(self, link: int, circuit: int, reason: int) -> None: ...
+    def open(self, link: int, circuit: int, handshake: bytes) -> None: ...
+    def add_hop(self, link: int, circuit: int, forward_key: bytes, backward_key: bytes) -> None: ...
+    def say(self, link: int, circuit: int, hop: int, kind: int, payload: bytes, every: int = 1, times: int = 0) -> None: ...
+    def hush(self, link: int, circuit: int) -> None: ...
+    def shift(self, link: int, delay_us: int) -> None: ...
+    def settle_own(self, link: int, circuit: int) -> None: ...
+    def speak(self, link: int, circuit: int, send_key: bytes | None, receive_keys: list[bytes]) -> None: ...
+    def channel_send(self, link: int, circuit: int, message: bytes) -> None: ...
+    def quiet(self, link: int, circuit: int) -> None: ...
+    def close(self, link: int, circuit: int) -> None: ...
+    def media_open(self, address: str) -> tuple[int, int]: ...
+    def media_remote(self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None: ...
+    def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...  # noqa: FBT001 - as the engine has it
+    def media_bind(self, port: int, link: int, circuit: int, codec: int) -> None: ...
+    def media_unbind(self, port: int) -> None: ...
+    def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...
+    def media_close(self, port: int) -> None: ...
+
+
+class LiveDataPlane(Engine):
+    """The engine, with its events brought to the running loop. Made like Engine, by keyword.
+
+    Drivers: start(), attach() once, then the loop; detach() and stop() end it. A listener that raises is reported to the loop's
+    exception handler and harms no other event.
+    """
+
+    _loop: asyncio.AbstractEventLoop | None = None
+    _listener: Callable[[Event], None] | None = None
+    _digits: dict[int, Callable[[int, int], None]]
+
+    def attach(self, listener: Callable[[Event], None]) -> None:
+        """Hand every event but digits of ports with a listener of their own to `listener`, on the loop that runs now."""
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self.fileno(), self._take)
+
+    def detach(self) -> None:
+        """Hand on nothing more; idempotent."""
+        if self._loop is not None:
+            self._loop.remove_reader(self.fileno())
+        self._loop = self._listener = None
+
+    def route_digits(self, port: int, listener: Callable[[int, int], None] | None) -> None:
+        """Give the digits of one media port to listener(code, duration_ms); None ends that."""
+        routes = self.__dict__.setdefault("_digits", {})
+        if listener is None:
+            routes.pop(port, None)
+        else:
+            routes[port] = listener
+
+    def _take(self) -> None:
+        for fields in self.events():
+            loop, listener = self._loop, self._listener
+            if loop is None or listener is None:
+                return  # a listener detached us in the middle
+            try:
+                self._hand_on(parse_event(fields), listener)
+            except Exception as error:  # noqa: BLE001 - one listener's fault must not cost the other events
+                loop.call_exception_handler({"message": "a listener of the data plane failed", "exception": error})
+
+    def _hand_on(self, event: Event, listener: Callable[[Event], None]) -> None:
+        if isinstance(event, PhoneDigit):
+            routed = self.__dict__.get("_digits", {}).get(event.port)
+            if routed is not None:
+                routed(event.code, event.duration_ms)
+                return
+        listener(event)
+
+
+class DigitRoutes(Protocol):
+    """What media ports need beside the commands: somebody who routes digits."""
+
+    def media_open(self, address: str) -> tuple[int, int]: ...
+    def media_remote(self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None: ...
+    def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...  # noqa: FBT001 - as the engine has it
+    def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...
+    def media_close(self, port: int) -> None: ...
+    def route_digits(self, port: int, listener: Callable[[int, int], None] | None) -> None: ...
+
+
+class EngineMediaPort:
+    """One pair of media ports of the engine; the MediaPort of b2bua/ports.py.
+
+    reference: the engine's number for it, for media_bind().
+    """
+
+    def __init__(self, plane: DigitRoutes, local_address: str) -> None:
+        self._plane = plane
+        self.reference, self._rtp_port = plane.media_open(local_address)
+        self._closed = False
+
+    @property
+    def rtp_port(self) -> int:
+        """The local UDP port of RTP, even; RTCP has the next."""
+        return self._rtp_port
+
+    def set_remote(self, address: str, port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None:
+        """Send to the phone's address from its SDP, and hear nobody else. address: IPv4 or IPv6 in numbers, else LocalError."""
+        if not self._closed:
+            self._plane.media_remote(self.reference, address, port, codec, payload_type, event_payload_type)
+
+    def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
+        """Open or shut each direction."""
+        if not self._closed:
+            self._plane.media_direction(self.reference, to_phone, from_phone)
+
+    def on_digit(self, listener: Callable[[int, int], None]) -> None:
+        """Call listener(code, duration_ms) once for each RFC 4733 event of the phone."""
+        if not self._closed:
+            self._plane.route_digits(self.reference, listener)
+
+    def play_digit(self, code: int, duration_ms: int) -> None:
+        """Send an RFC 4733 event to the phone."""
+        if not self._closed:
+            self._plane.media_digit(self.reference, code, duration_ms)
+
+    def close(self) -> None:
+        """Give the ports back; idempotent, and every later call is ignored."""
+        if not self._closed:
+            self._closed = True
+            self._plane.route_digits(self.reference, None)
+            self._plane.media_close(self.reference)
+
+
+class EngineMediaPorts:
+    """Opens media ports; the MediaPorts of b2bua/ports.py."""
+
+    def __init__(self, plane: DigitRoutes) -> None:
+        self._plane = plane
+
+    def open(self, local_address: str) -> EngineMediaPort:
+        """Bind a fresh pair on local_address. Raises HostError where none is free."""
+        return EngineMediaPort(self._plane, local_address)

@@ -1,0 +1,207 @@
+"""The demo: an embedded network, two phones, one call, a capture, a report. [io]
+
+1. Move into a network namespace of our own, where the machine allows it; start the capture.
+2. Set up six relays and two boxes by the commands a user types, start them, wait for the standing circuits.
+3. Let the network idle, then let one phone dial the other, talk, and hang up.
+4. Read everything from the capture and say how it went. The sound without the network is what the sending phone put on the wire.
+
+NOT here: what a figure means (measure.py, quality.py), what the report looks like (report.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicebox.demo.capture import Capture, CaptureCounts
+from voicebox.demo.datagrams import Datagram, load_capture
+from voicebox.demo.measure import CallFigures, Roles, measure_call
+from voicebox.demo.namespace import Isolation, enter_private_network
+from voicebox.demo.network import EmbeddedNetwork, Plan
+from voicebox.demo.phones import PhoneDriver, PhoneSetup, phone_for
+from voicebox.demo.quality import Quality, available, quality_of_call
+from voicebox.demo.report import DemoReport, Progress, complaints, human_lines, json_object
+from voicebox.demo.sipview import CallView, find_calls
+from voicebox.demo.speech import make_speech
+from voicebox.errors import HostError
+
+CELL_OCTETS = 256
+RELAYS = 3
+IDLE_S = 4.0
+RING_S = 1.0
+SPEECH_MARGIN_S = 4.0
+CALLER, CALLEE = "alice", "bob"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the user asked for. keep: where recordings, capture and logs stay."""
+
+    seconds: int = 20
+    codec: str = "pcma"
+    keep: Path | None = None
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """What is known after the call. path: nodes from box to box; recordings: what the phones heard."""
+
+    path: tuple[str, ...]
+    real_time: bool
+    recordings: tuple[Path, ...]
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo and print its report; return 0 where both sides were heard, else 1. Raises HostError with what is missing."""
+    progress = Progress()
+    isolation = enter_private_network()
+    notes = _notes_on(isolation)
+    for note in notes:
+        progress.say(note)
+    with _directory(options) as directory:
+        capture = Capture(directory / "capture.pcap") if isolation.private else None
+        counts: CaptureCounts | None = None
+        if capture:
+            capture.start()
+        try:
+            talk = _call_through_network(options, directory, progress)
+        finally:
+            counts = capture.stop() if capture else None
+        figures, quality = _read(directory, progress, talk) if capture else (None, None)
+        report = DemoReport(talk.path, options.codec, CELL_OCTETS, figures, quality, counts, talk.real_time, notes)
+        print(json.dumps(json_object(report), indent=1) if options.as_json else "\n".join(human_lines(report)))
+    good = report.relays == RELAYS and not (capture and complaints(report, with_limits=False))
+    return 0 if good else 1
+
+
+def _notes_on(isolation: Isolation) -> tuple[str, ...]:
+    if isolation.private:
+        return ()
+    return (f"{isolation.reason}: the demo runs on the plain loopback, without a capture, so there are no figures",)
+
+
+@contextlib.contextmanager
+def _directory(options: DemoOptions) -> Iterator[Path]:
+    if options.keep is None:
+        with tempfile.TemporaryDirectory(prefix="voicebox-demo-") as scratch:
+            yield Path(scratch)
+        return
+    options.keep.mkdir(parents=True, exist_ok=True)
+    if any(options.keep.iterdir()):
+        raise HostError("the directory given with --keep is not empty; name a new one")
+    yield options.keep
+    for name in ("network",):  # keys of a network that is gone; the logs stay
+        for log in (options.keep / name).glob("*/log"):
+            shutil.copy(log, options.keep / f"{log.parent.name}.log")
+        shutil.rmtree(options.keep / name, ignore_errors=True)
+
+
+def _phone(options: DemoOptions, network: EmbeddedNetwork, directory: Path, name: str) -> PhoneDriver:
+    speaker = network.plan.boxes.index(name)
+    speech = directory / f"{name}-says.wav"
+    if not speech.exists():
+        make_speech(speech, speaker, options.seconds + RING_S + SPEECH_MARGIN_S, options.codec)
+    setup = PhoneSetup(
+        name=name,
+        login=network.login(name),
+        address=network.plan.phone_sip(name).address,
+        sip_port=network.plan.phone_sip(name).port,
+        rtp_port=network.plan.phone_rtp_port(name),
+        play=speech,
+        codec=options.codec,
+        ring_s=RING_S,
+    )
+    return phone_for(setup, directory / f"phone-{name}")
+
+
+def _call_through_network(options: DemoOptions, directory: Path, progress: Progress) -> _Talk:
+    with EmbeddedNetwork(directory / "network") as network:
+        progress.say("setting up four guards, two junctions and two boxes, each with keys of its own")
+        network.set_up()
+        network.start()
+        ready_s = network.wait_ready()
+        progress.say(f"each box has its standing circuits ({ready_s:.1f} s); every link now carries its cells, and will not change")
+        with _phone(options, network, directory, CALLER) as caller, _phone(options, network, directory, CALLEE) as callee:
+            caller.wait_for("registered")
+            callee.wait_for("registered")
+            progress.say("two softphones are registered; the network idles")
+            time.sleep(IDLE_S)
+            talk = _talk(options, network, progress, caller, callee)
+        recordings = tuple(path for path in (caller.heard(), callee.heard()) if path)
+        return _Talk(talk.path, talk.real_time, recordings)
+
+
+def _talk(options: DemoOptions, network: EmbeddedNetwork, progress: Progress, caller: PhoneDriver, callee: PhoneDriver) -> _Talk:
+    progress.say(f"{CALLER}'s phone dials sip:{CALLEE}.privacy")
+    caller.dial(f"sip:{CALLEE}.privacy")
+    caller.wait_for("ringing")
+    progress.say(f"{CALLEE}'s phone rings")
+    caller.wait_for("connected")
+    path, real_time = _path(network)
+    progress.say(f"answered; they talk for {options.seconds} s over {' - '.join(path)}")
+    _count_down(options.seconds, progress, caller, callee)
+    caller.hang_up()
+    caller.wait_for("ended")
+    callee.wait_for("ended")
+    progress.say("hung up")
+    return _Talk(path, real_time, ())
+
+
+def _count_down(seconds: int, progress: Progress, *phones: PhoneDriver) -> None:
+    end = time.monotonic() + seconds
+    told = seconds
+    while (left := end - time.monotonic()) > 0:
+        for phone in phones:
+            phone.turn()
+            if not phone.running() or "ended" in phone.events:
+                raise HostError(f"the call ended by itself after {seconds - left:.0f} s.\n{phone.log_text()[-800:]}")
+        if told - left >= 5 and left > 1:
+            told = int(left)
+            progress.say(f"talking, {left:.0f} s to go")
+        time.sleep(min(0.1, left))
+
+
+def _path(network: EmbeddedNetwork) -> tuple[tuple[str, ...], bool]:
+    """Return the names of the nodes that carry the call, as the two boxes tell who asked for it, and whether all have real-time rights."""
+    halves = []
+    real_time = True
+    for name in (CALLER, CALLEE):
+        status = network.status(network.boxes[name], "--show-path") or {}
+        real_time = real_time and bool(status.get("realtime"))
+        calling = [circuit["relays"] for circuit in status.get("circuits", ()) if circuit.get("in_call")]
+        halves.append([str(relay).removeprefix("operator of ") for relay in (calling[0] if calling else ())])
+    there, back = halves
+    return (CALLER, *there, *reversed(back[:-1] if there and back and there[-1] == back[-1] else back), CALLEE), real_time
+
+
+def _read(directory: Path, progress: Progress, talk: _Talk) -> tuple[CallFigures | None, Quality | None]:
+    progress.say("reading the capture")
+    wire = load_capture(directory / "capture.pcap")
+    call, roles = _find_call(wire)
+    figures = measure_call(wire, call, roles)
+    quality = None
+    if not available():
+        progress.say("no sound quality: install voicebox[quality] for it")
+        return figures, None
+    progress.say("scoring the sound")
+    try:
+        quality = quality_of_call(wire, call, talk.recordings)
+    except HostError as error:
+        progress.say(f"no sound quality: {error}")
+    return figures, quality
+
+
+def _find_call(wire: list[Datagram]) -> tuple[CallView, Roles]:
+    plan = Plan()
+    ends = [plan.phone_sip(name) for name in (CALLER, CALLEE)]
+    calls = find_calls(wire, *ends)
+    if len(calls) != 1:
+        raise HostError(f"the capture shows {len(calls)} calls instead of one")
+    return calls[0], Roles(ends[0], ends[1], plan.links())

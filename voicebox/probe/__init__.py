@@ -1,0 +1,1 @@
+"""Measuring a call: what RTP says about loss and jitter."""

@@ -1,0 +1,96 @@
+"""The relay: builds every object, wires them, owns the loop. [io]
+
+Imports nothing of the SIP side, of sound or of the terminal, so that a relay stays small. NOT here: decisions (circuits/relay.py), cells (relay/core).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from pathlib import Path
+from typing import Any
+
+from voicebox.circuits.network_state import load_network
+from voicebox.circuits.relay import Relay
+from voicebox.circuits.relay_state import load_relay_keys
+from voicebox.config.load import load_relay
+from voicebox.contacts.store import StateDirectory
+from voicebox.dataplane import CircuitEnded, CreateAsked, EngineFailed, Event, ExtendAsked, LinkDown, LinkFailed, LinkUp, LiveDataPlane
+from voicebox.errors import UsageError
+
+
+class RelayDaemon:
+    """One running relay. Contract: start(), then `failed` or the caller's signal, then stop()."""
+
+    def __init__(self, home: Path) -> None:
+        store = StateDirectory(home)
+        self._config = load_relay(home)
+        verified, self._keys = load_relay_keys(store)
+        self._own = verified.descriptor
+        self._network = load_network(store)
+        if not any(relay == verified for relay in self._network.relays):
+            raise UsageError("The network file does not hold this relay's descriptor. Give the descriptor to whoever signs the network, then use the new file.")
+        if not self._own.valid_at(dt.datetime.now(dt.UTC)):
+            raise UsageError("This relay's descriptor has expired. `voicebox relay init` makes a new relay.")
+        born = self._network.terms.born_unix_us
+        if time.time() * 1e6 < born:
+            raise UsageError("The network begins in the future, so this machine's clock is wrong.")
+        self._plane = LiveDataPlane(born_unix_us=born, realtime=self._config.realtime, max_circuits=self._config.max_circuits)
+        self._relay = Relay(self._plane, self._network, self._own, self._keys)
+        self._realtime = False
+        self.failed = asyncio.Event()
+
+    async def start(self) -> None:
+        """Start the engine and listen. Raises HostError; then nothing runs."""
+        try:
+            self._plane.attach(self._take)
+            self._realtime = self._plane.start()
+            listen = self._config.listen
+            self._plane.listen(listen.address, listen.port, self._keys.certificate, self._keys.link_key.reveal())
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Fall silent; idempotent."""
+        self._plane.detach()
+        self._plane.stop()
+
+    def _take(self, event: Event) -> None:
+        now_us = self._plane.now_us()
+        match event:
+            case LinkUp(link, incoming, peer_pin):
+                self._relay.link_up(link, peer_pin, now_us, incoming=incoming)
+            case LinkFailed(link) | LinkDown(link):
+                self._relay.link_gone(link, now_us)
+            case CreateAsked(link, circuit, handshake):
+                self._relay.create(link, circuit, handshake, now_us)
+            case ExtendAsked(link, circuit, relay_id, next_circuit, handshake):
+                self._relay.extend(link, circuit, relay_id, next_circuit, handshake, now_us)
+            case CircuitEnded(link, circuit):
+                self._relay.circuit_ended(link, circuit)
+            case EngineFailed():
+                self.failed.set()
+            case _:
+                pass  # what only owners are told
+
+    def ready(self) -> bool:
+        """Return whether the relay listens; it does from start() on."""
+        return True
+
+    def status(self, *, show_path: bool = False) -> dict[str, Any]:  # noqa: ARG002 - a relay has no path that it could show
+        """Return what the relay says of itself: totals, which join no incoming with an outgoing address."""
+        return {
+            "kind": "relay",
+            "ready": True,
+            "role": self._own.role.value,
+            "epoch": self._network.epoch_at(self._plane.now_us()),
+            "links": self._relay.links(),
+            "realtime": self._realtime,
+            "engine": self._plane.counters(),
+            "counters": dict(self._relay.counters),
+        }
+
+    def reload(self) -> None:
+        """There is nothing that a relay could take while it runs."""

@@ -1,0 +1,47 @@
+"""Where a message came from and goes to: one UDP address pair, or one TCP connection. Pure.
+
+Spec: RFC 5626 §3.1 (flows).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, unique
+
+
+@unique
+class Transport(Enum):
+    """The value is the one in a Via."""
+
+    UDP = "UDP"
+    TCP = "TCP"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One way to reach a peer. Addresses are literal, IPv6 without brackets, and do not print.
+
+    number: the listener for UDP, the connection for TCP; never used twice in one run.
+    """
+
+    transport: Transport
+    number: int
+    local_address: str = field(repr=False)
+    local_port: int = field(repr=False)
+    remote_address: str = field(repr=False)
+    remote_port: int = field(repr=False)
+
+    @property
+    def reliable(self) -> bool:
+        """Say whether the transport itself delivers or fails."""
+        return self.transport is Transport.TCP
+
+    @property
+    def local_host(self) -> str:
+        """Return our address as it stands in a URI or Via."""
+        return bracketed(self.local_address)
+
+
+def bracketed(address: str) -> str:
+    """Return a literal address as it stands in a URI: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address else address
