@@ -28,6 +28,12 @@ def test_every_shipped_plan_loads(path: Path) -> None:
     assert load_plan(path).rules
 
 
+def test_the_default_among_the_examples_is_the_one_that_init_writes() -> None:
+    """It stands twice because only what is below voicebox/ goes into a wheel; a symbolic link does not survive every way of copying a tree."""
+    (among_the_examples,) = (path for path in PLANS if path.name == "default.yaml")
+    assert among_the_examples.read_bytes() == DEFAULT_PLAN.read_bytes()
+
+
 def test_default_plan_routes() -> None:
     plan = load_plan(DEFAULT_PLAN)
     contacts = {"bob", "carol-2"}
