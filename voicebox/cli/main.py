@@ -19,6 +19,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("init",): ("init", "make a box: own certificate authority, box certificate, settings"),
     ("run",): ("run_box", "run the box"),
     ("status",): ("status", "ask a running box or relay how it is"),
+    ("doctor",): ("doctor", "look for what stands in the way: of this machine, and of a box or relay"),
     ("phone", "add"): ("phone_add", "make an account for a softphone"),
     ("phone", "run"): ("phone_run", "the built-in softphone"),
     ("contact", "card"): ("contact_card", "print the card to give to others"),

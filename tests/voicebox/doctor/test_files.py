@@ -1,0 +1,86 @@
+"""What `voicebox doctor` makes of directories: made by the commands that users type, then spoilt one by one."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from voicebox.cli.main import main
+from voicebox.doctor.files import look_at_files
+from voicebox.doctor.findings import Finding, Grade
+
+NOW = dt.datetime.now(dt.UTC)
+
+
+def voicebox(*arguments: str, home: Path) -> None:
+    assert main([*arguments, "--home", str(home)]) == 0
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """Return a folder with three guards and two junctions in net.signed; the last relay is not in it."""
+    descriptors = []
+    for number, role in enumerate(("guard", "guard", "guard", "junction", "junction", "guard")):
+        home = tmp_path / f"relay-{number}"
+        voicebox("relay", "init", "--listen", f"127.0.0.1:{4200 + number}", "--role", role, "--operator", f"operator {number}", home=home)
+        descriptors.append(str(home / "descriptor"))
+    assert main(["network", "sign", "--out", str(tmp_path / "net.signed"), *descriptors[:-1]]) == 0
+    for number in range(6):
+        voicebox("network", "use", str(tmp_path / "net.signed"), home=tmp_path / f"relay-{number}")
+    return tmp_path
+
+
+def box(network: Path, *options: str) -> Path:
+    home = network / "box"
+    voicebox("init", *options, home=home)
+    voicebox("network", "use", str(network / "net.signed"), home=home)
+    return home
+
+
+def finding(home: Path, what: str, now: dt.datetime = NOW) -> Finding:
+    (found,) = (each for each in look_at_files(home, now) if each.what == what)
+    return found
+
+
+def test_a_new_box_lacks_contacts_and_phones_only(network: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = box(network)
+    grades = {each.what: each.grade for each in look_at_files(home, NOW)}
+    assert {what for what, grade in grades.items() if grade is not Grade.GOOD} == {"contacts", "phones"}
+    assert Grade.PROBLEM not in grades.values()
+    voicebox("phone", "add", "desk", home=home)
+    capsys.readouterr()
+    assert finding(home, "phones").said == "1"
+
+
+def test_what_would_stop_a_box_is_a_problem_with_its_file(network: Path) -> None:
+    home = box(network, "--sip", "192.0.2.7:5060")
+    assert (finding(home, "settings").grade, "sip.listen" in finding(home, "settings").said) == (Grade.PROBLEM, True)
+    home.chmod(0o755)
+    assert finding(home, "directory").grade is Grade.PROBLEM
+    (home / "identity" / "box.key").write_text("x")
+    (home / "box.yaml").write_text("profile: hoem\n")
+    (home / "network.signed").unlink()
+    for what, file in (("identity", "box.key"), ("settings", "box.yaml:1"), ("network", "network.signed")):
+        assert finding(home, what).grade is Grade.PROBLEM
+        assert file in finding(home, what).said
+
+
+def test_a_network_that_ends_soon_or_is_too_small_is_told(network: Path) -> None:
+    home = box(network)
+    assert "3 guards and 2 junctions" in finding(home, "network").said
+    assert finding(home, "network", NOW + dt.timedelta(days=355)).grade is Grade.NOTE
+    assert finding(home, "network", NOW + dt.timedelta(days=370)).grade is Grade.PROBLEM
+
+
+def test_a_relay_outside_the_network_file_is_told(network: Path) -> None:
+    assert finding(network / "relay-0", "descriptor").grade is Grade.GOOD
+    assert "does not hold it" in finding(network / "relay-5", "descriptor").said
+    assert finding(network / "relay-0", "descriptor", NOW + dt.timedelta(days=370)).said == "it has expired"
+    assert finding(network / "relay-0", "settings").grade is Grade.GOOD
+
+
+def test_no_directory_is_a_problem_and_no_crash(tmp_path: Path) -> None:
+    found = look_at_files(tmp_path / "nothing", NOW)
+    assert all(each.grade is Grade.PROBLEM or each.said == "none yet" for each in found)

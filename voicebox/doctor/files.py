@@ -1,0 +1,141 @@
+"""What `voicebox doctor` says of the directory of a box or a relay: whether `voicebox run` will start, and for how long that stays so. [io]
+
+Everything is read by the code that the daemon reads it with; what that refuses is the finding. NOT here: the machine (machine.py).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from voicebox.circuits.descriptor import Role
+from voicebox.circuits.network import VerifiedNetwork
+from voicebox.circuits.network_state import load_network
+from voicebox.circuits.path import SPARE_GUARDS
+from voicebox.circuits.relay_state import load_relay_keys
+from voicebox.config.load import load_box, load_phones, load_relay
+from voicebox.contacts.store import StateDirectory
+from voicebox.dialplan.load import load_plan
+from voicebox.doctor.findings import Finding, Grade
+from voicebox.errors import VoiceboxError
+
+SOON = dt.timedelta(days=14)
+PRIVATE_MODE = 0o077
+
+
+def is_relay(home: Path) -> bool:
+    """Return whether this is a relay's directory."""
+    return (home / "relay.yaml").is_file()
+
+
+def look_at_files(home: Path, now: dt.datetime) -> list[Finding]:
+    """Return the findings of a box's or relay's directory."""
+    looks = _relay_looks(home, now) if is_relay(home) else _box_looks(home, now)
+    return [_mode(home), *(_look(what, look) for what, look in looks)]
+
+
+def _look(what: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except VoiceboxError as problem:
+        return Finding(what, Grade.PROBLEM, str(problem))
+
+
+def _mode(home: Path) -> Finding:
+    try:
+        mode = home.stat().st_mode
+    except OSError as error:
+        return Finding("directory", Grade.PROBLEM, f"it cannot be read ({error.strerror})", "`voicebox init --home DIR` makes one.")
+    if mode & PRIVATE_MODE:
+        return Finding("directory", Grade.PROBLEM, "others on this machine may look into it", "chmod 700 on it.")
+    return Finding("directory", Grade.GOOD, "nobody else on this machine may look into it")
+
+
+def _box_looks(home: Path, now: dt.datetime) -> list[tuple[str, Callable[[], Finding]]]:
+    store = StateDirectory(home)
+    return [
+        ("settings", lambda: _settings(home)),
+        ("identity", lambda: _identity(store, now)),
+        ("network", lambda: _network_of_box(home, load_network(store), now)),
+        ("contacts", lambda: _counted("contacts", len(store.load_contacts(now)), "Give each other your cards: voicebox contact card, contact add.")),
+        ("phones", lambda: _counted("phones", len(load_phones(home)), "Make an account for one: voicebox phone add NAME.")),
+    ]
+
+
+def _relay_looks(home: Path, now: dt.datetime) -> list[tuple[str, Callable[[], Finding]]]:
+    store = StateDirectory(home)
+    return [
+        ("settings", lambda: _relay_settings(home)),
+        ("descriptor", lambda: _descriptor(store, load_network(store), now)),
+    ]
+
+
+def _settings(home: Path) -> Finding:
+    config = load_box(home)
+    load_plan(home / config.dialplan)
+    wrong = sum(not _is_ours(endpoint.address) for endpoint in config.sip_listen)
+    if wrong:
+        return Finding(
+            "settings", Grade.PROBLEM, f"{wrong} of the addresses in sip.listen are not this machine's, so no phone finds the box there", "Change box.yaml."
+        )
+    return Finding("settings", Grade.GOOD, "box.yaml and the dial plan can be used")
+
+
+def _relay_settings(home: Path) -> Finding:
+    if not _is_ours(load_relay(home).listen.address):
+        advice = "Give this machine the address, or make the relay anew; where a router forwards the port, listen on the address behind it."
+        return Finding("settings", Grade.PROBLEM, "the address to listen on is not this machine's", advice)
+    return Finding("settings", Grade.GOOD, "relay.yaml can be used")
+
+
+def _is_ours(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.bind((address, 0))
+        except OSError:
+            return False
+        return True
+
+
+def _identity(store: StateDirectory, now: dt.datetime) -> Finding:
+    store.load_identity(now)
+    return Finding("identity", Grade.GOOD, "keys and certificates fit together")
+
+
+def _network_of_box(home: Path, network: VerifiedNetwork, now: dt.datetime) -> Finding:
+    config = load_box(home)
+    guards = [relay for relay in network.with_role(Role.GUARD, now) if not config.guards or relay.operator in config.guards]
+    junctions = network.with_role(Role.JUNCTION, now)
+    wanted = config.profile.circuits
+    renew = "Get a newer network file from whoever signs it, then: voicebox network use FILE."
+    if len(guards) < wanted or len(junctions) < wanted:
+        said = f"{len(guards)} guards and {len(junctions)} junctions are valid now, and profile {config.profile.value} wants {wanted} of each"
+        return Finding("network", Grade.PROBLEM, said, renew)
+    days = _days_left(network, now)
+    said = f"{len(guards)} guards and {len(junctions)} junctions; the first descriptor ends in {days} days"
+    if days < SOON.days:
+        return Finding("network", Grade.NOTE, said, renew)
+    if len(guards) < wanted + SPARE_GUARDS:
+        return Finding("network", Grade.NOTE, f"{said}; there is no spare guard")
+    return Finding("network", Grade.GOOD, said)
+
+
+def _days_left(network: VerifiedNetwork, now: dt.datetime) -> int:
+    return min((verified.descriptor.valid_until - now).days for verified in network.relays if verified.descriptor.valid_at(now))
+
+
+def _descriptor(store: StateDirectory, network: VerifiedNetwork, now: dt.datetime) -> Finding:
+    own, _ = load_relay_keys(store)
+    if not any(relay == own for relay in network.relays):
+        return Finding("descriptor", Grade.PROBLEM, "the network file does not hold it", "Give it to whoever signs the network, then use the new file.")
+    days = (own.descriptor.valid_until - now).days
+    if days < 0:
+        return Finding("descriptor", Grade.PROBLEM, "it has expired", "`voicebox relay init` makes a new relay.")
+    return Finding("descriptor", Grade.NOTE if days < SOON.days else Grade.GOOD, f"in the network file, and good for {days} days")
+
+
+def _counted(what: str, count: int, advice: str) -> Finding:
+    return Finding(what, Grade.GOOD, str(count)) if count else Finding(what, Grade.NOTE, "none yet", advice)
