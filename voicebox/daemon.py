@@ -22,6 +22,7 @@ from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.circuits.call import CallSetting
 from voicebox.circuits.calls import Calls
 from voicebox.circuits.circuit import Circuit
+from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
 from voicebox.circuits.driver import CircuitDriver
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import load_network
@@ -39,8 +40,6 @@ from voicebox.errors import SipError, UsageError
 from voicebox.sip.auth import Account
 
 CERTIFICATE_CHECK_S = 86_400
-ACCESS_LINK_KBIT_S = 122.4
-"""One circuit each way: 306 octets with UDP and IPv4, 50 a second."""
 
 
 class BoxDaemon:
@@ -66,6 +65,8 @@ class BoxDaemon:
         self._calls: Calls | None = None
         self._server: SipServer | None = None
         self._certificate_timer: asyncio.TimerHandle | None = None
+        self._meter = CostMeter()
+        self._meter_timer: asyncio.TimerHandle | None = None
         self.counters: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------------------ running
@@ -78,6 +79,7 @@ class BoxDaemon:
             self._start_circuits()
             await self._start_sip()
             self._look_at_certificate()
+            self._look_at_meter()
         except BaseException:
             await self.stop()
             raise
@@ -109,9 +111,10 @@ class BoxDaemon:
 
     async def stop(self) -> None:
         """Hang up, and fall silent; idempotent."""
-        if self._certificate_timer is not None:
-            self._certificate_timer.cancel()
-            self._certificate_timer = None
+        for timer in (self._certificate_timer, self._meter_timer):
+            if timer is not None:
+                timer.cancel()
+        self._certificate_timer = self._meter_timer = None
         if self._server is not None:
             await self._server.stop()
             self._server = None
@@ -134,6 +137,11 @@ class BoxDaemon:
         self._identity = self._renewed(self._identity, dt.datetime.now(dt.UTC))
         self._calls.renew_identity(self._identity)
         self._certificate_timer = asyncio.get_running_loop().call_later(CERTIFICATE_CHECK_S, self._look_at_certificate)
+
+    def _look_at_meter(self) -> None:
+        counters = self._plane.counters()
+        self._meter.sample(self._plane.now_us(), counters.get("link_cells_out", 0), counters.get("link_cells_in", 0))
+        self._meter_timer = asyncio.get_running_loop().call_later(SAMPLE_S, self._look_at_meter)
 
     def _wake(self) -> None:
         if self._driver is not None:
@@ -175,7 +183,7 @@ class BoxDaemon:
             "contacts": len(self._book.petnames()),
             "phones": [{"user": phone.user, "transport": phone.transport} for phone in self._server.registrations()],
             "realtime": self._realtime,
-            "kbit_s": {"each_way": round(ACCESS_LINK_KBIT_S * len(circuits), 1)},
+            "cost": {"promised": _cost_status(promised(self._config.profile.circuits)), "measured": _cost_status(self._meter.measured())},
             "engine": self._plane.counters(),
             "sip": self._server.counters(),
             "circuit_counters": dict(self._calls.counters),
@@ -197,6 +205,13 @@ class BoxDaemon:
     def _load_accounts(self) -> list[Account]:
         realm = self._config.sip_realm
         return [Account.from_password(user, password, realm) for user, password in load_phones(self._store.home)]
+
+
+def _cost_status(cost: Cost | None) -> dict[str, float] | None:
+    """Return a rate as it is told; None where nothing was measured yet."""
+    if cost is None:
+        return None
+    return {"out_kbit_s": round(cost.out_kbit_s, 1), "in_kbit_s": round(cost.in_kbit_s, 1), "month_gb": round(cost.month_gb, 1)}
 
 
 def _circuit_status(circuit: Circuit, *, present: bool, show_path: bool) -> dict[str, Any]:

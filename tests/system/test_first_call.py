@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.embedded import CALLEE, CALLER
+from tests.support.embedded import CALLEE, CALLER, wait_until
+from voicebox.circuits.cost import SAMPLE_S, WINDOW_SAMPLES
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import Datagram, Endpoint, load_capture
 from voicebox.demo.measure import CallFigures, Roles, frames_received, measure_call
@@ -119,3 +120,17 @@ def test_exactly_three_relays_carry_the_call(embedded_network: EmbeddedNetwork, 
     assert sum(name.startswith("junction") for name in silent) == 1
     for _, end in windows.values():
         assert frames_within(end + NS // 2, end + NS) > 20  # the sound is back half a second later
+
+
+def test_status_tells_what_the_line_carries(embedded_network: EmbeddedNetwork) -> None:
+    box = embedded_network.boxes[CALLER]
+
+    def measured_as_promised() -> bool:
+        status = embedded_network.status(box)
+        assert status is not None
+        promised, measured = status["cost"]["promised"], status["cost"]["measured"]
+        assert promised["month_gb"] == pytest.approx(158.6, abs=0.1)
+        return measured is not None and all(measured[what] == pytest.approx(promised[what], rel=0.02) for what in promised)
+
+    # The first samples after a start were taken before the links stood; a minute later they are out of the window.
+    wait_until(measured_as_promised, "the promised rate", (WINDOW_SAMPLES + 2) * SAMPLE_S)

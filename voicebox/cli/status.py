@@ -42,12 +42,22 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"calls      {status['calls']}",
         f"contacts   {status['contacts']}",
         f"phones     {', '.join(phones) or 'none registered'}",
-        f"cost       {status['kbit_s']['each_way']} kbit/s each way, always",
+        f"cost       {_cost(status['cost'])}",
         f"real time  {real_time}",
     ]
     if status["no_path"]:
         lines.append("problem    no path through the network keeps the rules: too few guards or junctions, or too many of one operator")
     return lines
+
+
+def _cost(cost: dict[str, Any]) -> str:
+    promised, measured = cost["promised"], cost["measured"]
+    always = f"{promised['out_kbit_s']:.0f} kbit/s each way, call or no call: {promised['month_gb']:.0f} GB a month both ways"
+    if measured is None:
+        return f"{always}; not measured yet"
+    return (
+        f"{always}; in the last minute {measured['out_kbit_s']:.0f} out and {measured['in_kbit_s']:.0f} in, at which a month has {measured['month_gb']:.0f} GB"
+    )
 
 
 def _circuit(circuit: dict[str, Any]) -> str:

@@ -116,7 +116,7 @@ class Option:
 
 
 BOX_OPTIONS = (
-    Option("profile", parse_profile, "home", "home: two circuits, 244 kbit/s each way, always; dsl: one circuit, 122 kbit/s, and no spare"),
+    Option("profile", parse_profile, "home", "home: two circuits, 245 kbit/s each way, always; dsl: one circuit, 122 kbit/s, and no spare"),
     Option("guards", parse_word, "any", "any: guards are drawn at random and kept; or the names of operators, whose guards alone are used", many=True),
     Option("link_address", parse_address, "0.0.0.0", "local address from which the links to the guards leave"),  # noqa: S104 - outgoing sockets
     Option("sip.listen", parse_endpoint, "127.0.0.1:5060", "where softphones find the box, over UDP and TCP", many=True),
