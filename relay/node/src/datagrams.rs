@@ -1,4 +1,4 @@
-//! Many datagrams in one system call (recvmmsg, sendmmsg), and trains of cells to one address (UDP_SEGMENT).
+//! Many datagrams in one system call (recvmmsg, sendmmsg), and trains of cells to one address (UDP_SEGMENT) and from one (UDP_GRO).
 #![allow(unsafe_code)] // libc has no safe form of these calls
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
@@ -6,10 +6,11 @@ use std::os::fd::AsRawFd;
 
 use crate::Error;
 
-/// Longest datagram taken; longer ones are cut, and so not of any known length.
-pub(crate) const MAX_OCTETS: usize = 1_536;
-/// Datagrams taken in one call.
-pub(crate) const RECEIVE_BATCH: usize = 64;
+/// Longest message taken: a train that the kernel or the network card put together is as long as a datagram may be. Pages that no message reaches
+/// are never touched, so the room costs nothing.
+const MAX_OCTETS: usize = 65_536;
+/// Messages taken in one call; each is a datagram, or a train of up to 64 of one length (128 since Linux 6.9).
+const RECEIVE_BATCH: usize = 64;
 const SEND_BATCH: usize = 64;
 /// Datagrams in one train. The kernel's bounds are 64 segments (128 since Linux 6.9) and 65 507 octets; 60 cells of 278 are 16 680.
 pub(crate) const MAX_TRAIN: usize = 60;
@@ -20,6 +21,8 @@ const BUFFER_OCTETS: libc::c_int = 4 << 20;
 pub(crate) fn bind(address: IpAddr, port: u16) -> Result<UdpSocket, Error> {
     let socket = UdpSocket::bind(SocketAddr::new(address, port)).map_err(|_| Error::Host("no UDP socket could be bound to the address and port"))?;
     socket.set_nonblocking(true).map_err(|_| Error::Host("a UDP socket could not be set up"))?;
+    // Trains come whole, at the cost of one datagram; before Linux 5.0 they do not.
+    set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, 1);
     for (plain, forced) in [(libc::SO_RCVBUF, libc::SO_RCVBUFFORCE), (libc::SO_SNDBUF, libc::SO_SNDBUFFORCE)] {
         // The forced form needs a right; without it the system's limit (net.core.rmem_max) holds.
         if !set_option(&socket, libc::SOL_SOCKET, forced, BUFFER_OCTETS) {
@@ -97,50 +100,102 @@ impl RawAddress {
     }
 }
 
+/// One datagram of the last call: which message, and from where to where in it.
+struct Piece {
+    message: usize,
+    begin: usize,
+    end: usize,
+}
+
 /// Room for one call of recvmmsg. The kernel's headers point into the buffers beside them, which never move or grow.
 pub(crate) struct Inbox {
-    octets: Vec<[u8; MAX_OCTETS]>,
+    octets: Vec<u8>,
     senders: Vec<RawAddress>,
+    controls: Vec<Control>,
     heads: Vec<libc::mmsghdr>,
     _parts: Vec<libc::iovec>,
-    count: usize,
+    pieces: Vec<Piece>,
+    full: bool,
 }
 
 impl Inbox {
     pub(crate) fn new() -> Self {
-        let mut octets = vec![[0; MAX_OCTETS]; RECEIVE_BATCH];
+        let mut octets = vec![0; RECEIVE_BATCH * MAX_OCTETS];
         let mut senders = vec![RawAddress::none(); RECEIVE_BATCH];
-        let mut parts: Vec<libc::iovec> = octets.iter_mut().map(|octets| libc::iovec { iov_base: octets.as_mut_ptr().cast(), iov_len: MAX_OCTETS }).collect();
-        let head = |(sender, part): (&mut RawAddress, &mut libc::iovec)| {
+        let mut controls = vec![Control([0; CONTROL_OCTETS]); RECEIVE_BATCH];
+        let part = |octets: &mut [u8]| libc::iovec { iov_base: octets.as_mut_ptr().cast(), iov_len: octets.len() };
+        let mut parts: Vec<libc::iovec> = octets.chunks_exact_mut(MAX_OCTETS).map(part).collect();
+        let head = |((sender, part), control): ((&mut RawAddress, &mut libc::iovec), &mut Control)| {
             // SAFETY: a plain struct of numbers and pointers, for which zero is valid.
             let mut head: libc::mmsghdr = unsafe { std::mem::zeroed() };
             head.msg_hdr.msg_name = std::ptr::from_mut(&mut sender.storage).cast();
             head.msg_hdr.msg_iov = part;
             head.msg_hdr.msg_iovlen = 1;
+            head.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
             head
         };
-        let heads = senders.iter_mut().zip(parts.iter_mut()).map(head).collect();
-        Self { octets, senders, heads, _parts: parts, count: 0 }
+        let heads = senders.iter_mut().zip(parts.iter_mut()).zip(controls.iter_mut()).map(head).collect();
+        Self { octets, senders, controls, heads, _parts: parts, pieces: Vec::with_capacity(RECEIVE_BATCH), full: false }
     }
 
-    /// Take what waits at a socket, at most RECEIVE_BATCH datagrams; the number taken. Errors (ICMP's among them) take nothing.
+    /// Take what waits at a socket, at most RECEIVE_BATCH messages; the number of datagrams. Errors (ICMP's among them) take nothing.
     pub(crate) fn receive(&mut self, socket: &UdpSocket) -> usize {
         for head in &mut self.heads {
             head.msg_hdr.msg_namelen = std::mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            head.msg_hdr.msg_controllen = CONTROL_OCTETS as _;
         }
-        // SAFETY: each head points to buffers of `self`, with their true lengths (new() and the line above).
+        // SAFETY: each head points to buffers of `self`, with their true lengths (new() and the lines above).
         let count = unsafe {
             let heads = self.heads.as_mut_ptr();
             libc::recvmmsg(socket.as_raw_fd(), heads, RECEIVE_BATCH as libc::c_uint, libc::MSG_DONTWAIT, std::ptr::null_mut())
         };
-        self.count = usize::try_from(count).unwrap_or(0);
-        self.count
+        let count = usize::try_from(count).unwrap_or(0);
+        self.full = count == RECEIVE_BATCH;
+        self.pieces.clear();
+        for (message, head) in self.heads[..count].iter().enumerate() {
+            let octets = head.msg_len as usize;
+            let each = piece_octets(&head.msg_hdr, &self.controls[message]).unwrap_or(octets).max(1);
+            let mut begin = 0;
+            // An empty datagram is one too: it is counted like any other that means nothing.
+            loop {
+                let end = (begin + each).min(octets);
+                self.pieces.push(Piece { message, begin, end });
+                begin = end;
+                if begin >= octets {
+                    break;
+                }
+            }
+        }
+        self.pieces.len()
+    }
+
+    /// Say whether the last call took as much as fits, so that more may wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
     }
 
     /// A datagram of the last call and who sent it.
     pub(crate) fn get(&self, place: usize) -> (&[u8], Option<SocketAddr>) {
-        (&self.octets[place][..self.heads[place].msg_len as usize], self.senders[place].parse())
+        let Piece { message, begin, end } = self.pieces[place];
+        (&self.octets[message * MAX_OCTETS..][begin..end], self.senders[message].parse())
     }
+}
+
+/// The length of the datagrams of which a message is a train; `None` where it is no train.
+fn piece_octets(head: &libc::msghdr, control: &Control) -> Option<usize> {
+    // The kernel writes one header at most: nothing but UDP_GRO was asked for.
+    // SAFETY: computes a length.
+    let wanted = unsafe { libc::CMSG_LEN(4) } as usize;
+    if head.msg_controllen < wanted {
+        return None;
+    }
+    // SAFETY: the buffer is aligned for a cmsghdr and longer than `wanted`; the kernel has filled as much.
+    let (first, each) = unsafe {
+        let first = control.0.as_ptr().cast::<libc::cmsghdr>();
+        (std::ptr::read(first), std::ptr::read_unaligned(libc::CMSG_DATA(first).cast::<libc::c_int>()))
+    };
+    let is_train = (first.cmsg_level, first.cmsg_type, first.cmsg_len) == (libc::SOL_UDP, libc::UDP_GRO, wanted);
+    usize::try_from(each).ok().filter(|each| is_train && *each > 0)
 }
 
 /// Cells (or one datagram of any length) that leave together for one address.
@@ -149,7 +204,7 @@ pub(crate) struct Parcel<'a> {
     pub(crate) to: &'a RawAddress,
 }
 
-/// Room for the segment length of a train, laid out as the kernel wants it.
+/// Room for the length of the datagrams of a train, laid out as the kernel wants and gives it.
 #[derive(Clone, Copy)]
 #[repr(align(8))]
 struct Control([u8; CONTROL_OCTETS]);
@@ -240,4 +295,62 @@ fn send_singly(socket: &UdpSocket, parcel: &Parcel<'_>) -> (u64, bool) {
         roomy &= sent >= 0;
     }
     (taken, roomy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bind, send_all, Inbox, Parcel, RawAddress, CONTROL_OCTETS};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// What a socket got, in order, and who sent it.
+    fn received(inbox: &mut Inbox, socket: &std::net::UdpSocket) -> Vec<Vec<u8>> {
+        let count = inbox.receive(socket);
+        (0..count).map(|place| inbox.get(place).0.to_vec()).collect()
+    }
+
+    #[test]
+    fn a_train_comes_as_the_datagrams_it_was_made_of() {
+        let (from, to) = (bind(LOCAL, 0).expect("loopback"), bind(LOCAL, 0).expect("loopback"));
+        let (sender, address) = (from.local_addr().expect("bound"), RawAddress::new(to.local_addr().expect("bound")));
+        let cells: Vec<[u8; 278]> = (0..60).map(|number| [number; 278]).collect();
+        let whole: Vec<&[u8]> = cells.iter().map(<[u8; 278]>::as_slice).collect();
+        let cut: Vec<&[u8]> = vec![&cells[0], &cells[1], &cells[2][..100]];
+        let mut trains = true;
+        let parcels = [
+            Parcel { octets: &whole, to: &address },
+            Parcel { octets: &[&[7; 30]], to: &address },
+            Parcel { octets: &cut, to: &address },
+            Parcel { octets: &[&[]], to: &address },
+            Parcel { octets: &[&[9; 3_000]], to: &address },
+        ];
+        assert_eq!(send_all(&from, &parcels, &mut trains), 0);
+        let mut inbox = Inbox::new();
+        let got = received(&mut inbox, &to);
+        let wanted: Vec<Vec<u8>> = parcels.iter().flat_map(|parcel| parcel.octets.iter().map(|octets| octets.to_vec())).collect();
+        assert_eq!(got, wanted);
+        assert!((0..got.len()).all(|place| inbox.get(place).1 == Some(sender)));
+        assert!(!inbox.is_full());
+        assert!(received(&mut inbox, &to).is_empty(), "nothing comes twice");
+    }
+
+    #[test]
+    fn a_full_call_says_that_more_may_wait() {
+        let (from, to) = (bind(LOCAL, 0).expect("loopback"), bind(LOCAL, 0).expect("loopback"));
+        let address = to.local_addr().expect("bound");
+        for number in 0..70u8 {
+            // Of different lengths, so that nothing puts them together.
+            from.send_to(&vec![number; 1 + usize::from(number)], address).expect("loopback takes it");
+        }
+        let mut inbox = Inbox::new();
+        assert_eq!((received(&mut inbox, &to).len(), inbox.is_full()), (64, true));
+        assert_eq!((received(&mut inbox, &to).len(), inbox.is_full()), (6, false));
+    }
+
+    #[test]
+    fn room_for_control_holds_what_the_kernel_writes() {
+        // SAFETY: computes a length.
+        assert!(unsafe { libc::CMSG_SPACE(4) } as usize <= CONTROL_OCTETS);
+    }
 }

@@ -166,7 +166,7 @@ impl Peers {
                     self.take(now, place, &cell)?;
                 }
             }
-            if taken < crate::datagrams::RECEIVE_BATCH {
+            if !self.inbox.is_full() {
                 return Ok(());
             }
         }

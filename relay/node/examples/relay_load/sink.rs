@@ -9,7 +9,7 @@ use voicebox_dtls::{
     Association, BoringAssociation, CookieJar, Identity, Listener, Received, State, FIRST_PREFIX_OCTETS, KIND_FIRST, KIND_HELLO, RECORD_OCTETS,
 };
 
-use crate::datagrams::{bind, send_all, Inbox, Parcel, RawAddress, MAX_TRAIN, RECEIVE_BATCH};
+use crate::datagrams::{bind, send_all, Inbox, Parcel, RawAddress, MAX_TRAIN};
 use crate::journal::Journal;
 use crate::{Error, FIRST_BEHIND, MARK, SLOT_US};
 
@@ -100,7 +100,7 @@ impl Sinks {
                     }
                 }
             }
-            if taken < RECEIVE_BATCH {
+            if !self.inbox.is_full() {
                 return;
             }
         }
