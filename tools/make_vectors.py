@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relay.model.cell import Cell, Kind, Speech, fragments, serialise_cell, serialise_speech
-from relay.model.end_to_end import NO_TWEAK, CounterWindow, Sound, serialise_sound
+from relay.model.end_to_end import COPY, NO_TWEAK, CounterWindow, Sound, serialise_sound
 from relay.model.layer import Hctr2
 from relay.model.randomness import SeededRandom
 from relay.model.slots import SLOT_US, Due, Ring, Settling
+from tools.coarse_copy import coarse_copy, compress, frame_of_copy
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests" / "vectors"
 Entry = dict[str, object]
@@ -144,10 +145,12 @@ def end_to_end(random: SeededRandom) -> Entry:
         Sound(2**64 - 1, 1, random.octets(120), random.octets(100), 1),
         Sound(77, 2, random.octets(160), random.octets(60)),
         Sound(78, 3, random.octets(160)),
+        Sound(79, 1, random.octets(110), random.octets(110), COPY),
+        Sound(80, 3, random.octets(160), random.octets(57), COPY),
     ]
     valid = [
         {
-            "counter": sound.counter, "codec": sound.codec, "frame": sound.frame.hex(), "segment": sound.segment.hex(), "flags": sound.flags,
+            "counter": sound.counter, "codec": sound.codec, "frame": sound.frame.hex(), "second": sound.second.hex(), "flags": sound.flags,
             "body": serialise_sound(sound).hex(), "sealed": Hctr2(key).encipher(NO_TWEAK, serialise_sound(sound)).hex(),
         }
         for sound in made
@@ -160,7 +163,12 @@ def end_to_end(random: SeededRandom) -> Entry:
         ("a codec without a frame", changed(plain, 24, [1])),
         ("PCMA of 159 octets", changed(pcma, 25, [159])),
         ("more than 220 octets", changed(pcma, 26, [61])),
-        ("flags 2", changed(pcma, 27, [2])),
+        ("flags 3", changed(pcma, 27, [3])),
+        ("flags 4", changed(pcma, 27, [4])),
+        ("a copy of 60 octets of PCMA", changed(pcma, 27, [COPY])),
+        ("a copy without a frame", changed(plain, 26, [57, COPY])),
+        ("a copy without octets", changed(serialise_sound(made[3]), 27, [COPY])),
+        ("a copy of 121 octets of Opus", changed(serialise_sound(Sound(5, 1, random.octets(60))), 26, [121, COPY])),
         ("the end of a message without a segment", changed(plain, 27, [1])),
         ("the rest is not zero", changed(plain, 247, [1])),
     ]
@@ -174,9 +182,33 @@ def end_to_end(random: SeededRandom) -> Entry:
     }
 
 
+def tone(codec: int, random: SeededRandom, noise: int) -> bytes:
+    """Return a G.711 frame of a voice-like sound: a triangle and noise, in the nearest octets."""
+    period, height = 24 + random.u32() % 80, 1_000 + random.u32() % 8_000
+    triangle = [abs(place % period * 4 * height // period - 2 * height) - height for place in range(160)]
+    return bytes(compress(codec, sample + random.u32() % (2 * noise + 1) - noise) for sample in triangle)
+
+
+def coarse(random: SeededRandom) -> Entry:
+    """§9.4: frames of G.711, their coarse copies, and what is heard of these."""
+    frames = [(codec, tone(codec, random, noise)) for codec in (2, 3) for noise in (0, 300, 4_000)]
+    frames += [(codec, made) for codec in (2, 3) for made in (random.octets(160), bytes([0xD5]) * 160, bytes([0, 128]) * 80)]
+    made = [(codec, frame, coarse_copy(codec, frame)) for codec, frame in frames]
+    valid = [{"codec": codec, "frame": frame.hex(), "copy": copy.hex(), "heard": (frame_of_copy(codec, copy) or b"").hex()} for codec, frame, copy in made]
+    copy = made[0][2]
+    invalid = [
+        ("predictor 4", changed(copy, 0, [4])),
+        ("step 64", changed(copy, 1, [64])),
+        ("symbols over 5", changed(copy, 20, [216])),
+        ("the 161st symbol is not zero", changed(copy, 56, [6])),
+        ("the 162nd symbol is not zero", changed(copy, 56, [36])),
+    ]
+    return {"section": "9.4", "valid": valid, "invalid": [{"why": why, "copy": octets} for why, octets in invalid]}
+
+
 def vectors() -> dict[str, str]:
     """Return the files by name."""
-    makers = {"cells": cells, "speech": speech, "layers": layers, "due_times": due_times, "splice": splice, "end_to_end": end_to_end}
+    makers = {"cells": cells, "speech": speech, "layers": layers, "due_times": due_times, "splice": splice, "end_to_end": end_to_end, "coarse": coarse}
     source = "made by tools/make_vectors.py from relay/model"
     return {f"{name}.json": json.dumps({"source": source, **make(SeededRandom(name.encode()))}, indent=1) + "\n" for name, make in makers.items()}
 

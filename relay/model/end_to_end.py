@@ -9,30 +9,33 @@ from relay.model.layer import Cipher
 
 CONTENT_OCTETS = 220
 FRAME_OCTETS = {0: range(1), 1: range(1, 121), 2: range(160, 161), 3: range(160, 161)}  # by codec (§9.3)
+COPY_OCTETS = {1: FRAME_OCTETS[1], 2: range(57, 58), 3: range(57, 58)}  # of the frame before; of G.711 a coarse one (§9.4)
+ENDS_MESSAGE, COPY = 1, 2
 NO_TWEAK = b""
 
 
 class Sound(NamedTuple):
-    """zero 16 | counter u64 | codec u8 | frame length u8 | segment length u8 | flags u8 | frame | segment | zero."""
+    """zero 16 | counter u64 | codec u8 | frame length u8 | second length u8 | flags u8 | frame | second | zero. second: a segment, or with flag 2 a copy."""
 
     counter: int
     codec: int = 0
     frame: bytes = b""
-    segment: bytes = b""
+    second: bytes = b""
     flags: int = 0
 
 
 def serialise_sound(sound: Sound) -> bytes:
     """Write the body that is then sealed."""
-    counter, codec, frame, segment, flags = sound
-    return struct.pack(">16xQBBBB220s", counter, codec, len(frame), len(segment), flags, frame + segment)
+    counter, codec, frame, second, flags = sound
+    return struct.pack(">16xQBBBB220s", counter, codec, len(frame), len(second), flags, frame + second)
 
 
 def parse_sound(body: bytes) -> Sound | None:
     """Read a body that was opened and begins with 16 zeros; None where it does not fit."""
-    counter, codec, frame, segment, flags, content = struct.unpack(">16xQBBBB220s", body)
-    fits = counter and flags <= min(segment, 1) and frame in FRAME_OCTETS.get(codec, ()) and frame + segment <= CONTENT_OCTETS
-    return Sound(counter, codec, content[:frame], content[frame : frame + segment], flags) if fits and not any(content[frame + segment :]) else None
+    counter, codec, frame, second, flags, content = struct.unpack(">16xQBBBB220s", body)
+    of_flags = {0: True, ENDS_MESSAGE: second > 0, COPY: second in COPY_OCTETS.get(codec, ())}
+    fits = counter and of_flags.get(flags, False) and frame in FRAME_OCTETS.get(codec, ()) and frame + second <= CONTENT_OCTETS
+    return Sound(counter, codec, content[:frame], content[frame : frame + second], flags) if fits and not any(content[frame + second :]) else None
 
 
 @dataclass

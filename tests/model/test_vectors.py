@@ -11,6 +11,7 @@ import pytest
 from relay.model.cell import Carousel, Cell, Collector, Speech, fragments, parse_cell, parse_speech
 from relay.model.end_to_end import NO_TWEAK, CounterWindow, Sound, parse_sound
 from relay.model.layer import Hctr2
+from tools import coarse_copy as coarse
 from tools import make_vectors
 
 FOLDER = Path(__file__).parents[1] / "vectors"
@@ -77,8 +78,26 @@ def test_end_to_end() -> None:
     for each in made["valid"]:
         body = layer.decipher(NO_TWEAK, bytes.fromhex(each["sealed"]))
         assert body == bytes.fromhex(each["body"])
-        assert parse_sound(body) == Sound(each["counter"], each["codec"], bytes.fromhex(each["frame"]), bytes.fromhex(each["segment"]), each["flags"])
+        assert parse_sound(body) == Sound(each["counter"], each["codec"], bytes.fromhex(each["frame"]), bytes.fromhex(each["second"]), each["flags"])
     for each in made["invalid"]:
         assert parse_sound(bytes.fromhex(each["body"])) is None, each["why"]
     assert [window.take(each["counter"]) for each in made["window"]] == [each["taken"] for each in made["window"]]
     assert [each["taken"] for each in made["window"]].count(False) == 4
+
+
+def test_coarse() -> None:
+    made = load("coarse")
+    for each in made["valid"]:
+        codec, frame, copy, heard = each["codec"], *(bytes.fromhex(each[name]) for name in ("frame", "copy", "heard"))
+        assert (coarse.coarse_copy(codec, frame), coarse.frame_of_copy(codec, copy)) == (copy, heard)
+        assert (len(frame), len(copy), len(heard)) == (160, coarse.COPY_OCTETS, 160)
+    for each in made["invalid"]:
+        assert coarse.frame_of_copy(2, bytes.fromhex(each["copy"])) is None, each["why"]
+
+
+def test_the_samples_of_g711_are_those_of_the_standard() -> None:
+    # ITU-T G.711 tables 1a and 2a, as 16 bits: the ends of the scale, the steps around zero, one inside.
+    assert [coarse.expand(2, octet) for octet in (0xAA, 0x2A, 0xD5, 0x55, 0xD4, 0x80)] == [32_256, -32_256, 8, -8, 24, 5_504]
+    assert [coarse.expand(3, octet) for octet in (0x80, 0x00, 0xFF, 0x7F, 0xFE, 0x8F)] == [32_124, -32_124, 0, 0, 8, 16_764]
+    for codec, zeros in ((2, 0), (3, 1)):
+        assert sum(coarse.compress(codec, coarse.expand(codec, octet)) != octet for octet in range(256)) == zeros

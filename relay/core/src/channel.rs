@@ -94,6 +94,8 @@ pub struct Channel {
     /// What came out of order; index 0 is `expected`.
     early: VecDeque<Option<Segment>>,
     assembled: Vec<u8>,
+    /// Data came since the last segment was said.
+    owes_acknowledgement: bool,
 }
 
 impl Default for Channel {
@@ -115,6 +117,7 @@ impl Channel {
             expected: 0,
             early: std::iter::repeat_with(|| None).take(usize::from(WINDOW_SEGMENTS)).collect(),
             assembled: Vec::new(),
+            owes_acknowledgement: false,
         }
     }
 
@@ -139,6 +142,12 @@ impl Channel {
         self.waiting.is_empty() && self.in_flight.is_empty()
     }
 
+    /// Return whether a slot is worth a segment: something is not acknowledged yet, on either side. Who lost an acknowledgement says its data again, and is answered again.
+    #[must_use]
+    pub fn has_something_to_say(&self) -> bool {
+        !self.is_idle() || self.owes_acknowledgement
+    }
+
     /// Return whether a segment cut before sound began has waited for more than 8 slots because it does not fit into `room` octets.
     /// The caller then leaves the frame of one slot out, so that the channel cannot stall behind the sound.
     #[must_use]
@@ -158,6 +167,7 @@ impl Channel {
         }
         out[0..2].copy_from_slice(&self.expected.to_be_bytes());
         out[2..4].copy_from_slice(&self.map().to_be_bytes());
+        self.owes_acknowledgement = false;
         self.cut_next(out.len());
         let Some((offset, sequence)) = self.longest_unsaid(out.len()) else {
             return SlotSegment { octets: ACKNOWLEDGEMENT_OCTETS, ends_message: false };
@@ -192,6 +202,7 @@ impl Channel {
             None => None,
         };
         self.acknowledge(acknowledged, next, map);
+        self.owes_acknowledgement |= data.is_some();
         match place {
             Some((place, octets)) => {
                 self.early[place].get_or_insert_with(|| Segment::from_data(octets, ends_message));

@@ -110,6 +110,8 @@ counted! {
         DigitsFull = "digits_full",
         /// Sound for which there was no room.
         SoundOverflow = "sound_overflow",
+        /// Total: frames whose cell did not come, played from the copy in the next one.
+        SoundRepaired = "sound_repaired",
         /// Total: cells in.
         CellsIn = "cells_in",
         /// Total: cells out.

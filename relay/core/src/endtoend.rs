@@ -3,15 +3,17 @@
 //! Not here: which slot carries it ([`crate::owner`]), the channel inside it ([`crate::channel`]), how its keys are agreed.
 //!
 //! ```text
-//! zero 16 | counter u64 | codec u8 | frame length u8 | segment length u8 | flags u8 | frame | segment | zero     (220 octets after flags)
+//! zero 16 | counter u64 | codec u8 | frame length u8 | second length u8 | flags u8 | frame | second | zero     (220 octets after flags)
 //! ```
+//!
+//! *Second* is a segment of the channel, or, with flag 2, a copy of the frame of the counter before.
 //!
 //! Spec: PROTOCOL.md §9.1.
 
 use crate::cell::{shows_zeros, BODY_OCTETS};
 use crate::layer::Layer;
 
-/// Octets for frame and segment together.
+/// Octets for frame and segment, or frame and copy, together.
 pub const PAYLOAD_OCTETS: usize = 220;
 /// Receive keys that may be open at once: old and new pair secret, answer and call key, and as many again.
 pub const MAX_RECEIVE_KEYS: usize = 8;
@@ -22,8 +24,12 @@ pub const MAX_FRAME_OCTETS: usize = 160;
 
 const HEADER_OCTETS: usize = 28;
 const FLAG_ENDS_MESSAGE: u8 = 1;
+const FLAG_COPY: u8 = 2;
 const OPUS_MAX_OCTETS: usize = 120;
-const G711_OCTETS: usize = 160;
+/// A frame of G.711.
+pub const G711_OCTETS: usize = 160;
+/// Its coarse copy ([`crate::coarse`]).
+pub const COARSE_OCTETS: usize = 57;
 const WINDOW_WORDS: usize = (WINDOW_COUNTERS / 64) as usize; // 16
 
 /// A codec of PROTOCOL.md §9.3; every frame lasts 20 ms.
@@ -76,6 +82,15 @@ impl Codec {
             Self::Pcma | Self::Pcmu => octets == G711_OCTETS,
         }
     }
+
+    /// Return whether a copy of a frame may have this many octets: of Opus the frame itself, of G.711 a coarse one.
+    #[must_use]
+    pub fn takes_copy_of(self, octets: usize) -> bool {
+        match self {
+            Self::Opus => self.takes_frame_of(octets),
+            Self::Pcma | Self::Pcmu => octets == COARSE_OCTETS,
+        }
+    }
 }
 
 /// What an end-to-end cell says besides its counter.
@@ -89,6 +104,8 @@ pub struct Content<'a> {
     pub segment: &'a [u8],
     /// Flag 1: the segment ends a message.
     pub ends_message: bool,
+    /// Flag 2: a copy of the frame of the counter before, of the same codec. Only beside a frame and without a segment; may be empty.
+    pub copy: &'a [u8],
 }
 
 /// A cell that opened.
@@ -115,42 +132,50 @@ pub enum NotOpened {
 
 /// Write the plain body of an end-to-end cell.
 ///
-/// The caller has seen to it that frame and segment fit: at most 220 octets together; what does not fit is left out, segment first.
+/// The caller has seen to it that they fit, at most 220 octets together; what does not is left out: the copy first, also beside a segment, then the segment.
 pub fn serialise_content(body: &mut [u8; BODY_OCTETS], counter: u64, content: &Content<'_>) {
     let frame: &[u8] = if content.frame.len() <= MAX_FRAME_OCTETS { content.frame } else { &[] };
     let segment: &[u8] = if frame.len() + content.segment.len() <= PAYLOAD_OCTETS { content.segment } else { &[] };
+    let copies = segment.is_empty() && !frame.is_empty() && !content.copy.is_empty() && frame.len() + content.copy.len() <= PAYLOAD_OCTETS;
+    let second = if copies { content.copy } else { segment };
     body.fill(0);
     body[16..24].copy_from_slice(&counter.to_be_bytes());
     body[24] = content.codec.map_or(0, Codec::code);
     body[25] = frame.len() as u8; // at most 160
-    body[26] = segment.len() as u8; // at most 220
-    body[27] = u8::from(content.ends_message && !segment.is_empty()) * FLAG_ENDS_MESSAGE;
-    let (frame_end, segment_end) = (HEADER_OCTETS + frame.len(), HEADER_OCTETS + frame.len() + segment.len());
+    body[26] = second.len() as u8; // at most 220
+    body[27] = if copies { FLAG_COPY } else { u8::from(content.ends_message && !segment.is_empty()) * FLAG_ENDS_MESSAGE };
+    let (frame_end, second_end) = (HEADER_OCTETS + frame.len(), HEADER_OCTETS + frame.len() + second.len());
     body[HEADER_OCTETS..frame_end].copy_from_slice(frame);
-    body[frame_end..segment_end].copy_from_slice(segment);
+    body[frame_end..second_end].copy_from_slice(second);
 }
 
 /// Parse a plain body that begins with 16 zeros. Returns counter and content, or `None` where it does not follow §9.1.
 #[must_use]
 pub fn parse_content(body: &[u8; BODY_OCTETS]) -> Option<(u64, Content<'_>)> {
     let counter = u64::from_be_bytes([body[16], body[17], body[18], body[19], body[20], body[21], body[22], body[23]]);
-    let (frame_octets, segment_octets, flags) = (usize::from(body[25]), usize::from(body[26]), body[27]);
+    let (frame_octets, second_octets, flags) = (usize::from(body[25]), usize::from(body[26]), body[27]);
     let codec = match body[24] {
         0 => None,
         code => Some(Codec::from_code(code)?),
     };
     let frame_fits = codec.map_or(frame_octets == 0, |codec| codec.takes_frame_of(frame_octets));
-    let flags_fit = flags == 0 || flags == FLAG_ENDS_MESSAGE && segment_octets > 0;
-    if counter == 0 || !frame_fits || !flags_fit || frame_octets + segment_octets > PAYLOAD_OCTETS {
+    let flags_fit = match flags {
+        0 => true,
+        FLAG_ENDS_MESSAGE => second_octets > 0,
+        FLAG_COPY => codec.is_some_and(|codec| codec.takes_copy_of(second_octets)),
+        _ => false,
+    };
+    if counter == 0 || !frame_fits || !flags_fit || frame_octets + second_octets > PAYLOAD_OCTETS {
         return None;
     }
     let payload = &body[HEADER_OCTETS..];
     let (frame, rest) = payload.split_at(frame_octets);
-    let (segment, zero) = rest.split_at(segment_octets);
+    let (second, zero) = rest.split_at(second_octets);
     if zero.iter().any(|octet| *octet != 0) {
         return None;
     }
-    Some((counter, Content { codec, frame, segment, ends_message: flags != 0 }))
+    let (segment, copy) = if flags == FLAG_COPY { (&[][..], second) } else { (second, &[][..]) };
+    Some((counter, Content { codec, frame, segment, ends_message: flags == FLAG_ENDS_MESSAGE, copy }))
 }
 
 /// The counters that were taken: the highest and a bit for each of the 1 024 up to it.

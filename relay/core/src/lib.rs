@@ -22,6 +22,7 @@
 
 pub mod cell;
 pub mod channel;
+pub mod coarse;
 pub mod context;
 mod creates;
 pub mod digits;

@@ -8,6 +8,7 @@
 
 mod backward;
 mod circuit;
+mod copying;
 
 use std::collections::BTreeMap;
 

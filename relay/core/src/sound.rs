@@ -4,14 +4,15 @@
 //! of what the phone hears are the port's own, RTCP ends here and is made fresh, digits pass as events.
 //! Not here: sockets, the address a phone speaks from, which cell carries a frame ([`crate::owner`] drives this), layers.
 //!
-//! In order: `receive`: frames wait, at most 3; `take_frame`: one for each slot; `enqueue`: frames from cells, each with its due time;
-//! `poll`: what is to be sent to the phone by now, and digits that are over.
+//! In order: `receive`: frames wait, at most 3; `take_frame`: one for each slot; `enqueue`: frames from cells, each with its due time; `repair`: copies of
+//! frames whose cell did not come, up to a slot after their time; `poll`: what is to be sent to the phone by now, and digits that are over.
 //!
 //! Spec: PROTOCOL.md §9.4; RFC 3550 §5.1, §6; RFC 3551 §4.1 (marker); RFC 4733 §2.5. Departure: reports every 5 s without the random
 //! factor of RFC 3550 §6.2, which is there for groups that might speak all at once.
 
 use std::collections::VecDeque;
 
+use crate::coarse::frame_of_copy;
 use crate::digits::{DigitIn, DigitOut};
 use crate::drop_reason::DropReason;
 use crate::endtoend::{Codec, MAX_FRAME_OCTETS};
@@ -94,6 +95,7 @@ struct Pending {
     due: Micros,
     counter: u64,
     frame: Option<Frame>,
+    is_copy: bool,
 }
 
 /// The stream that the phone hears.
@@ -315,18 +317,48 @@ impl Port {
         if now + COMPOSE_AHEAD_US > due {
             return if frame.is_some() { Err(DropReason::SoundLate) } else { Ok(()) };
         }
+        // What came late, but in time, is better than its copy.
+        self.pending.retain(|pending| !pending.is_copy || pending.counter != counter);
+        self.insert(Pending { due, counter, frame: frame.map(|(_, octets)| Frame::new(octets)), is_copy: false })
+    }
+
+    fn insert(&mut self, new: Pending) -> Result<(), DropReason> {
         if self.pending.len() >= MAX_PENDING_FRAMES {
             return Err(DropReason::SoundOverflow);
         }
-        let place = self.pending.iter().take_while(|pending| pending.due <= due).count();
-        self.pending.insert(place, Pending { due, counter, frame: frame.map(|(_, octets)| Frame::new(octets)) });
+        let place = self.pending.iter().take_while(|pending| pending.due <= new.due).count();
+        self.pending.insert(place, new);
         Ok(())
+    }
+
+    /// Take the copy that the cell of `counter`, due at `due`, brought of the frame before: it is played at once where that did not come. Its time is a slot before `due`,
+    /// so mostly over: nobody waits for repairs, and the phone's own buffer decides whether it is in time.
+    ///
+    /// # Errors
+    /// The reason why it is of no use.
+    pub fn repair(&mut self, now: Micros, due: Micros, counter: u64, copy: (Codec, &[u8])) -> Result<(), DropReason> {
+        let (codec, octets) = copy;
+        let lost = counter.saturating_sub(1);
+        if self.outgoing.counter_base.is_none() || lost <= self.outgoing.last_counter || self.pending.iter().any(|pending| pending.counter == lost) {
+            return Ok(());
+        }
+        if self.bound_codec != Some(codec) {
+            return Err(DropReason::SoundCodec);
+        }
+        if now + COMPOSE_AHEAD_US > due {
+            return Err(DropReason::SoundLate);
+        }
+        let frame = match codec {
+            Codec::Opus => Frame::new(octets),
+            Codec::Pcma | Codec::Pcmu => Frame::new(&frame_of_copy(codec, octets).ok_or(DropReason::EndToEndMalformed)?),
+        };
+        self.insert(Pending { due: due.saturating_sub(SLOT_US), counter: lost, frame: Some(frame), is_copy: true })
     }
 
     /// Return when `poll` has something next.
     #[must_use]
     pub fn next_timer(&self) -> Option<Micros> {
-        let sound = self.pending.front().map(|pending| pending.due - COMPOSE_AHEAD_US);
+        let sound = self.pending.front().map(|pending| pending.due.saturating_sub(COMPOSE_AHEAD_US));
         [sound, self.digit_out.next_timer(), self.digit_in.next_timer(), self.next_report].into_iter().flatten().min()
     }
 
@@ -388,6 +420,9 @@ impl Port {
             out.marker = true;
             return None;
         };
+        if pending.is_copy {
+            self.drops.push(DropReason::SoundRepaired);
+        }
         let payload = frame.as_slice();
         Some(self.serialise(remote.payload_type, rtp_timestamp, payload))
     }

@@ -16,7 +16,7 @@ fn rounds() -> u32 {
 }
 
 const IDLE: [u8; 16] = [0; 16];
-const SILENCE: Content<'static> = Content { codec: None, frame: &[], segment: &[], ends_message: false };
+const SILENCE: Content<'static> = Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[] };
 
 fn ends(send: [u8; 16], receive: &[[u8; 16]]) -> (EndToEnd, EndToEnd) {
     let (mut from, mut to) = (EndToEnd::new(&IDLE), EndToEnd::new(&IDLE));
@@ -36,7 +36,7 @@ fn sealed(end: &EndToEnd, counter: u64, content: &Content<'_>) -> [u8; BODY_OCTE
 fn a_cell_opens_once_under_whichever_key_sealed_it() {
     for (index, key) in [[1; 16], [2; 16], [3; 16]].into_iter().enumerate() {
         let (from, mut to) = ends(key, &[[1; 16], [2; 16], [3; 16]]);
-        let content = Content { codec: Some(Codec::Pcma), frame: &[7; 160], segment: &[9; 60], ends_message: true };
+        let content = Content { codec: Some(Codec::Pcma), frame: &[7; 160], segment: &[9; 60], ends_message: true, copy: &[] };
         let cell = sealed(&from, 41, &content);
         let mut body = cell;
         let opened = to.open(&mut body).expect("its key is there");
@@ -77,7 +77,7 @@ fn what_does_not_follow_the_layout_is_malformed_and_takes_no_counter() {
     let key = Layer::new(&[5; 16]);
     let (from, mut to) = ends([5; 16], &[[5; 16]]);
     let mut plain = [0; BODY_OCTETS];
-    serialise_content(&mut plain, 9, &Content { codec: Some(Codec::Opus), frame: &[1; 40], segment: &[2; 10], ends_message: false });
+    serialise_content(&mut plain, 9, &Content { codec: Some(Codec::Opus), frame: &[1; 40], segment: &[2; 10], ends_message: false, copy: &[] });
     for (what, changes) in [
         ("counter 0", vec![(23, 0)]),
         ("unknown codec", vec![(24, 4)]),
@@ -86,7 +86,11 @@ fn what_does_not_follow_the_layout_is_malformed_and_takes_no_counter() {
         ("a codec without a frame", vec![(25, 0), (26, 50)]),
         ("an Opus frame that is too long", vec![(25, 121)]),
         ("more than 220 octets", vec![(26, 181)]),
-        ("unknown flag", vec![(27, 2)]),
+        ("unknown flag", vec![(27, 4)]),
+        ("two flags", vec![(27, 3)]),
+        ("a copy without a frame", vec![(24, 0), (25, 0), (27, 2)]),
+        ("a copy without octets", vec![(26, 0), (27, 2)]),
+        ("a coarse copy of another length", vec![(24, 2), (25, 160), (26, 58), (27, 2)]),
         ("rest that is not zero", vec![(247, 1)]),
         ("octets after the segment", vec![(26, 9)]),
         ("the end of a message without a segment", vec![(24, 0), (25, 0), (26, 0), (27, 1)]),
@@ -125,7 +129,10 @@ fn any_body_is_dropped_with_a_reason_or_opened() {
         body[24] = drawn[3] % 5;
         body[25] = if drawn[4] < 192 { [0, 1 + drawn[10] % 120, 160, 160, 0][usize::from(body[24])] } else { drawn[4] };
         body[26] = if drawn[5] < 192 { drawn[5] % 60 } else { drawn[5] };
-        body[27] = if drawn[6] < 240 { drawn[6] % 2 } else { drawn[6] };
+        body[27] = if drawn[6] < 240 { drawn[6] % 3 } else { drawn[6] };
+        if body[27] == 2 && body[24] > 1 && drawn[6] < 200 {
+            body[26] = 57;
+        }
         // Not in the counter: one that leaps would put all others out of the window.
         let at = usize::from(drawn[8]) % BODY_OCTETS;
         if drawn[7] < 16 && !(16..24).contains(&at) {
@@ -170,12 +177,14 @@ proptest! {
 
     #[test]
     fn content_is_parsed_as_it_was_built(
-        counter in 1u64.., codec in 0u8..4, octets in prop::collection::vec(any::<u8>(), 220), opus in 1usize..=120, segment in 0usize..=220, flag in any::<bool>(),
+        counter in 1u64.., codec in 0u8..4, octets in prop::collection::vec(any::<u8>(), 220), opus in 1usize..=120, segment in 0usize..=220, flag in any::<bool>(), copies in any::<bool>(),
     ) {
         let codec = Codec::from_code(codec);
         let frame = match codec { None => 0, Some(Codec::Opus) => opus, Some(Codec::Pcma | Codec::Pcmu) => 160 };
-        let segment = segment.min(220 - frame);
-        let content = Content { codec, frame: &octets[..frame], segment: &octets[frame..frame + segment], ends_message: flag && segment > 0 };
+        let copy = match codec { Some(Codec::Opus) if copies => opus.min(220 - frame), Some(Codec::Pcma | Codec::Pcmu) if copies => 57, _ => 0 };
+        let segment = if copy > 0 { 0 } else { segment.min(220 - frame) };
+        let (segment, copy) = (&octets[frame..frame + segment], &octets[frame..frame + copy]);
+        let content = Content { codec, frame: &octets[..frame], segment, ends_message: flag && !segment.is_empty(), copy };
         let mut body = [0xff; BODY_OCTETS];
         serialise_content(&mut body, counter, &content);
         prop_assert_eq!(parse_content(&body), Some((counter, content)));

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use voicebox_core::cell::{parse_cell, serialise_cell, Body};
-use voicebox_core::endtoend::{parse_content, serialise_content, CounterWindow};
+use voicebox_core::coarse::{coarse_copy, frame_of_copy};
+use voicebox_core::endtoend::{parse_content, serialise_content, Codec, CounterWindow};
 use voicebox_core::layer::Layer;
 use voicebox_core::slots::{Due, Ring, Settling};
 use voicebox_core::speech::{parse_speech, serialise_speech, Carousel, Collected, Collector};
@@ -131,7 +132,8 @@ fn end_to_end() {
         layer.decipher(&[], &mut body);
         assert_eq!(body, array(&vector["body"]));
         let (counter, content) = parse_content(&body).expect("valid");
-        assert_eq!((Some(counter), content.segment), (vector["counter"].as_u64(), &octets(&vector["segment"])[..]));
+        let second = if vector["flags"].as_u64() == Some(2) { content.copy } else { content.segment };
+        assert_eq!((Some(counter), second), (vector["counter"].as_u64(), &octets(&vector["second"])[..]));
         let mut again = [0; 248];
         serialise_content(&mut again, counter, &content);
         assert_eq!(again, body);
@@ -142,5 +144,19 @@ fn end_to_end() {
     let mut window = CounterWindow::default();
     for vector in list(&file["window"]) {
         assert_eq!(Some(window.take(vector["counter"].as_u64().expect("a counter"))), vector["taken"].as_bool(), "{vector}");
+    }
+}
+
+#[test]
+fn coarse() {
+    let file = file("coarse");
+    for vector in list(&file["valid"]) {
+        let codec = Codec::from_code(number(&vector["codec"])).expect("a codec");
+        let copy = octets(&vector["copy"]);
+        assert_eq!(coarse_copy(codec, &array(&vector["frame"]))[..], copy);
+        assert_eq!(frame_of_copy(codec, &copy), Some(array(&vector["heard"])));
+    }
+    for vector in list(&file["invalid"]) {
+        assert_eq!(frame_of_copy(Codec::Pcma, &octets(&vector["copy"])), None, "{}", vector["why"]);
     }
 }

@@ -262,7 +262,7 @@ fn speaking_makes_every_cell_a_valid_one_and_its_counter_the_clock() {
         let (hop, body) = bench.tick_peeled();
         if hop == 2 {
             let (counter, content) = parse_content(&body).expect("a valid cell");
-            assert_eq!(content, Content { codec: None, frame: &[], segment: &[], ends_message: false });
+            assert_eq!(content, Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[] });
             counters.push(counter);
         }
     }
@@ -284,7 +284,7 @@ fn valid_cells_are_heard_once_and_their_absence_is_told_after_10_s() {
     bench.open();
     bench.speak();
     let began = bench.now;
-    let nothing = Content { codec: None, frame: &[], segment: &[], ends_message: false };
+    let nothing = Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[] };
     let hello = Content { segment: b"\0\0\0\0\0\0hello", ends_message: true, ..nothing };
     let number = Slot(bench.number_now().0 + 1);
     bench.peer_says(number, 1, &hello);
@@ -452,7 +452,7 @@ fn a_frame_of_the_phone_leaves_in_the_next_cell_and_one_of_the_peer_reaches_the_
         let now = bench.now;
         bench.with(|owner, ctx| owner.rtp(ctx, now, PORT, &rtp(count as u16, &[count as u8; 160])));
         let frame = [count as u8 + 100; 160];
-        bench.peer_says(Slot(first + count), u64::from(count) + 1, &Content { codec: Some(Codec::Pcma), frame: &frame, segment: &[], ends_message: false });
+        bench.peer_says(Slot(first + count), u64::from(count) + 1, &Content { codec: Some(Codec::Pcma), frame: &frame, segment: &[], ends_message: false, copy: &[] });
         heard.extend(bench.outputs.iter().filter_map(|output| match output {
             Output::SendRtp { port: PORT, rtcp: false, datagram, at } => Some((parse_rtp(datagram).expect("RTP").payload[0], *at)),
             _ => None,
@@ -526,4 +526,69 @@ fn a_segment_that_was_cut_before_the_sound_began_gets_a_cell_of_its_own() {
     let frames: Vec<_> = said.iter().filter_map(|(frame, _)| *frame).collect();
     assert_eq!(frames.len() + whole.len(), said.len());
     assert!(frames.windows(2).all(|pair| pair[0] < pair[1]));
+}
+
+/// Let a phone talk for some slots and return counter, first octet of the frame, segment and copy of each cell.
+fn cells_of_a_call(bench: &mut Bench, slots: std::ops::Range<u16>, frame: impl Fn(u16) -> Vec<u8>) -> Vec<(u64, Option<u8>, usize, Vec<u8>)> {
+    let mut said = Vec::new();
+    for count in slots {
+        let now = bench.now;
+        let octets = frame(count);
+        bench.with(|owner, ctx| owner.rtp(ctx, now, PORT, &rtp(count, &octets)));
+        let (_, body) = bench.tick_peeled();
+        let (counter, content) = parse_content(&body).expect("a valid cell");
+        said.push((counter, content.frame.first().copied(), content.segment.len(), content.copy.to_vec()));
+    }
+    said
+}
+
+fn talking(codec: u8) -> Bench {
+    let mut bench = Bench::new();
+    bench.open();
+    bench.speak();
+    bench.command(Command::MediaOpen { port: PORT });
+    bench.command(Command::MediaRemote { port: PORT, codec, payload_type: 8, event_payload_type: None });
+    bench.command(Command::MediaBind { port: PORT, link: LINK, circuit: CIRCUIT, codec });
+    bench
+}
+
+#[test]
+fn each_cell_says_the_frame_before_once_more_unless_the_channel_speaks() {
+    let mut bench = talking(1);
+    let said = cells_of_a_call(&mut bench, 0..10, |count| vec![count as u8 + 1; 60]);
+    for (place, (_, frame, segment, copy)) in said.iter().enumerate() {
+        let before = if place == 0 { vec![] } else { vec![place as u8; 60] };
+        assert_eq!((*frame, *segment, copy), (Some(place as u8 + 1), 0, &before));
+    }
+    bench.command(Command::ChannelSend { link: LINK, circuit: CIRCUIT, message: vec![8; 20] });
+    let said = cells_of_a_call(&mut bench, 10..13, |count| vec![count as u8 + 1; 60]);
+    assert!(said.iter().all(|(_, frame, segment, copy)| frame.is_some() && *segment == 26 && copy.is_empty()), "until it is acknowledged");
+    let number = bench.number_now();
+    bench.peer_says(number, 1, &Content { codec: None, frame: &[], segment: b"\0\x01\0\0\0\0hello", ends_message: true, copy: &[] });
+    let said = cells_of_a_call(&mut bench, 13..16, |count| vec![count as u8 + 1; 60]);
+    let seconds: Vec<_> = said.iter().map(|(_, _, segment, copy)| (*segment, copy.len())).collect();
+    assert_eq!(seconds, [(4, 0), (0, 60), (0, 60)], "one acknowledgement, then copies");
+}
+
+#[test]
+fn a_copy_is_said_where_it_fits_and_of_the_very_frame_before_only() {
+    let mut bench = talking(1);
+    let sizes = [110, 110, 111, 110, 100, 120, 100];
+    let said = cells_of_a_call(&mut bench, 0..7, |count| vec![count as u8 + 1; sizes[usize::from(count)]]);
+    assert_eq!(said.iter().map(|(_, _, _, copy)| copy.len()).collect::<Vec<_>>(), [0, 110, 0, 0, 110, 100, 120]);
+    bench.tick();
+    let said = cells_of_a_call(&mut bench, 7..9, |_| vec![9; 60]);
+    assert_eq!(said.iter().map(|(_, _, _, copy)| copy.len()).collect::<Vec<_>>(), [0, 60], "after a slot without a frame there is nothing to say again");
+}
+
+#[test]
+fn of_g711_the_copy_is_coarse() {
+    let mut bench = talking(2);
+    let frame = |count: u16| (0..160u16).map(|place| (place * 3 + count) as u8).collect::<Vec<_>>();
+    let said = cells_of_a_call(&mut bench, 0..4, frame);
+    assert!(said[0].3.is_empty());
+    for count in 1..4 {
+        let before: [u8; 160] = frame(count - 1).try_into().expect("160 octets");
+        assert_eq!(said[usize::from(count)].3, voicebox_core::coarse::coarse_copy(Codec::Pcma, &before));
+    }
 }

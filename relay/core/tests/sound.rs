@@ -213,6 +213,51 @@ fn the_phone_hears_frames_at_their_due_times_with_fresh_numbers() {
 }
 
 #[test]
+fn a_copy_stands_in_for_a_frame_that_did_not_come_and_for_no_other() {
+    let mut port = open_port(OPUS);
+    let (due, arrival) = (|counter: u64| 500_000 + counter * SLOT_US, |counter: u64| 496_000 + counter * SLOT_US);
+    let mut heard = Vec::new();
+    // Cells 3, 6 and 7 do not come; 9 comes just in time, after the copy of it.
+    for (counter, now) in [(1, arrival(1)), (2, arrival(2)), (4, arrival(4)), (5, arrival(5)), (8, arrival(8)), (10, due(9) - 2_000), (9, due(9) - 1_500)] {
+        heard.extend(sent_until(&mut port, now));
+        assert_eq!(port.repair(now, due(counter), counter, (Codec::Opus, &[100 + counter as u8 - 1; 60])), Ok(()));
+        assert_eq!(port.enqueue(now, due(counter), counter, Some((Codec::Opus, &[counter as u8; 60]))), Ok(()));
+    }
+    heard.extend(sent_until(&mut port, SECOND_US));
+    let first = heard[0].1.clone();
+    let seen: Vec<_> = heard
+        .iter()
+        .map(|(at, rtp)| {
+            (rtp.payload[0], *at, rtp.sequence_number.wrapping_sub(first.sequence_number), rtp.rtp_timestamp.wrapping_sub(first.rtp_timestamp) / 960)
+        })
+        .collect();
+    // A copy leaves when it is there, its own time being over, under the number and the timestamp of what it stands for. 6 stays a gap.
+    let expected = [(1, 0), (2, 1), (103, 2), (4, 3), (5, 4), (107, 6), (8, 7), (9, 8), (10, 9)];
+    assert_eq!(seen, expected.map(|(octet, place)| (octet, due(place + 1), place as u16, place as u32)));
+    assert_eq!(port.take_drops(), [DropReason::SoundRepaired; 2]);
+}
+
+#[test]
+fn a_copy_that_is_of_no_use_is_not_played() {
+    let coarse = voicebox_core::coarse::coarse_copy(Codec::Pcma, &[0x55; 160]);
+    let mut port = open_port(PCMA);
+    assert_eq!(port.repair(100_000, 105_000, 9, (Codec::Pcma, &coarse)), Ok(()));
+    assert_eq!(sent_until(&mut port, 200_000), [], "what came before the first cell is not missed");
+    assert_eq!(port.enqueue(200_000, 205_000, 12, Some((Codec::Pcma, &[1; 160]))), Ok(()));
+    assert_eq!(sent_until(&mut port, 220_000).len(), 1);
+    assert_eq!(port.repair(240_000, 245_000, 14, (Codec::Opus, &[1; 60])), Err(DropReason::SoundCodec));
+    assert_eq!(port.repair(244_500, 245_000, 14, (Codec::Pcma, &coarse)), Err(DropReason::SoundLate), "as late as the cell that brings it");
+    assert_eq!(port.repair(240_000, 245_000, 14, (Codec::Pcma, &[9; 57])), Err(DropReason::EndToEndMalformed));
+    assert_eq!(port.repair(240_000, 245_000, 14, (Codec::Pcma, &coarse)), Ok(()));
+    assert_eq!(port.repair(241_000, 245_000, 14, (Codec::Pcma, &coarse)), Ok(()), "once");
+    let sent = sent_until(&mut port, 240_000);
+    assert_eq!(sent.iter().map(|(_, rtp)| rtp.payload[0]).collect::<Vec<_>>(), [0x55]);
+    port.unbind();
+    assert_eq!(port.repair(240_000, 245_000, 14, (Codec::Pcma, &coarse)), Ok(()));
+    assert_eq!(sent_until(&mut port, 300_000), []);
+}
+
+#[test]
 fn sound_that_cannot_be_played_is_counted() {
     let mut port = open_port(PCMA);
     let frame = Some((Codec::Pcma, &[1u8; 160][..]));

@@ -11,6 +11,7 @@
 use std::hint::black_box;
 
 use super::backward::{Backward, Taken};
+use super::copying::SaidFrame;
 use crate::cell::{shows_zeros, Body, BODY_OCTETS};
 use crate::channel::Channel;
 use crate::context::Context;
@@ -69,8 +70,8 @@ pub struct OwnCircuit {
 
 struct Speaking {
     channel: Channel,
-    /// Segments are said from the first message on, of either side.
-    channel_began: bool,
+    /// Of the slot before.
+    said_frame: Option<SaidFrame>,
     last_valid: Micros,
     told_silent: bool,
 }
@@ -143,7 +144,7 @@ impl OwnCircuit {
             return false;
         }
         self.end.set_keys(send, receive);
-        let speaking = self.speaking.get_or_insert_with(|| Speaking { channel: Channel::new(), channel_began: false, last_valid: now, told_silent: false });
+        let speaking = self.speaking.get_or_insert_with(|| Speaking { channel: Channel::new(), said_frame: None, last_valid: now, told_silent: false });
         speaking.last_valid = now;
         speaking.told_silent = false;
         true
@@ -151,10 +152,7 @@ impl OwnCircuit {
 
     /// Queue a message of the channel; false where nobody speaks, for a bad length, and where 64 wait.
     pub fn channel_send(&mut self, message: &[u8]) -> bool {
-        let Some(speaking) = &mut self.speaking else { return false };
-        let queued = speaking.channel.push(message).is_ok();
-        speaking.channel_began |= queued;
-        queued
+        self.speaking.as_mut().is_some_and(|speaking| speaking.channel.push(message).is_ok())
     }
 
     /// End the end-to-end layer: keys, counters and channel are forgotten.
@@ -225,7 +223,8 @@ impl OwnCircuit {
         let mut body = [0; BODY_OCTETS];
         let says = !slot_taken && self.end.speaks();
         let Some(speaking) = &mut self.speaking else {
-            serialise_content(&mut body, 1, &Content { codec: None, frame: &[], segment: &[], ends_message: false });
+            black_box(SaidFrame::new(1, None));
+            serialise_content(&mut body, 1, &Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[] });
             self.end.seal(&mut body);
             return body;
         };
@@ -233,13 +232,15 @@ impl OwnCircuit {
         let frame = port.filter(|_| says).and_then(|port| frame_for_slot(port, speaking));
         let (codec, octets) = frame.as_ref().map_or((None, &[][..]), |(codec, frame)| (Some(*codec), frame.as_slice()));
         let mut room = [0; PAYLOAD_OCTETS];
-        let segment = if says && speaking.channel_began {
+        let segment = if says && speaking.channel.has_something_to_say() {
             let segment = speaking.channel.segment_for_slot(&mut room[..PAYLOAD_OCTETS - octets.len()]);
             (&room[..segment.octets], segment.ends_message)
         } else {
             (&room[..0], false)
         };
-        serialise_content(&mut body, counter, &Content { codec, frame: octets, segment: segment.0, ends_message: segment.1 });
+        let said_before = std::mem::replace(&mut speaking.said_frame, SaidFrame::new(counter, frame.as_ref()));
+        let copy = said_before.as_ref().filter(|_| segment.0.is_empty()).map_or(&[][..], |said| said.beside(counter, frame.as_ref()));
+        serialise_content(&mut body, counter, &Content { codec, frame: octets, segment: segment.0, ends_message: segment.1, copy });
         self.end.seal(&mut body);
         body
     }
@@ -345,17 +346,17 @@ impl OwnCircuit {
             // at most 8
         }
         if !content.segment.is_empty() {
-            speaking.channel_began = true;
             match speaking.channel.take_segment(content.segment, content.ends_message) {
                 Ok(messages) => messages.into_iter().for_each(|message| ctx.event(Event::Message { link, circuit, message })),
                 Err(_) => ctx.count(DropReason::ChannelJunk),
             }
         }
         if let (Some(port), Some(due)) = (port, taken.due) {
-            let frame = content.codec.map(|codec| (codec, content.frame));
-            if let Err(reason) = port.enqueue(now, due, counter, frame) {
-                ctx.count(reason);
+            if let (Some(codec), false) = (content.codec, content.copy.is_empty()) {
+                port.repair(now, due, counter, (codec, content.copy)).unwrap_or_else(|reason| ctx.count(reason));
             }
+            let frame = content.codec.map(|codec| (codec, content.frame));
+            port.enqueue(now, due, counter, frame).unwrap_or_else(|reason| ctx.count(reason));
         }
     }
 }
@@ -363,7 +364,7 @@ impl OwnCircuit {
 /// Take the phone's frame for this slot, unless a long segment of the channel needs the whole cell.
 fn frame_for_slot(port: &mut Port, speaking: &Speaking) -> Option<(Codec, Frame)> {
     let beside = PAYLOAD_OCTETS - port.next_frame_octets();
-    if speaking.channel_began && speaking.channel.wants_whole_cell(beside) {
+    if speaking.channel.wants_whole_cell(beside) {
         return None;
     }
     let codec = port.bound_codec()?;

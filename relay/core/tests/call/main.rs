@@ -155,19 +155,29 @@ fn call(world: &mut World, join_id: [u8; 16]) {
 
 /// Let both phones talk for so many frames; each frame says which it is. Returns when the first frames were sent, by node.
 fn talk(world: &mut World, frames: u32) -> [u64; 2] {
+    talk_by(world, frames, [0, 0])
+}
+
+/// As `talk`, by phones whose clocks are slow by so many parts per million.
+fn talk_by(world: &mut World, frames: u32, slow_ppm: [i64; 2]) -> [u64; 2] {
     world.heard.clear();
     let begin = [world.now + 11_000, world.now + 4_000];
-    for (node, begin) in [(BOX_A, begin[0]), (BOX_B, begin[1])] {
+    for (node, begin, slow) in [(BOX_A, begin[0], slow_ppm[0]), (BOX_B, begin[1], slow_ppm[1])] {
         for frame in 0..frames {
             let mut payload = [0xd5; 160];
             payload[..4].copy_from_slice(&frame.to_be_bytes());
             let packet =
                 RtpPacket { marker: frame == 0, payload_type: 8, sequence_number: frame as u16, rtp_timestamp: 160 * frame, ssrc: 5, payload: &payload };
-            world.rtp_at(begin + SLOT_US * u64::from(frame), node, PORT, serialise_rtp(&packet));
+            world.rtp_at(begin + said_after_us(frame, slow), node, PORT, serialise_rtp(&packet));
         }
     }
     world.run_for(SLOT_US * u64::from(frames) + SECOND_US);
     begin
+}
+
+/// True time from the first frame of a phone to another one.
+fn said_after_us(frame: u32, slow_ppm: i64) -> u64 {
+    (i64::from(frame) * 20_000 * (1_000_000 + slow_ppm) / 1_000_000) as u64
 }
 
 /// What the phone at a box heard of the other's frames.
@@ -182,9 +192,14 @@ fn report(world: &World, at_node: usize, begin: u64, frames: u32) -> Report {
     let heard: Vec<_> = world.heard.iter().filter(|heard| heard.node == at_node).collect();
     let mut delays_us = Vec::new();
     let (mut jitter, mut sum, mut before) = (0f64, 0f64, None);
+    let mut whole = (0u32, 0u32);
     for one in &heard {
         let packet = parse_rtp(&one.datagram).expect("RTP");
-        let frame = u32::from_be_bytes(packet.payload[..4].try_into().expect("4 octets"));
+        if packet.payload[4..].iter().all(|octet| *octet == 0xd5) {
+            whole = (u32::from_be_bytes(packet.payload[..4].try_into().expect("4 octets")), packet.rtp_timestamp);
+        }
+        // A coarse copy does not say which frame it is: its timestamp does.
+        let frame = whole.0 + packet.rtp_timestamp.wrapping_sub(whole.1) / 160;
         delays_us.push(one.at - (begin + SLOT_US * u64::from(frame)));
         let transit = one.at as f64 - f64::from(packet.rtp_timestamp) * 125.0;
         if let Some(last) = before.replace(transit) {
@@ -243,12 +258,16 @@ fn two_phones_hear_each_other_within_60_ms_and_an_observer_sees_no_difference() 
 fn over_a_continent_with_loss_the_sound_takes_at_most_140_ms() {
     let mut world = standing(CONTINENT, (0, 0), 2);
     call(&mut world, [2; 16]);
-    let begin = talk(&mut world, 3_000);
+    let begin = talk(&mut world, 6_000);
     for (to, begin) in [(BOX_B, begin[0]), (BOX_A, begin[1])] {
-        let report = report(&world, to, begin, 3_000);
+        let report = report(&world, to, begin, 6_000);
+        let repaired = world.count(to, "sound_repaired");
         report.print("wires of 19 ms, 4 ms jitter, 1 % loss");
-        assert!(report.lost <= 3_000 * 2 / 100, "{} frames lost", report.lost);
-        assert!(report.lost > 0 && report.at(99) <= 140.0 && report.mean_jitter_us <= 2_000.0);
+        println!("{repaired} frames of 6 000 repaired");
+        assert!((30..120).contains(&repaired), "{repaired} repaired");
+        // Two in a row are lost in one of 10 000 pairs, and leave the first of them a gap.
+        assert!(report.lost <= 5, "{} frames lost", report.lost);
+        assert!(report.at(99) <= 140.0 && report.at(100) <= 140.0 + 20.0 && report.mean_jitter_us <= 2_000.0);
     }
 }
 
@@ -273,6 +292,37 @@ fn clocks_of_boxes_50_ppm_apart_cost_nothing_in_ten_minutes() {
     let times: Vec<_> = world.sent[&(BOX_A, LinkId(1))].iter().filter(|at| **at >= from).collect();
     let (slots, lasted) = (times.len() as u64 - 1, *times[times.len() - 1] - *times[0]);
     assert!(lasted.abs_diff(slots * SLOT_US) < 1_000, "{slots} slots lasted {lasted} us");
+}
+
+#[test]
+fn phones_50_ppm_fast_and_slow_slip_a_frame_in_400_s_and_nothing_drifts() {
+    let mut world = standing(LOCAL, (0, 0), 8);
+    call(&mut world, [8; 16]);
+    let (frames, slow_ppm) = (50 * 1_200u32, [-50i64, 50]);
+    let begin = talk_by(&mut world, frames, slow_ppm);
+    for (from, to, begin, slow, what) in [(BOX_A, BOX_B, begin[0], slow_ppm[0], "fast"), (BOX_B, BOX_A, begin[1], slow_ppm[1], "slow")] {
+        let heard: Vec<_> = world.heard.iter().filter(|heard| heard.node == to).map(|heard| (heard.at, parse_rtp(&heard.datagram).expect("RTP"))).collect();
+        let delays: Vec<_> = heard
+            .iter()
+            .map(|(at, packet)| at - (begin + said_after_us(u32::from_be_bytes(packet.payload[..4].try_into().expect("4 octets")), slow)))
+            .collect();
+        let (slips, lost) = (world.count(from, "sound_slip"), frames - heard.len() as u32);
+        // A slot for which a slow phone has nothing moves the timestamp and not the number.
+        let empty = heard.windows(2).filter(|pair| pair[1].1.rtp_timestamp.wrapping_sub(pair[0].1.rtp_timestamp) == 320).count();
+        let (least, most) = (delays.iter().min().expect("sound"), delays.iter().max().expect("sound"));
+        println!("a phone 50 ppm {what}: {slips} slips, {empty} empty slots, {lost} frames lost in 1 200 s, one way {least} to {most} us");
+        assert_eq!((u64::from(lost), world.count(from, "sound_overflow")), (slips, 0));
+        match what {
+            // 60 ms in 1 200 s are three frames; one or two may still wait.
+            "fast" => assert!((1..=3).contains(&slips) && empty == 0),
+            _ => assert!(slips == 0 && (2..=4).contains(&empty)),
+        }
+        assert!(*most <= 80_000 && most - least <= 45_000, "it drifts");
+        let minute = 3_000;
+        let early: u64 = delays[..minute].iter().sum::<u64>() / minute as u64;
+        let late: u64 = delays[delays.len() - minute..].iter().sum::<u64>() / minute as u64;
+        assert!(early.abs_diff(late) <= 25_000, "{early} us at first, {late} at last");
+    }
 }
 
 #[test]

@@ -1,0 +1,39 @@
+//! What the cell of the next slot says once more: the frame of this one, whole or coarse (PROTOCOL.md §9.4).
+
+use std::hint::black_box;
+
+use crate::coarse::coarse_copy;
+use crate::endtoend::{Codec, G711_OCTETS, PAYLOAD_OCTETS};
+use crate::sound::Frame;
+
+/// The copy of a frame that was said.
+pub struct SaidFrame {
+    counter: u64,
+    codec: Codec,
+    copy: Frame,
+}
+
+impl SaidFrame {
+    /// Keep the copy of what the cell of a counter says. A coarse copy is made in every slot, with or without a frame, so that each costs the same.
+    #[must_use]
+    pub fn new(counter: u64, frame: Option<&(Codec, Frame)>) -> Option<Self> {
+        let mut samples = [0; G711_OCTETS];
+        let octets = frame.map_or(&[][..], |(_, frame)| frame.as_slice());
+        samples[..octets.len()].copy_from_slice(octets); // at most 160
+        let coarse = black_box(coarse_copy(frame.map_or(Codec::Pcma, |(codec, _)| *codec), &samples));
+        frame.map(|(codec, frame)| match codec {
+            Codec::Opus => Self { counter, codec: *codec, copy: frame.clone() },
+            Codec::Pcma | Codec::Pcmu => Self { counter, codec: *codec, copy: Frame::new(&coarse) },
+        })
+    }
+
+    /// Return the copy for the cell of a counter, empty where that is not the next one, speaks another codec, or has no room beside its frame.
+    #[must_use]
+    pub fn beside(&self, counter: u64, frame: Option<&(Codec, Frame)>) -> &[u8] {
+        let copy = self.copy.as_slice();
+        match frame {
+            Some((codec, frame)) if self.counter + 1 == counter && *codec == self.codec && frame.as_slice().len() + copy.len() <= PAYLOAD_OCTETS => copy,
+            Some(_) | None => &[],
+        }
+    }
+}
