@@ -94,7 +94,7 @@ def layers(random: SeededRandom) -> Entry:
 
 def due_times(random: SeededRandom) -> Entry:
     """§5.3: fifty arrivals, the due times they fix, and which cells are then taken."""
-    settling, first = Settling(first=1_000_000), 1_000_000
+    settling, first = Settling(first=1_000_000, step_us=15_000), 1_000_000
     arrivals = [(first + i, (first + i) * SLOT_US + 20_000 + random.u32() % 6_000) for i in range(-2, 51) if i != 7]
     bases = [settling.measure(slot, arrival_us) for slot, arrival_us in arrivals]
     base_us = next(base for base in bases if base is not None)
@@ -110,6 +110,7 @@ def due_times(random: SeededRandom) -> Entry:
     return {
         "section": "5.3",
         "first": first,
+        "step_us": settling.step_us,
         "arrivals": arrivals,
         "fixed_by_arrival": next(i for i, base in enumerate(bases) if base is not None),
         "due": [[slot, due.time_us(slot)] for slot in (first, first + 51, 2**32 + 5)],

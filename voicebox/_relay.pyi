@@ -54,6 +54,12 @@ class Engine:
         """Totals since start: cells in and out, drops by reason, tick lateness (ticks, tick_late_p50_us, tick_late_p99_us, tick_late_max_us),
         links, links_coming, media_ports, panics. Waits for the thread, at most 2 s; only panics before start() and after stop()."""
 
+    def jitter(self) -> list[tuple[int, int]]:
+        """Return (link, de-jitter step that covers 99.9 % of its cells, in microseconds) for each link on whose settled directions 3 000 cells came.
+
+        Waits for the thread as counters() does.
+        """
+
     def tap(self, seconds: float) -> None:
         """Reset the lateness statistics and gather them for that long (benchmarks)."""
 
@@ -76,8 +82,21 @@ class Engine:
         """Forget a link, in silence."""
 
     # relay
-    def accept(self, link: int, circuit: int, forward_key: bytes, backward_key: bytes, created: bytes, junction: bool) -> None:
-        """Become a hop (§6.1); created: 64 octets. junction: whether this relay serves as one (§5.5, §6.2)."""
+    def accept(
+        self,
+        link: int,
+        circuit: int,
+        forward_key: bytes,
+        backward_key: bytes,
+        created: bytes,
+        junction: bool,
+        forward_step_us: int = 5_000,
+        backward_step_us: int = 5_000,
+    ) -> None:
+        """Become a hop (§6.1); created: 64 octets. junction: whether this relay serves as one (§5.5, §6.2).
+
+        The steps are the circuit's de-jitter steps of the grid (§5.3), forward and, at a guard, backward; with others the command is a bad one.
+        """
 
     def refuse(self, link: int, circuit: int, reason: int) -> None: ...
     def extend(self, link: int, circuit: int, next_link: int, next_circuit: int, handshake: bytes) -> None:
@@ -99,8 +118,8 @@ class Engine:
     def shift(self, link: int, delay_us: int) -> None:
         """Delay the tick of an access link by 0..20 000 us in all, 500 us a tick (§5.4); `phase` and `settle` are asked after it."""
 
-    def settle_own(self, link: int, circuit: int) -> None:
-        """Fix the owner's own backward due times with the next 50 cells (§5.3)."""
+    def settle_own(self, link: int, circuit: int, step_us: int = 5_000) -> None:
+        """Fix the owner's own backward due times with the next 50 cells (§5.3), with this de-jitter step of the grid."""
 
     def speak(self, link: int, circuit: int, send_key: bytes | None, receive_keys: list[bytes]) -> None:
         """Begin the end-to-end layer, or change its keys (counter, channel and window go on). None: send filler as yet."""

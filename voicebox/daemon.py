@@ -14,6 +14,7 @@ import datetime as dt
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.standing import StandingCircuits
+from voicebox.circuits.steps import ASK_EVERY_S
 from voicebox.config.load import load_box, load_phones
 from voicebox.config.model import BoxConfig
 from voicebox.contacts.identity import Identity, renewed
@@ -64,9 +66,8 @@ class BoxDaemon:
         self._standing: StandingCircuits | None = None
         self._calls: Calls | None = None
         self._server: SipServer | None = None
-        self._certificate_timer: asyncio.TimerHandle | None = None
         self._meter = CostMeter()
-        self._meter_timer: asyncio.TimerHandle | None = None
+        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self.counters: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------------------ running
@@ -78,8 +79,8 @@ class BoxDaemon:
         try:
             self._start_circuits()
             await self._start_sip()
-            self._look_at_certificate()
-            self._look_at_meter()
+            for look, every_s in ((self._look_at_certificate, CERTIFICATE_CHECK_S), (self._look_at_meter, SAMPLE_S), (self._look_at_jitter, ASK_EVERY_S)):
+                self._repeat(look, every_s)
         except BaseException:
             await self.stop()
             raise
@@ -111,10 +112,9 @@ class BoxDaemon:
 
     async def stop(self) -> None:
         """Hang up, and fall silent; idempotent."""
-        for timer in (self._certificate_timer, self._meter_timer):
-            if timer is not None:
-                timer.cancel()
-        self._certificate_timer = self._meter_timer = None
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
         if self._server is not None:
             await self._server.stop()
             self._server = None
@@ -132,16 +132,23 @@ class BoxDaemon:
         self._store.save_identity(fresh)
         return fresh
 
+    def _repeat(self, look: Callable[[], None], every_s: float) -> None:
+        """Do something now and then again and again, until stop()."""
+        look()
+        self._timers[look] = asyncio.get_running_loop().call_later(every_s, self._repeat, look, every_s)
+
     def _look_at_certificate(self) -> None:
         assert self._calls is not None
         self._identity = self._renewed(self._identity, dt.datetime.now(dt.UTC))
         self._calls.renew_identity(self._identity)
-        self._certificate_timer = asyncio.get_running_loop().call_later(CERTIFICATE_CHECK_S, self._look_at_certificate)
 
     def _look_at_meter(self) -> None:
         counters = self._plane.counters()
         self._meter.sample(self._plane.now_us(), counters.get("link_cells_out", 0), counters.get("link_cells_in", 0))
-        self._meter_timer = asyncio.get_running_loop().call_later(SAMPLE_S, self._look_at_meter)
+
+    def _look_at_jitter(self) -> None:
+        assert self._standing is not None
+        self._standing.take_jitter(self._plane.jitter())
 
     def _wake(self) -> None:
         if self._driver is not None:

@@ -14,6 +14,7 @@ from typing import Any
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.relay import Relay
 from voicebox.circuits.relay_state import load_relay_keys
+from voicebox.circuits.steps import ASK_EVERY_S
 from voicebox.config.load import load_relay
 from voicebox.contacts.store import StateDirectory
 from voicebox.dataplane import CircuitEnded, CreateAsked, EngineFailed, Event, ExtendAsked, LinkDown, LinkFailed, LinkUp, LiveDataPlane
@@ -39,6 +40,7 @@ class RelayDaemon:
         self._plane = LiveDataPlane(born_unix_us=born, realtime=self._config.realtime, max_circuits=self._config.max_circuits)
         self._relay = Relay(self._plane, self._network, self._own, self._keys)
         self._realtime = False
+        self._jitter_timer: asyncio.TimerHandle | None = None
         self.failed = asyncio.Event()
 
     async def start(self) -> None:
@@ -48,14 +50,22 @@ class RelayDaemon:
             self._realtime = self._plane.start()
             listen = self._config.listen
             self._plane.listen(listen.address, listen.port, self._keys.certificate, self._keys.link_key.reveal())
+            self._look_at_jitter()
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Fall silent; idempotent."""
+        if self._jitter_timer is not None:
+            self._jitter_timer.cancel()
+            self._jitter_timer = None
         self._plane.detach()
         self._plane.stop()
+
+    def _look_at_jitter(self) -> None:
+        self._relay.take_jitter(self._plane.jitter())
+        self._jitter_timer = asyncio.get_running_loop().call_later(ASK_EVERY_S, self._look_at_jitter)
 
     def _take(self, event: Event) -> None:
         now_us = self._plane.now_us()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from relay.model.cell import ANSWERS, PAYLOAD_OCTETS, Carousel, Collector, FragmentError, Kind, Speech, fragments, is_speech, parse_speech, serialise_speech
 from relay.model.junction import Splice
-from relay.model.slots import AHEAD_SLOTS, SLOT_US, STEP_US, Due, Ring, Settling
+from relay.model.slots import AHEAD_SLOTS, SLOT_US, Due, Ring, Settling
 
 if TYPE_CHECKING:
     from relay.model.node import Node
@@ -45,10 +45,21 @@ def parse_created(body: bytes) -> Speech | None:
 
 
 class Hop:
-    """One circuit at this relay. before: (link, circuit number) towards the owner; behind: likewise away from it."""
+    """One circuit at this relay. before: (link, circuit number) towards the owner; behind: likewise away from it. steps_us: D forward and backward."""
 
-    def __init__(self, node: "Node", serial: int, before: tuple[int, int], keys: tuple[bytes, bytes], created: Speech, *, guard: bool, junction: bool) -> None:
-        self.node, self.serial, self.before, self.guard, self.junction = node, serial, before, guard, junction
+    def __init__(
+        self,
+        node: "Node",
+        serial: int,
+        before: tuple[int, int],
+        keys: tuple[bytes, bytes],
+        created: Speech,
+        steps_us: tuple[int, ...],
+        *,
+        guard: bool,
+        junction: bool,
+    ) -> None:
+        self.node, self.serial, self.before, self.guard, self.junction, self.steps_us = node, serial, before, guard, junction, steps_us
         self.forward, self.backward = (node.make_cipher(key) for key in keys)
         self.last_cell_us, self.open = node.now_us, False  # open: the first cell inside the layer came
         self.collector, self.answer, self.answer_due, self.since_speech = Collector(), created, True, SPEECH_SPACING
@@ -105,7 +116,7 @@ class Hop:
             started = started if self.passed_slot is None else max(started, self.passed_slot + 1)
             self.forward_due = Due(base_us, started)
             self._arm(Slots.FORWARD, self.forward_due.time_us(started))
-        self._answer(Kind.SETTLED, self.asked_number, struct.pack(">H", STEP_US // 10))
+        self._answer(Kind.SETTLED, self.asked_number, struct.pack(">H", self.steps_us[0] // 10))
 
     def run(self, slots: Slots, due_us: int) -> None:
         """Put together what leaves at due_us."""
@@ -268,7 +279,7 @@ class Hop:
         junction, refusal = self.node.junction, None
         if kind is Kind.PHASE:
             wait_us = (junction.phase_us - (self.earliest_us or 0)) % SLOT_US
-            self._answer(Kind.PHASED, number, struct.pack(">HH", wait_us // 10, STEP_US // 10))
+            self._answer(Kind.PHASED, number, struct.pack(">HH", wait_us // 10, self.steps_us[0] // 10))
             self.earliest_us = None
         elif kind is Kind.TOKENS:
             junction.leave(self, payload)
@@ -281,8 +292,8 @@ class Hop:
         elif kind is Kind.SETTLE:
             if self.settling is not None or self.forward_due is not None or not (self.junction or self.next_state is NextState.LIVE):
                 raise BrokeProtocolError
-            self.settling, self.asked_number = Settling(int.from_bytes(payload, "big")), number
-            self.backward_settling = Settling() if self.guard else None
+            self.settling, self.asked_number = Settling(int.from_bytes(payload, "big"), self.steps_us[0]), number
+            self.backward_settling = Settling(None, self.steps_us[1]) if self.guard else None
         elif kind is Kind.KNOCK:
             refusal = junction.knock(self, slot, self.node.now_us, payload)
         elif kind is Kind.JOIN:

@@ -31,7 +31,7 @@ from relay.model.junction import Junction
 from relay.model.layer import CipherMaker, Hctr2
 from relay.model.owner import OwnLink
 from relay.model.randomness import SeededRandom
-from relay.model.slots import COMPOSE_US, GRID_US, SLOT_US, grid, unwrap
+from relay.model.slots import COMPOSE_US, GRID_US, SLOT_US, STEP_US, STEPS_US, grid, unwrap
 
 SWEEP_US, IDLE_US, CREATE_LIFE_US, FIRST_TICK_US = 1_000_000, 3_000 * SLOT_US, 512 * SLOT_US, 10_000
 
@@ -278,19 +278,19 @@ class Node:
                 self._extend(hop, *arguments[1:])
             else:
                 hop.refuse_extend(*arguments[1:])
-        elif name in {"accept", "refuse"} and create is not None and create.collector.whole and create.refusal is None:
+        elif name in {"accept", "refuse"} and create is not None and create.collector.whole and create.refusal is None and {*arguments[5:]} <= {*STEPS_US}:
             (self._accept if name == "accept" else self._refuse)(place, link, create, *arguments[1:])
         else:
             return False
         return True
 
-    def _accept(self, place: Place, link: Link, create: Create, forward: bytes, backward: bytes, created: bytes, junction: bool) -> None:  # noqa: FBT001 -- as in the engine
+    def _accept(self, place: Place, link: Link, create: Create, forward: bytes, backward: bytes, created: bytes, junction: bool, *steps_us: int) -> None:  # noqa: FBT001 -- as in the engine
         del link.creates[place[1]]
         if link.hop is not None:  # a box has one circuit on its access link; the new one replaces it
             self._end(link.hop)
         self._serial += 1
         guard, speech = link.kind is LinkKind.GUARD, Speech(Kind.CREATED, 0, 1, create.collector.number or 0, created)
-        hop = Hop(self, self._serial, place, (forward, backward), speech, guard=guard, junction=junction and not guard)
+        hop = Hop(self, self._serial, place, (forward, backward), speech, steps_us or (STEP_US, STEP_US), guard=guard, junction=junction and not guard)
         self.hops[hop.serial] = self._places[place] = hop
         link.hop = hop if guard else None
 

@@ -7,7 +7,7 @@ from relay.model.cell import ANSWERS, BODY_OCTETS, FRAGMENT_OCTETS, MAX_FRAGMENT
 from relay.model.end_to_end import NO_TWEAK, CounterWindow, EndToEnd, Sound, parse_sound, serialise_sound
 from relay.model.hop import parse_created, tweak
 from relay.model.layer import Cipher
-from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, MEASURED_CELLS, SLOT_US, STEP_US, unwrap
+from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, MEASURED_CELLS, SLOT_US, STEP_US, STEPS_US, unwrap
 
 if TYPE_CHECKING:
     from relay.model.node import Node
@@ -42,6 +42,7 @@ class Say:
 class Clock:
     """The owner's backward due times (§5.3) and what keeps its tick with the guard's clock (§5.6). earliest_us is the `a` of §5.3, and follows the guard."""
 
+    step_us: int = STEP_US
     settled: bool = False
     cells: int = 0
     earliest_us: int = 0
@@ -126,7 +127,7 @@ class OwnLink:
         if own is None or circuit != own.circuit:
             return self.node.drop("owner_unknown_circuit")
         slot, clock = unwrap(number, now_us), own.clock
-        if clock is not None and clock.settled and slot > (now_us - clock.earliest_us - STEP_US) // SLOT_US + AHEAD_SLOTS:
+        if clock is not None and clock.settled and slot > (now_us - clock.earliest_us - clock.step_us) // SLOT_US + AHEAD_SLOTS:
             return self.node.drop("owner_ahead")
         if not own.slots.take(slot):
             return self.node.drop("owner_replayed")
@@ -213,9 +214,9 @@ class OwnLink:
     def do_hush(self, own: OwnCircuit) -> None:
         own.say = None
 
-    def do_settle_own(self, own: OwnCircuit) -> bool | None:
-        own.clock = Clock() if own.hops else own.clock
-        return bool(own.hops)
+    def do_settle_own(self, own: OwnCircuit, step_us: int = STEP_US) -> bool | None:
+        own.clock = Clock(step_us) if own.hops and step_us in STEPS_US else own.clock
+        return bool(own.hops) and step_us in STEPS_US
 
     def do_speak(self, own: OwnCircuit, send: bytes | None, receive: list[bytes]) -> bool | None:
         if not own.hops or len(receive) > MAX_RECEIVE_KEYS:

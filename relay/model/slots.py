@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 SLOT_US = 20_000
-STEP_US = 5_000  # the de-jitter step D
+STEPS_US = (5_000, 10_000, 15_000, 20_000, 30_000, 40_000)  # the grid of de-jitter steps D
+STEP_US = STEPS_US[0]  # where nothing else is said
 COMPOSE_US = 1_000  # what a slot carries is put together this long before it is due
 GRID_US = 250
 MEASURED_CELLS, RING_CELLS, AHEAD_SLOTS = 50, 8, 3
@@ -47,9 +48,10 @@ class Due:
 
 @dataclass
 class Settling:
-    """The 50 cells over which the earliest arrival is sought (§5.3). first: cells before this number do not count."""
+    """The 50 cells over which the earliest arrival is sought (§5.3). first: cells before this number do not count. step_us: D."""
 
     first: int | None = None
+    step_us: int = STEP_US
     cells: int = 0
     earliest_us: int = 0
 
@@ -60,7 +62,7 @@ class Settling:
         offset_us = arrival_us - SLOT_US * slot
         self.earliest_us = min(self.earliest_us, offset_us) if self.cells else offset_us
         self.cells += 1
-        return grid(self.earliest_us + STEP_US) if self.cells == MEASURED_CELLS else None
+        return grid(self.earliest_us + self.step_us) if self.cells == MEASURED_CELLS else None
 
 
 class Ring:

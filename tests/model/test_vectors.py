@@ -62,7 +62,7 @@ def test_due_times() -> None:
     assert [each["refusal"] for each in made["taken"]] == [None, "slot_twice", "slot_late", "slot_twice", None, "slot_ahead", None, None]
     earliest_us = min(at - 20_000 * slot for slot, at in made["arrivals"][2:52])
     for slot, due_us in made["due"]:
-        assert 0 <= due_us - (earliest_us + 5_000 + 20_000 * slot) < 250
+        assert 0 <= due_us - (earliest_us + 15_000 + 20_000 * slot) < 250
         assert due_us % 250 == 0
 
 

@@ -15,7 +15,7 @@ from relay.model.end_to_end import NO_TWEAK, Sound, serialise_sound
 from relay.model.hop import tweak
 from relay.model.node import LinkKind, Node
 from relay.model.owner import OwnCircuit
-from relay.model.slots import SLOT_US
+from relay.model.slots import SLOT_US, STEPS_US
 from tests.sim.network import CONTROL_US, Event, Network, Wire, keys_of, relay_id
 
 TOKENS = [bytes([i]) * 16 for i in range(1, 5)]
@@ -125,7 +125,7 @@ class Chaos(Network):
                 if life.settled < len(life.keys):
                     self._settle(life)
                 else:
-                    self._say_to(life, "settle_own")
+                    self._say_to(life, "settle_own", self.chance.choice(STEPS_US))
                     self._say_to(life, "say", len(life.keys) - 1, int(Kind.TOKENS), life.token + self.chance.randbytes(127 * 16), 1, 0)
             case ("answer", _, _, _, Kind.LEFT, _):
                 life.ready = True
@@ -186,7 +186,17 @@ class Chaos(Network):
                 if chance.random() < 0.08:
                     self._later(name, "refuse", link, circuit, chance.randrange(256))
                 if chance.random() < 0.97:
-                    self._later(name, "accept", link, circuit, forward, backward, created, name in JUNCTIONS)
+                    self._later(
+                        name,
+                        "accept",
+                        link,
+                        circuit,
+                        forward,
+                        backward,
+                        created,
+                        name in JUNCTIONS,
+                        *chance.choices((*STEPS_US, 7_000), (9, 3, 3, 3, 3, 3, 1), k=2),
+                    )
             case ("extend", int(link), int(circuit), bytes(relay), int(next_circuit), bytes(handshake)):
                 next_link = self.relay_links.get((name, relay), 999)
                 if chance.random() < 0.03:
@@ -221,7 +231,7 @@ class Chaos(Network):
                 ("accept", link, circuit, key, key, bytes(64), True), ("refuse", link, circuit, 3), ("extend", link, circuit, link, circuit, handshake),
                 ("refuse_extend", link, circuit, 4), ("open", link, circuit, handshake), ("add_hop", link, circuit, key, key),
                 ("say", link, circuit, chance.randrange(5), chance.randrange(256), chance.randbytes(chance.randrange(3_584)), chance.randrange(1, 9), 3),
-                ("hush", link, circuit), ("shift", link, chance.randrange(20_001)), ("settle_own", link, circuit), ("speak", link, circuit, key, [key]),
+                ("hush", link, circuit), ("shift", link, chance.randrange(20_001)), ("settle_own", link, circuit, chance.choice((5_000, 6_000))), ("speak", link, circuit, key, [key]),
                 ("quiet", link, circuit), ("speak", link, circuit, None, [key] * 9),
             ]),
         )  # fmt: skip

@@ -37,6 +37,7 @@ class FakeCircuit:
     tokens: list[bytes] = field(default_factory=list)
     settled: int = 0
     own_settled: bool = False
+    own_step_us: int = 0
     mate: FakeCircuit | None = None
     join_id: bytes = b""
     send_key: bytes | None = None
@@ -228,8 +229,9 @@ class FakePlane:
     def shift(self, link: int, delay_us: int) -> None:
         assert 0 <= delay_us < SLOT_US
 
-    def settle_own(self, link: int, number: int) -> None:
-        self._own(link, number).own_settled = True
+    def settle_own(self, link: int, number: int, step_us: int) -> None:
+        circuit = self._own(link, number)
+        circuit.own_settled, circuit.own_step_us = True, step_us
 
     def speak(self, link: int, number: int, send_key: bytes | None, receive_keys: list[bytes]) -> None:
         circuit = self._own(link, number)

@@ -3,7 +3,7 @@
     1 LINKING            an access link to the guard is asked for
     2 CREATING           create to the guard
     3 EXTENDING          extend to the junction, inside the guard's layer
-    4 PHASING            the junction tells how long a cell would wait there
+    4 PHASING            the guard tells its de-jitter step, then the junction its own and how long a cell would wait there
     5 SHIFTING           the tick is delayed by that
     6 SETTLING_GUARD     the guard measures 50 cells and fixes its due times
     7 SETTLING_JUNCTION  the junction likewise, 60 slots later
@@ -66,9 +66,9 @@ class Mouth(Enum):
 
 
 class Circuit:
-    """One circuit over one access link of its own. make_tokens(path, epoch) returns the 2048 octets to leave."""
+    """One circuit over one access link of its own. make_tokens(path, epoch) returns the 2048 octets to leave; own_step_us: the de-jitter step of our own end."""
 
-    def __init__(self, plane: OwnerPlane, network_id: bytes, path: Path, epoch: int, make_tokens: TokenMaker, now_us: int) -> None:
+    def __init__(self, plane: OwnerPlane, network_id: bytes, path: Path, epoch: int, make_tokens: TokenMaker, now_us: int, own_step_us: int) -> None:
         self.path, self.epoch = path, epoch
         self.stage = Stage.LINKING
         self.circuit = 1 + secrets.randbelow(2**32 - 1)
@@ -80,6 +80,7 @@ class Circuit:
         """It stood once, and is gone for another reason than that it never came about."""
         self._plane, self._network_id, self._make_tokens = plane, network_id, make_tokens
         self._pending: PendingHop | None = None
+        self._own_step_us, self._guard_step_us = own_step_us, 0
         self._first_settle_slot = 0
         self._own_settled_us = 0
         self._mouth = Mouth.FREE
@@ -114,6 +115,10 @@ class Circuit:
             case Stage.EXTENDING, Speech.EXTENDED, 0:
                 self._add_hop(payload)
                 self._go(Stage.PHASING, now_us)
+                self._say(GUARD_HOP, Speech.PHASE, b"")
+            case Stage.PHASING, Speech.PHASED, 0:
+                _, self._guard_step_us = parse_phased(payload)
+                self._go(Stage.PHASING, now_us)
                 self._say(JUNCTION_HOP, Speech.PHASE, b"")
             case Stage.PHASING, Speech.PHASED, 1:
                 self._shift(payload, now_us)
@@ -124,7 +129,7 @@ class Circuit:
             case Stage.SETTLING_JUNCTION, Speech.SETTLED, 1:
                 self._go(Stage.LEAVING_TOKENS, now_us)
                 self._own_settled_us = now_us + OWN_SETTLING_SLOTS * SLOT_US
-                self._plane.settle_own(self.link, self.circuit)
+                self._plane.settle_own(self.link, self.circuit, self._own_step_us)
                 self._leave_tokens(now_us)
             case ((Stage.LEAVING_TOKENS | Stage.STANDING), Speech.LEFT, 1) if self._mouth is Mouth.TOKENS:
                 self._mouth = Mouth.FREE
@@ -235,8 +240,7 @@ class Circuit:
     def _shift(self, payload: bytes, now_us: int) -> None:
         """Delay our tick, so that cells come to the junction just before its slot. Spec: PROTOCOL.md §5.4."""
         wait_us, step_us = parse_phased(payload)
-        hops = 2
-        delay_us = (wait_us - hops * step_us - COMPOSE_US) % SLOT_US
+        delay_us = (wait_us - self._guard_step_us - step_us - COMPOSE_US) % SLOT_US
         self._go(Stage.SHIFTING, now_us)
         self._deadline_us = now_us + (delay_us // SHIFT_PER_TICK_US + 3) * SLOT_US
         self._plane.shift(self.link, delay_us)

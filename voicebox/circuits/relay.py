@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from voicebox.circuits.handshake import HopBinding, LayerKeys, answer_hop
 from voicebox.circuits.kdf import sha256
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.speech import RefusalReason
+from voicebox.circuits.steps import Steps
 from voicebox.errors import HandshakeError
 from voicebox.sensitive import Secret
 
@@ -32,7 +34,18 @@ class RelayPlane(Protocol):
 
     def connect(self, address: str, port: int, pin: bytes, certificate_der: bytes, key_der: bytes, /) -> int: ...
     def disconnect(self, link: int, /) -> None: ...
-    def accept(self, link: int, circuit: int, forward_key: bytes, backward_key: bytes, created: bytes, junction: bool, /) -> None: ...  # noqa: FBT001 - as the engine has it
+    def accept(
+        self,
+        link: int,
+        circuit: int,
+        forward_key: bytes,
+        backward_key: bytes,
+        created: bytes,
+        junction: bool,  # noqa: FBT001 - as the engine has it
+        forward_step_us: int,
+        backward_step_us: int,
+        /,
+    ) -> None: ...
     def refuse(self, link: int, circuit: int, reason: int, /) -> None: ...
     def extend(self, link: int, circuit: int, next_link: int, next_circuit: int, handshake: bytes, /) -> None: ...
     def refuse_extend(self, link: int, circuit: int, reason: int, /) -> None: ...
@@ -73,7 +86,8 @@ class Relay:
         self._plane, self._network, self._own, self._keys = plane, network, own, keys
         self._pins = {verified.descriptor.link_pin: verified.descriptor for verified in network.relays}
         self._access_links: set[int] = set()
-        self._relay_links: set[int] = set()
+        self._relay_links: dict[int, bytes] = {}
+        self._access_steps, self._relay_steps = Steps(), Steps()
         self._peers: dict[bytes, _Peer] = {}
         self._seen: dict[int, set[bytes]] = {}
         self._second = -1
@@ -92,14 +106,14 @@ class Relay:
             else:
                 self._let_go(link)
         elif peer_pin in self._pins and self._pins[peer_pin].valid_at(self._date(now_us)):
-            self._relay_links.add(link)
+            self._relay_links[link] = peer_pin
         else:
             self._let_go(link)
 
     def link_gone(self, link: int, now_us: int) -> None:
         """A link failed or is down: extends that wait for it are refused."""
         self._access_links.discard(link)
-        self._relay_links.discard(link)
+        self._relay_links.pop(link, None)
         for peer in self._peers.values():
             if peer.link == link:
                 peer.link, peer.up = None, False
@@ -107,6 +121,16 @@ class Relay:
                 waiting, peer.waiting = peer.waiting, []
                 for extend in waiting:
                     self._plane.refuse_extend(extend.link, extend.circuit, RefusalReason.UNREACHABLE)
+
+    def take_jitter(self, asked: Iterable[tuple[int, int]]) -> None:
+        """Take (link, step) of the engine as votes: of a relay one, over whichever of its links, of a box one for each link. Circuits that are accepted from now on
+        get the steps of the two classes; those that stand keep theirs."""
+        outgoing = {peer.link: peer.descriptor.link_pin for peer in self._peers.values()}
+        for link, step_us in asked:
+            if link in self._access_links:
+                self._access_steps.vote(link, step_us)
+            elif (pin := self._relay_links.get(link, outgoing.get(link))) is not None:
+                self._relay_steps.vote(pin, step_us)
 
     def _let_go(self, link: int) -> None:
         self.counters["link_not_of_the_network"] += 1
@@ -136,7 +160,9 @@ class Relay:
             self._plane.refuse(link, circuit, refusal.reason)
             return
         self.counters["created"] += 1
-        self._plane.accept(link, circuit, keys.forward.reveal(), keys.backward.reveal(), created, self._own.role is Role.JUNCTION)
+        junction, relay_step_us = self._own.role is Role.JUNCTION, self._relay_steps.choose()
+        step_us = relay_step_us if junction else self._access_steps.choose()
+        self._plane.accept(link, circuit, keys.forward.reveal(), keys.backward.reveal(), created, junction, step_us, relay_step_us)
 
     def _answer(self, link: int, circuit: int, handshake: bytes, now_us: int) -> tuple[LayerKeys, bytes]:
         expected = self._access_links if self._own.role is Role.GUARD else self._relay_links

@@ -10,7 +10,7 @@ Spec: PROTOCOL.md §10.3, §10.4.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from voicebox.circuits.descriptor import Descriptor
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.path import Path, choose_guards, junctions_of_epoch, paths_of_epoch
 from voicebox.circuits.speech import OwnerPlane
+from voicebox.circuits.steps import Steps
 from voicebox.errors import PolicyError, RemoteError
 
 FIRST_RETRY_US = 1_000_000
@@ -99,6 +100,7 @@ class StandingCircuits:
         self._leaving: list[_Leaving] = []
         self._prepare_us = self._draw_prepare_us()
         self.no_path = False
+        self._steps = Steps()
 
     # ----------------------------------------------------------------------------------------------------------- questions
 
@@ -192,6 +194,13 @@ class StandingCircuits:
                 times += [post.retry_us if post.circuit is None else post.probe_us for post in epoch.posts]
         return min(times)
 
+    def take_jitter(self, asked: Iterable[tuple[int, int]]) -> None:
+        """Take (link, step) of the engine: our own end of later circuits over the same guard settles with that step."""
+        for link, step_us in asked:
+            circuit = self.by_link(link)
+            if circuit is not None:
+                self._steps.vote(circuit.path.guard.relay_id, step_us)
+
     def renew_tokens(self, now_us: int) -> None:
         """Leave tokens anew on every circuit: contacts or secrets changed."""
         for circuit in self.all():
@@ -239,7 +248,9 @@ class StandingCircuits:
                 if path is None:
                     post.retry_us = now_us + LAST_RETRY_US
                 else:
-                    post.circuit = Circuit(self._plane, self._network.network_id, path, epoch.number, self._make_tokens, now_us)
+                    post.circuit = Circuit(
+                        self._plane, self._network.network_id, path, epoch.number, self._make_tokens, now_us, self._steps.of(path.guard.relay_id)
+                    )
                     post.probe_us = now_us + self._between(PROBE_EVERY_US)
 
     def _switch(self, now_us: int) -> None:

@@ -52,7 +52,19 @@ impl Bench {
             self.give(self.now + 1, Input::Cell { link: FROM, cell: &serialise_cell(CircId(circuit), Slot(0), &create.next_body()) });
         }
         let (forward_key, backward_key, created) = (KEY, KEY, [2; 64]);
-        self.give(self.now, Input::Command(Command::Accept { link: FROM, circuit: CircId(circuit), forward_key, backward_key, created, junction: false }));
+        self.give(
+            self.now,
+            Input::Command(Command::Accept {
+                link: FROM,
+                circuit: CircId(circuit),
+                forward_key,
+                backward_key,
+                created,
+                junction: false,
+                forward_step_us: 5_000,
+                backward_step_us: 5_000,
+            }),
+        );
         self.say(circuit, Kind::Extend, 1, vec![3; 1_236]);
         let handshake = vec![1; 1_200];
         self.give(self.now, Input::Command(Command::Extend { link: FROM, circuit: CircId(circuit), next_link: TO, next_circuit: CircId(circuit), handshake }));

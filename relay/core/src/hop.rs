@@ -116,6 +116,21 @@ pub struct Taken {
     base_us: Option<i64>,
 }
 
+/// What a circuit is accepted with.
+#[derive(Clone, Copy)]
+pub struct Accepted<'a> {
+    /// Of the layers, forward and backward.
+    pub keys: [&'a [u8; 16]; 2],
+    /// The answer to the create.
+    pub created: &'a [u8; 64],
+    /// The number of the create that is answered.
+    pub create_number: u16,
+    /// The de-jitter steps, forward and backward.
+    pub steps_us: [i64; 2],
+    /// The relay's own phase, at which a head sends.
+    pub phase_us: i64,
+}
+
 /// One circuit at this relay.
 pub struct Hop {
     /// The order of accepts.
@@ -134,6 +149,8 @@ pub struct Hop {
     pub knock_limit: KnockLimit,
     /// Junction: the tokens its owner left.
     pub tokens: Box<[[u8; 16]]>,
+    /// The de-jitter steps, forward and, at a guard, backward.
+    steps_us: [i64; 2],
     forward_layer: Layer,
     backward_layer: Layer,
     forward: Forward,
@@ -150,9 +167,10 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// Become a hop. phase_us: the relay's own phase, at which a head sends; create_number: of the create that is answered.
+    /// Become a hop at `now`.
     #[must_use]
-    pub fn new(serial: u64, before: Place, role: Role, keys: [&[u8; 16]; 2], created: &[u8; 64], create_number: u16, now: Micros, phase_us: i64) -> Self {
+    pub fn new(serial: u64, before: Place, role: Role, accepted: &Accepted<'_>, now: Micros) -> Self {
+        let Accepted { keys, created, create_number, steps_us, phase_us } = *accepted;
         let (slot, at_us) = next_own_slot(now, phase_us);
         let backward = match role {
             Role::Guard => Backward::Queue { waiting: VecDeque::new(), settling: None, returned: None },
@@ -167,6 +185,7 @@ impl Hop {
             splice: None,
             knock_limit: KnockLimit::default(),
             tokens: Box::default(),
+            steps_us,
             forward_layer: Layer::new(keys[0]),
             backward_layer: Layer::new(keys[1]),
             forward: Forward::Unsettled(None),
@@ -181,6 +200,22 @@ impl Hop {
             passed_slot: None,
             earliest_us: None,
         }
+    }
+
+    /// Return by how much a cell comes later than the earliest of its settled direction; `None` where that is not settled. forward: it comes from before.
+    #[must_use]
+    pub fn late_us(&self, forward: bool, slot: i64, now: Micros) -> Option<i64> {
+        let (due, step_us) = match (forward, &self.forward, &self.backward) {
+            (true, Forward::Settled { due, .. }, _) => (due, self.steps_us[0]),
+            (false, _, Backward::Settled { due, .. }) => (due, self.steps_us[1]),
+            (true, Forward::Unsettled(_), _) | (false, _, Backward::Head { .. } | Backward::Passing | Backward::Queue { .. }) => return None,
+        };
+        Some(now as i64 - due.time_us(slot) + step_us)
+    }
+
+    /// The forward step as `phased` and `settled` say it.
+    fn step_in_10_us(&self) -> [u8; 2] {
+        ((self.steps_us[0] / 10) as u16).to_be_bytes() // at most 4 000
     }
 
     /// Return the place behind, while there is one.

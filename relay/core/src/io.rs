@@ -57,7 +57,16 @@ pub enum Input<'a> {
 #[allow(missing_docs)] // Reason: the fields have the names and meanings of the methods' arguments in voicebox/_relay.pyi.
 pub enum Command {
     /// Become a hop (PROTOCOL.md §6.1).
-    Accept { link: LinkId, circuit: CircId, forward_key: [u8; 16], backward_key: [u8; 16], created: [u8; 64], junction: bool },
+    Accept {
+        link: LinkId,
+        circuit: CircId,
+        forward_key: [u8; 16],
+        backward_key: [u8; 16],
+        created: [u8; 64],
+        junction: bool,
+        forward_step_us: u32,
+        backward_step_us: u32,
+    },
     /// Answer a create with `refused`.
     Refuse { link: LinkId, circuit: CircId, reason: u8 },
     /// Carry out an `extend`: say create on `next_link`.
@@ -75,7 +84,7 @@ pub enum Command {
     /// Owner: delay the tick of an access link (PROTOCOL.md §5.4).
     Shift { link: LinkId, delay_us: u32 },
     /// Owner: fix the own backward due times with the next 50 cells (PROTOCOL.md §5.3).
-    SettleOwn { link: LinkId, circuit: CircId },
+    SettleOwn { link: LinkId, circuit: CircId, step_us: u32 },
     /// Owner: begin the end-to-end layer or change its keys.
     Speak { link: LinkId, circuit: CircId, send_key: Option<[u8; 16]>, receive_keys: Vec<[u8; 16]> },
     /// Owner: queue a message of the channel (PROTOCOL.md §9.2).

@@ -31,6 +31,7 @@ pub mod endtoend;
 mod hop;
 pub mod ids;
 pub mod io;
+pub mod jitter;
 mod junction;
 mod keyed_map;
 pub mod layer;

@@ -116,6 +116,12 @@ impl Core {
         &self.counters
     }
 
+    /// Return the de-jitter step that the jitter of each link asks for, where enough cells of settled directions came.
+    #[must_use]
+    pub fn jitter(&self) -> Vec<(LinkId, i64)> {
+        self.relay.jitter().chain(self.owner.jitter()).collect()
+    }
+
     /// Return how many circuits go through this relay.
     #[must_use]
     pub const fn circuits(&self) -> usize {

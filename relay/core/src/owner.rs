@@ -18,6 +18,7 @@ use crate::drop_reason::DropReason;
 use crate::endtoend::Codec;
 use crate::ids::{CircId, LinkId, Micros, PortId, Slot, CONTROL, SLOT_US};
 use crate::io::{Command, Event, Output};
+use crate::jitter::Jitter;
 use crate::random::draw_u32;
 use crate::rtp::{parse_media, MediaDatagram};
 use crate::sound::{Port, PortOutput, Remote};
@@ -44,6 +45,7 @@ struct AccessLink {
     shift_left_us: u32,
     correction_us: i64,
     circuit: Option<OwnCircuit>,
+    jitter: Jitter,
 }
 
 struct PhonePort {
@@ -86,7 +88,12 @@ impl Owner {
         }
         let next_tick = now + COMPOSE_AHEAD_US + Micros::from(draw_u32(ctx.random)) % SLOT_US;
         let number = (next_tick / SLOT_US) as u32; // the low 32 bits
-        self.links.push(AccessLink { link, next_tick, number, shift_left_us: 0, correction_us: 0, circuit: None });
+        self.links.push(AccessLink { link, next_tick, number, shift_left_us: 0, correction_us: 0, circuit: None, jitter: Jitter::default() });
+    }
+
+    /// Return the step that each link's jitter asks for, where enough cells came.
+    pub fn jitter(&self) -> impl Iterator<Item = (LinkId, i64)> + '_ {
+        self.links.iter().filter_map(|access| Some((access.link, access.jitter.step_us()?)))
     }
 
     /// Forget a link and its circuit; false where it is not the owner's.
@@ -108,7 +115,10 @@ impl Owner {
         let Some(own) = access.circuit.as_mut().filter(|own| own.name.1 == circuit) else { return ctx.count(DropReason::OwnerUnknownCircuit) };
         let port = own.port.and_then(|port| self.ports.get_mut(&port)).map(|phone| &mut phone.port);
         match own.receive(ctx, now, number, body, port) {
-            Received::GoesOn { correction_us } => access.correction_us += correction_us,
+            Received::GoesOn { correction_us, late_us } => {
+                access.correction_us += correction_us;
+                late_us.into_iter().for_each(|late_us| access.jitter.note(late_us));
+            }
             Received::Refused => self.end_circuit(ctx, index, false),
         }
     }
@@ -157,7 +167,7 @@ impl Owner {
             }
             Command::Hush { link, circuit } => self.own(link, circuit).map(OwnCircuit::hush).is_some(),
             Command::Shift { link, delay_us } => self.shift(link, delay_us),
-            Command::SettleOwn { link, circuit } => self.own(link, circuit).is_some_and(OwnCircuit::settle_own),
+            Command::SettleOwn { link, circuit, step_us } => self.own(link, circuit).is_some_and(|own| own.settle_own(step_us)),
             Command::Speak { link, circuit, send_key, receive_keys } => {
                 self.own(link, circuit).is_some_and(|own| own.speak(now, send_key.as_ref(), &receive_keys))
             }

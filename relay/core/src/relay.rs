@@ -7,12 +7,13 @@ use crate::cell::{parse_cell, serialise_cell, Body, Cell};
 use crate::context::Context;
 use crate::creates::{Creates, Heard};
 use crate::drop_reason::DropReason;
-use crate::hop::{BrokeProtocol, Hop, Next, Place, Request, Role};
+use crate::hop::{Accepted, BrokeProtocol, Hop, Next, Place, Request, Role};
 use crate::ids::{CircId, LinkId, Micros, Slot, CONTROL};
 use crate::io::{Command, Event, LinkKind};
+use crate::jitter::Jitter;
 use crate::junction::{HopIndex, Junction};
 use crate::keyed_map::{HashKey, KeyedMap};
-use crate::slots::{ceil_grid, COMPOSE_US, GRID_US, SLOT};
+use crate::slots::{ceil_grid, step_of, COMPOSE_US, GRID_US, SLOT};
 use crate::speech::{serialise_short, Carousel, Kind, HANDSHAKE_OCTETS};
 use crate::wheel::{Entry, Turn, Wheel};
 
@@ -45,6 +46,7 @@ struct Link {
     tick_us: Option<i64>,
     hop: Option<HopIndex>,
     refusal: Option<(CircId, Body)>,
+    jitter: Jitter,
 }
 
 /// The relay's side of a node.
@@ -206,8 +208,13 @@ impl Relay {
         }
         self.serial += 1;
         let creates = Creates::new(kind, self.key);
-        let made = Link { kind, order: self.serial, places: self.key.map(), creates, tick_us: None, hop: None, refusal: None };
+        let made = Link { kind, order: self.serial, places: self.key.map(), creates, tick_us: None, hop: None, refusal: None, jitter: Jitter::default() };
         self.links.insert(link.0, made);
+    }
+
+    /// Return the step that each link's jitter asks for, where enough cells came.
+    pub fn jitter(&self) -> impl Iterator<Item = (LinkId, i64)> + '_ {
+        self.links.iter().filter_map(|(link, state)| Some((LinkId(*link), state.jitter.step_us()?)))
     }
 
     /// Say whether a link is there.
@@ -248,6 +255,10 @@ impl Relay {
             return context.count(DropReason::ControlIn);
         }
         let slot = number.unwrap_near(now);
+        let hop = link.places.get(&circuit.0).and_then(|(index, side)| Some((self.hops.get(*index as usize)?.as_deref()?, *side)));
+        if let Some(late_us) = hop.and_then(|(hop, side)| hop.late_us(side == Side::Before, slot, now)) {
+            link.jitter.note(late_us);
+        }
         match link.places.get(&circuit.0).copied() {
             Some((index, Side::Before)) => self.forward(now, index, slot, &body, context),
             Some((index, Side::Behind)) => self.backward(now, index, slot, &body, context),
@@ -349,8 +360,12 @@ impl Relay {
     /// Obey the control plane; what names something that is not there, or does not fit, is counted.
     pub fn command(&mut self, now: Micros, command: Command, context: &mut Context<'_>) {
         let done = match command {
-            Command::Accept { link, circuit, forward_key, backward_key, created, junction } => {
-                self.accept(now, (link, circuit), [&forward_key, &backward_key], &created, junction, context)
+            Command::Accept { link, circuit, forward_key, backward_key, created, junction, forward_step_us, backward_step_us } => {
+                let (keys, phase_us) = ([&forward_key, &backward_key], self.junction.phase_us);
+                step_of(forward_step_us).zip(step_of(backward_step_us)).and_then(|(forward, backward)| {
+                    let accepted = Accepted { keys, created: &created, create_number: 0, steps_us: [forward, backward], phase_us };
+                    self.accept(now, (link, circuit), accepted, junction, context)
+                })
             }
             Command::Refuse { link, circuit, reason } => self.links.get_mut(&link.0).and_then(|link| link.creates.refuse(circuit.0, reason)),
             Command::Extend { link, circuit, next_link, next_circuit, handshake } => {
@@ -382,9 +397,9 @@ impl Relay {
         }
     }
 
-    fn accept(&mut self, now: Micros, place: Place, keys: [&[u8; 16]; 2], created: &[u8; 64], junction: bool, context: &mut Context<'_>) -> Option<()> {
+    fn accept(&mut self, now: Micros, place: Place, mut accepted: Accepted<'_>, junction: bool, context: &mut Context<'_>) -> Option<()> {
         let link = self.links.get_mut(&place.0 .0)?;
-        let create_number = link.creates.accept(place.1 .0)?;
+        accepted.create_number = link.creates.accept(place.1 .0)?;
         let (guard, former) = (link.kind == LinkKind::AccessGuard, link.hop);
         self.creates -= 1;
         if let Some(former) = former {
@@ -397,7 +412,7 @@ impl Relay {
             (false, true) => Role::Junction,
             (false, false) => Role::Middle,
         };
-        let hop = Box::new(Hop::new(self.serial, place, role, keys, created, create_number, now, self.junction.phase_us));
+        let hop = Box::new(Hop::new(self.serial, place, role, &accepted, now));
         let head = hop.head();
         let index = self.free.pop().unwrap_or_else(|| {
             self.hops.push(None);

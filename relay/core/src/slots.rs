@@ -8,15 +8,15 @@ use crate::ids::{Micros, SLOT_US};
 
 /// Microseconds in a slot, for times that may lie before the network's birth.
 pub const SLOT: i64 = SLOT_US as i64;
-/// The de-jitter step D.
-pub const STEP_US: i64 = 5_000;
+/// The grid of de-jitter steps D.
+pub const STEPS_US: [i64; 6] = [5_000, 10_000, 15_000, 20_000, 30_000, 40_000];
 /// What a slot carries is put together this long before it is due.
 pub const COMPOSE_US: i64 = 1_000;
 /// Due times are rounded up to this grid, so that a node wakes once for many.
 pub const GRID_US: i64 = 250;
 /// Cells over which the earliest arrival is sought.
 pub const MEASURED_CELLS: u32 = 50;
-/// How many slots after the next one a cell may be.
+/// How many slots after the next one a cell may be. The greatest step takes two of them.
 pub const AHEAD_SLOTS: i64 = 3;
 
 /// Round a time up to the grid.
@@ -55,18 +55,25 @@ impl Due {
     }
 }
 
+/// Return the step of a command, where it is one of the grid.
+#[must_use]
+pub fn step_of(step_us: u32) -> Option<i64> {
+    STEPS_US.into_iter().find(|step| *step == i64::from(step_us))
+}
+
 /// The search for the earliest arrival among 50 cells.
 pub struct Settling {
+    step_us: i64,
     first: Option<u32>,
     cells: u32,
     earliest_us: i64,
 }
 
 impl Settling {
-    /// Begin. first: cells before this number do not count.
+    /// Begin. first: cells before this number do not count; step_us: how long after the earliest arrival a slot will be due.
     #[must_use]
-    pub const fn new(first: Option<u32>) -> Self {
-        Self { first, cells: 0, earliest_us: i64::MAX }
+    pub const fn new(first: Option<u32>, step_us: i64) -> Self {
+        Self { step_us, first, cells: 0, earliest_us: i64::MAX }
     }
 
     /// Take an arrival; with the 50th return the base of the due times.
@@ -76,7 +83,7 @@ impl Settling {
         }
         self.earliest_us = self.earliest_us.min(now as i64 - SLOT * slot);
         self.cells += 1;
-        (self.cells == MEASURED_CELLS).then(|| ceil_grid(self.earliest_us + STEP_US))
+        (self.cells == MEASURED_CELLS).then(|| ceil_grid(self.earliest_us + self.step_us))
     }
 }
 
@@ -144,7 +151,7 @@ mod tests {
 
     #[test]
     fn due_times_follow_the_earliest_of_fifty_arrivals() {
-        let mut settling = Settling::new(Some(1_000));
+        let mut settling = Settling::new(Some(1_000), 5_000);
         assert_eq!(settling.measure(999, 20_000_000 - 19_999), None);
         let mut base_us = None;
         for slot in 1_000..1_050i64 {

@@ -87,13 +87,15 @@ fn circuit_command() -> impl Strategy<Value = Command> {
     let handshake = || prop_oneof![4 => Just(vec![7; 1_200]), 1 => prop::collection::vec(any::<u8>(), 0..1_300)];
     let payload = || prop::collection::vec(any::<u8>(), 0..300);
     prop_oneof![
-        (name(), circuit(), any::<bool>()).prop_map(|(link, circuit, junction)| Command::Accept {
+        (name(), circuit(), any::<bool>(), 0u32..10).prop_map(|(link, circuit, junction, fives)| Command::Accept {
             link,
             circuit,
             forward_key: [1; 16],
             backward_key: [2; 16],
             created: [3; 64],
-            junction
+            junction,
+            forward_step_us: 5_000 * fives.clamp(1, 4),
+            backward_step_us: 5_000 * fives,
         }),
         (name(), circuit(), any::<u8>()).prop_map(|(link, circuit, reason)| Command::Refuse { link, circuit, reason }),
         (name(), circuit(), name(), circuit(), handshake()).prop_map(|(link, circuit, next_link, next_circuit, handshake)| Command::Extend {
@@ -115,7 +117,7 @@ fn circuit_command() -> impl Strategy<Value = Command> {
             times
         }),
         (name(), any::<u32>()).prop_map(|(link, delay_us)| Command::Shift { link, delay_us }),
-        (name(), circuit()).prop_map(|(link, circuit)| Command::SettleOwn { link, circuit }),
+        (name(), circuit(), 0u32..10).prop_map(|(link, circuit, fives)| Command::SettleOwn { link, circuit, step_us: 5_000 * fives }),
         (name(), circuit(), 0usize..10).prop_map(|(link, circuit, keys)| Command::Speak {
             link,
             circuit,

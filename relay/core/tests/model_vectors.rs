@@ -90,7 +90,7 @@ fn layers() {
 #[test]
 fn due_times() {
     let file = file("due_times");
-    let mut settling = Settling::new(Some(number(&file["first"])));
+    let mut settling = Settling::new(Some(number(&file["first"])), number(&file["step_us"]));
     let arrivals = list(&file["arrivals"]).iter();
     let bases: Vec<Option<i64>> = arrivals.map(|arrival| settling.measure(number(&arrival[0]), number(&arrival[1]))).collect();
     let fixed = bases.iter().position(Option::is_some).expect("fixed by one of them");

@@ -364,7 +364,7 @@ fn commands_out_of_place_are_counted_and_ignored() {
     bench.refused("no answer yet", add_hop.clone());
     bench.refused("no hop yet", say(0, 1, 0));
     bench.refused("no hop yet", speak(0));
-    bench.refused("no hop yet", Command::SettleOwn { link, circuit });
+    bench.refused("no hop yet", Command::SettleOwn { link, circuit, step_us: 5_000 });
     bench.command(Command::Close { link, circuit });
     assert!(bench.events() == [Event::Ended { link, circuit }]);
     bench.open();
@@ -436,7 +436,7 @@ fn a_frame_of_the_phone_leaves_in_the_next_cell_and_one_of_the_peer_reaches_the_
     bench.command(Command::MediaOpen { port: PORT });
     bench.command(Command::MediaRemote { port: PORT, codec: 2, payload_type: 8, event_payload_type: Some(101) });
     bench.command(Command::MediaBind { port: PORT, link: LINK, circuit: CIRCUIT, codec: 2 });
-    bench.command(Command::SettleOwn { link: LINK, circuit: CIRCUIT });
+    bench.command(Command::SettleOwn { link: LINK, circuit: CIRCUIT, step_us: 5_000 });
     let base = bench.now + 3_300;
     let first = bench.number_now().0 + 1;
     let arrival = |count: u32| base + SLOT_US * u64::from(count) + u64::from(count % 5) * 400;
@@ -452,7 +452,11 @@ fn a_frame_of_the_phone_leaves_in_the_next_cell_and_one_of_the_peer_reaches_the_
         let now = bench.now;
         bench.with(|owner, ctx| owner.rtp(ctx, now, PORT, &rtp(count as u16, &[count as u8; 160])));
         let frame = [count as u8 + 100; 160];
-        bench.peer_says(Slot(first + count), u64::from(count) + 1, &Content { codec: Some(Codec::Pcma), frame: &frame, segment: &[], ends_message: false, copy: &[] });
+        bench.peer_says(
+            Slot(first + count),
+            u64::from(count) + 1,
+            &Content { codec: Some(Codec::Pcma), frame: &frame, segment: &[], ends_message: false, copy: &[] },
+        );
         heard.extend(bench.outputs.iter().filter_map(|output| match output {
             Output::SendRtp { port: PORT, rtcp: false, datagram, at } => Some((parse_rtp(datagram).expect("RTP").payload[0], *at)),
             _ => None,

@@ -196,6 +196,18 @@ impl Engine {
         Ok(vec![("panics", self.panics.load(Ordering::Relaxed))])
     }
 
+    /// The de-jitter step in microseconds that each link's jitter asks for, where enough cells came; empty before start and after the end.
+    pub fn jitter(&self) -> Result<Vec<(u32, i64)>, Error> {
+        if self.running.load(Ordering::Acquire) {
+            let (answer, answered) = sync_channel(1);
+            self.order(Order::Jitter { answer })?;
+            if let Ok(steps) = answered.recv_timeout(ANSWER_LIMIT) {
+                return Ok(steps);
+            }
+        }
+        Ok(Vec::new())
+    }
+
     /// Gather the lateness of ticks anew, for `seconds`.
     pub fn tap(&self, seconds: f64) -> Result<(), Error> {
         if !(0.0..=86_400.0).contains(&seconds) {

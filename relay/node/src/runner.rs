@@ -62,6 +62,7 @@ pub(crate) enum Order {
     MediaClose { port: u32 },
     Tap { seconds: f64 },
     Counters { answer: SyncSender<Vec<(&'static str, u64)>> },
+    Jitter { answer: SyncSender<Vec<(u32, i64)>> },
     Stop,
 }
 
@@ -446,6 +447,9 @@ impl Runner {
             Order::Counters { answer } => {
                 // Whoever asked may have stopped waiting.
                 let _ = answer.try_send(self.totals());
+            }
+            Order::Jitter { answer } => {
+                let _ = answer.try_send(self.core.jitter().into_iter().map(|(link, step_us)| (link.0, step_us)).collect());
             }
             Order::Stop => {}
         }

@@ -29,6 +29,15 @@ impl<'py> Arguments<'_, 'py> {
         self.0.get_item(place + 2)?.extract()
     }
 
+    /// A de-jitter step; the methods' default where it is left out.
+    fn step(&self, place: usize) -> PyResult<u32> {
+        if self.0.len() > place + 2 {
+            self.get(place)
+        } else {
+            Ok(5_000)
+        }
+    }
+
     fn link(&self) -> PyResult<LinkId> {
         Ok(LinkId(self.get(0)?))
     }
@@ -71,6 +80,8 @@ pub(crate) fn parse(tuple: &Bound<'_, PyTuple>) -> PyResult<Command> {
             backward_key: its.key(3)?,
             created: sized(&its.octets(4)?, "created has 64 octets")?,
             junction: its.get(5)?,
+            forward_step_us: its.step(6)?,
+            backward_step_us: its.step(7)?,
         },
         "refuse" => Command::Refuse { link, circuit, reason: its.get(2)? },
         "extend" => Command::Extend { link, circuit, next_link: LinkId(its.get(2)?), next_circuit: CircId(its.get(3)?), handshake: its.octets(4)? },
@@ -82,7 +93,7 @@ pub(crate) fn parse(tuple: &Bound<'_, PyTuple>) -> PyResult<Command> {
             Command::Say { link, circuit, hop, kind, payload, every: its.get(5)?, times: its.get(6)? }
         }
         "hush" => Command::Hush { link, circuit },
-        "settle_own" => Command::SettleOwn { link, circuit },
+        "settle_own" => Command::SettleOwn { link, circuit, step_us: its.step(2)? },
         "speak" => {
             let send_key: Option<Vec<u8>> = its.get(2)?;
             let receive_keys: Vec<Vec<u8>> = its.get(3)?;

@@ -52,6 +52,10 @@ impl Engine {
         Ok(py.detach(|| self.engine.counters()).map_err(raise)?.into_iter().collect())
     }
 
+    fn jitter(&self, py: Python<'_>) -> PyResult<Vec<(u32, i64)>> {
+        py.detach(|| self.engine.jitter()).map_err(raise)
+    }
+
     fn tap(&self, seconds: f64) -> PyResult<()> {
         self.engine.tap(seconds).map_err(raise)
     }
@@ -83,10 +87,23 @@ impl Engine {
         self.engine.disconnect(link).map_err(raise)
     }
 
-    fn accept(&self, link: u32, circuit: u32, forward_key: &[u8], backward_key: &[u8], created: &[u8], junction: bool) -> PyResult<()> {
+    #[pyo3(signature = (link, circuit, forward_key, backward_key, created, junction, forward_step_us = 5_000, backward_step_us = 5_000))]
+    #[allow(clippy::too_many_arguments)] // as many as Python's method has
+    fn accept(
+        &self,
+        link: u32,
+        circuit: u32,
+        forward_key: &[u8],
+        backward_key: &[u8],
+        created: &[u8],
+        junction: bool,
+        forward_step_us: u32,
+        backward_step_us: u32,
+    ) -> PyResult<()> {
+        let (link, circuit) = (LinkId(link), CircId(circuit));
         let (forward_key, backward_key) = (key(forward_key)?, key(backward_key)?);
         let created = sized(created, "created has 64 octets")?;
-        self.command(Command::Accept { link: LinkId(link), circuit: CircId(circuit), forward_key, backward_key, created, junction })
+        self.command(Command::Accept { link, circuit, forward_key, backward_key, created, junction, forward_step_us, backward_step_us })
     }
 
     fn refuse(&self, link: u32, circuit: u32, reason: u8) -> PyResult<()> {
@@ -132,8 +149,9 @@ impl Engine {
         self.command(Command::Shift { link: LinkId(link), delay_us })
     }
 
-    fn settle_own(&self, link: u32, circuit: u32) -> PyResult<()> {
-        self.command(Command::SettleOwn { link: LinkId(link), circuit: CircId(circuit) })
+    #[pyo3(signature = (link, circuit, step_us = 5_000))]
+    fn settle_own(&self, link: u32, circuit: u32, step_us: u32) -> PyResult<()> {
+        self.command(Command::SettleOwn { link: LinkId(link), circuit: CircId(circuit), step_us })
     }
 
     #[allow(clippy::needless_pass_by_value)] // PyO3 extracts the list into a vector of ours

@@ -35,8 +35,8 @@ class Plane:
     def disconnect(self, link: int) -> None:
         self.log.append(("disconnect", link))
 
-    def accept(self, link: int, circuit: int, forward: bytes, backward: bytes, created: bytes, junction: bool) -> None:
-        self.log.append(("accept", link, circuit, forward, backward, created, junction))
+    def accept(self, link: int, circuit: int, forward: bytes, backward: bytes, created: bytes, junction: bool, *steps_us: int) -> None:
+        self.log.append(("accept", link, circuit, forward, backward, created, junction, *steps_us))
 
     def refuse(self, link: int, circuit: int, reason: int) -> None:
         self.log.append(("refuse", link, circuit, reason))
@@ -73,7 +73,8 @@ def test_create_is_answered_with_the_keys_that_the_owner_finds(which: RelayOfNet
     relay, plane = make(which)
     pending = begin_hop(binding(which, epoch=epoch))
     relay.create(1, 5, pending.handshake, NOW_US)
-    ((name, link, circuit, forward, backward, created, junction),) = plane.take()
+    ((name, link, circuit, forward, backward, created, junction, *steps_us),) = plane.take()
+    assert steps_us == [5_000, 5_000], "nobody asked for more"
     assert (name, link, circuit, junction) == ("accept", 1, 5, which is JUNCTION)
     assert isinstance(created, bytes)
     keys = finish_hop(pending, created)
@@ -184,7 +185,33 @@ def test_guard_that_extends_to_another_relay_than_asked_is_noticed() -> None:
     assert plane.take() == [("refuse", 1, 5, RefusalReason.HANDSHAKE)]
     own = begin_hop(binding(JUNCTION))
     other.create(1, 5, own.handshake, NOW_US)
-    ((_, _, _, _, _, created, _),) = plane.take()
+    ((_, _, _, _, _, created, *_),) = plane.take()
     assert isinstance(created, bytes)
     with pytest.raises(HandshakeError):
         finish_hop(pending, created)
+
+
+def steps_of_the_next(relay: Relay, plane: Plane, which: RelayOfNetwork, circuit: int) -> tuple[object, ...]:
+    relay.create(1, circuit, begin_hop(binding(which, circuit)).handshake, NOW_US)
+    return plane.take()[0][-2:]
+
+
+def test_a_guard_gives_new_circuits_the_steps_of_the_two_classes_of_links() -> None:
+    relay, plane = make(GUARD)
+    for link in (2, 3, 4):
+        relay.link_up(link, None, NOW_US, incoming=True)
+    relay.link_up(9, JUNCTION.descriptor.link_pin, NOW_US, incoming=True)
+    relay.take_jitter([(1, 15_000), (2, 15_000), (3, 10_000), (4, 40_000), (9, 20_000), (77, 40_000)])
+    assert steps_of_the_next(relay, plane, GUARD, 5) == (15_000, 20_000)
+    relay.link_gone(2, NOW_US)
+    relay.take_jitter([(1, 10_000)])
+    assert steps_of_the_next(relay, plane, GUARD, 6) == (10_000, 20_000), "a link that is gone keeps its vote: links are replaced at every epoch"
+
+
+def test_a_relay_has_one_vote_over_however_many_links() -> None:
+    relay, plane = make(JUNCTION)
+    other = next(guard for guard in SMALL.relays if guard.descriptor.role is Role.GUARD and guard is not GUARD)
+    for link in range(2, 9):
+        relay.link_up(link, other.descriptor.link_pin, NOW_US, incoming=True)
+    relay.take_jitter([(1, 5_000), *((link, 40_000) for link in range(2, 9))])
+    assert steps_of_the_next(relay, plane, JUNCTION, 5) == (5_000, 5_000)

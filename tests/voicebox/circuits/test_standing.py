@@ -37,6 +37,18 @@ def test_home_has_two_circuits_over_two_guards_to_the_two_junctions() -> None:
     assert all(len(box.plane.circuit(circuit.link).tokens) == 128 for circuit in circuits)
 
 
+def test_own_end_of_a_later_circuit_gets_the_step_that_its_guards_link_asked_for() -> None:
+    world, box = lone_box(SMALL)
+    run(world, [box], 8)
+    first, second = box.standing.present()
+    assert [box.plane.circuit(circuit.link).own_step_us for circuit in (first, second)] == [5_000, 5_000]
+    box.standing.take_jitter([(first.link, 30_000), (second.link, 10_000), (999, 40_000)])
+    for link in (first.link, second.link):
+        box.standing.lost(link, world.now_us)
+    run(world, [box], 40)
+    assert [box.plane.circuit(circuit.link).own_step_us for circuit in box.standing.present()] == [30_000, 10_000]
+
+
 def test_dsl_has_one_circuit_to_the_first_junction() -> None:
     world, box = lone_box(SMALL, 1)
     _, home = two_boxes(SMALL)[:2]

@@ -5,7 +5,7 @@ use crate::cell::{serialise_cell, shows_zeros, Body};
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::ids::{Micros, Slot};
-use crate::slots::{Due, Ring, SLOT, STEP_US};
+use crate::slots::{Due, Ring, SLOT};
 use crate::speech::{parse_speech, Kind};
 
 impl Hop {
@@ -71,7 +71,7 @@ impl Hop {
             at_us = Some(due.time_us(started));
         }
         self.forward = Forward::Settled { due, ring: Ring::new(self.role == Role::Junction), at_us };
-        self.give_answer(Kind::Settled, self.asked_number, ((STEP_US / 10) as u16).to_be_bytes().to_vec());
+        self.give_answer(Kind::Settled, self.asked_number, self.step_in_10_us().to_vec());
         at_us
     }
 

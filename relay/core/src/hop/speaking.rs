@@ -5,7 +5,7 @@ use crate::cell::Body;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::junction::Splice;
-use crate::slots::{Settling, SLOT, STEP_US};
+use crate::slots::{Settling, SLOT};
 use crate::speech::{parse_speech, serialise_short, Collected, Kind, Speech};
 
 impl Hop {
@@ -107,7 +107,7 @@ impl Hop {
             }
             Kind::Phase => {
                 let wait_us = (phase_us - self.earliest_us.take().unwrap_or(0)).rem_euclid(SLOT);
-                let times = [((wait_us / 10) as u16).to_be_bytes(), ((STEP_US / 10) as u16).to_be_bytes()];
+                let times = [((wait_us / 10) as u16).to_be_bytes(), self.step_in_10_us()];
                 self.give_answer(Kind::Phased, number, times.concat());
                 Ok(None)
             }
@@ -129,12 +129,12 @@ impl Hop {
         let first = payload.try_into().map(u32::from_be_bytes).map_err(|_| BrokeProtocol)?;
         let ready = self.role == Role::Junction || matches!(self.next, Next::Live(_));
         match &mut self.forward {
-            Forward::Unsettled(settling @ None) if ready => *settling = Some(Settling::new(Some(first))),
+            Forward::Unsettled(settling @ None) if ready => *settling = Some(Settling::new(Some(first), self.steps_us[0])),
             Forward::Unsettled(_) | Forward::Settled { .. } => return Err(BrokeProtocol),
         }
         self.asked_number = number;
         if let Backward::Queue { settling, .. } = &mut self.backward {
-            *settling = Some(Settling::new(None));
+            *settling = Some(Settling::new(None, self.steps_us[1]));
         }
         Ok(None)
     }

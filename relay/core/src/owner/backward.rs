@@ -4,9 +4,8 @@
 
 use crate::drop_reason::DropReason;
 use crate::ids::{Micros, Slot, SLOT_US};
+use crate::slots::STEPS_US;
 
-/// The de-jitter step D (PROTOCOL.md §5.3).
-const STEP_US: i64 = 5_000;
 /// Due times are rounded up to this.
 const GRID_US: i64 = 250;
 const SETTLING_CELLS: u32 = 50;
@@ -37,6 +36,8 @@ pub struct Taken {
     pub due: Option<Micros>,
     /// By how much the tick and the due times move to follow the guard's clock; mostly 0.
     pub correction_us: i64,
+    /// By how much the cell came later than the earliest; `None` while the end is not settled.
+    pub late_us: Option<i64>,
 }
 
 /// One circuit's own backward end.
@@ -46,17 +47,20 @@ pub struct Backward {
     /// Bit i: `highest - i` was taken.
     seen: u64,
     settling: Settling,
+    /// The de-jitter step D (PROTOCOL.md §5.3).
+    step_us: i64,
 }
 
 impl Backward {
     /// Begin with nothing taken, not settled.
     #[must_use]
     pub const fn new() -> Self {
-        Self { highest: None, seen: 0, settling: Settling::Off }
+        Self { highest: None, seen: 0, settling: Settling::Off, step_us: STEPS_US[0] }
     }
 
-    /// Measure the next 50 cells, also where due times stood before.
-    pub fn settle(&mut self) {
+    /// Measure the next 50 cells, also where due times stood before. step_us: how long after the earliest arrival a slot will be due.
+    pub fn settle(&mut self, step_us: i64) {
+        self.step_us = step_us;
         self.settling = Settling::Measuring { cells: 0, earliest: i64::MAX };
     }
 
@@ -68,7 +72,7 @@ impl Backward {
         let slot = number.unwrap_near(now);
         let arrival = now as i64; // network time fits for 292 000 years
         if let Settling::Settled { base, .. } = self.settling {
-            if slot > (arrival - base - STEP_US).div_euclid(SLOT) + SLOTS_AHEAD {
+            if slot > (arrival - base - self.step_us).div_euclid(SLOT) + SLOTS_AHEAD {
                 return Err(DropReason::OwnerAhead);
             }
         }
@@ -97,24 +101,24 @@ impl Backward {
     fn measure(&mut self, arrival: i64, slot: i64) -> Taken {
         let offset = arrival - SLOT * slot;
         let (settling, taken) = match self.settling {
-            Settling::Off => (Settling::Off, Taken { due: None, correction_us: 0 }),
+            Settling::Off => (Settling::Off, Taken { due: None, correction_us: 0, late_us: None }),
             Settling::Measuring { cells, earliest } => {
                 let (cells, earliest) = (cells + 1, earliest.min(offset));
                 let next = match cells < SETTLING_CELLS {
                     true => Settling::Measuring { cells, earliest },
                     false => Settling::Settled { base: earliest, cells: 0, deviation: i64::MAX },
                 };
-                (next, Taken { due: None, correction_us: 0 })
+                (next, Taken { due: None, correction_us: 0, late_us: None })
             }
             Settling::Settled { base, cells, deviation } => {
-                let due = due_of(base, slot);
+                let (due, late_us) = (due_of(base + self.step_us, slot), Some(offset - base));
                 let (cells, deviation) = (cells + 1, deviation.min(offset - base));
                 if cells < CLOCK_CELLS {
-                    (Settling::Settled { base, cells, deviation }, Taken { due, correction_us: 0 })
+                    (Settling::Settled { base, cells, deviation }, Taken { due, correction_us: 0, late_us })
                 } else {
                     let correction_us = (deviation / CORRECTION_DIVISOR).clamp(-LARGEST_CORRECTION_US, LARGEST_CORRECTION_US);
                     let next = Settling::Settled { base: base + correction_us, cells: 0, deviation: i64::MAX };
-                    (next, Taken { due, correction_us })
+                    (next, Taken { due, correction_us, late_us })
                 }
             }
         };
@@ -123,9 +127,9 @@ impl Backward {
     }
 }
 
-/// Return `base + D + 20 000 * slot`, rounded up to 250 us; `None` before the birth of the network.
-fn due_of(base: i64, slot: i64) -> Option<Micros> {
-    let exact = base + STEP_US + SLOT * slot;
+/// Return `from + 20 000 * slot`, rounded up to 250 us; `None` before the birth of the network.
+fn due_of(from: i64, slot: i64) -> Option<Micros> {
+    let exact = from + SLOT * slot;
     u64::try_from((exact + GRID_US - 1).div_euclid(GRID_US) * GRID_US).ok()
 }
 
@@ -152,7 +156,7 @@ mod tests {
     #[test]
     fn due_times_come_of_the_earliest_of_50_cells() {
         let mut backward = Backward::new();
-        backward.settle();
+        backward.settle(5_000);
         for slot in 250..300 {
             let late = u64::from(slot % 7) * 300;
             assert_eq!(backward.take(arrival(slot) + late, Slot(slot)).map(|taken| taken.due), Ok(None));
@@ -166,7 +170,7 @@ mod tests {
     #[test]
     fn the_tick_follows_a_clock_that_is_50_ppm_off() {
         let mut backward = Backward::new();
-        backward.settle();
+        backward.settle(5_000);
         let (mut moved, mut worst) = (0i64, 0i64);
         let slots = 100_000u32;
         for slot in 250..slots {
@@ -175,7 +179,7 @@ mod tests {
             let taken = backward.take(now, Slot(slot)).expect("in order");
             moved += taken.correction_us;
             if let Some(due) = taken.due {
-                worst = worst.max((due as i64 - now as i64 - STEP_US).abs());
+                worst = worst.max((due as i64 - now as i64 - 5_000).abs());
             }
         }
         let drifted = i64::from(slots - 250);

@@ -20,6 +20,7 @@ use crate::endtoend::{serialise_content, Codec, Content, EndToEnd, NotOpened, Op
 use crate::ids::{CircId, LinkId, Micros, PortId, Slot};
 use crate::io::Event;
 use crate::layer::Layer;
+use crate::slots::step_of;
 use crate::sound::{Frame, Port};
 use crate::speech::{parse_speech, Carousel, Kind, Speech, HANDSHAKE_OCTETS};
 
@@ -83,6 +84,8 @@ pub enum Received {
     GoesOn {
         /// Microseconds, of either sign.
         correction_us: i64,
+        /// By how much it came later than the earliest, once settled.
+        late_us: Option<i64>,
     },
     /// The guard refused: the circuit is to be forgotten.
     Refused,
@@ -129,13 +132,9 @@ impl OwnCircuit {
         self.saying = None;
     }
 
-    /// Fix the own due times with the next 50 cells; false before the first hop.
-    pub fn settle_own(&mut self) -> bool {
-        let open = !self.hops.is_empty();
-        if open {
-            self.backward.settle();
-        }
-        open
+    /// Fix the own due times with the next 50 cells; false before the first hop, and where the step is none of the grid.
+    pub fn settle_own(&mut self, step_us: u32) -> bool {
+        step_of(step_us).filter(|_| !self.hops.is_empty()).map(|step_us| self.backward.settle(step_us)).is_some()
     }
 
     /// Begin the end-to-end layer, or change its keys; false before the first hop, and for more than 8 receive keys.
@@ -251,10 +250,10 @@ impl OwnCircuit {
             Ok(taken) => taken,
             Err(reason) => {
                 ctx.count(reason);
-                return Received::GoesOn { correction_us: 0 };
+                return Received::GoesOn { correction_us: 0, late_us: None };
             }
         };
-        let goes_on = Received::GoesOn { correction_us: taken.correction_us };
+        let goes_on = Received::GoesOn { correction_us: taken.correction_us, late_us: taken.late_us };
         if self.hops.is_empty() {
             return if self.receive_clear(ctx, &body) { Received::Refused } else { goes_on };
         }

@@ -83,9 +83,9 @@ impl End {
         for hop in 0..2u8 {
             let first = first + 60 * u32::from(hop);
             world.command(self.node, say(self.name, hop, 22, first.to_be_bytes().to_vec(), 1, 0));
-            assert_eq!(self.answer(world, 23), [0x01, 0xf4], "a step of 5 ms");
+            assert_eq!(self.answer(world, 23), phased[2..], "the step that was told before");
         }
-        world.command(self.node, Command::SettleOwn { link, circuit });
+        world.command(self.node, Command::SettleOwn { link, circuit, step_us: world.steps_us.1 });
         let mut tokens: Vec<u8> = (0..2_048u32).map(|index| (index * 7 + circuit.0) as u8).collect();
         if self.node == BOX_B {
             tokens[160..176].copy_from_slice(&TOKEN);
@@ -121,7 +121,13 @@ impl End {
 
 /// Two boxes whose circuits stand. Drifts of the boxes in parts per million; relays keep good time.
 fn standing(wire: Wire, drifts: (i64, i64), seed: u8) -> World {
+    standing_with(wire, drifts, seed, 5_000)
+}
+
+/// Likewise, with these de-jitter steps everywhere.
+fn standing_with(wire: Wire, drifts: (i64, i64), seed: u8, step_us: u32) -> World {
     let mut world = World::new(&[drifts.0, 0, 0, 0, drifts.1], seed);
+    world.steps_us = (step_us, step_us);
     world.connect(GUARD_A, JUNCTION, 2, (LinkKind::Relay, LinkKind::Relay), wire);
     world.connect(GUARD_B, JUNCTION, 3, (LinkKind::Relay, LinkKind::Relay), wire);
     world.connect(BOX_A, GUARD_A, 1, (LinkKind::AccessOwner, LinkKind::AccessGuard), wire);
@@ -269,6 +275,30 @@ fn over_a_continent_with_loss_the_sound_takes_at_most_140_ms() {
         assert!(report.lost <= 5, "{} frames lost", report.lost);
         assert!(report.at(99) <= 140.0 && report.at(100) <= 140.0 + 20.0 && report.mean_jitter_us <= 2_000.0);
     }
+}
+
+#[test]
+fn jitter_asks_for_a_step_and_circuits_that_have_it_lose_nothing() {
+    let wire = Wire { delay_us: 19_000, jitter_us: 13_000, loss_per_million: 0, repeats_percent: 0 };
+    let mut lost = Vec::new();
+    for step_us in [5_000, 15_000, 40_000] {
+        let mut world = standing_with(wire, (0, 0), 9, step_us);
+        call(&mut world, [9; 16]);
+        let late_before = [GUARD_A, JUNCTION, GUARD_B].map(|relay| world.count(relay, "slot_late"));
+        let begin = talk(&mut world, 3_500);
+        let late: Vec<_> = [GUARD_A, JUNCTION, GUARD_B].iter().zip(late_before).map(|(relay, before)| world.count(*relay, "slot_late") - before).collect();
+        let report = report(&world, BOX_B, begin[0], 3_500);
+        report.print(&format!("jitter of 13 ms, steps of {step_us} us"));
+        println!("cells that came too late at the relays: {late:?}");
+        // What the links ask for does not depend on the step that they have.
+        for (node, links) in [(GUARD_A, 2), (JUNCTION, 2), (GUARD_B, 2), (BOX_A, 1), (BOX_B, 1)] {
+            let asked: Vec<_> = world.jitter(node).into_iter().map(|(_, asked_us)| asked_us).collect();
+            assert_eq!(asked, vec![15_000; links], "node {node}");
+        }
+        lost.push((report.lost, late.iter().sum::<u64>()));
+    }
+    assert!(lost[0].0 > 500 && lost[0].1 > 5_000, "{lost:?}");
+    assert_eq!(lost[1..], [(0, 0), (0, 0)]);
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub struct World {
     pub heard: Vec<Heard>,
     /// When cells left, by sender's node and link.
     pub sent: HashMap<(usize, LinkId), Vec<u64>>,
+    /// The de-jitter steps with which relays accept, forward and backward.
+    pub steps_us: (u32, u32),
 }
 
 impl World {
@@ -96,6 +98,7 @@ impl World {
             now: 0,
             heard: Vec::new(),
             sent: HashMap::new(),
+            steps_us: (5_000, 5_000),
         }
     }
 
@@ -141,6 +144,11 @@ impl World {
 
     pub fn count(&self, node: usize, name: &str) -> u64 {
         self.nodes[node].core.counters().iter().find(|(counter, _)| *counter == name).map(|(_, total)| total).expect("a counter of this name")
+    }
+
+    /// The steps that the links of a node ask for.
+    pub fn jitter(&self, node: usize) -> Vec<(LinkId, i64)> {
+        self.nodes[node].core.jitter()
     }
 
     /// Take what a box told since the last call.
@@ -234,7 +242,11 @@ impl World {
         match event {
             Event::Create { link, circuit, handshake } => {
                 let (forward_key, backward_key) = (key_at(&handshake, 0), key_at(&handshake, 16));
-                self.command(node, Command::Accept { link, circuit, forward_key, backward_key, created: [9; 64], junction: true });
+                let (forward_step_us, backward_step_us) = self.steps_us;
+                self.command(
+                    node,
+                    Command::Accept { link, circuit, forward_key, backward_key, created: [9; 64], junction: true, forward_step_us, backward_step_us },
+                );
             }
             Event::Extend { link, circuit, relay_id, next_circuit, handshake } => {
                 let to = usize::from(relay_id[0]);

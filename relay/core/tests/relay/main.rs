@@ -11,7 +11,12 @@ use voicebox_core::{CircId, Command, Event, Input, LinkId};
 
 /// Run a settled circuit from a box to TO for `slots`; `bend` says when and how often the cell of a slot arrives, and may change it.
 fn settled_run(slots: u32, bend: impl Fn(u32, &mut Body) -> Vec<u64>) -> Relay {
+    settled_run_with((5_000, 5_000), slots, bend)
+}
+
+fn settled_run_with(steps_us: (u32, u32), slots: u32, bend: impl Fn(u32, &mut Body) -> Vec<u64>) -> Relay {
     let mut relay = Relay::new(16);
+    relay.steps_us = steps_us;
     relay.open(BOX, 77, false);
     relay.extend(BOX, 77, 88);
     let first = relay.slot() + 1;
@@ -59,6 +64,30 @@ fn delay_loss_replay_and_flips_upstream_leave_no_mark_downstream() {
     assert!(settled.windows(2).all(|pair| pair[0].at - pair[1].at == SLOT_US && pair[0].slot - pair[1].slot == 1));
     assert!(marked.count("slot_late") > 50 && marked.count("slot_twice") > 20 && marked.count("filled") > 50);
     assert_eq!(quiet.count("slot_late") + quiet.count("slot_twice") + quiet.count("slot_ahead"), 0);
+}
+
+#[test]
+fn a_circuit_keeps_the_steps_it_was_accepted_with() {
+    let late = |slot: u32, _: &mut Body| vec![if slot % 9 == 0 { 30_000 } else { 0 }];
+    for (steps_us, filled) in [((40_000, 5_000), false), ((30_000, 5_000), true)] {
+        let relay = settled_run_with(steps_us, 180, late);
+        let told: Vec<_> = relay.answers(BOX, 77).into_iter().filter(|(kind, _)| *kind == Kind::Settled as u8).map(|(_, payload)| payload).collect();
+        assert_eq!(told.first().map(|payload| payload[..].to_vec()), Some(((steps_us.0 / 10) as u16).to_be_bytes().to_vec()));
+        assert_eq!(relay.count("slot_late"), if filled { 20 } else { 0 });
+        assert_eq!(relay.count("slot_ahead"), 0, "the ring holds what comes long before it is due");
+        let settled: Vec<Left> = relay.on(TO).into_iter().rev().take(180).cloned().collect();
+        assert!(settled.windows(2).all(|pair| pair[0].at - pair[1].at == SLOT_US && pair[0].slot - pair[1].slot == 1));
+    }
+}
+
+#[test]
+fn a_step_that_is_not_of_the_grid_is_a_bad_command() {
+    for steps_us in [(0, 5_000), (5_000, 6_000), (45_000, 5_000)] {
+        let mut relay = Relay::new(16);
+        relay.steps_us = steps_us;
+        relay.open(BOX, 77, false);
+        assert_eq!((relay.core.circuits(), relay.count("bad_command")), (0, 1));
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub struct Relay {
     pub now: u64,
     pub left: Vec<Left>,
     pub events: Vec<Event>,
+    /// The de-jitter steps with which circuits are accepted, forward and backward.
+    pub steps_us: (u32, u32),
     numbers: HashMap<u32, u16>,
     forward: Layer,
     backward: Layer,
@@ -38,7 +40,16 @@ impl Relay {
     pub fn new(max_circuits: usize) -> Self {
         let core = Core::new(Config { max_circuits }, Box::new(SeededRandom::new([3; 32])));
         let (forward, backward) = (Layer::new(&FORWARD_KEY), Layer::new(&BACKWARD_KEY));
-        let mut relay = Self { core, now: 50 * SLOT_US + 1_234, left: Vec::new(), events: Vec::new(), numbers: HashMap::new(), forward, backward };
+        let mut relay = Self {
+            core,
+            now: 50 * SLOT_US + 1_234,
+            left: Vec::new(),
+            events: Vec::new(),
+            steps_us: (5_000, 5_000),
+            numbers: HashMap::new(),
+            forward,
+            backward,
+        };
         relay.give(Input::LinkUp { link: BOX, kind: LinkKind::AccessGuard });
         relay.give(Input::LinkUp { link: FROM, kind: LinkKind::Relay });
         relay.give(Input::LinkUp { link: TO, kind: LinkKind::Relay });
@@ -98,6 +109,8 @@ impl Relay {
             backward_key: BACKWARD_KEY,
             created: [9; 64],
             junction,
+            forward_step_us: self.steps_us.0,
+            backward_step_us: self.steps_us.1,
         }));
         self.cell(link, circuit, self.slot(), &[0xa5; 248]);
     }
