@@ -249,7 +249,7 @@ engine_hash() {
     {
         "$venv/bin/python" -V
         PATH=$rust_bin:$PATH rustc --version
-        find pyproject.toml relay -type d \( -name target -o -name model -o -name tests -o -name fuzz \) -prune \
+        find pyproject.toml relay -type d \( -name target -o -name lab -o -name model -o -name tests -o -name fuzz \) -prune \
             -o -type f \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print0 | sort -z | xargs -0 sha256sum
     } | hash_of
 }

@@ -106,7 +106,7 @@ def raise_loopback(interface: str) -> None:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH22x", interface.encode(), flags | IFF_UP | IFF_RUNNING))
 
 
-def switch_offloads_off(interface: str) -> tuple[str, ...]:
+def switch_offloads_off(interface: str, features: tuple[str, ...] = OFFLOADS) -> tuple[str, ...]:
     """Switch segmentation and merging of datagrams off, so that a capture sees what a wire would. Return what could not be.
 
     A kernel that does not know a feature has nothing to switch off; one that keeps it on is named in the answer.
@@ -115,7 +115,7 @@ def switch_offloads_off(interface: str) -> tuple[str, ...]:
         names = _feature_names(control, interface)
         words = (len(names) + 31) // 32
         kept: list[str] = []
-        for name in OFFLOADS:
+        for name in features:
             if name not in names:
                 continue
             word, bit = divmod(names.index(name), 32)

@@ -49,15 +49,21 @@ class Plan:
     profile: str = "home"
     boxes: tuple[str, ...] = BOXES
     prefix: str = "127.0.77"
+    guards: tuple[str, ...] = GUARDS
+    junctions: tuple[str, ...] = JUNCTIONS
 
     def relay_address(self, name: str) -> Endpoint:
         """Return where a relay listens."""
-        index = (*GUARDS, *JUNCTIONS).index(name)
+        index = (*self.guards, *self.junctions).index(name)
         return Endpoint(f"{self.prefix}.{10 + index}", self.first_port + index)
 
     def box_address(self, name: str) -> str:
         """Return the address of a box, for its phones and for its links."""
         return f"{self.prefix}.{100 + self.boxes.index(name)}"
+
+    def guards_of(self, name: str) -> tuple[str, ...]:
+        """Return the guards that a box may use. Each has two of its own, so that no guard stands at both ends of a path; in a large network chance sees to that."""
+        return self.guards[:2] if self.boxes.index(name) % 2 == 0 else self.guards[2:]
 
     def phone_sip(self, name: str) -> Endpoint:
         """Return where the phone of a box listens. All share one address: some phones bind their sound to any, and on a loopback that is this one."""
@@ -69,23 +75,26 @@ class Plan:
 
     def links(self) -> tuple[LinkRole, ...]:
         """Return every link there can be, access links first."""
-        relays = {name: self.relay_address(name) for name in (*GUARDS, *JUNCTIONS)}
-        access = [LinkRole(f"{box} - {guard}", Endpoint(self.box_address(box), 0), relays[guard], access=True) for box in self.boxes for guard in GUARDS]
+        relays = {name: self.relay_address(name) for name in (*self.guards, *self.junctions)}
+        access = [LinkRole(f"{box} - {guard}", Endpoint(self.box_address(box), 0), relays[guard], access=True) for box in self.boxes for guard in self.guards]
         inner = [
-            LinkRole(f"{guard} - {junction}", Endpoint(relays[guard].address, 0), relays[junction], access=False) for guard in GUARDS for junction in JUNCTIONS
+            LinkRole(f"{guard} - {junction}", Endpoint(relays[guard].address, 0), relays[junction], access=False)
+            for guard in self.guards
+            for junction in self.junctions
         ]
         return (*access, *inner)
 
 
 @dataclass
 class Node:
-    """One running daemon."""
+    """One running daemon. wrapper: a command in front of it, which becomes it."""
 
     name: str
     home: Path
     command: str
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    wrapper: tuple[str, ...] = ()
 
 
 class EmbeddedNetwork:
@@ -94,7 +103,7 @@ class EmbeddedNetwork:
     def __init__(self, directory: Path, plan: Plan | None = None) -> None:
         self.directory = directory
         self.plan = plan or Plan()
-        self.relays = {name: Node(name, directory / name, "relay run") for name in (*GUARDS, *JUNCTIONS)}
+        self.relays = {name: Node(name, directory / name, "relay run") for name in (*self.plan.guards, *self.plan.junctions)}
         self.boxes = {name: Node(name, directory / name, "run") for name in self.plan.boxes}
 
     # Setting up, as a user would
@@ -112,7 +121,7 @@ class EmbeddedNetwork:
         self.directory.mkdir(parents=True, exist_ok=True)
         for name, node in self.relays.items():
             listen = self.plan.relay_address(name)
-            role = "junction" if name in JUNCTIONS else "guard"
+            role = "junction" if name in self.plan.junctions else "guard"
             self.voicebox("relay", "init", "--listen", f"{listen.address}:{listen.port}", "--role", role, "--operator", f"operator of {name}", home=node.home)
         self.sign()
         for name, node in self.boxes.items():
@@ -131,8 +140,7 @@ class EmbeddedNetwork:
     def _init_box(self, name: str, node: Node) -> None:
         address = self.plan.box_address(name)
         options = ["--name", name, "--sip", f"{address}:{self.plan.sip_port}", "--link-address", address, "--profile", self.plan.profile]
-        # Each box has two guards of its own, so that no guard stands at both ends of a path; in a large network chance sees to that.
-        for guard in GUARDS[:2] if self.plan.boxes.index(name) % 2 == 0 else GUARDS[2:]:
+        for guard in self.plan.guards_of(name):
             options += ["--guards", f"operator of {guard}"]
         self.voicebox("init", *options, home=node.home)
         self.voicebox("network", "use", str(self.directory / "net.signed"), home=node.home)
@@ -158,9 +166,9 @@ class EmbeddedNetwork:
             self.start_node(node)
 
     def start_node(self, node: Node, wrapper: Sequence[str] = ()) -> None:
-        """Start one daemon; its output goes to `log` in its directory. wrapper: a command in front of it."""
+        """Start one daemon; its output goes to `log` in its directory. wrapper: one more command in front of it."""
         with (node.home / "log").open("ab") as log:
-            command = [*wrapper, sys.executable, "-m", "voicebox", *node.command.split(), "--home", str(node.home)]
+            command = [*wrapper, *node.wrapper, sys.executable, "-m", "voicebox", *node.command.split(), "--home", str(node.home)]
             environment = {**os.environ, **node.environment}
             node.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment)
 

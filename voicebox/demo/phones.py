@@ -22,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, TypeVar
 
 from voicebox.errors import HostError
 from voicebox.sensitive import Secret
@@ -35,6 +35,7 @@ COMMAND_TIMEOUT_S = 3.0
 MAX_CONTROL_OCTETS = 1 << 20
 FIRST_REFUSAL = 300
 BARESIP_MODULES = Path("/usr/lib/baresip/modules")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,24 @@ class Login:
     transport: str = "udp"
 
 
+class Place(Protocol):
+    """A network namespace."""
+
+    @property
+    def wrapper(self) -> tuple[str, ...]:
+        """Return what to put in front of a command, so that it runs there as the same process."""
+
+    def run(self, inside: Callable[[], T]) -> T:
+        """Call something there: sockets that it makes stay there."""
+
+
 @dataclass(frozen=True, slots=True)
 class PhoneSetup:
     """One phone. login None: no box, calls go straight to the dialled address.
 
     address, sip_port: where it listens; rtp_port: the first, even, of at least eight ports for sound; codec: opus, pcma or pcmu.
     play: WAV file (16-bit mono; opus: 48 000 Hz, else 8 000 Hz). ring_s: answer by itself after so long, None: when told to.
+    place: the network namespace it lives in, None: this process's own.
     """
 
     name: str
@@ -65,6 +78,7 @@ class PhoneSetup:
     codec: str = "pcma"
     ring_s: float | None = None
     transport: str = "udp"
+    place: Place | None = None
 
 
 class PhoneDriver(ABC):
@@ -136,6 +150,7 @@ class PhoneDriver(ABC):
         self.directory.mkdir(parents=True, exist_ok=True)
         self._log = (self.directory / "log").open("wb")
         variables = {**os.environ, **(environment or {})}
+        command = [*(self.setup.place.wrapper if self.setup.place else ()), *command]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.STDOUT, env=variables, cwd=self.directory)
         return self._process
 
@@ -384,7 +399,7 @@ class Baresip(PhoneDriver):
         if program is None or not (BARESIP_MODULES / "opus.so").exists():
             raise HostError("baresip is not installed. On Debian: apt-get install baresip-core")
         self.directory.mkdir(parents=True, exist_ok=True)
-        control_port = _free_tcp_port()
+        control_port = self._there(_free_tcp_port)
         (self.directory / "config").write_text(self._config(control_port))
         accounts = self.directory / "accounts"
         accounts.touch(mode=0o600)
@@ -422,9 +437,12 @@ class Baresip(PhoneDriver):
         route = f'outbound="sip:{host}:{login.port};transport={login.transport}"'
         return f"<sip:{login.user}@{host};transport={login.transport}>;{access};regint=300;{options};{route}"
 
+    def _there(self, work: Callable[[], T]) -> T:
+        return self.setup.place.run(work) if self.setup.place else work()
+
     def _connect(self, port: int) -> bool:
         try:
-            self._control = socket.create_connection(("127.0.0.1", port), 1)
+            self._control = self._there(lambda: socket.create_connection(("127.0.0.1", port), 1))
         except OSError:
             return False
         self._control.setblocking(False)
