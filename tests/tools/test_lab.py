@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import socket
 import statistics
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +19,7 @@ import pytest
 from tools.lab.load import NETWORKS, load_network, parse_network
 from tools.lab.namespaces import Namespace, join
 from tools.lab.plan import BoxNode, Impairments, LabNetwork, LabPlan, Outage, WireRule
-from tools.lab.wire import Wires, plan_lines
+from tools.lab.wire import Wires, binary, plan_lines
 from voicebox.errors import FileProblem, HostError
 from voicebox.positions import ProblemsFound
 
@@ -280,3 +284,66 @@ def test_wires_that_cannot_stand_say_why(tmp_path: Path) -> None:
     pair.close()
     with pytest.raises(HostError, match="do not stand"):
         Wires(pair.network, {"near": "none", "far": "none"}, (), tmp_path).start()
+
+
+# A process of its own, because a process that has moved into a namespace does not come back; as another user, who may not read this checkout.
+PROGRAM = """
+import json, socket, sys, time
+from dataclasses import asdict
+from pathlib import Path
+from tools.lab import wire
+from tools.lab.namespaces import Namespace, join
+from tools.lab.plan import Impairments, LabNetwork, WireRule
+from voicebox.demo.namespace import enter_private_network
+
+isolation = enter_private_network()
+if not isolation.private:
+    print(json.dumps({"reason": isolation.reason}))
+    sys.exit(0)
+folder = Path(sys.argv[1])
+wire.binary = lambda: folder / "voicebox-wire"
+network = LabNetwork(1, 3600, "home", {"near": "guard", "far": "junction"}, {}, {}, (WireRule(("near", "far"), Impairments(delay_ms=19)),))
+internet, nodes = Namespace(), {name: Namespace() for name in network.nodes()}
+for name, node in nodes.items():
+    join(node, internet, network.address(name), name)
+far = nodes["far"].run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+far.bind((network.address("far"), 7000))
+near = nodes["near"].run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+with wire.Wires(network, {name: name for name in nodes}, internet.wrapper, folder) as wires:
+    for number in range(100):
+        near.sendto(bytes(278), (network.address("far"), 7000))
+        time.sleep(0.002)
+    time.sleep(0.1)
+print(json.dumps({"user": isolation.user_namespace, **asdict(wires.report)}))
+"""
+
+
+@system
+def test_an_ordinary_user_has_a_lab_too(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    for name in ("voicebox", "tools"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    shutil.copy(binary(), tmp_path)
+    subprocess.run(["chmod", "-R", "a+rwX", str(tmp_path)], check=True)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    # Root of a user namespace has no other user to be: then the tests were started by an ordinary one.
+    nobody = 65534 if os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split()[2] != "1" else None
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", PROGRAM, str(tmp_path)],
+        cwd=tmp_path,
+        env={"PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
+        user=nobody,
+        group=nobody,
+        extra_groups=[] if nobody else None,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    if "reason" in said:
+        pytest.skip(f"no namespace: {said['reason']}")
+    assert said["user"] or nobody is None
+    assert (said["taken"], said["left"], said["overflow"] + said["missed"] + said["unwritten"]) == (100, 100, 0)
