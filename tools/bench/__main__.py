@@ -2,9 +2,10 @@
 
     python -m tools.bench [--seconds S] [--calls N] [--only PART...] [--out FILE]
 
-Parts: machine (what it takes by itself), guard (`voicebox relay run`, as users run it), engine (the same engine over eight links), added (delay), calls.
-A quick look: --seconds 5 --calls 5. Each part runs as a process of its own. A figure that could not be had is null, and the table says why; the goals are
-those of a machine that has nothing else to do, so a load average well above the number of cores explains a miss.
+Parts: machine (what it takes by itself), guard (`voicebox relay run`, as users run it), engine (the same engine over eight links), added (delay), calls,
+path (calls over the emulated internet of tools/lab). A quick look: --seconds 5 --calls 5. Each part runs as a process of its own. A figure that could not
+be had is null, and the table says why; the goals are those of a machine that has nothing else to do, so a load average well above the number of cores
+explains a miss.
 """
 
 from __future__ import annotations
@@ -21,21 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench import baseline, engine, guard
-from tools.bench.load import WORKSPACE
 from tools.bench.table import assemble, lines
+from tools.cargo import build
 
-ROOT = WORKSPACE.parent
+ROOT = Path(__file__).resolve().parents[2]
 CIRCUITS = (1, 100, 1_000)
 MANY = CIRCUITS[1:]
 SECONDS, CALLS = 20.0, 50
-PARTS = ("machine", "guard", "engine", "added", "calls")
+PARTS = ("machine", "guard", "engine", "added", "calls", "path")
+MAX_RINGS = 20
+"""Of each case of the path: enough for a 95th percentile, and some minutes less than what the calls of their own part take."""
 OPEN_FILES = 8_192
 PART_TIMEOUT_S = 900.0
-
-
-def _build_load() -> None:
-    command = ["cargo", "build", "--manifest-path", str(WORKSPACE / "Cargo.toml"), "--release", "--locked", "--quiet", "-p", "voicebox-node"]
-    subprocess.run([*command, "--example", "relay_load"], check=True, env={**os.environ, "CARGO_TARGET_DIR": str(WORKSPACE / "target")})
 
 
 def _machine(seconds: float) -> dict[str, Any]:
@@ -76,6 +74,8 @@ def _run(part: str, given: argparse.Namespace) -> dict[str, Any]:
             return _engine(given.seconds)
         case "added":
             return _apart("added", "--seconds", str(given.seconds))
+        case "path":
+            return _apart("path", "--seconds", str(given.seconds), "--rings", str(min(given.calls, MAX_RINGS)))
         case _:
             return _apart("calls", "--calls", str(given.calls))
 
@@ -110,7 +110,7 @@ def main() -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard), hard))
     began, load = time.monotonic(), os.getloadavg()
-    _build_load()
+    build("-p", "voicebox-node", "--example", "relay_load")
     found = _run_all(given)
     report = assemble(found, {**_host(load), "took_s": round(time.monotonic() - began)})
     given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from subprocess import Popen
 
 from tools.bench.process import cpu_s, hurry, running
+from tools.cargo import TARGET
 from voicebox.circuits.handshake import HopBinding, begin_hop, finish_hop
 
 LOCAL = "127.0.0.1"
@@ -22,8 +23,7 @@ CELLS_PER_S = 50
 FIRST_BEHIND = 1_000_000
 BATCH = 100
 """Circuits that are built at one time: a relay answers 500 creates a second and keeps at most 256 extends waiting (PROTOCOL.md §6.3)."""
-WORKSPACE = Path(__file__).resolve().parents[2] / "relay"
-BINARY = WORKSPACE / "target" / "release" / "examples" / "relay_load"
+BINARY = TARGET / "release" / "examples" / "relay_load"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,10 @@ GRID_TIMES_PER_S = 4_000
 CELLS_PER_S_OF_100 = 10_000
 RELAY_MB, KB_PER_CIRCUIT, KB_PER_LINK = 60.0, 4.0, 64.0
 MAX_LOSS_PCT = 0.1
+PATH_GOALS_MS = {"continent": (120, 140, 150, 500), "between-continents": (230, 245, 280, 700)}
+"""Slot to playable, RTP in to RTP out, mouth to ear (ITU-T G.114), INVITE to ringing."""
+JITTER_MS = {"mean": 2.0, "p99": 10.0}
+WIRE_LATE_MS = 0.2
 
 
 def _get(found: Mapping[str, Any], *path: str, times: float = 1.0, digits: int = 2) -> Any:
@@ -58,9 +62,53 @@ def assemble(found: Mapping[str, Mapping[str, Any]], host: Mapping[str, Any]) ->
         "realtime": _get(found, "guard", "aligned", "100", "realtime"),
         "relay_empty_rss_mb": _get(found, "guard", "aligned", "1", "empty_rss_mb", digits=1),
         "circuit_and_link_kb": _get(found, "guard", "aligned", "1000", "circuit_and_link_kb", digits=1),
+        "path": _path(found.get("path", {})),
         "host": dict(host),
         "parts": {name: dict(part) for name, part in found.items()},
     }
+
+
+def _path(cases: Mapping[str, Any]) -> Json:
+    """Return the figures of each case of calls over the lab, rounded; nothing of a part that failed."""
+    return {name: _rounded(figures) for name, figures in cases.items() if isinstance(figures, Mapping)}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _rounded(each) for name, each in value.items()}
+    return round(value, 2) if isinstance(value, float) else value
+
+
+def _path_rows(name: str, case: Mapping[str, Any]) -> list[tuple[str, Any, float | None, str, str]]:
+    """Return the rows of one case; the direct path between the same phones stands in the notes."""
+    slot, rtp, ear, ringing = PATH_GOALS_MS[name.removesuffix("-clean")]
+    direct = case.get("direct") or {}
+
+    def of_delay(what: str, key: str, goal: float) -> tuple[str, Any, float | None, str, str]:
+        beside = f"; direct path {_get(direct, key, 'p50')}, {_get(direct, key, 'p99')}" if direct.get(key) else ""
+        return (f"  {what}, p99", _get(case, key, "p99"), goal, "ms", f"p50 {_get(case, key, 'p50')}{beside}")
+
+    def of_jitter(share: str) -> tuple[str, Any, float | None, str, str]:
+        return (
+            f"  jitter handed to the phone, {share}",
+            _get(case, "jitter_ms", share),
+            JITTER_MS[share],
+            "ms",
+            f"direct path {_get(direct, 'jitter_ms', share)}",
+        )
+
+    return [
+        (f"{name}:", case.get("frames"), None, "", f"frames of {case.get('calls')} calls"),
+        of_delay("slot to playable", "slot_to_playable_ms", slot),
+        of_delay("RTP in to RTP out", "rtp_ms", rtp),
+        of_delay("mouth to ear", "mouth_to_ear_ms", ear),
+        of_jitter("mean"),
+        of_jitter("p99"),
+        ("  loss", case.get("loss_pct"), None, "%", f"direct path {direct.get('loss_pct')}"),
+        ("  lost, or late for the phone's buffer", case.get("unheard_pct"), None, "%", f"direct path {direct.get('unheard_pct')}"),
+        ("  INVITE to ringing, have met, p95", case.get("ringing_p95_ms"), ringing, "ms", ""),
+        ("  the lab's wires late, p99", _get(case, "wires", "late_us", "p99", times=1e-3, digits=3), WIRE_LATE_MS, "ms", ""),
+    ]
 
 
 def _floor_of_spread(report: Mapping[str, Any]) -> str:
@@ -118,7 +166,8 @@ def lines(report: Mapping[str, Any]) -> Sequence[str]:
     """Return the table, the goal beside each figure."""
     host = report["host"]
     table = [f"{'':42} {'figure':>10} {'goal':>8}"]
-    for what, figure, goal, unit, note in _rows(report):
+    over_the_lab = [row for name, case in report["path"].items() for row in _path_rows(name, case)]
+    for what, figure, goal, unit, note in (*_rows(report), *over_the_lab):
         shown = "-" if figure is None else f"{figure:g}"
         wanted = "" if goal is None else f"{goal:.4g}"
         table.append(f"{what:42} {shown:>10} {wanted:>8} {unit:3} {_verdict(figure, goal):9} {note}".rstrip())
