@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tools.lab.load import NETWORKS, load_network, parse_network
-from tools.lab.namespaces import Namespace, join
+from tools.lab.namespaces import Namespace, join, wait_running
 from tools.lab.plan import BoxNode, Impairments, LabNetwork, LabPlan, Outage, WireRule
 from tools.lab.wire import Wires, binary, plan_lines
 from voicebox.errors import FileProblem, HostError
@@ -144,6 +144,8 @@ class Pair:
         self._nodes = {name: Namespace() for name in relays}
         for name, node in self._nodes.items():
             join(node, self._internet, self.network.address(name), f"to-{name}")
+        for name, node in self._nodes.items():
+            wait_running(node, self._internet, f"to-{name}")
         self.sockets = {name: node.run(lambda name=name: self._socket(name)) for name, node in self._nodes.items()}  # type: ignore[misc]  # a default argument keeps the name
         self.wires = Wires(self.network, {name: f"to-{name}" for name in relays}, self._internet.wrapper, directory)
 
@@ -292,7 +294,7 @@ import json, socket, sys, time
 from dataclasses import asdict
 from pathlib import Path
 from tools.lab import wire
-from tools.lab.namespaces import Namespace, join
+from tools.lab.namespaces import Namespace, join, wait_running
 from tools.lab.plan import Impairments, LabNetwork, WireRule
 from voicebox.demo.namespace import enter_private_network
 
@@ -306,6 +308,8 @@ network = LabNetwork(1, 3600, "home", {"near": "guard", "far": "junction"}, {}, 
 internet, nodes = Namespace(), {name: Namespace() for name in network.nodes()}
 for name, node in nodes.items():
     join(node, internet, network.address(name), name)
+for name, node in nodes.items():
+    wait_running(node, internet, name)
 far = nodes["far"].run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
 far.bind((network.address("far"), 7000))
 near = nodes["near"].run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))

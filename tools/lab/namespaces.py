@@ -11,11 +11,12 @@ import ctypes
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from voicebox.demo.namespace import CLONE_NEWNET, OFFLOADS, raise_loopback, switch_offloads_off
+from voicebox.demo.namespace import CLONE_NEWNET, OFFLOADS, is_running, raise_loopback, switch_offloads_off
 from voicebox.errors import HostError
 
 INTERFACE = "wan0"
@@ -24,6 +25,7 @@ PREFIX_BITS = 16
 CHECKSUMS = "tx-checksum-ip-generic"
 """Left to a device that there is not, they would be missing in a frame that the wire sends anew."""
 COMMAND_TIMEOUT_S = 30.0
+RUNNING_TIMEOUT_S, RUNNING_PAUSE_S = 10.0, 0.02
 T = TypeVar("T")
 
 
@@ -80,6 +82,16 @@ def join(node: Namespace, internet: Namespace, address: str, far_name: str) -> N
     if kept:
         raise HostError(f"this kernel keeps on what the lab has to switch off: {', '.join(kept)}")
     internet.ip([f"link set {far_name} up"])
+
+
+def wait_running(node: Namespace, internet: Namespace, far_name: str) -> None:
+    """Wait until both ends carry what is sent: the kernel may take a second, for any number of nodes that were joined before. Raises HostError."""
+    end = time.monotonic() + RUNNING_TIMEOUT_S
+    for namespace, interface in ((node, INTERFACE), (internet, far_name)):
+        while not namespace.run(lambda interface=interface: is_running(interface)):  # type: ignore[misc]  # a default argument keeps the name
+            if time.monotonic() >= end:
+                raise HostError(f"the lab's interface {interface} does not come up")
+            time.sleep(RUNNING_PAUSE_S)
 
 
 def _make() -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tools.lab.namespaces import Namespace, join
+from tools.lab.namespaces import Namespace, join, wait_running
 from tools.lab.plan import LabNetwork, LabPlan
 from tools.lab.wire import Wires
 from voicebox.demo.network import EmbeddedNetwork
@@ -42,6 +42,8 @@ class Lab:
             for name, node in {**self.nodes.relays, **self.nodes.boxes}.items():
                 node.wrapper = self._namespaces[name].wrapper
             self.nodes.set_up()
+            for name, interface in self._interfaces.items():
+                wait_running(self._namespaces[name], self._internet, interface)
         except BaseException:
             self._close()
             raise

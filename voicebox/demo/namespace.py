@@ -106,6 +106,13 @@ def raise_loopback(interface: str) -> None:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH22x", interface.encode(), flags | IFF_UP | IFF_RUNNING))
 
 
+def is_running(interface: str) -> bool:
+    """Return whether an interface carries anything yet: what is sent over one that was raised a moment ago may be lost."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        answer = fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16sH22x", interface.encode(), 0))
+    return bool(struct.unpack_from("H", answer, 16)[0] & IFF_RUNNING)
+
+
 def switch_offloads_off(interface: str, features: tuple[str, ...] = OFFLOADS) -> tuple[str, ...]:
     """Switch segmentation and merging of datagrams off, so that a capture sees what a wire would. Return what could not be.
 
