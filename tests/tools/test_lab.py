@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ordinary_user import said_by
 from tools.lab.load import NETWORKS, load_network, parse_network
 from tools.lab.namespaces import Namespace, join, wait_running
 from tools.lab.plan import BoxNode, Impairments, LabNetwork, LabPlan, Outage, WireRule
@@ -332,22 +332,7 @@ def test_an_ordinary_user_has_a_lab_too(tmp_path: Path) -> None:
     for parent in tmp_path.parents[:2]:
         parent.chmod(0o755)
     # Root of a user namespace has no other user to be: then the tests were started by an ordinary one.
-    nobody = 65534 if os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split()[2] != "1" else None
-    done = subprocess.run(
-        ["/usr/bin/python3", "-c", PROGRAM, str(tmp_path)],
-        cwd=tmp_path,
-        env={"PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
-        user=nobody,
-        group=nobody,
-        extra_groups=[] if nobody else None,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    if "reason" in said:
-        pytest.skip(f"no namespace: {said['reason']}")
-    assert said["user"] or nobody is None
+    as_nobody = os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split()[2] != "1"
+    said = said_by(PROGRAM, tmp_path, tmp_path, as_nobody=as_nobody, environment={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"})
+    assert said["user"] or not as_nobody
     assert (said["taken"], said["left"], said["overflow"] + said["missed"] + said["unwritten"]) == (100, 100, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ordinary_user import said_by
 from voicebox.demo.capture import main
 from voicebox.demo.datagrams import load_capture
 
@@ -63,23 +63,7 @@ def test_every_datagram_is_captured_once_with_its_time(tmp_path: Path, who: str)
     (source.with_name("voicebox")).symlink_to(source)
     subprocess.run(["chmod", "-R", "a+rX", str(source)], check=True)
     path = tmp_path / "capture.pcap"
-    nobody = 65534 if who == "ordinary" and os.geteuid() == 0 else None
-    done = subprocess.run(
-        ["/usr/bin/python3", "-c", PROGRAM, str(path)],
-        cwd=tmp_path,
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
-        user=nobody,
-        group=nobody,
-        extra_groups=[] if nobody else None,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    if "reason" in said:
-        pytest.skip(f"no namespace: {said['reason']}")
+    said = said_by(PROGRAM, path, tmp_path, as_nobody=who == "ordinary" and os.geteuid() == 0)
     assert said["user"] or who == "as-is"
     assert said["kept"] == []
     assert said["problem"].startswith("no capture is possible here")
