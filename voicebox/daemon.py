@@ -25,6 +25,7 @@ from voicebox.circuits.calls import Calls
 from voicebox.circuits.circuit import Circuit
 from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
 from voicebox.circuits.driver import CircuitDriver
+from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.pair_book import PairBook
@@ -87,16 +88,17 @@ class BoxDaemon:
 
     def _start_circuits(self) -> None:
         setting = CallSetting(self._plane, self._identity, self._network.network_id, self._network.terms.born_unix_us, self._book, self._plane.now_us)
-        self._calls = calls = Calls(setting, self._wake)
-        kept = self._store.load_guards()
         rng = random.SystemRandom()
+        self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < 0.5)
+        kept = self._store.load_guards()
         count, now_us = self._config.profile.circuits, self._plane.now_us()
         standing = StandingCircuits(self._plane, self._network, count, kept, calls.make_tokens, rng, now_us, guard_operators=self._config.guards)
         if standing.guards() != kept:
             self._store.save_guards(standing.guards())
         calls.use(standing)
         self._standing = standing
-        self._driver = CircuitDriver(standing, calls, self._plane.now_us, self.failed.set)
+        dummies = Dummies(calls.begin_dummy, self._book.petnames, rng, self._network.epoch_us, now_us)
+        self._driver = CircuitDriver(standing, calls, dummies, self._plane.now_us, self.failed.set)
         self._plane.attach(self._driver.handle_event)
         self._driver.start()
 
@@ -177,6 +179,7 @@ class BoxDaemon:
         assert self._server is not None
         circuits = self._standing.all()
         present = self._standing.present()
+        dummies, dummies_last_hour = self._calls.dummies(self._plane.now_us())
         return {
             "kind": "box",
             "ready": self.ready(),
@@ -187,6 +190,7 @@ class BoxDaemon:
             "no_path": self._standing.no_path,
             "links": len(circuits),
             "calls": self._calls.active(),
+            "dummies": {"now": dummies, "last_hour": dummies_last_hour},
             "contacts": len(self._book.petnames()),
             "phones": [{"user": phone.user, "transport": phone.transport} for phone in self._server.registrations()],
             "realtime": self._realtime,
@@ -222,7 +226,7 @@ def _cost_status(cost: Cost | None) -> dict[str, float] | None:
 
 
 def _circuit_status(circuit: Circuit, *, present: bool, show_path: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"state": circuit.stage.name.lower(), "present": present, "in_call": circuit.busy}
+    told: dict[str, Any] = {"state": circuit.stage.name.lower(), "present": present, "in_call": circuit.busy and circuit.dummy is None}
     if show_path:
         told["relays"] = [circuit.path.guard.operator, circuit.path.junction.operator]
     return told

@@ -16,7 +16,7 @@ from relay.model.slots import AHEAD_SLOTS, SLOT_US, Due, Ring, Settling
 if TYPE_CHECKING:
     from relay.model.node import Node
 
-QUEUE_CELLS, SPEECH_SPACING, CREATE_TRIES = 8, 3, 512  # spacing: other cells between two of a hop's own, so that at most one slot in four is stolen
+QUEUE_CELLS, SPEECH_SPACING, SPLICED_SPACING, CREATE_TRIES = 8, 3, 49, 512  # spacing: other cells between two of a hop's own; the second of a knock in a splice
 REASON_NO_LINK, REASON_NUMBER_TAKEN, REASON_NO_ANSWER = 1, 2, 4
 UNANSWERED = {Kind.KNOCK, Kind.JOIN, Kind.PART}
 HEARD = {False: {Kind.EXTEND, Kind.PHASE, Kind.SETTLE}, True: {Kind.PHASE, Kind.SETTLE, Kind.TOKENS, *UNANSWERED}}
@@ -239,7 +239,7 @@ class Hop:
             return None
         if self.answer_due:
             speech, self.answer_due = self.answer, False
-        elif self.knocked is not None:
+        elif self.knocked is not None and (self.splice is None or self.since_speech > SPLICED_SPACING):
             speech, self.knocked = self.knocked, None
         else:
             return None

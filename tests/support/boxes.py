@@ -11,6 +11,7 @@ from voicebox.b2bua.events import CallEvent, Offer
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.call import CallSetting
 from voicebox.circuits.calls import Calls
+from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import StandingCircuits
@@ -31,6 +32,8 @@ class Box:
         self.events: list[CallEvent] = []
         self.events_at_us: list[int] = []
         self.contacts: list[Contact] = []
+        self.chance = Random(seed)
+        self.dummies: Dummies | None = None
 
     def knows(self, other: Box) -> None:
         text = serialise_card(other.identity)
@@ -40,11 +43,15 @@ class Box:
         network = self.world.small.network
         self.book = PairBook(self.identity, network.network_id, self.contacts, self.saved.append)
         setting = CallSetting(self.plane, self.identity, network.network_id, network.terms.born_unix_us, self.book, lambda: self.world.now_us)
-        self.calls = Calls(setting, lambda: None)
+        self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < 0.5)
         self.standing = StandingCircuits(self.plane, network, self.count, [], self.calls.make_tokens, Random(self.seed), self.world.now_us)
         self.calls.use(self.standing)
         self.calls.on_call(self._rings)
         self.plane.listen = self._event
+
+    def start_chaff(self) -> None:
+        """Begin dummies, as a running box does."""
+        self.dummies = Dummies(self.calls.begin_dummy, self.book.petnames, self.chance, self.world.small.network.epoch_us, self.world.now_us)
 
     def _rings(self, petname: str, offer: Offer, leg: CircuitLeg) -> Callable[[CallEvent], None]:
         self.rung.append((petname, offer, leg))
@@ -82,6 +89,8 @@ class Box:
         timer = self.calls.next_timer()
         if timer is not None and timer <= now_us:
             self.calls.handle_timer(now_us)
+        if self.dummies is not None and self.dummies.next_timer() <= now_us:
+            self.dummies.handle_timer(now_us)
 
 
 def run(world: FakeWorld, boxes: list[Box], seconds: float) -> None:

@@ -96,6 +96,23 @@ def test_call_after_call_and_after_a_restart(network: EmbeddedNetwork, tmp_path:
     nothing_wrong(network)
 
 
+def test_dummies_come_and_go_and_ring_no_phone(network: EmbeddedNetwork, tmp_path: Path) -> None:
+    """In epochs of 40 s a box begins one every 3.3 s, where it has a free circuit."""
+    network.wait_ready()
+    with phones(network, tmp_path) as (_, callee):
+        seen: list[int] = []
+
+        def many() -> bool:
+            told = [status(network, name) for name in (CALLER, CALLEE)]
+            assert not any(circuit["in_call"] for each in told for circuit in each["circuits"])
+            seen.append(told[0]["dummies"]["now"])
+            return all(each["dummies"]["last_hour"] >= 5 for each in told) and {0, 1} <= set(seen)
+
+        wait_until(many, "five dummies", 60)
+        assert "incoming" not in callee.events
+    nothing_wrong(network)
+
+
 def test_call_goes_on_over_the_end_of_its_epoch(network: EmbeddedNetwork, tmp_path: Path) -> None:
     network.wait_ready()
     with phones(network, tmp_path) as (caller, callee):

@@ -17,6 +17,7 @@ from voicebox.b2bua.ports import MediaPort
 from voicebox.circuits import pair
 from voicebox.circuits.call_record import HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
 from voicebox.circuits.circuit import Circuit, Stage
+from voicebox.circuits.dummies import Ending, Script
 from voicebox.circuits.kdf import X25519_OCTETS
 from voicebox.circuits.pair_book import PairBook, TokenOwner
 from voicebox.circuits.speech import OwnerPlane, Speech
@@ -35,6 +36,8 @@ ANSWER_LINGER_US = 400_000
 WAIT_FREE_US = 3_000_000
 WAIT_STEP_US = 50_000
 """A circuit whose call is just ending is waited for; whoever dials again at once should not be told that nobody can be reached."""
+DUMMY_SLACK_US = 10_000_000
+"""So much later than its script says a dummy is ended by the side that does not end it, should the other have failed to."""
 NEVER_US = 2**62
 
 
@@ -101,6 +104,10 @@ class Call:
         self.deadline_us = now_us
         self.listener: Callable[[CallEvent], None] = lambda _event: None
         self.secrets_changed = False
+        self.script: Script | None = None
+        """Of a dummy; else None."""
+        self._is_caller = False
+        self._record = b""
         self._attempts: list[_Attempt] = []
         self._offer: Offer | None = None
         self._sent: pair.SentKnock | None = None
@@ -126,9 +133,17 @@ class Call:
 
     def begin(self, offer: Offer, circuits: list[Circuit], now_us: int) -> None:
         """Knock at the first circuit; where there is none the refusal comes with the next timer, after the B2BUA has its leg."""
+        self._begin(serialise_event(offer), circuits, now_us)
+
+    def begin_dummy(self, script: Script, circuits: list[Circuit], now_us: int) -> None:
+        """Do the same for nobody."""
+        self.script = script
+        self._begin(script.serialise(), circuits, now_us)
+
+    def _begin(self, record: bytes, circuits: list[Circuit], now_us: int) -> None:
         book = self._setting.book
         owners = {circuit.circuit: book.secrets_of(self.petname, circuit.epoch) for circuit in circuits}
-        self._offer = offer
+        self._record, self._is_caller = record, True
         # The newest secret at every junction first; the former one only after that, for a contact who never got the new.
         self._attempts = [
             _Attempt(circuit, owner) for former in (False, True) for circuit in circuits for owner in owners[circuit.circuit] if owner.former == former
@@ -141,7 +156,8 @@ class Call:
         self._release(now_us)
         attempt = next((attempt for attempt in self._attempts if attempt.circuit.free), None)
         contact = self._setting.book.get(self.petname)
-        if attempt is None or self._offer is None or contact is None:
+        if attempt is None or contact is None:
+            self._make_room(now_us)
             if now_us >= self._wait_until_us or contact is None:
                 self._attempts = []
             self.deadline_us = now_us + WAIT_STEP_US if self._attempts else now_us
@@ -150,7 +166,7 @@ class Call:
         circuit, self._owner = attempt.circuit, attempt.owner
         full = not self._setting.book.met(self.petname) or attempt.owner.former
         self._sent = pair.seal_knock(
-            attempt.owner.secret, circuit.path.junction.relay_id, contact.contact_id, serialise_event(self._offer), full_handshake=full
+            attempt.owner.secret, circuit.path.junction.relay_id, contact.contact_id, self._record, full_handshake=full, dummy=self.script is not None
         )
         self._full = None
         self._take(circuit, self._sent.knock.join_id)
@@ -158,6 +174,16 @@ class Call:
         self._plane.speak(circuit.link, circuit.circuit, None, [pair.answer_key(attempt.owner.secret, self._sent.knock).reveal()])
         circuit.call_say(Speech.KNOCK, self._sent.knock.serialise())
         self.deadline_us = now_us + KNOCK_US
+
+    def _make_room(self, now_us: int) -> None:
+        """No circuit is free: end the dummy with the least time left, and wait for its circuit. A dummy waits for nothing."""
+        circuits = [attempt.circuit for attempt in self._attempts]
+        if self.script is not None or any(circuit.soon_free for circuit in circuits):
+            return
+        dummies = [circuit.dummy for circuit in circuits if circuit.dummy is not None]
+        if dummies:
+            min(dummies, key=lambda dummy: dummy.ends_us).give_way()
+            self._wait_until_us = now_us + WAIT_FREE_US
 
     def _key_came(self, payload: bytes, now_us: int) -> None:
         circuit, sent, owner = self._circuit(), self._sent, self._owner
@@ -168,7 +194,7 @@ class Call:
         receive = [keys.to_caller.reveal(), pair.answer_key(owner.secret, sent.knock).reveal()]
         self._plane.speak(circuit.link, circuit.circuit, keys.to_callee.reveal(), receive)
         if not self._wants_full:
-            self._open()
+            self._open(now_us)
             return
         binding = self._binding(caller=True)
         first = pair.make_first(binding, self._setting.identity)
@@ -186,7 +212,7 @@ class Call:
         self._setting.book.renew(self.petname, new_secret, self._circuit().epoch, None)
         self.secrets_changed = True
         self._send(bytes([RecordType.THIRD]) + third)
-        self._open()
+        self._open(now_us)
 
     # ------------------------------------------------------------------------------------------------------- callee's side
 
@@ -196,13 +222,17 @@ class Call:
         knock: pair.Knock,
         opened: pair.OpenedKnock,
         owner: TokenOwner,
-        offer: Offer,
+        what: Offer | Script,
         accept: Callable[[Call, Offer], Callable[[CallEvent], None]],
         now_us: int,
     ) -> None:
-        """Agree to a knock: join, and say our key. Nothing rings before something valid came back."""
+        """Agree to a knock: join, and say our key. Nothing rings before something valid came back, and for a dummy nothing rings at all."""
         self._keys, public = pair.answer_knock(knock, opened, owner.secret)
-        self._owner, self._offer, self._accept = owner, offer, accept
+        self._owner, self._accept = owner, accept
+        if isinstance(what, Script):
+            self.script = what
+        else:
+            self._offer = what
         self._wants_full = opened.full_handshake_wanted
         self._take(circuit, knock.join_id)
         self.state = State.JOINING
@@ -224,7 +254,7 @@ class Call:
             return
         if not self._owner.former:
             self._setting.book.confirm(self.petname)
-        self._ring()
+        self._ring(now_us)
 
     def _first_came(self, first: bytes, now_us: int) -> None:
         owner = self._owner
@@ -237,7 +267,7 @@ class Call:
         self._full = _Full(binding, None, new_secret)
         self.secrets_changed = True
         self._send(bytes([RecordType.SECOND]) + second)
-        self._ring()
+        self._ring(now_us)
 
     def _third_came(self, third: bytes) -> None:
         full = self._full
@@ -248,10 +278,12 @@ class Call:
         self._setting.book.confirm(self.petname)
         self.secrets_changed = True
 
-    def _ring(self) -> None:
+    def _ring(self, now_us: int) -> None:
+        self._open(now_us)
+        if self.script is not None:
+            return
         if self._accept is None or self._offer is None:
             raise Bug("a call that nobody takes")
-        self._open()
         try:
             self.listener = self._accept(self, self._offer)
         except VoiceboxError:
@@ -333,8 +365,19 @@ class Call:
         if self.deadline_us <= now_us:
             if self.state is State.CLOSING:
                 self._finish(now_us)
+            elif self.state is State.OPEN:
+                self.give_way()
             elif not self.over:
                 self.fail(Refusal.UNREACHABLE, now_us)
+
+    @property
+    def ends_us(self) -> int:
+        """Return when a dummy ends by itself, at the latest."""
+        return self.deadline_us
+
+    def give_way(self) -> None:
+        """End a dummy, as a call is ended: its time is over, or its circuit is wanted."""
+        self.send(End())
 
     def silent(self, now_us: int) -> None:
         """No valid cell for 10 s: the other box is gone, or the path is."""
@@ -370,6 +413,7 @@ class Call:
     def _take(self, circuit: Circuit, join_id: bytes) -> None:
         self.circuit, self.join_id = circuit, join_id
         circuit.busy = True
+        circuit.dummy = self if self.script is not None else None
 
     def _release(self, now_us: int, *, stay_quiet: bool = False) -> None:
         """Give the circuit back: filler again, and no splice and no knock of ours at the junction."""
@@ -380,11 +424,14 @@ class Call:
                 self._plane.quiet(circuit.link, circuit.circuit)
                 if not stay_quiet:
                     circuit.part(self.join_id, now_us)
-            circuit.busy = circuit.closing = False
+            circuit.busy, circuit.closing, circuit.dummy = False, False, None
 
-    def _open(self) -> None:
+    def _open(self, now_us: int) -> None:
         self.state = State.OPEN
         self.deadline_us = NEVER_US
+        if self.script is not None:
+            ends = (self.script.ending is Ending.CALLER) == self._is_caller
+            self.deadline_us = now_us + self.script.length_us + (0 if ends else DUMMY_SLACK_US)
 
     def _send(self, message: bytes) -> None:
         circuit = self._circuit()

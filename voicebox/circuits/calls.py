@@ -20,7 +20,7 @@ Spec: PROTOCOL.md §8.3, §8.4, §9.3.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -29,6 +29,7 @@ from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.call import Call, CallSetting
 from voicebox.circuits.call_record import parse_offer_record
 from voicebox.circuits.circuit import Circuit
+from voicebox.circuits.dummies import Ending, Script, parse_script
 from voicebox.circuits.kdf import sha256
 from voicebox.circuits.pair import open_knock, parse_knock
 from voicebox.circuits.pair_book import TokenOwner, tokens_payload
@@ -41,6 +42,9 @@ SEEN_KNOCKS = 4096
 """Knocks remembered, of all contacts together; the oldest go first."""
 
 Listener = Callable[[CallEvent], None]
+COVER_US = 3_600_000_000
+"""Over so long `voicebox status` counts dummies."""
+MOST_COUNTED = 1024
 Acceptor = Callable[[str, Offer, CircuitLeg], Listener]
 
 
@@ -48,15 +52,17 @@ class Calls:
     """Calls to and from contacts: the Network of the B2BUA.
 
     Contract: call an event method or handle_timer, then re-arm at next_timer(); wake() is called when next_timer() became earlier from outside.
+    coin() decides whether a dummy gives way to another.
     """
 
-    def __init__(self, setting: CallSetting, wake: Callable[[], None]) -> None:
-        self._setting, self._wake = setting, wake
+    def __init__(self, setting: CallSetting, wake: Callable[[], None], coin: Callable[[], bool]) -> None:
+        self._setting, self._wake, self._coin = setting, wake, coin
         self._standing: StandingCircuits | None = None
         self._acceptor: Acceptor | None = None
         self._calls: list[Call] = []
         self._tables: dict[tuple[bytes, int], dict[bytes, TokenOwner]] = {}
         self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self._dummies_us: deque[int] = deque(maxlen=MOST_COUNTED)
         self.counters: Counter[str] = Counter()
 
     def use(self, standing: StandingCircuits) -> None:
@@ -82,9 +88,18 @@ class Calls:
         call = Call(self._setting, petname, now_us)
         self._calls.append(call)
         call.listener = listener
-        call.begin(offer, [circuit for circuit in self._circuits().present() if circuit.soon_free], now_us)
+        call.begin(offer, [circuit for circuit in self._circuits().present() if circuit.soon_free or circuit.dummy is not None], now_us)
         self._wake()
         return call
+
+    def begin_dummy(self, petname: str, script: Script, now_us: int) -> None:
+        """Begin a dummy over the circuits that are free; without one there is none."""
+        free = [circuit for circuit in self._circuits().present() if circuit.free]
+        if free and self._setting.book.get(petname) is not None:
+            call = Call(self._setting, petname, now_us)
+            self._calls.append(call)
+            call.begin_dummy(script, free, now_us)
+            self._dummies_us.append(now_us)
 
     def on_call(self, acceptor: Acceptor) -> None:
         """Set who takes incoming calls; see b2bua/ports.py."""
@@ -96,7 +111,11 @@ class Calls:
 
     def active(self) -> int:
         """Return how many calls there are."""
-        return len(self._calls)
+        return sum(call.script is None for call in self._calls)
+
+    def dummies(self, now_us: int) -> tuple[int, int]:
+        """Return how many dummies there are, and how many were begun, here or by contacts, in the last hour."""
+        return len(self._calls) - self.active(), sum(now_us - begun_us < COVER_US for begun_us in self._dummies_us)
 
     # -------------------------------------------------------------------------------------------------------------- events
 
@@ -120,29 +139,46 @@ class Calls:
         if current is not None and current.join_id == knock.join_id:
             return
         opened = open_knock(knock, owner.secret, junction_id, self._setting.identity.contact_id)
-        offer = parse_offer_record(opened.record)
+        what = parse_script(opened.record) if opened.dummy else parse_offer_record(opened.record)
         seen = sha256(opened.caller_public)
         if seen in self._seen:
             raise RemoteError("a knock that came before")
         if not opened.full_handshake_wanted and not self._setting.book.met(owner.petname):
             raise RemoteError("a knock without the full handshake, from somebody we never met")
-        if current is not None and self._yields(current, owner.petname):
+        if current is not None and self._yields(current, owner.petname, to_dummy=opened.dummy):
             current.fail(Refusal.BUSY, now_us, stay_quiet=True)
             self._sweep()
+        elif current is not None and current.script is not None and not circuit.closing and (not opened.dummy or (not current.knocking and self._coin())):
+            current.give_way()  # the knock comes again, and finds the circuit free
+            self._sweep()
+            return
         elif not circuit.free:
             self.counters["knock_while_busy"] += 1
+            if opened.dummy and not circuit.soon_free:
+                self._remember(seen)  # it is not considered again, so that the coin falls once for each
             return
+        self._remember(seen)
+        if isinstance(what, Script):
+            self._dummies_us.append(now_us)
+            if what.ending is Ending.UNANSWERED:
+                return
+        call = Call(self._setting, owner.petname, now_us)
+        self._calls.append(call)
+        call.join(circuit, knock, opened, owner, what, self._accept, now_us)
+
+    def _remember(self, seen: bytes) -> None:
         self._seen[seen] = None
         while len(self._seen) > SEEN_KNOCKS:
             self._seen.popitem(last=False)
-        call = Call(self._setting, owner.petname, now_us)
-        self._calls.append(call)
-        call.join(circuit, knock, opened, owner, offer, self._accept, now_us)
 
-    def _yields(self, current: Call, petname: str) -> bool:
-        """Both called each other at once: the one with the larger id lets its own call go, so that exactly one of the two comes about."""
+    def _yields(self, current: Call, petname: str, *, to_dummy: bool) -> bool:
+        """Return whether our own call that still knocks is let go at once. A dummy is, for a call; and where both called each other at once, the one
+        with the larger id lets its own go, so that exactly one of the two comes about."""
         contact = self._setting.book.get(petname)
-        return current.knocking and current.petname == petname and contact is not None and self._setting.identity.contact_id > contact.contact_id
+        if not current.knocking or contact is None or (current.script is None and to_dummy):
+            return False
+        ours_goes = current.petname == petname and self._setting.identity.contact_id > contact.contact_id
+        return ours_goes or (current.script is not None and not to_dummy)
 
     def _accept(self, call: Call, offer: Offer) -> Listener:
         if self._acceptor is None:

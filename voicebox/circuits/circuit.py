@@ -20,6 +20,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Protocol
 
 from voicebox.circuits.handshake import HopBinding, PendingHop, begin_hop, finish_hop
 from voicebox.circuits.network import SLOT_US
@@ -38,6 +39,14 @@ COMPOSE_US = 1_000
 PART_ROUNDS = 8
 PROBE_LIMIT_US = 6_000_000
 TokenMaker = Callable[[Path, int], bytes]
+
+
+class GivesWay(Protocol):
+    """A dummy that has a circuit (call.py), as far as somebody needs it who wants the circuit for a call."""
+
+    @property
+    def ends_us(self) -> int: ...
+    def give_way(self) -> None: ...
 
 
 class Stage(Enum):
@@ -75,6 +84,8 @@ class Circuit:
         self.busy = False
         """A call has it. Set and cleared by call.py, as is closing: the call is over but for its last words."""
         self.closing = False
+        self.dummy: GivesWay | None = None
+        """What has it is a dummy."""
         self.failed_at_link = False
         self.stood = False
         """It stood once, and is gone for another reason than that it never came about."""

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from voicebox.circuits.calls import Calls
+from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import StandingCircuits
 from voicebox.dataplane import (
@@ -39,8 +40,8 @@ AFTER_FAULT_S = 0.2
 class CircuitDriver:
     """Drives one box. clock() is network time in microseconds; on_failed is called where the engine is gone."""
 
-    def __init__(self, standing: StandingCircuits, calls: Calls, clock: Callable[[], int], on_failed: Callable[[], None]) -> None:
-        self._standing, self._calls, self._clock, self._on_failed = standing, calls, clock, on_failed
+    def __init__(self, standing: StandingCircuits, calls: Calls, dummies: Dummies, clock: Callable[[], int], on_failed: Callable[[], None]) -> None:
+        self._standing, self._calls, self._dummies, self._clock, self._on_failed = standing, calls, dummies, clock, on_failed
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -104,6 +105,7 @@ class CircuitDriver:
         if self._standing.next_timer() <= now_us:
             self._standing.handle_timer(now_us)
         self._calls.handle_timer(now_us)
+        self._dummies.handle_timer(now_us)
 
     def _arm(self) -> None:
         if self._closed:
@@ -111,7 +113,7 @@ class CircuitDriver:
         if self._timer is not None:
             self._timer.cancel()
         now_us = self._clock()
-        due_us = self._standing.next_timer()
+        due_us = min(self._standing.next_timer(), self._dummies.next_timer())
         call_us = self._calls.next_timer()
         if call_us is not None:
             due_us = min(due_us, call_us)

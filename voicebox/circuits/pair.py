@@ -32,6 +32,7 @@ RECORD_OCTETS = KNOCK_OCTETS - 2 - X25519_OCTETS
 SIGNATURE_OCTETS = 64
 KNOCK_VERSION = 1
 FULL_HANDSHAKE_WANTED = 1
+DUMMY = 2
 MAX_EPOCHS_FORWARD = 200_000
 """22 years of hours: more is a wrong clock, not a long absence."""
 
@@ -105,10 +106,11 @@ class SentKnock:
 
 @dataclass(frozen=True, slots=True)
 class OpenedKnock:
-    """What a callee finds in a knock. record: the call record, zeros behind it not yet cut off."""
+    """What a callee finds in a knock. record: the offer, or the script of a dummy; zeros behind it not yet cut off."""
 
     caller_public: bytes = field(repr=False)
     full_handshake_wanted: bool
+    dummy: bool
     record: bytes
 
 
@@ -128,6 +130,7 @@ def seal_knock(
     record: bytes,
     *,
     full_handshake: bool,
+    dummy: bool = False,
     private_key: X25519PrivateKey | None = None,
     join_id: bytes | None = None,
     nonce: bytes | None = None,
@@ -139,7 +142,7 @@ def seal_knock(
     join = join_id or secrets.token_bytes(JOIN_ID_OCTETS)
     nonce = nonce or secrets.token_bytes(NONCE_OCTETS)
     token = token_of(secret, junction_id, callee_id)
-    flags = FULL_HANDSHAKE_WANTED if full_handshake else 0
+    flags = (FULL_HANDSHAKE_WANTED if full_handshake else 0) | (DUMMY if dummy else 0)
     plaintext = bytes([KNOCK_VERSION, flags]) + key.public_key().public_bytes_raw() + record.ljust(RECORD_OCTETS, b"\0")
     sealed = nonce + ChaCha20Poly1305(_knock_key(secret, junction_id, callee_id)).encrypt(nonce, plaintext, token + join)
     return SentKnock(Knock(token, join, sealed), secret, key)
@@ -155,9 +158,10 @@ def open_knock(knock: Knock, secret: Secret, junction_id: bytes, callee_id: byte
         plaintext = cipher.decrypt(knock.sealed[:NONCE_OCTETS], knock.sealed[NONCE_OCTETS:], knock.token + knock.join_id)
     except InvalidTag:
         raise HandshakeError("a knock does not open") from None
-    if plaintext[0] != KNOCK_VERSION or plaintext[1] & ~FULL_HANDSHAKE_WANTED:
+    if plaintext[0] != KNOCK_VERSION or plaintext[1] & ~(FULL_HANDSHAKE_WANTED | DUMMY):
         raise HandshakeError("a knock is of another version")
-    return OpenedKnock(plaintext[2 : 2 + X25519_OCTETS], bool(plaintext[1] & FULL_HANDSHAKE_WANTED), plaintext[2 + X25519_OCTETS :])
+    flags, rest = plaintext[1], plaintext[2:]
+    return OpenedKnock(rest[:X25519_OCTETS], bool(flags & FULL_HANDSHAKE_WANTED), bool(flags & DUMMY), rest[X25519_OCTETS:])
 
 
 def answer_key(secret: Secret, knock: Knock) -> Secret:

@@ -40,6 +40,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"box        {'ready' if status['ready'] else 'not ready'}, profile {status['profile']}",
         f"circuits   {'; '.join(circuits) or 'none'}",
         f"calls      {status['calls']}",
+        f"cover      {_cover(status)}",
         f"contacts   {status['contacts']}",
         f"phones     {', '.join(phones) or 'none registered'}",
         f"cost       {_cost(status['cost'])}",
@@ -58,6 +59,14 @@ def _cost(cost: dict[str, Any]) -> str:
     return (
         f"{always}; in the last minute {measured['out_kbit_s']:.0f} out and {measured['in_kbit_s']:.0f} in, at which a month has {measured['month_gb']:.0f} GB"
     )
+
+
+def _cover(status: dict[str, Any]) -> str:
+    """Say among how many splices a junction has to guess, as far as a box can know that: its own."""
+    if not status["contacts"]:
+        return "none: dummies go to contacts, and there is none; a call is the only splice of this box"
+    dummies, calls = status["dummies"]["last_hour"], status["calls"]
+    return f"{dummies} dummy splices of this box in the last hour beside {calls} calls now; those of other boxes come on top, and cannot be known here"
 
 
 def _circuit(circuit: dict[str, Any]) -> str:

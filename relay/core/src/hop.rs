@@ -25,6 +25,8 @@ use std::collections::VecDeque;
 
 /// Other cells between two of a hop's own: at most one slot in four is stolen.
 const SPEECH_SPACING: u32 = 3;
+/// Likewise before a knock that is delivered into a splice: each takes a slot of the call.
+const SPLICED_SPACING: u32 = 49;
 
 /// A circuit's name at a node: link, and the circuit's number there.
 pub type Place = (LinkId, CircId);

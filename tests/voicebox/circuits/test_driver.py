@@ -13,6 +13,7 @@ from tests.support.networks import make_network
 from voicebox.b2bua.events import Codec, Offer, Refusal, Refuse
 from voicebox.circuits.circuit import Stage
 from voicebox.circuits.driver import CircuitDriver
+from voicebox.circuits.dummies import Dummies
 from voicebox.dataplane import Answered, CircuitEnded, EngineFailed, Heard, LinkFailed, LinkUp, MessageHeard, Silent
 
 
@@ -26,7 +27,9 @@ class Driven:
         self.box.start()
         self.began = asyncio.get_running_loop().time()
         self.failed = asyncio.Event()
-        self.driver = CircuitDriver(self.box.standing, self.box.calls, self.clock, self.failed.set)
+        self.driver = CircuitDriver(
+            self.box.standing, self.box.calls, Dummies(self.box.calls.begin_dummy, list, self.box.chance, 3_600_000_000, 5_000_000), self.clock, self.failed.set
+        )
 
     def clock(self) -> int:
         return 5_000_000 + int((asyncio.get_running_loop().time() - self.began) * 1e6)

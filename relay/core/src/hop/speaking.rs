@@ -1,6 +1,6 @@
 //! What a hop says to its owner, and what it hears inside the layer (PROTOCOL.md §3.1, §3.2, §6.4).
 
-use super::{Answer, Backward, BrokeProtocol, Forward, Hop, Next, Request, Role, SPEECH_SPACING};
+use super::{Answer, Backward, BrokeProtocol, Forward, Hop, Next, Request, Role, SPEECH_SPACING, SPLICED_SPACING};
 use crate::cell::Body;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
@@ -23,8 +23,10 @@ impl Hop {
         let body = if let Some(answer) = self.answer.as_mut().filter(|answer| answer.due) {
             answer.due = false;
             serialise_short(answer.kind, answer.number, &answer.payload)
-        } else {
+        } else if self.splice.is_none() || self.since_speech > SPLICED_SPACING {
             *self.knocked.take()?
+        } else {
+            return None;
         };
         self.since_speech = 0;
         Some(self.backward_cell(slot, &body))

@@ -152,7 +152,7 @@ fn a_join_splices_both_ways_within_a_slot_and_a_part_ends_it() {
     // While spliced nobody else gets in, and repetitions do nothing.
     hall.join(2, 9);
     hall.knock(3, TOKEN, 8);
-    hall.rest(4);
+    hall.rest(60);
     hall.join(2, 8);
     assert_eq!(hall.relay.count("join_not_free"), 1);
     assert!(hall.carried(1, 2).is_some() && hall.carried(3, 2).is_none());
@@ -184,9 +184,32 @@ fn late_repetitions_of_a_knock_take_no_slot_of_the_call() {
     }
     assert_eq!((hall.knocked(2), hall.relay.count("knock_spliced")), (knocked, 5));
     assert!(hall.carried(1, 2).is_some());
+    hall.rest(60);
     hall.knock(3, TOKEN, 8);
     hall.rest(4);
     assert_eq!(hall.knocked(2), knocked + 1, "somebody else's knock is delivered in a call too");
+}
+
+#[test]
+fn knocks_at_a_circuit_in_a_call_take_one_of_its_slots_in_fifty() {
+    let mut hall = Hall::new();
+    hall.knock(1, TOKEN, 9);
+    hall.rest(4);
+    hall.join(2, 9);
+    assert!(hall.carried(1, 2).is_some());
+    let before = hall.knocked(2);
+    for _ in 0..100 {
+        hall.knock(3, TOKEN, 8);
+        hall.rest(1);
+    }
+    assert_eq!(hall.knocked(2) - before, 4, "200 slots");
+    hall.say_whole(1, Kind::Part, vec![9; 16]);
+    let before = hall.knocked(2);
+    for _ in 0..10 {
+        hall.knock(3, TOKEN, 8);
+        hall.rest(3);
+    }
+    assert!(hall.knocked(2) - before >= 9, "outside a call as often as it comes");
 }
 
 #[test]
