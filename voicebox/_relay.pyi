@@ -124,6 +124,9 @@ class Engine:
     def speak(self, link: int, circuit: int, send_key: bytes | None, receive_keys: list[bytes]) -> None:
         """Begin the end-to-end layer, or change its keys (counter, channel and window go on). None: send filler as yet."""
 
+    def couple(self, link: int, circuit: int, spare_link: int, spare_circuit: int) -> None:
+        """Let two circuits on which we speak carry one call (§9.5), until either is quiet or gone: the same counters, sound and channel."""
+
     def channel_send(self, link: int, circuit: int, message: bytes) -> None:
         """Queue a message of 1..8 192 octets (§9.2); at most 64 wait."""
 

@@ -226,7 +226,13 @@ def _cost_status(cost: Cost | None) -> dict[str, float] | None:
 
 
 def _circuit_status(circuit: Circuit, *, present: bool, show_path: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"state": circuit.stage.name.lower(), "present": present, "in_call": circuit.busy and circuit.dummy is None}
+    in_call = circuit.busy and not (circuit.gives_way is not None and circuit.gives_way.is_dummy)
+    told: dict[str, Any] = {
+        "state": circuit.stage.name.lower(),
+        "present": present,
+        "in_call": in_call,
+        "spare": in_call and circuit.gives_way is not None,
+    }
     if show_path:
         told["relays"] = [circuit.path.guard.operator, circuit.path.junction.operator]
     return told

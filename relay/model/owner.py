@@ -75,6 +75,7 @@ class OwnCircuit:
     slots: CounterWindow = field(default_factory=lambda: CounterWindow(NUMBER_WINDOW))
     clock: Clock | None = None
     end_to_end: EndToEnd | None = None
+    mate: "OwnCircuit | None" = None  # carries the same call (§9.5)
 
 
 class OwnLink:
@@ -227,10 +228,31 @@ class OwnLink:
             own.end_to_end.counter, own.end_to_end.window = before.counter, before.window
         return True
 
+    def do_couple(self, own: OwnCircuit, spare_link: int, spare_circuit: int) -> bool | None:
+        """Let the spare count as this circuit does: what this one sends at a tick goes out on the spare's next."""
+        link = self.node.links.get(spare_link)
+        other = link.own if link is not None else None
+        spare = other.own if other is not None and other is not self else None
+        if spare is None or other is None or spare.circuit != spare_circuit or spare.mate is not None or own.mate is not None:
+            return False
+        first, second = own.end_to_end, spare.end_to_end
+        counter = max(0, first.counter - (other.tick_us < self.tick_us)) if first is not None else 0
+        if first is None or second is None or counter < second.counter:
+            return False
+        second.counter, own.mate, spare.mate = counter, spare, own
+        return True
+
+    def uncouple(self, own: OwnCircuit) -> None:
+        """One of two coupled circuits goes; the other goes on alone."""
+        if own.mate is not None:
+            own.mate.mate, own.mate = None, None
+
     def do_quiet(self, own: OwnCircuit) -> None:
+        self.uncouple(own)
         own.end_to_end = None
 
     def do_close(self, own: OwnCircuit) -> None:
         """Forget the circuit, on command or with its link."""
+        self.uncouple(own)
         self.own = None
         self.node.event("ended", self.link, own.circuit)

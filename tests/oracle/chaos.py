@@ -164,6 +164,10 @@ class Chaos(Network):
                 self._say_to(life, "say", junction, int(Kind.PART), join_id, every, 8)
             case 5:
                 self._say_to(life, "speak", chance.choice([None, *KEYS]), [chance.choice(KEYS)])
+                other = next(each for each in self.lives if each.box == life.box and each is not life)
+                self._say_to(
+                    life, "couple", *chance.choice(((other.link, other.number), (other.link, other.number), (life.link, life.number), (other.link, 1)))
+                )
             case 6:
                 self._say_to(life, chance.choice(("quiet", "hush", "settle_own")))
             case 7 if chance.random() < 0.5:
@@ -232,7 +236,7 @@ class Chaos(Network):
                 ("refuse_extend", link, circuit, 4), ("open", link, circuit, handshake), ("add_hop", link, circuit, key, key),
                 ("say", link, circuit, chance.randrange(5), chance.randrange(256), chance.randbytes(chance.randrange(3_584)), chance.randrange(1, 9), 3),
                 ("hush", link, circuit), ("shift", link, chance.randrange(20_001)), ("settle_own", link, circuit, chance.choice((5_000, 6_000))), ("speak", link, circuit, key, [key]),
-                ("quiet", link, circuit), ("speak", link, circuit, None, [key] * 9),
+                ("quiet", link, circuit), ("speak", link, circuit, None, [key] * 9), ("couple", link, circuit, life.link, life.number),
             ]),
         )  # fmt: skip
 

@@ -23,16 +23,18 @@ class EngineLayer:
 
 
 class Compared(Node):
-    """Node whose every output and count is compared with the core's. inputs: how many were."""
+    """Node whose every output and count is compared with the core's. inputs: how many were; coupled: how often two circuits were."""
 
     def __init__(self, seed: bytes) -> None:
         super().__init__(seed, EngineLayer, max_circuits=24)
         self.core = _relay.CoreMachine(seed, 24)
-        self.inputs = 0
+        self.inputs = self.coupled = 0
 
     def handle(self, now_us: int, given: tuple[object, ...]) -> None:
         """Give an input to both. Raises AssertionError where they differ."""
+        refused = self.counters["bad_command"]
         super().handle(now_us, given)
+        self.coupled += given[:2] == ("command", "couple") and self.counters["bad_command"] == refused
         core = self.core.handle(now_us, given)
         self.inputs += 1
         assert self._outputs == core, difference(given, self._outputs, core)

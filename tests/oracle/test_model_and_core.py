@@ -19,7 +19,7 @@ EVENTS = {"create", "extend", "circuit_ended", "created", "refused", "ended", "h
 @pytest.mark.fuzz
 @pytest.mark.timeout(3_600 if LONG else 280)
 def test_the_core_does_what_the_model_does() -> None:
-    inputs, drops, events = 0, Counter[str](), Counter[object]()
+    inputs, coupled, drops, events = 0, 0, Counter[str](), Counter[object]()
     for seed in range(2 * SEEDS):
         if inputs >= INPUTS and all(drops[name] for name in DROPS) and set(events) == EVENTS:
             break  # more networks only until everything was tried
@@ -35,10 +35,12 @@ def test_the_core_does_what_the_model_does() -> None:
             for node in nodes:
                 node.compare_counters()
         inputs += sum(node.inputs for node in nodes)
+        coupled += sum(node.coupled for node in nodes)
         for node in nodes:
             drops.update(node.counters)
         events.update(event[4] if event[0] == "answer" else event[0] for _, _, event in network.events)
-    print(f"{inputs} inputs, {seed} seeds; drops {dict(drops)}; events {dict(events)}")
+    print(f"{inputs} inputs, {seed} seeds; {coupled} couples; drops {dict(drops)}; events {dict(events)}")
     assert inputs >= INPUTS
+    assert coupled >= 10
     assert not [name for name in DROPS if not drops[name]], "some reason to drop was never tried"
     assert set(events) == EVENTS, "some event was never tried"

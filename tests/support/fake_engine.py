@@ -46,6 +46,7 @@ class FakeCircuit:
     messages: list[bytes] = field(default_factory=list)
     speaking: bool = False
     bound: tuple[int, int] | None = None
+    coupled: FakeCircuit | None = None
     last_valid_us: int = 0
     told_silent: bool = False
 
@@ -117,6 +118,7 @@ class FakePlane:
         circuit = self._circuits.pop(link, None)
         if circuit is not None:
             self._unsplice(circuit)
+            self._uncouple(circuit)
             self.world.circuits.remove(circuit)
 
     def open(self, link: int, number: int, handshake: bytes) -> None:
@@ -263,6 +265,19 @@ class FakePlane:
         if circuit.messages:
             mate.box._event(0, "message", mate.link, mate.number, circuit.messages.pop(0))
 
+    def couple(self, link: int, number: int, spare_link: int, spare_number: int) -> None:
+        first, spare = self._own(link, number), self._own(spare_link, spare_number)
+        assert first.speaking
+        assert spare.speaking
+        assert first.coupled is spare.coupled is None
+        first.coupled, spare.coupled = spare, first
+        spare.messages, spare.bound = first.messages, first.bound
+
+    def _uncouple(self, circuit: FakeCircuit) -> None:
+        if circuit.coupled is not None:
+            circuit.coupled.coupled, circuit.coupled = None, None
+            circuit.bound = None
+
     def channel_send(self, link: int, number: int, message: bytes) -> None:
         circuit = self._own(link, number)
         assert circuit.speaking
@@ -271,7 +286,11 @@ class FakePlane:
 
     def quiet(self, link: int, number: int) -> None:
         circuit = self._own(link, number)
+        self._uncouple(circuit)
         circuit.speaking, circuit.send_key, circuit.receive_keys, circuit.bound = False, None, [], None
 
     def media_bind(self, port: int, link: int, number: int, codec: int) -> None:
-        self._own(link, number).bound = (port, codec)
+        circuit = self._own(link, number)
+        circuit.bound = (port, codec)
+        if circuit.coupled is not None:
+            circuit.coupled.bound = (port, codec)

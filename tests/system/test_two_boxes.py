@@ -121,30 +121,37 @@ def test_call_goes_on_over_the_end_of_its_epoch(network: EmbeddedNetwork, tmp_pa
         begun = status(network, CALLER)["epoch"]
         wait_until(lambda: status(network, CALLER)["epoch"] > begun, "the next epoch", EPOCH_S + 5)
         time.sleep(2)
-        assert [circuit["present"] for circuit in calling(network, CALLER)] == [False]
+        assert [circuit["present"] for circuit in calling(network, CALLER)] == [False, False]
         assert status(network, CALLER)["ready"], "the new epoch's circuits stand at its first slot"
         caller.hang_up()
         callee.wait_for("ended")
         time.sleep(1.5)
         caller.dial(f"sip:{CALLEE}.privacy")
         caller.wait_for("connected", timeout_s=RING_TIMEOUT_S, count=2)
-        assert [circuit["present"] for circuit in calling(network, CALLER)] == [True]
+        assert {circuit["present"] for circuit in calling(network, CALLER)} == {True}
         caller.hang_up()
         callee.wait_for("ended", count=2)
     nothing_wrong(network)
 
 
-def test_dead_junction_ends_the_call_and_the_other_takes_the_next(tmp_path: Path) -> None:
+def test_call_outlives_a_relay_of_its_path_and_the_next_takes_the_other_junction(tmp_path: Path) -> None:
     """In a network of its own, which is broken afterwards: a relay's peers notice after a minute that it started anew."""
     plan = Plan(first_port=47_700, prefix="127.0.80")
     with start_network(tmp_path / "network", plan) as network, phones(network, tmp_path) as (caller, callee):
         caller.dial(f"sip:{CALLEE}.privacy")
         caller.wait_for("connected", timeout_s=RING_TIMEOUT_S)
-        (circuit,) = calling(network, CALLER)
-        dead = network.relays[circuit["relays"][1].removeprefix("operator of ")]
+        wait_until(lambda: len(calling(network, CALLER)) == len(calling(network, CALLEE)) == 2, "the second circuit")
+        first = next(circuit for circuit in calling(network, CALLER) if not circuit["spare"])
+        dead = network.relays[first["relays"][1].removeprefix("operator of ")]
         network.stop_node(dead, signal.SIGKILL)
-        for phone in (caller, callee):
-            phone.wait_for("ended", timeout_s=15)
+        wait_until(lambda: len(calling(network, CALLER)) == len(calling(network, CALLEE)) == 1, "the end of the dead path, after 10 s", 15)
+        (left,) = calling(network, CALLER)
+        assert left["relays"][1] != first["relays"][1]
+        time.sleep(2)
+        assert "ended" not in caller.events + callee.events
+        caller.hang_up()
+        callee.wait_for("ended")
+        time.sleep(1)
         caller.dial(f"sip:{CALLEE}.privacy")
         caller.wait_for("connected", timeout_s=RING_TIMEOUT_S + 4, count=2)
         (circuit,) = calling(network, CALLER)

@@ -20,6 +20,7 @@ from voicebox.circuits.circuit import Circuit, Stage
 from voicebox.circuits.dummies import Ending, Script
 from voicebox.circuits.kdf import X25519_OCTETS
 from voicebox.circuits.pair_book import PairBook, TokenOwner
+from voicebox.circuits.spare import Spare, SpareOwner
 from voicebox.circuits.speech import OwnerPlane, Speech
 from voicebox.contacts.identity import Identity, VerifiedAuthority
 from voicebox.errors import Bug, RemoteError, VoiceboxError
@@ -106,6 +107,9 @@ class Call:
         self.secrets_changed = False
         self.script: Script | None = None
         """Of a dummy; else None."""
+        self.spare: Spare | None = None
+        self._given: list[Circuit] = []
+        self._knock_digest = b""
         self._is_caller = False
         self._record = b""
         self._attempts: list[_Attempt] = []
@@ -143,7 +147,7 @@ class Call:
     def _begin(self, record: bytes, circuits: list[Circuit], now_us: int) -> None:
         book = self._setting.book
         owners = {circuit.circuit: book.secrets_of(self.petname, circuit.epoch) for circuit in circuits}
-        self._record, self._is_caller = record, True
+        self._record, self._is_caller, self._given = record, True, circuits
         # The newest secret at every junction first; the former one only after that, for a contact who never got the new.
         self._attempts = [
             _Attempt(circuit, owner) for former in (False, True) for circuit in circuits for owner in owners[circuit.circuit] if owner.former == former
@@ -168,7 +172,7 @@ class Call:
         self._sent = pair.seal_knock(
             attempt.owner.secret, circuit.path.junction.relay_id, contact.contact_id, self._record, full_handshake=full, dummy=self.script is not None
         )
-        self._full = None
+        self._full, self._knock_digest = None, self._sent.knock.digest()
         self._take(circuit, self._sent.knock.join_id)
         self._wants_full = full
         self._plane.speak(circuit.link, circuit.circuit, None, [pair.answer_key(attempt.owner.secret, self._sent.knock).reveal()])
@@ -176,13 +180,13 @@ class Call:
         self.deadline_us = now_us + KNOCK_US
 
     def _make_room(self, now_us: int) -> None:
-        """No circuit is free: end the dummy with the least time left, and wait for its circuit. A dummy waits for nothing."""
+        """No circuit is free: end the dummy with the least time left, or let a call's spare go, and wait for the circuit. A dummy waits for nothing."""
         circuits = [attempt.circuit for attempt in self._attempts]
         if self.script is not None or any(circuit.soon_free for circuit in circuits):
             return
-        dummies = [circuit.dummy for circuit in circuits if circuit.dummy is not None]
-        if dummies:
-            min(dummies, key=lambda dummy: dummy.ends_us).give_way()
+        holders = [circuit.gives_way for circuit in circuits if circuit.gives_way is not None]
+        if holders:
+            min(holders, key=lambda holder: holder.ends_us).give_way()
             self._wait_until_us = now_us + WAIT_FREE_US
 
     def _key_came(self, payload: bytes, now_us: int) -> None:
@@ -233,7 +237,7 @@ class Call:
             self.script = what
         else:
             self._offer = what
-        self._wants_full = opened.full_handshake_wanted
+        self._wants_full, self._knock_digest = opened.full_handshake_wanted, knock.digest()
         self._take(circuit, knock.join_id)
         self.state = State.JOINING
         self.deadline_us = now_us + KNOCK_US
@@ -292,9 +296,12 @@ class Call:
 
     # ---------------------------------------------------------------------------------------------------------- both sides
 
-    def heard(self, key_index: int, now_us: int) -> None:
+    def heard(self, link: int, key_index: int, now_us: int) -> None:
         """Something valid came under a key of the latest speak()."""
         circuit = self._circuit()
+        if self.spare is not None and self.spare.circuit.link == link:
+            self.spare.heard(circuit, now_us)
+            return
         if self.state is State.KNOCKING:
             self.state = State.AWAIT_KEY
             self.deadline_us = now_us + HANDSHAKE_US
@@ -318,6 +325,8 @@ class Call:
                 self._first_came(octets[1:], now_us)
             case ((State.OPEN | State.CLOSING), RecordType.THIRD):
                 self._third_came(octets[1:])
+            case ((State.OPEN | State.CLOSING), RecordType.ALONE) if len(octets) == 1:
+                self._drop_spare(now_us)
             case State.OPEN, _ if kind not in HANDSHAKE_TYPES:
                 self._pass_on(parse_event(octets), now_us)
             case State.CLOSING, _:
@@ -360,6 +369,8 @@ class Call:
 
     def handle_timer(self, now_us: int) -> None:
         """The time of this state is over."""
+        if self.spare is not None and self.spare.deadline_us <= now_us:
+            self._drop_spare(now_us)
         if self.state is State.KNOCKING and self._attempts:
             self._knock_next(now_us)
         if self.deadline_us <= now_us:
@@ -379,14 +390,43 @@ class Call:
         """End a dummy, as a call is ended: its time is over, or its circuit is wanted."""
         self.send(End())
 
-    def silent(self, now_us: int) -> None:
-        """No valid cell for 10 s: the other box is gone, or the path is."""
+    @property
+    def is_dummy(self) -> bool:
+        """Return whether nobody makes it."""
+        return self.script is not None
+
+    @property
+    def next_us(self) -> int:
+        """Return when handle_timer is to be called next."""
+        return min(self.deadline_us, self.spare.deadline_us if self.spare is not None else NEVER_US)
+
+    def join_ids(self) -> set[bytes]:
+        """Return the ids of its splices, or of its knocks."""
+        return {self.join_id, *([self.spare.join_id] if self.spare is not None else [])}
+
+    def has(self, circuit: Circuit) -> bool:
+        """Return whether it is over this circuit."""
+        return circuit is self.circuit or (self.spare is not None and circuit is self.spare.circuit)
+
+    def silent(self, link: int, now_us: int) -> None:
+        """No valid cell for 10 s: the other box is gone, or the path is. Over two circuits the call goes on over the one that lives."""
+        spare = self.spare
+        if spare is not None and spare.circuit.link == link:
+            self._drop_spare(now_us)
+            return
+        if spare is not None and spare.up:
+            self._leave_first(spare, now_us)
+            return
         if self.state not in {State.KNOCKING, State.OVER}:
             self.fail(Refusal.UNREACHABLE, now_us)
 
-    def circuit_lost(self, now_us: int) -> None:
-        """The circuit is gone."""
-        if self.state is State.KNOCKING and self._attempts:
+    def circuit_lost(self, circuit: Circuit, now_us: int) -> None:
+        """A circuit is gone."""
+        if self.spare is not None and self.spare.circuit is circuit:
+            self._drop_spare(now_us)
+        elif self.spare is not None and self.spare.up:
+            self._leave_first(self.spare, now_us)
+        elif self.state is State.KNOCKING and self._attempts:
             self.circuit = None
             self._knock_next(now_us)
         else:
@@ -404,6 +444,8 @@ class Call:
         self.state = State.CLOSING
         self.deadline_us = until_us
         self._circuit().closing = True
+        if self.spare is not None:
+            self.spare.circuit.closing = True
 
     def _finish(self, now_us: int, *, stay_quiet: bool = False) -> None:
         self._release(now_us, stay_quiet=stay_quiet)
@@ -413,10 +455,11 @@ class Call:
     def _take(self, circuit: Circuit, join_id: bytes) -> None:
         self.circuit, self.join_id = circuit, join_id
         circuit.busy = True
-        circuit.dummy = self if self.script is not None else None
+        circuit.gives_way = self if self.is_dummy else None
 
     def _release(self, now_us: int, *, stay_quiet: bool = False) -> None:
-        """Give the circuit back: filler again, and no splice and no knock of ours at the junction."""
+        """Give the circuits back: filler again, and no splice and no knock of ours at the junctions."""
+        self._drop_spare(now_us)
         circuit, self.circuit = self.circuit, None
         if circuit is not None:
             if circuit.stage is not Stage.GONE:
@@ -424,11 +467,64 @@ class Call:
                 self._plane.quiet(circuit.link, circuit.circuit)
                 if not stay_quiet:
                     circuit.part(self.join_id, now_us)
-            circuit.busy, circuit.closing, circuit.dummy = False, False, None
+            circuit.busy, circuit.closing, circuit.gives_way = False, False, None
+
+    # ----------------------------------------------------------------------------------------------- the second circuit
+
+    def _knock_for_spare(self, now_us: int) -> None:
+        """Knock at another circuit of the first one's epoch, where one is free: should a path die, the call goes on over the other."""
+        first, keys, contact = self._circuit(), self._keys, self._setting.book.get(self.petname)
+        circuit = next((each for each in self._given if each is not first and each.epoch == first.epoch and each.free), None)
+        if circuit is None or keys is None or contact is None:
+            return
+        owner = next((owner for owner in self._setting.book.secrets_of(self.petname, first.epoch) if not owner.former), None)
+        if owner is not None:
+            knock = pair.seal_spare(owner.secret, circuit.path.junction.relay_id, contact.contact_id, self._knock_digest)
+            to_callee, to_caller = pair.spare_keys(keys, knock)
+            self.spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner())
+            self.spare.begin(Speech.KNOCK, knock.serialise(), to_callee, to_caller, now_us)
+
+    def wants_spare(self, digest: bytes) -> bool:
+        """Return whether a knock with the digest of our call's first may bring its second circuit."""
+        return self.state is State.OPEN and not self._is_caller and self.spare is None and self._knock_digest == digest
+
+    def join_spare(self, circuit: Circuit, knock: pair.Knock, now_us: int) -> None:
+        """Agree to a second circuit."""
+        if self._keys is None:
+            raise Bug("a call without keys")
+        to_callee, to_caller = pair.spare_keys(self._keys, knock)
+        self.spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner())
+        self.spare.begin(Speech.JOIN, knock.join_id, to_caller, to_callee, now_us)
+
+    def _spare_owner(self) -> SpareOwner:
+        return SpareOwner(self.is_dummy, lambda: self.deadline_us, self._let_spare_go)
+
+    def _let_spare_go(self) -> None:
+        if self.state is State.OPEN:
+            self._send(bytes([RecordType.ALONE]))  # so that the other box's circuit is free as soon as ours
+        self._drop_spare(self._setting.clock())
+
+    def _drop_spare(self, now_us: int) -> None:
+        spare, self.spare = self.spare, None
+        if spare is not None:
+            spare.release(now_us)
+
+    def _leave_first(self, spare: Spare, now_us: int) -> None:
+        """Go on over the spare alone."""
+        first, join_id, closing = self._circuit(), self.join_id, self.state is State.CLOSING
+        self.spare = None
+        if first.stage is not Stage.GONE:
+            self._plane.quiet(first.link, first.circuit)
+            first.part(join_id, now_us)
+        first.busy, first.closing, first.gives_way = False, False, None
+        self._take(spare.circuit, spare.join_id)
+        spare.circuit.closing = closing
 
     def _open(self, now_us: int) -> None:
         self.state = State.OPEN
         self.deadline_us = NEVER_US
+        if self._is_caller:
+            self._knock_for_spare(now_us)
         if self.script is not None:
             ends = (self.script.ending is Ending.CALLER) == self._is_caller
             self.deadline_us = now_us + self.script.length_us + (0 if ends else DUMMY_SLACK_US)

@@ -29,10 +29,13 @@ class RecordType(IntEnum):
     RESUME = 22
     DIGIT = 23
     END = 24
+    ALONE = 25
+    """Between boxes only: the call's second circuit leaves it."""
 
 
 HANDSHAKE_TYPES = frozenset({RecordType.ANSWER_KEY, RecordType.FIRST, RecordType.SECOND, RecordType.THIRD})
 MAX_CODECS = 8
+DIGEST_OCTETS = 32
 MAX_DIGIT_CODE = 15
 MAX_DIGIT_MS = 5000
 _EMPTY: dict[RecordType, type[Ringing | Hold | Resume | End]] = {
@@ -103,3 +106,10 @@ def parse_offer_record(record: bytes) -> Offer:
     if not isinstance(event, Offer):
         raise RemoteError("a knock holds something else than an offer")
     return event
+
+
+def parse_digest(record: bytes) -> bytes:
+    """Read the digest in the knock of a spare, behind which only zeros may stand. Raises RemoteError for anything else."""
+    if len(record) < DIGEST_OCTETS or any(record[DIGEST_OCTETS:]):
+        raise RemoteError("a spare's knock holds more than a digest")
+    return record[:DIGEST_OCTETS]

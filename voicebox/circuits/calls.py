@@ -27,11 +27,11 @@ from dataclasses import replace
 from voicebox.b2bua.events import CallEvent, Offer, Refusal
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.call import Call, CallSetting
-from voicebox.circuits.call_record import parse_offer_record
-from voicebox.circuits.circuit import Circuit
+from voicebox.circuits.call_record import parse_digest, parse_offer_record
+from voicebox.circuits.circuit import Circuit, GivesWay
 from voicebox.circuits.dummies import Ending, Script, parse_script
 from voicebox.circuits.kdf import sha256
-from voicebox.circuits.pair import open_knock, parse_knock
+from voicebox.circuits.pair import Knock, open_knock, parse_knock
 from voicebox.circuits.pair_book import TokenOwner, tokens_payload
 from voicebox.circuits.path import Path
 from voicebox.circuits.standing import StandingCircuits
@@ -88,7 +88,7 @@ class Calls:
         call = Call(self._setting, petname, now_us)
         self._calls.append(call)
         call.listener = listener
-        call.begin(offer, [circuit for circuit in self._circuits().present() if circuit.soon_free or circuit.dummy is not None], now_us)
+        call.begin(offer, [circuit for circuit in self._circuits().present() if circuit.soon_free or circuit.gives_way is not None], now_us)
         self._wake()
         return call
 
@@ -135,21 +135,24 @@ class Calls:
         owner = self._tables.get((junction_id, circuit.epoch), {}).get(knock.token)
         if owner is None or self._setting.book.get(owner.petname) is None:
             raise RemoteError("a knock with an unknown token")
-        current = next((call for call in self._calls if call.circuit is circuit), None)
-        if current is not None and current.join_id == knock.join_id:
+        current = next((call for call in self._calls if call.has(circuit)), None)
+        if current is not None and knock.join_id in current.join_ids():
             return
         opened = open_knock(knock, owner.secret, junction_id, self._setting.identity.contact_id)
-        what = parse_script(opened.record) if opened.dummy else parse_offer_record(opened.record)
         seen = sha256(opened.caller_public)
         if seen in self._seen:
             raise RemoteError("a knock that came before")
+        if opened.spare:
+            self._take_spare(circuit, knock, parse_digest(opened.record), owner.petname, now_us)
+            return
+        what = parse_script(opened.record) if opened.dummy else parse_offer_record(opened.record)
         if not opened.full_handshake_wanted and not self._setting.book.met(owner.petname):
             raise RemoteError("a knock without the full handshake, from somebody we never met")
         if current is not None and self._yields(current, owner.petname, to_dummy=opened.dummy):
             current.fail(Refusal.BUSY, now_us, stay_quiet=True)
             self._sweep()
-        elif current is not None and current.script is not None and not circuit.closing and (not opened.dummy or (not current.knocking and self._coin())):
-            current.give_way()  # the knock comes again, and finds the circuit free
+        elif circuit.gives_way is not None and not circuit.closing and (not opened.dummy or self._may_give_way(circuit.gives_way, current)):
+            circuit.gives_way.give_way()  # the knock comes again, and finds the circuit free
             self._sweep()
             return
         elif not circuit.free:
@@ -165,6 +168,16 @@ class Calls:
         call = Call(self._setting, owner.petname, now_us)
         self._calls.append(call)
         call.join(circuit, knock, opened, owner, what, self._accept, now_us)
+
+    def _may_give_way(self, holder: GivesWay, current: Call | None) -> bool:
+        """Return whether what has a circuit gives way to a dummy: half of the dummies do, of those that do not still knock."""
+        return holder.is_dummy and current is not None and not current.knocking and self._coin()
+
+    def _take_spare(self, circuit: Circuit, knock: Knock, digest: bytes, petname: str, now_us: int) -> None:
+        """A contact who is in a call with us knocks for the call's second circuit; it is taken where this one is free, and nothing gives way to it."""
+        call = next((call for call in self._calls if call.petname == petname and call.wants_spare(digest)), None)
+        if call is not None and circuit.free and call.circuit is not circuit:
+            call.join_spare(circuit, knock, now_us)
 
     def _remember(self, seen: bytes) -> None:
         self._seen[seen] = None
@@ -187,7 +200,7 @@ class Calls:
 
     def heard(self, link: int, key_index: int, now_us: int) -> None:
         """Something valid came under a receive key."""
-        self._feed(link, lambda call: call.heard(key_index, now_us), now_us)
+        self._feed(link, lambda call: call.heard(link, key_index, now_us), now_us)
 
     def message(self, link: int, octets: bytes, now_us: int) -> None:
         """A message of the channel came."""
@@ -195,16 +208,17 @@ class Calls:
 
     def silent(self, link: int, now_us: int) -> None:
         """Nothing valid came for 10 s."""
-        self._feed(link, lambda call: call.silent(now_us), now_us)
+        self._feed(link, lambda call: call.silent(link, now_us), now_us)
 
     def circuit_lost(self, circuit: Circuit, now_us: int) -> None:
-        """A circuit is gone, and the call on it with it."""
-        for call in [call for call in self._calls if call.circuit is circuit]:
-            call.circuit_lost(now_us)
+        """A circuit is gone, and a call that was over it alone."""
+        for call in [call for call in self._calls if call.has(circuit)]:
+            call.circuit_lost(circuit, now_us)
         self._sweep()
 
     def _feed(self, link: int, step: Callable[[Call], None], now_us: int) -> None:
-        for call in [call for call in self._calls if call.circuit is not None and call.circuit.link == link]:
+        circuit = self._circuits().by_link(link)
+        for call in [call for call in self._calls if circuit is not None and call.has(circuit)]:
             try:
                 step(call)
             except RemoteError:
@@ -221,14 +235,14 @@ class Calls:
     def handle_timer(self, now_us: int) -> None:
         """Do what is due."""
         for call in list(self._calls):
-            if call.deadline_us <= now_us:
+            if call.next_us <= now_us:
                 call.handle_timer(now_us)
         self._sweep()
         self._setting.book.forget_before(self._circuits().epoch - 1)
 
     def next_timer(self) -> int | None:
         """Return when handle_timer is to be called next, or None."""
-        return min((call.deadline_us for call in self._calls), default=None)
+        return min((call.next_us for call in self._calls), default=None)
 
     def _sweep(self) -> None:
         self._calls = [call for call in self._calls if not call.over]

@@ -42,8 +42,10 @@ TokenMaker = Callable[[Path, int], bytes]
 
 
 class GivesWay(Protocol):
-    """A dummy that has a circuit (call.py), as far as somebody needs it who wants the circuit for a call."""
+    """A dummy (call.py) or a spare (spare.py) that has a circuit, as far as somebody needs it who wants the circuit for a call."""
 
+    @property
+    def is_dummy(self) -> bool: ...
     @property
     def ends_us(self) -> int: ...
     def give_way(self) -> None: ...
@@ -84,8 +86,8 @@ class Circuit:
         self.busy = False
         """A call has it. Set and cleared by call.py, as is closing: the call is over but for its last words."""
         self.closing = False
-        self.dummy: GivesWay | None = None
-        """What has it is a dummy."""
+        self.gives_way: GivesWay | None = None
+        """What has it, if that gives way to a call."""
         self.failed_at_link = False
         self.stood = False
         """It stood once, and is gone for another reason than that it never came about."""

@@ -33,6 +33,7 @@ SIGNATURE_OCTETS = 64
 KNOCK_VERSION = 1
 FULL_HANDSHAKE_WANTED = 1
 DUMMY = 2
+SPARE = 4
 MAX_EPOCHS_FORWARD = 200_000
 """22 years of hours: more is a wrong clock, not a long absence."""
 
@@ -106,11 +107,12 @@ class SentKnock:
 
 @dataclass(frozen=True, slots=True)
 class OpenedKnock:
-    """What a callee finds in a knock. record: the offer, or the script of a dummy; zeros behind it not yet cut off."""
+    """What a callee finds in a knock. record: the offer, the script of a dummy, or the digest of a spare's first knock; zeros behind it not yet cut off."""
 
     caller_public: bytes = field(repr=False)
     full_handshake_wanted: bool
     dummy: bool
+    spare: bool
     record: bytes
 
 
@@ -139,13 +141,22 @@ def seal_knock(
     if len(record) > RECORD_OCTETS:
         raise ValueError("a call record is too long for a knock")
     key = private_key or X25519PrivateKey.generate()
+    flags = (FULL_HANDSHAKE_WANTED if full_handshake else 0) | (DUMMY if dummy else 0)
+    plaintext = bytes([KNOCK_VERSION, flags]) + key.public_key().public_bytes_raw() + record.ljust(RECORD_OCTETS, b"\0")
+    return SentKnock(_seal(secret, junction_id, callee_id, plaintext, join_id, nonce), secret, key)
+
+
+def seal_spare(secret: Secret, junction_id: bytes, callee_id: bytes, first_digest: bytes) -> Knock:
+    """Make the knock of a call's second circuit. first_digest: K of the knock of its first. Spec: PROTOCOL.md §9.5."""
+    plaintext = bytes([KNOCK_VERSION, SPARE]) + secrets.token_bytes(X25519_OCTETS) + first_digest.ljust(RECORD_OCTETS, b"\0")
+    return _seal(secret, junction_id, callee_id, plaintext, None, None)
+
+
+def _seal(secret: Secret, junction_id: bytes, callee_id: bytes, plaintext: bytes, join_id: bytes | None, nonce: bytes | None) -> Knock:
     join = join_id or secrets.token_bytes(JOIN_ID_OCTETS)
     nonce = nonce or secrets.token_bytes(NONCE_OCTETS)
     token = token_of(secret, junction_id, callee_id)
-    flags = (FULL_HANDSHAKE_WANTED if full_handshake else 0) | (DUMMY if dummy else 0)
-    plaintext = bytes([KNOCK_VERSION, flags]) + key.public_key().public_bytes_raw() + record.ljust(RECORD_OCTETS, b"\0")
-    sealed = nonce + ChaCha20Poly1305(_knock_key(secret, junction_id, callee_id)).encrypt(nonce, plaintext, token + join)
-    return SentKnock(Knock(token, join, sealed), secret, key)
+    return Knock(token, join, nonce + ChaCha20Poly1305(_knock_key(secret, junction_id, callee_id)).encrypt(nonce, plaintext, token + join))
 
 
 def open_knock(knock: Knock, secret: Secret, junction_id: bytes, callee_id: bytes) -> OpenedKnock:
@@ -158,10 +169,10 @@ def open_knock(knock: Knock, secret: Secret, junction_id: bytes, callee_id: byte
         plaintext = cipher.decrypt(knock.sealed[:NONCE_OCTETS], knock.sealed[NONCE_OCTETS:], knock.token + knock.join_id)
     except InvalidTag:
         raise HandshakeError("a knock does not open") from None
-    if plaintext[0] != KNOCK_VERSION or plaintext[1] & ~(FULL_HANDSHAKE_WANTED | DUMMY):
+    if plaintext[0] != KNOCK_VERSION or plaintext[1] not in {0, FULL_HANDSHAKE_WANTED, DUMMY, FULL_HANDSHAKE_WANTED | DUMMY, SPARE}:
         raise HandshakeError("a knock is of another version")
     flags, rest = plaintext[1], plaintext[2:]
-    return OpenedKnock(rest[:X25519_OCTETS], bool(flags & FULL_HANDSHAKE_WANTED), bool(flags & DUMMY), rest[X25519_OCTETS:])
+    return OpenedKnock(rest[:X25519_OCTETS], bool(flags & FULL_HANDSHAKE_WANTED), bool(flags & DUMMY), flags == SPARE, rest[X25519_OCTETS:])
 
 
 def answer_key(secret: Secret, knock: Knock) -> Secret:
@@ -185,6 +196,12 @@ def answer_knock(knock: Knock, opened: OpenedKnock, secret: Secret, *, private_k
 def finish_knock(sent: SentKnock, callee_public: bytes) -> CallKeys:
     """Return the call's keys as the caller; whether they are right shows the first valid cell."""
     return _call_keys(sent.secret, sent.knock, x25519(sent.private_key, callee_public), callee_public)
+
+
+def spare_keys(keys: CallKeys, knock: Knock) -> tuple[Secret, Secret]:
+    """Return the keys of a call's second circuit: to callee, to caller. knock: the one that asks for it. Spec: PROTOCOL.md §9.5."""
+    both = hkdf_expand(keys.pseudo_random_key.reveal(), b"voicebox/1 spare" + knock.digest(), 32)
+    return Secret(both[:16]), Secret(both[16:])
 
 
 # ---------------------------------------------------------------------------------------------- the full handshake, once

@@ -70,6 +70,10 @@ def _cover(status: dict[str, Any]) -> str:
 
 
 def _circuit(circuit: dict[str, Any]) -> str:
-    words = [circuit["state"], *(["in a call"] if circuit["in_call"] else []), *([] if circuit["present"] else ["of another epoch"])]
+    words = [
+        circuit["state"],
+        *(["second of a call" if circuit["spare"] else "in a call"] if circuit["in_call"] else []),
+        *([] if circuit["present"] else ["of another epoch"]),
+    ]
     over = f" over {' and '.join(circuit['relays'])}" if "relays" in circuit else ""
     return ", ".join(words) + over

@@ -175,7 +175,7 @@ def _path(network: EmbeddedNetwork) -> tuple[tuple[str, ...], bool]:
     for name in (CALLER, CALLEE):
         status = network.status(network.boxes[name], "--show-path") or {}
         real_time = real_time and bool(status.get("realtime"))
-        calling = [circuit["relays"] for circuit in status.get("circuits", ()) if circuit.get("in_call")]
+        calling = [circuit["relays"] for circuit in status.get("circuits", ()) if circuit.get("in_call") and not circuit.get("spare")]
         halves.append([str(relay).removeprefix("operator of ") for relay in (calling[0] if calling else ())])
     there, back = halves
     return (CALLER, *there, *reversed(back[:-1] if there and back and there[-1] == back[-1] else back), CALLEE), real_time

@@ -262,6 +262,19 @@ impl EndToEnd {
         self.counter
     }
 
+    /// Return the counter of the last slot.
+    #[must_use]
+    pub fn counter(&self) -> u64 {
+        self.counter
+    }
+
+    /// Count on from a counter; false, and nothing changed, where that would say one twice.
+    pub fn count_from(&mut self, counter: u64) -> bool {
+        let fits = counter >= self.counter;
+        self.counter = self.counter.max(counter);
+        fits
+    }
+
     /// Seal a plain body in place, under the send key or, with the same work, under the idle one.
     pub fn seal(&self, body: &mut [u8; BODY_OCTETS]) {
         self.send.as_ref().unwrap_or(&self.idle).encipher(&[], body);

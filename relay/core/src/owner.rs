@@ -23,7 +23,7 @@ use crate::random::draw_u32;
 use crate::rtp::{parse_media, MediaDatagram};
 use crate::sound::{Port, PortOutput, Remote};
 
-use circuit::{OwnCircuit, Received};
+use circuit::{Mate, OwnCircuit, Received};
 
 /// Access links of a box, the ones about to be replaced included.
 pub const MAX_LINKS: usize = 64;
@@ -111,6 +111,7 @@ impl Owner {
             return ctx.count(DropReason::ControlIn);
         }
         let Some(index) = self.index_of(link) else { return ctx.count(DropReason::UnknownLink) };
+        self.fetch_talk(index);
         let access = &mut self.links[index];
         let Some(own) = access.circuit.as_mut().filter(|own| own.name.1 == circuit) else { return ctx.count(DropReason::OwnerUnknownCircuit) };
         let port = own.port.and_then(|port| self.ports.get_mut(&port)).map(|phone| &mut phone.port);
@@ -171,7 +172,11 @@ impl Owner {
             Command::Speak { link, circuit, send_key, receive_keys } => {
                 self.own(link, circuit).is_some_and(|own| own.speak(now, send_key.as_ref(), &receive_keys))
             }
-            Command::ChannelSend { link, circuit, message } => self.own(link, circuit).is_some_and(|own| own.channel_send(&message)),
+            Command::Couple { link, circuit, spare_link, spare_circuit } => self.couple((link, circuit), (spare_link, spare_circuit)),
+            Command::ChannelSend { link, circuit, message } => {
+                self.index_of(link).into_iter().for_each(|index| self.fetch_talk(index));
+                self.own(link, circuit).is_some_and(|own| own.channel_send(&message))
+            }
             Command::Quiet { link, circuit } => self.quiet(link, circuit),
             Command::Close { link, circuit } => self.close(ctx, link, circuit),
             Command::MediaOpen { port } => self.media_open(ctx, now, port),
@@ -225,6 +230,8 @@ impl Owner {
             }
             return ctx.count(DropReason::SlotsSkipped);
         }
+        self.fetch_talk(index);
+        let access = &mut self.links[index];
         let filler = ctx.random_body();
         let number = Slot(access.number);
         let mut composed = None;
@@ -260,7 +267,53 @@ impl Owner {
         true
     }
 
+    /// Let two circuits carry one call: the same counters, the same sound, one channel. What the first sends at a tick goes out on the spare's next.
+    fn couple(&mut self, first: (LinkId, CircId), spare: (LinkId, CircId)) -> bool {
+        let place = |name: (LinkId, CircId)| {
+            let index = self.index_of(name.0)?;
+            let own = self.links[index].circuit.as_ref().filter(|own| own.name == name && own.mate.is_none())?;
+            Some((self.links[index].next_tick, own.counter()?, own.port))
+        };
+        let (Some((tick, counter, port)), Some((spare_tick, _, None))) = (place(first), place(spare)) else { return false };
+        let last = if spare_tick < tick { counter.saturating_sub(1) } else { counter };
+        if first.0 == spare.0 || !self.own(spare.0, spare.1).is_some_and(|own| own.become_spare(first, last)) {
+            return false;
+        }
+        if let Some(own) = self.own(spare.0, spare.1) {
+            own.port = port;
+        }
+        if let Some(own) = self.own(first.0, first.1) {
+            own.mate = Some(Mate { name: spare, is_first: false });
+        }
+        true
+    }
+
+    /// Let a coupled circuit have the channel that it shares with its mate.
+    fn fetch_talk(&mut self, index: usize) {
+        let Some(mate) = self.links[index].circuit.as_ref().and_then(|own| own.mate) else { return };
+        let talk = self.own(mate.name.0, mate.name.1).and_then(OwnCircuit::take_talk);
+        if let (Some(own), Some(talk)) = (&mut self.links[index].circuit, talk) {
+            own.put_talk(talk);
+        }
+    }
+
+    /// One of two coupled circuits goes: what they shared stays with the other.
+    fn uncouple(&mut self, index: usize) {
+        let Some(own) = &mut self.links[index].circuit else { return };
+        let Some(mate) = own.mate.take() else { return };
+        let (talk, port) = (own.take_talk(), own.port.take());
+        if let Some(other) = self.own(mate.name.0, mate.name.1) {
+            other.mate = None;
+            talk.into_iter().for_each(|talk| other.put_talk(talk));
+        }
+        if let Some(phone) = port.and_then(|port| self.ports.get_mut(&port)) {
+            phone.bound = Some(mate.name);
+        }
+    }
+
     fn quiet(&mut self, link: LinkId, circuit: CircId) -> bool {
+        let Some(index) = self.index_of(link).filter(|_| self.own(link, circuit).is_some()) else { return false };
+        self.uncouple(index);
         let Some(own) = self.own(link, circuit) else { return false };
         own.quiet();
         if let Some(port) = own.port {
@@ -276,6 +329,7 @@ impl Owner {
     }
 
     fn end_circuit(&mut self, ctx: &mut Context<'_>, index: usize, tell: bool) {
+        self.uncouple(index);
         let Some(own) = self.links[index].circuit.take() else { return };
         if let Some(port) = own.port {
             self.media_unbind(port);
@@ -302,9 +356,7 @@ impl Owner {
             self.media_unbind(before);
         }
         self.media_unbind(port);
-        if let Some(own) = self.own(name.0, name.1) {
-            own.port = Some(port);
-        }
+        self.set_port(name, Some(port));
         if let Some(phone) = self.ports.get_mut(&port) {
             phone.bound = Some(name);
             phone.port.bind(codec);
@@ -315,12 +367,20 @@ impl Owner {
     fn media_unbind(&mut self, port: PortId) -> bool {
         let Some(phone) = self.ports.get_mut(&port) else { return false };
         phone.port.unbind();
-        if let Some((link, circuit)) = phone.bound.take() {
-            if let Some(own) = self.own(link, circuit) {
-                own.port = None;
-            }
+        if let Some(name) = phone.bound.take() {
+            self.set_port(name, None);
         }
         true
+    }
+
+    /// Say whose sound a circuit carries, and its mate if it has one.
+    fn set_port(&mut self, name: (LinkId, CircId), port: Option<PortId>) {
+        let Some(own) = self.own(name.0, name.1) else { return };
+        own.port = port;
+        let mate = own.mate;
+        if let Some(other) = mate.and_then(|mate| self.own(mate.name.0, mate.name.1)) {
+            other.port = port;
+        }
     }
 }
 

@@ -381,6 +381,7 @@ impl Relay {
             | Command::Shift { .. }
             | Command::SettleOwn { .. }
             | Command::Speak { .. }
+            | Command::Couple { .. }
             | Command::ChannelSend { .. }
             | Command::Quiet { .. }
             | Command::Close { .. }

@@ -4,8 +4,8 @@
 //! of what the phone hears are the port's own, RTCP ends here and is made fresh, digits pass as events.
 //! Not here: sockets, the address a phone speaks from, which cell carries a frame ([`crate::owner`] drives this), layers.
 //!
-//! In order: `receive`: frames wait, at most 3; `take_frame`: one for each slot; `enqueue`: frames from cells, each with its due time; `repair`: copies of
-//! frames whose cell did not come, up to a slot after their time; `poll`: what is to be sent to the phone by now, and digits that are over.
+//! In order: `receive`: frames wait, at most 3; `take_frame_of`: one for each slot, the same for both circuits of a call; `enqueue`: frames from cells, each with its
+//! due time; `repair`: copies of frames whose cell did not come, up to a slot after their time; `poll`: what is to be sent to the phone by now, and digits that are over.
 //!
 //! Spec: PROTOCOL.md §9.4; RFC 3550 §5.1, §6; RFC 3551 §4.1 (marker); RFC 4733 §2.5. Departure: reports every 5 s without the random
 //! factor of RFC 3550 §6.2, which is there for groups that might speak all at once.
@@ -28,6 +28,9 @@ pub const MAX_WAITING_FRAMES: usize = 3;
 pub const MAX_PENDING_FRAMES: usize = 8;
 /// Sound is put together this long before it is due.
 pub const COMPOSE_AHEAD_US: Micros = 1_000;
+
+/// Slots whose frame is kept for the other of two circuits that carry one call: they are within one slot of each other.
+const SHARED_SLOTS: usize = 2;
 
 const SLOT_US: Micros = 20_000;
 const REPORT_EVERY_US: Micros = 5_000_000;
@@ -107,11 +110,20 @@ struct Outgoing {
     /// The timestamp of counter 0 of the present splice.
     counter_base: Option<u32>,
     last_counter: u64,
+    /// Bit i: the cell of `last_counter - i` was played, or had no frame.
+    played: u64,
     /// The next packet begins a talkspurt (RFC 3551 §4.1).
     marker: bool,
     packets: u32,
     payload_octets: u32,
     cname: [u8; CNAME_OCTETS],
+}
+
+impl Outgoing {
+    fn has_played(&self, counter: u64) -> bool {
+        let behind = self.last_counter.checked_sub(counter).filter(|behind| *behind < 64);
+        self.counter_base.is_some() && behind.is_some_and(|behind| self.played & 1 << behind != 0)
+    }
 }
 
 /// One phone's port.
@@ -123,6 +135,7 @@ pub struct Port {
     sequence: SequenceTracker,
     waiting: VecDeque<(u64, Frame)>,
     last_taken: u64,
+    shared: VecDeque<(u64, Option<Frame>)>,
     slots_watched: u32,
     fewest_waiting: usize,
     digit_in: DigitIn,
@@ -145,6 +158,7 @@ impl Port {
             anchor: (now, u32::from_be_bytes([drawn[6], drawn[7], drawn[8], drawn[9]])),
             counter_base: None,
             last_counter: 0,
+            played: 0,
             marker: true,
             packets: 0,
             payload_octets: 0,
@@ -158,6 +172,7 @@ impl Port {
             sequence: SequenceTracker::default(),
             waiting: VecDeque::with_capacity(MAX_WAITING_FRAMES + 1),
             last_taken: 0,
+            shared: VecDeque::with_capacity(SHARED_SLOTS + 1),
             slots_watched: 0,
             fewest_waiting: usize::MAX,
             digit_in: DigitIn::default(),
@@ -176,6 +191,7 @@ impl Port {
         }
         if self.remote.map(|before| before.codec) != Some(remote.codec) {
             self.waiting.clear();
+            self.shared.clear();
             self.outgoing.counter_base = None;
             // The clock rate may be another one: time goes on from here in the new units.
             self.outgoing.anchor.0 = now;
@@ -202,6 +218,7 @@ impl Port {
     pub fn unbind(&mut self) {
         self.bound_codec = None;
         self.waiting.clear();
+        self.shared.clear();
         self.pending.clear();
         // The phone may begin its next call with the numbers of this one.
         self.sequence = SequenceTracker::default();
@@ -275,14 +292,34 @@ impl Port {
         self.bound_codec
     }
 
-    /// Return how many octets the frame of the next slot will have; 0 where none waits.
+    /// Return how many octets the frame of a slot has, or will have; 0 where none waits.
     #[must_use]
-    pub fn next_frame_octets(&self) -> usize {
-        self.waiting.front().map_or(0, |(_, frame)| frame.length)
+    pub fn frame_octets_of(&self, counter: u64) -> usize {
+        let frame = match self.shared.iter().find(|(known, _)| *known == counter) {
+            Some((_, frame)) => frame.as_ref(),
+            None => self.waiting.front().map(|(_, frame)| frame),
+        };
+        frame.map_or(0, |frame| frame.length)
     }
 
-    /// Take the frame for this slot. At most once a slot.
-    pub fn take_frame(&mut self) -> Option<Frame> {
+    /// Take the frame for a slot of the call, by its counter. Where two circuits carry the call both ask, in any order, and get the same.
+    pub fn take_frame_of(&mut self, counter: u64) -> Option<Frame> {
+        if let Some((_, frame)) = self.shared.iter().find(|(known, _)| *known == counter) {
+            return frame.clone();
+        }
+        if self.shared.back().is_some_and(|(newest, _)| counter < *newest) {
+            return None;
+        }
+        let frame = self.take_frame();
+        self.shared.push_back((counter, frame.clone()));
+        if self.shared.len() > SHARED_SLOTS {
+            self.shared.pop_front();
+        }
+        frame
+    }
+
+    /// Take the frame that waits longest, where one does.
+    fn take_frame(&mut self) -> Option<Frame> {
         self.watch_for_slips();
         let (number, frame) = self.waiting.pop_front()?;
         self.last_taken = number;
@@ -305,6 +342,8 @@ impl Port {
 
     /// Keep what a cell of the splice brought until it is due: its counter, and its frame if it had one.
     ///
+    /// A copy of what was played, which came over the call's other circuit, is nothing.
+    ///
     /// # Errors
     /// The reason why its sound is not played.
     pub fn enqueue(&mut self, now: Micros, due: Micros, counter: u64, frame: Option<(Codec, &[u8])>) -> Result<(), DropReason> {
@@ -313,6 +352,9 @@ impl Port {
         };
         if frame.is_some_and(|(codec, _)| codec != bound) {
             return Err(DropReason::SoundCodec);
+        }
+        if self.outgoing.has_played(counter) {
+            return Ok(());
         }
         if now + COMPOSE_AHEAD_US > due {
             return if frame.is_some() { Err(DropReason::SoundLate) } else { Ok(()) };
@@ -396,18 +438,21 @@ impl Port {
         let counter_samples = (pending.counter as u32).wrapping_mul(samples_per_slot); // modulo 2^32, as the timestamp is
         let base = match out.counter_base {
             Some(_) if pending.counter <= out.last_counter => {
-                self.drops.push(DropReason::SoundLate);
+                if !out.has_played(pending.counter) {
+                    self.drops.push(DropReason::SoundLate);
+                }
                 return None;
             }
             Some(base) => base,
             None => {
-                out.last_counter = pending.counter.wrapping_sub(1);
+                (out.last_counter, out.played) = (pending.counter.wrapping_sub(1), 0);
                 timestamp_at(out.anchor, pending.due, remote.codec).wrapping_sub(counter_samples)
             }
         };
         out.counter_base = Some(base);
         let missing = pending.counter.wrapping_sub(out.last_counter).wrapping_sub(1);
         out.last_counter = pending.counter;
+        out.played = out.played.checked_shl(u32::try_from(missing + 1).unwrap_or(u32::MAX)).unwrap_or(0) | 1;
         let rtp_timestamp = base.wrapping_add(counter_samples);
         out.anchor = (pending.due, rtp_timestamp);
         if !speaks {

@@ -124,6 +124,13 @@ fn circuit_command() -> impl Strategy<Value = Command> {
             send_key: Some([4; 16]),
             receive_keys: vec![[5; 16]; keys]
         }),
+        (name(), circuit(), name(), circuit()).prop_map(|(link, circuit, spare_link, spare_circuit)| Command::Couple {
+            link,
+            circuit,
+            spare_link,
+            spare_circuit
+        }),
+        (name(), circuit()).prop_map(|(link, circuit)| Command::Quiet { link, circuit }),
         (name(), circuit(), payload()).prop_map(|(link, circuit, message)| Command::ChannelSend { link, circuit, message }),
         (name(), circuit()).prop_map(|(link, circuit)| Command::Close { link, circuit }),
     ]

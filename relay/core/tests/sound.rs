@@ -87,7 +87,7 @@ fn frames_of_the_phone_come_out_one_per_slot_in_order() {
     for number in [65_534u16, 65_535, 1, 0] {
         assert_eq!(port.receive(0, &from_phone(number, 8, &[number as u8; 160])), if number == 0 { Err(DropReason::SoundOverflow) } else { Ok(()) });
     }
-    let taken: Vec<_> = std::iter::from_fn(|| port.take_frame()).map(|frame| frame.as_slice()[0]).collect();
+    let taken: Vec<_> = (1..).map_while(|slot| port.take_frame_of(slot)).map(|frame| frame.as_slice()[0]).collect();
     assert_eq!(taken, [255, 0, 1], "the oldest of four gave way, and the late one found its place across the wrap");
     assert_eq!(port.receive(0, &from_phone(0, 8, &[0; 160])), Err(DropReason::RtpLate));
 }
@@ -139,7 +139,7 @@ fn a_phone_whose_clock_is_fast_loses_a_frame_now_and_then_and_not_more() {
             overflows += u32::from(port.receive(slot * SLOT_US, &from_phone(number as u16, 8, &[1; 160])) == Err(DropReason::SoundOverflow));
             number += 1;
         }
-        empty += u32::from(port.take_frame().is_none());
+        empty += u32::from(port.take_frame_of(slot).is_none());
         slips += port.take_drops().iter().filter(|reason| **reason == DropReason::SoundSlip).count();
     }
     assert_eq!((slips, overflows, empty), (9, 0, 0), "10 frames too many in 1 000 s, of which one may wait");
@@ -152,7 +152,7 @@ fn one_frame_too_many_is_borne_for_ten_seconds() {
     for slot in 0..500u64 {
         assert_eq!(port.take_drops(), [], "slot {slot}");
         assert_eq!(port.receive(slot * SLOT_US, &from_phone(slot as u16 + 1, 8, &[1; 160])), Ok(()));
-        assert!(port.take_frame().is_some());
+        assert!(port.take_frame_of(slot).is_some());
     }
     assert_eq!(port.take_drops(), [DropReason::SoundSlip]);
 }
@@ -176,7 +176,7 @@ fn a_phone_that_sends_in_bursts_or_unevenly_loses_nothing() {
                 let fits = port.receive(at, &from_phone(number as u16, 8, &[number as u8; 160]));
                 assert_eq!(fits, Ok(()), "{what}, frame {number}");
             }
-            match port.take_frame() {
+            match port.take_frame_of(slot) {
                 Some(frame) => taken.push(frame.as_slice()[0]),
                 None if slot > 100 => empty_after_start += 1,
                 None => {}
@@ -433,7 +433,7 @@ fn any_datagram_is_dropped_with_a_reason_or_taken() {
             Err(_) => dropped += 1,
         }
         if round % 50 == 0 {
-            port.take_frame();
+            port.take_frame_of(round);
             port.take_drops();
             drain(&mut port, round * 100);
         }

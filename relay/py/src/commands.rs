@@ -99,6 +99,7 @@ pub(crate) fn parse(tuple: &Bound<'_, PyTuple>) -> PyResult<Command> {
             let receive_keys: Vec<Vec<u8>> = its.get(3)?;
             Command::Speak { link, circuit, send_key: send_key.map(|octets| key(&octets)).transpose()?, receive_keys: keys(&receive_keys)? }
         }
+        "couple" => Command::Couple { link, circuit, spare_link: LinkId(its.get(2)?), spare_circuit: CircId(its.get(3)?) },
         "channel_send" => Command::ChannelSend { link, circuit, message: its.octets(2)? },
         "quiet" => Command::Quiet { link, circuit },
         "close" => Command::Close { link, circuit },

@@ -160,6 +160,10 @@ impl Engine {
         self.command(Command::Speak { link: LinkId(link), circuit: CircId(circuit), send_key, receive_keys })
     }
 
+    fn couple(&self, link: u32, circuit: u32, spare_link: u32, spare_circuit: u32) -> PyResult<()> {
+        self.command(Command::Couple { link: LinkId(link), circuit: CircId(circuit), spare_link: LinkId(spare_link), spare_circuit: CircId(spare_circuit) })
+    }
+
     fn channel_send(&self, link: u32, circuit: u32, message: &[u8]) -> PyResult<()> {
         if message.is_empty() || message.len() > 8_192 {
             return Err(wrong("a message of the channel has 1 to 8 192 octets"));

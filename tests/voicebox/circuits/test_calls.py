@@ -81,10 +81,11 @@ def test_second_call_needs_no_full_handshake_and_uses_other_keys() -> None:
     assert len(bob.rung) == 1
     assert len(bob.saved) == saved
     sending = [circuit for circuit in world.circuits if circuit.speaking]
-    assert len(sending) == 2
-    assert sending[0].send_key in sending[1].receive_keys
-    assert sending[1].send_key in sending[0].receive_keys
-    assert sending[0].send_key != sending[1].send_key
+    assert len(sending) == len({circuit.send_key for circuit in sending}) == 4, "two splices, each with keys of its own"
+    for circuit in sending:
+        assert circuit.mate is not None
+        assert circuit.send_key in circuit.mate.receive_keys
+        assert sum(circuit.send_key in other.receive_keys for other in sending) == 1
 
 
 def test_callee_can_call_back() -> None:
@@ -120,7 +121,7 @@ def test_sound_is_bound_to_the_calls_circuit() -> None:
     run(world, [alice, bob], 2)
     leg.bind(Port(), Codec.OPUS)
     bound = [circuit.bound for circuit in world.circuits if circuit.box is alice.plane and circuit.bound]
-    assert bound == [(17, 1)]
+    assert bound == [(17, 1), (17, 1)], "of both its circuits"
     leg.send(End())
     run(world, [alice, bob], 3)
     assert [circuit.bound for circuit in world.circuits if circuit.bound] == []
@@ -193,8 +194,8 @@ def test_refusals_pass_and_free_the_circuits(why: Refusal) -> None:
     assert all_free(alice, bob)
 
 
-def test_lost_circuit_ends_the_call_at_once() -> None:
-    world, alice, bob = two_boxes(SMALL)
+def test_lost_circuit_ends_the_call_at_once_where_there_is_no_other() -> None:
+    world, alice, bob = two_boxes(SMALL, counts=(1, 2))
     alice.calls.call("bob", OFFER, alice.listener)
     run(world, [alice, bob], 2)
     used = alice.calls._calls[0].circuit

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import hmac
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -297,3 +299,29 @@ def test_replaced_certificate_of_the_callee_fails() -> None:
 
 def test_certificates_are_der() -> None:
     assert x509.load_der_x509_certificate(CALLER.box_certificate).public_bytes(serialization.Encoding.DER) == CALLER.box_certificate
+
+
+# --------------------------------------------------------------------------------------------------- the second circuit
+
+
+def test_keys_of_a_spare_are_the_written_ones_and_no_others() -> None:
+    keys = pair.finish_knock(sent(), octets("answer"))
+    knock = pair.seal_spare(SECRET, octets("junction_id"), CALLEE.contact_id, sent().knock.digest())
+    opened = open_recorded(knock.serialise())
+    assert (opened.spare, opened.dummy, opened.full_handshake_wanted) == (True, False, False)
+    assert opened.record == sent().knock.digest() + bytes(pair.RECORD_OCTETS - 32)
+    to_callee, to_caller = (each.reveal() for each in pair.spare_keys(keys, knock))
+    digest = hashlib.sha256(knock.token + knock.join_id + knock.sealed).digest()
+    assert to_callee + to_caller == hmac.digest(keys.pseudo_random_key.reveal(), b"voicebox/1 spare" + digest + b"\x01", "sha256")
+    other = pair.seal_spare(SECRET, octets("junction_id"), CALLEE.contact_id, sent().knock.digest())
+    all_keys = [each.reveal() for each in (*pair.spare_keys(keys, knock), *pair.spare_keys(keys, other), keys.to_callee, keys.to_caller)]
+    assert len(set(all_keys)) == 6
+
+
+@pytest.mark.parametrize("flags", [5, 6, 7, 8, 128])
+def test_flags_that_do_not_go_together_are_of_another_version(flags: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair, "SPARE", flags)
+    knock = pair.seal_spare(SECRET, octets("junction_id"), CALLEE.contact_id, bytes(32))
+    monkeypatch.undo()
+    with pytest.raises(HandshakeError):
+        open_recorded(knock.serialise())

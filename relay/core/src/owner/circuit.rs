@@ -61,6 +61,8 @@ pub struct OwnCircuit {
     pub name: (LinkId, CircId),
     /// The phone whose sound it carries.
     pub port: Option<PortId>,
+    /// The circuit that carries the same call, and whether this one came second.
+    pub mate: Option<Mate>,
     stage: Stage,
     hops: Vec<HopLayers>,
     saying: Option<Saying>,
@@ -69,8 +71,23 @@ pub struct OwnCircuit {
     speaking: Option<Speaking>,
 }
 
-struct Speaking {
+/// The other of two coupled circuits (PROTOCOL.md §9.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mate {
+    /// Its link and number.
+    pub name: (LinkId, CircId),
+    /// It is the first of the two, so this one is the spare.
+    pub is_first: bool,
+}
+
+/// What the two boxes of a call tell each other; coupled circuits have one, and whichever of them needs it takes it.
+pub struct Talk {
     channel: Channel,
+}
+
+struct Speaking {
+    /// `None` only while the mate has it.
+    talk: Option<Box<Talk>>,
     /// Of the slot before.
     said_frame: Option<SaidFrame>,
     last_valid: Micros,
@@ -99,6 +116,7 @@ impl OwnCircuit {
         Some(Self {
             name,
             port: None,
+            mate: None,
             stage: Stage::Opening(carousel),
             hops: Vec::with_capacity(MAX_HOPS),
             saying: None,
@@ -143,7 +161,8 @@ impl OwnCircuit {
             return false;
         }
         self.end.set_keys(send, receive);
-        let speaking = self.speaking.get_or_insert_with(|| Speaking { channel: Channel::new(), said_frame: None, last_valid: now, told_silent: false });
+        let talk = || Some(Box::new(Talk { channel: Channel::new() }));
+        let speaking = self.speaking.get_or_insert_with(|| Speaking { talk: talk(), said_frame: None, last_valid: now, told_silent: false });
         speaking.last_valid = now;
         speaking.told_silent = false;
         true
@@ -151,7 +170,33 @@ impl OwnCircuit {
 
     /// Queue a message of the channel; false where nobody speaks, for a bad length, and where 64 wait.
     pub fn channel_send(&mut self, message: &[u8]) -> bool {
-        self.speaking.as_mut().is_some_and(|speaking| speaking.channel.push(message).is_ok())
+        self.speaking.as_mut().and_then(|speaking| speaking.talk.as_mut()).is_some_and(|talk| talk.channel.push(message).is_ok())
+    }
+
+    /// Return the count of the last slot, where somebody speaks.
+    #[must_use]
+    pub fn counter(&self) -> Option<u64> {
+        self.speaking.as_ref().map(|_| self.end.counter())
+    }
+
+    /// Carry the call of `first` too: its channel, and its count from `counter` on. False where this end has counted further.
+    pub fn become_spare(&mut self, first: (LinkId, CircId), counter: u64) -> bool {
+        let Some(speaking) = self.speaking.as_mut().filter(|_| self.end.count_from(counter)) else { return false };
+        speaking.talk = None;
+        self.mate = Some(Mate { name: first, is_first: true });
+        true
+    }
+
+    /// Give the channel to the mate, where this circuit has it.
+    pub fn take_talk(&mut self) -> Option<Box<Talk>> {
+        self.speaking.as_mut()?.talk.take()
+    }
+
+    /// Get the channel from the mate.
+    pub fn put_talk(&mut self, talk: Box<Talk>) {
+        if let Some(speaking) = &mut self.speaking {
+            speaking.talk = Some(talk);
+        }
     }
 
     /// End the end-to-end layer: keys, counters and channel are forgotten.
@@ -228,14 +273,16 @@ impl OwnCircuit {
             return body;
         };
         let counter = self.end.count_slots(1);
-        let frame = port.filter(|_| says).and_then(|port| frame_for_slot(port, speaking));
+        let talk = speaking.talk.as_deref_mut().filter(|_| says);
+        let frame = port.filter(|_| says).and_then(|port| frame_for_slot(port, counter, talk.as_deref()));
         let (codec, octets) = frame.as_ref().map_or((None, &[][..]), |(codec, frame)| (Some(*codec), frame.as_slice()));
         let mut room = [0; PAYLOAD_OCTETS];
-        let segment = if says && speaking.channel.has_something_to_say() {
-            let segment = speaking.channel.segment_for_slot(&mut room[..PAYLOAD_OCTETS - octets.len()]);
-            (&room[..segment.octets], segment.ends_message)
-        } else {
-            (&room[..0], false)
+        let segment = match talk.filter(|talk| talk.channel.has_something_to_say()) {
+            Some(talk) => {
+                let segment = talk.channel.segment_for_slot(&mut room[..PAYLOAD_OCTETS - octets.len()]);
+                (&room[..segment.octets], segment.ends_message)
+            }
+            None => (&room[..0], false),
         };
         let said_before = std::mem::replace(&mut speaking.said_frame, SaidFrame::new(counter, frame.as_ref()));
         let copy = said_before.as_ref().filter(|_| segment.0.is_empty()).map_or(&[][..], |said| said.beside(counter, frame.as_ref()));
@@ -344,13 +391,15 @@ impl OwnCircuit {
             ctx.event(Event::Heard { link, circuit, key_index: key_index as u8 });
             // at most 8
         }
-        if !content.segment.is_empty() {
-            match speaking.channel.take_segment(content.segment, content.ends_message) {
+        if let Some(talk) = speaking.talk.as_deref_mut().filter(|_| !content.segment.is_empty()) {
+            match talk.channel.take_segment(content.segment, content.ends_message) {
                 Ok(messages) => messages.into_iter().for_each(|message| ctx.event(Event::Message { link, circuit, message })),
                 Err(_) => ctx.count(DropReason::ChannelJunk),
             }
         }
-        if let (Some(port), Some(due)) = (port, taken.due) {
+        // A spare's cells without a frame may be of a sender that does not yet count as on the first circuit.
+        let plays = content.codec.is_some() || !self.mate.is_some_and(|mate| mate.is_first);
+        if let (Some(port), Some(due)) = (port.filter(|_| plays), taken.due) {
             if let (Some(codec), false) = (content.codec, content.copy.is_empty()) {
                 port.repair(now, due, counter, (codec, content.copy)).unwrap_or_else(|reason| ctx.count(reason));
             }
@@ -361,13 +410,13 @@ impl OwnCircuit {
 }
 
 /// Take the phone's frame for this slot, unless a long segment of the channel needs the whole cell.
-fn frame_for_slot(port: &mut Port, speaking: &Speaking) -> Option<(Codec, Frame)> {
-    let beside = PAYLOAD_OCTETS - port.next_frame_octets();
-    if speaking.channel.wants_whole_cell(beside) {
+fn frame_for_slot(port: &mut Port, counter: u64, talk: Option<&Talk>) -> Option<(Codec, Frame)> {
+    let beside = PAYLOAD_OCTETS - port.frame_octets_of(counter);
+    if talk.is_some_and(|talk| talk.channel.wants_whole_cell(beside)) {
         return None;
     }
     let codec = port.bound_codec()?;
-    port.take_frame().map(|frame| (codec, frame))
+    port.take_frame_of(counter).map(|frame| (codec, frame))
 }
 
 /// Return whether a message of `kind` answers one of the kind `asked`. Spec: PROTOCOL.md §3.2.

@@ -1,5 +1,6 @@
 //! Whole calls through real cores in virtual time: box, guard, junction, guard, box; sound both ways, with loss, jitter and drifting clocks.
 
+mod coupled;
 mod world;
 
 use voicebox_core::rtp::{parse_rtp, serialise_rtp, RtpPacket};
@@ -27,6 +28,7 @@ const CONTINENT: Wire = Wire { delay_us: 19_000, jitter_us: 4_000, loss_per_mill
 struct End {
     node: usize,
     name: (LinkId, CircId),
+    junction_node: usize,
     guard: HopKeys,
     junction: HopKeys,
     send_key: [u8; 16],
@@ -35,16 +37,16 @@ struct End {
 
 impl End {
     fn a() -> Self {
-        Self::new(BOX_A, 1, 0x0a0a, 10, ([1; 16], [2; 16]))
+        Self::new(BOX_A, 1, JUNCTION, 0x0a0a, 10, ([1; 16], [2; 16]))
     }
 
     fn b() -> Self {
-        Self::new(BOX_B, 4, 0x0b0b, 20, ([2; 16], [1; 16]))
+        Self::new(BOX_B, 4, JUNCTION, 0x0b0b, 20, ([2; 16], [1; 16]))
     }
 
-    fn new(node: usize, link: u32, circuit: u32, key: u8, call: ([u8; 16], [u8; 16])) -> Self {
+    fn new(node: usize, link: u32, junction_node: usize, circuit: u32, key: u8, call: ([u8; 16], [u8; 16])) -> Self {
         let name = (LinkId(link), CircId(circuit));
-        Self { node, name, guard: HopKeys::new(key), junction: HopKeys::new(key + 1), send_key: call.0, receive_key: call.1 }
+        Self { node, name, junction_node, guard: HopKeys::new(key), junction: HopKeys::new(key + 1), send_key: call.0, receive_key: call.1 }
     }
 
     fn add_hop(&self, keys: HopKeys) -> Command {
@@ -66,7 +68,7 @@ impl End {
         world.wait_for(self.node, "created", |event| matches!(event, Event::Created { .. }).then_some(()));
         world.command(self.node, self.add_hop(self.guard));
         let mut extend = vec![0; 32];
-        extend[0] = JUNCTION as u8;
+        extend[0] = self.junction_node as u8;
         extend.extend_from_slice(&(circuit.0 + 7).to_be_bytes());
         extend.extend_from_slice(&self.junction.handshake());
         world.command(self.node, say(self.name, 0, 16, extend, 1, 0));
@@ -141,7 +143,14 @@ fn standing_with(wire: Wire, drifts: (i64, i64), seed: u8, step_us: u32) -> Worl
 
 /// A knocks, B joins, both hear the other.
 fn call(world: &mut World, join_id: [u8; 16]) {
-    let (a, b) = (End::a(), End::b());
+    meet(world, End::a(), End::b(), join_id);
+    End::a().bind(world);
+    End::b().bind(world);
+    // The junction may still have a repetition of the knock to deliver, which takes a slot of the sound.
+    world.run_for(SECOND_US);
+}
+
+fn meet(world: &mut World, a: End, b: End, join_id: [u8; 16]) {
     let knock = [&TOKEN[..], &join_id, &[0x33; 184]].concat();
     world.events(BOX_B);
     world.command(BOX_A, say(a.name, 1, 26, knock.clone(), 2, 0));
@@ -153,10 +162,6 @@ fn call(world: &mut World, join_id: [u8; 16]) {
     world.command(BOX_A, Command::Hush { link: a.name.0, circuit: a.name.1 });
     b.heard(world);
     world.command(BOX_B, Command::Hush { link: b.name.0, circuit: b.name.1 });
-    a.bind(world);
-    b.bind(world);
-    // The junction may still have a repetition of the knock to deliver, which takes a slot of the sound.
-    world.run_for(SECOND_US);
 }
 
 /// Let both phones talk for so many frames; each frame says which it is. Returns when the first frames were sent, by node.
@@ -166,6 +171,12 @@ fn talk(world: &mut World, frames: u32) -> [u64; 2] {
 
 /// As `talk`, by phones whose clocks are slow by so many parts per million.
 fn talk_by(world: &mut World, frames: u32, slow_ppm: [i64; 2]) -> [u64; 2] {
+    let begin = begin_talk(world, frames, slow_ppm);
+    world.run_for(SLOT_US * u64::from(frames) + SECOND_US);
+    begin
+}
+
+fn begin_talk(world: &mut World, frames: u32, slow_ppm: [i64; 2]) -> [u64; 2] {
     world.heard.clear();
     let begin = [world.now + 11_000, world.now + 4_000];
     for (node, begin, slow) in [(BOX_A, begin[0], slow_ppm[0]), (BOX_B, begin[1], slow_ppm[1])] {
@@ -177,7 +188,6 @@ fn talk_by(world: &mut World, frames: u32, slow_ppm: [i64; 2]) -> [u64; 2] {
             world.rtp_at(begin + said_after_us(frame, slow), node, PORT, serialise_rtp(&packet));
         }
     }
-    world.run_for(SLOT_US * u64::from(frames) + SECOND_US);
     begin
 }
 

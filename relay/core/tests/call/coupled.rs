@@ -1,0 +1,178 @@
+//! Calls over two coupled circuits: what a phone hears when a relay of either path stops, when cells are lost, and when one circuit leaves the call.
+//!
+//! Spec: PROTOCOL.md §9.5.
+
+use voicebox_core::{Command, Event, LinkKind};
+
+use super::*;
+
+const GUARD_A2: usize = 5;
+const JUNCTION_2: usize = 6;
+const GUARD_B2: usize = 7;
+const FRAMES: u32 = 250;
+
+fn spare_a() -> End {
+    End::new(BOX_A, 5, JUNCTION_2, 0x0c0c, 30, ([3; 16], [4; 16]))
+}
+
+fn spare_b() -> End {
+    End::new(BOX_B, 8, JUNCTION_2, 0x0d0d, 40, ([4; 16], [3; 16]))
+}
+
+fn couple(world: &mut World, first: End, spare: End) {
+    let command = Command::Couple { link: first.name.0, circuit: first.name.1, spare_link: spare.name.0, spare_circuit: spare.name.1 };
+    world.command(first.node, command);
+}
+
+/// Two boxes with two circuits each, in a call over both.
+fn coupled_call(wire: Wire, drifts: (i64, i64), seed: u8) -> World {
+    let mut world = World::new(&[drifts.0, 0, 0, 0, drifts.1, 0, 0, 0], seed);
+    for (near, far, link) in [(GUARD_A, JUNCTION, 2), (GUARD_B, JUNCTION, 3), (GUARD_A2, JUNCTION_2, 6), (GUARD_B2, JUNCTION_2, 7)] {
+        world.connect(near, far, link, (LinkKind::Relay, LinkKind::Relay), wire);
+    }
+    for (near, far, link) in [(BOX_A, GUARD_A, 1), (BOX_B, GUARD_B, 4), (BOX_A, GUARD_A2, 5), (BOX_B, GUARD_B2, 8)] {
+        world.connect(near, far, link, (LinkKind::AccessOwner, LinkKind::AccessGuard), wire);
+    }
+    for end in [End::a(), End::b(), spare_a(), spare_b()] {
+        end.stand(&mut world);
+    }
+    End::a().open_port(&mut world);
+    End::b().open_port(&mut world);
+    call(&mut world, [seed; 16]);
+    meet(&mut world, spare_a(), spare_b(), [seed ^ 0xff; 16]);
+    couple(&mut world, End::a(), spare_a());
+    couple(&mut world, End::b(), spare_b());
+    world.run_for(SECOND_US);
+    world
+}
+
+/// The longest time between two packets at a phone, and the frames that it never got.
+fn longest_gap(world: &World, at_node: usize, frames: u32) -> (u64, u32) {
+    let times: Vec<_> = world.heard.iter().filter(|heard| heard.node == at_node).map(|heard| heard.at).collect();
+    let gap = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().expect("packets");
+    (gap, frames - times.len() as u32)
+}
+
+fn messages(world: &mut World, node: usize) -> Vec<Vec<u8>> {
+    let message = |event| if let Event::Message { message, .. } = event { Some(message) } else { None };
+    world.events(node).into_iter().filter_map(message).collect()
+}
+
+#[test]
+fn each_frame_is_heard_once_and_as_soon_as_over_one_circuit() {
+    let mut world = coupled_call(LOCAL, (30, -30), 11);
+    let from = world.now;
+    let begin = talk(&mut world, 3_000);
+    for (to, begin) in [(BOX_B, begin[0]), (BOX_A, begin[1])] {
+        let report = report(&world, to, begin, 3_000);
+        report.print("two circuits, wires of 50 us");
+        assert_eq!((report.lost, report.delays_us.len()), (0, 3_000));
+        assert!(report.at(99) <= 60.0 && report.mean_jitter_us <= 2_000.0);
+        assert_eq!(["sound_late", "sound_slip", "sound_overflow", "channel_junk", "bad_command"].map(|name| world.count(to, name)), [0; 5]);
+    }
+    assert_steady(&world, from, 250);
+}
+
+#[test]
+fn a_relay_that_stops_in_a_call_is_not_heard() {
+    let wire = Wire { loss_per_million: 0, ..CONTINENT };
+    let mut gaps = Vec::new();
+    for relay in [GUARD_A, JUNCTION, GUARD_B, GUARD_A2, JUNCTION_2, GUARD_B2] {
+        for round in 0..20u8 {
+            let mut world = coupled_call(wire, (0, 0), 20 + round);
+            begin_talk(&mut world, FRAMES, [0, 0]);
+            world.run_for(2 * SECOND_US + 3_137 * u64::from(round));
+            let from = world.now;
+            world.stop(relay);
+            world.run_for(SLOT_US * u64::from(FRAMES));
+            for node in [BOX_A, BOX_B] {
+                let (gap, lost) = longest_gap(&world, node, FRAMES);
+                assert!(lost <= 2, "relay {relay}, round {round}: {lost} frames lost");
+                gaps.push(gap);
+            }
+            for (node, link) in [(BOX_A, 1), (BOX_A, 5), (BOX_B, 4), (BOX_B, 8)] {
+                let times: Vec<_> = world.sent[&(node, LinkId(link))].iter().filter(|at| **at >= from).collect();
+                assert!(times.windows(2).all(|pair| (pair[1] - pair[0]).abs_diff(SLOT_US) <= 250), "the boxes' links show nothing");
+            }
+        }
+    }
+    gaps.sort_unstable();
+    let (median, most) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+    println!("time between two packets when a relay stops, {} kills: median {} ms, most {} ms", gaps.len() / 2, median / 1_000, most / 1_000);
+    assert!(median <= 60_000 && most <= 120_000);
+}
+
+#[test]
+fn what_one_path_loses_the_other_brings() {
+    let wire = Wire { loss_per_million: 12_500, ..CONTINENT };
+    let mut world = coupled_call(wire, (0, 0), 12);
+    let begin = talk(&mut world, 3_000);
+    for (to, begin) in [(BOX_B, begin[0]), (BOX_A, begin[1])] {
+        let report = report(&world, to, begin, 3_000);
+        report.print("two circuits, 5 % loss on each path");
+        assert!(report.lost <= 3_000 * 2 / 100, "{} frames lost", report.lost);
+    }
+}
+
+#[test]
+fn messages_pass_over_whichever_path_lives_and_once_each() {
+    let mut world = coupled_call(CONTINENT, (0, 0), 13);
+    let message = |size: usize| (0..size).map(|index| (index * 13 + size) as u8).collect::<Vec<u8>>();
+    let say = |world: &mut World, end: End, size: usize| {
+        world.command(end.node, Command::ChannelSend { link: end.name.0, circuit: end.name.1, message: message(size) });
+    };
+    for relay in [JUNCTION_2, GUARD_A2] {
+        let mut world = coupled_call(CONTINENT, (0, 0), 13);
+        say(&mut world, End::a(), 5_000);
+        begin_talk(&mut world, FRAMES, [0, 0]);
+        world.run_for(SECOND_US / 4);
+        world.stop(relay);
+        say(&mut world, spare_a(), 700);
+        say(&mut world, End::b(), 900);
+        world.run_for(6 * SECOND_US);
+        assert_eq!(messages(&mut world, BOX_B), [message(5_000), message(700)]);
+        assert_eq!(messages(&mut world, BOX_A), [message(900)]);
+    }
+    world.stop(GUARD_B);
+    say(&mut world, End::a(), 300);
+    say(&mut world, End::b(), 301);
+    world.run_for(3 * SECOND_US);
+    assert_eq!((messages(&mut world, BOX_B), messages(&mut world, BOX_A)), (vec![message(300)], vec![message(301)]));
+}
+
+#[test]
+fn either_circuit_may_leave_and_the_call_goes_on_over_the_other() {
+    for (stays, leaves) in [((spare_a(), spare_b()), (End::a(), End::b())), ((End::a(), End::b()), (spare_a(), spare_b()))] {
+        let mut world = coupled_call(LOCAL, (0, 0), 14);
+        world.events(BOX_B);
+        leaves.0.hang_up(&mut world, [14; 16]);
+        world.command(BOX_A, Command::ChannelSend { link: stays.0.name.0, circuit: stays.0.name.1, message: vec![7; 100] });
+        begin_talk(&mut world, 100, [0, 0]);
+        world.run_for(SECOND_US);
+        leaves.1.hang_up(&mut world, [14; 16]);
+        world.run_for(3 * SECOND_US);
+        for node in [BOX_A, BOX_B] {
+            let (gap, lost) = longest_gap(&world, node, 100);
+            assert!(lost <= 1 && gap <= 60_000, "node {node}: {lost} lost, a gap of {gap} us");
+            assert_eq!(world.count(node, "bad_command"), 0);
+        }
+        assert_eq!(messages(&mut world, BOX_B), [vec![7; 100]]);
+        stays.0.hang_up(&mut world, [14; 16]);
+        world.run_for(SECOND_US);
+        talk(&mut world, 20);
+        assert!(world.heard.is_empty(), "nothing is heard after the end");
+    }
+}
+
+#[test]
+fn what_cannot_be_coupled_is_not() {
+    let mut world = coupled_call(LOCAL, (0, 0), 15);
+    let before = world.count(BOX_A, "bad_command");
+    couple(&mut world, End::a(), spare_a());
+    couple(&mut world, spare_a(), End::a());
+    couple(&mut world, End::a(), End::a());
+    couple(&mut world, End::a(), End::b());
+    world.command(BOX_A, Command::Quiet { link: spare_a().name.0, circuit: spare_a().name.1 });
+    couple(&mut world, End::a(), spare_a());
+    assert_eq!(world.count(BOX_A, "bad_command") - before, 5);
+}

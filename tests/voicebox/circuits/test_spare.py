@@ -1,0 +1,225 @@
+"""The second circuit of a call in virtual time: how it comes to the call, what it is good for, and to whom it gives way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.boxes import Box, run, two_boxes
+from tests.support.fake_engine import FakeCircuit, FakeWorld
+from tests.support.networks import make_network
+from voicebox.b2bua.events import Answer, Codec, End, Hold, Offer, Refuse, Resume
+from voicebox.b2bua.ports import CircuitLeg
+from voicebox.circuits.circuit import Circuit
+from voicebox.circuits.dummies import Ending, Script
+from voicebox.circuits.pair import seal_spare
+from voicebox.circuits.speech import Speech
+
+SMALL = make_network()
+OFFER = Offer((Codec.OPUS, Codec.PCMA))
+LONG = Script(Ending.CALLER, 6_000)
+
+
+class Port:
+    """A media port as far as a call knows it."""
+
+    reference = 17
+    rtp_port = 20_000
+
+    def nothing(self, *arguments: Any, **named: Any) -> None:
+        """Stand for what a call never uses."""
+
+    set_remote = set_direction = on_digit = play_digit = close = nothing
+
+
+def in_call(counts: tuple[int, int] = (2, 2), *, met: bool = True) -> tuple[FakeWorld, Box, Box, CircuitLeg]:
+    world, alice, bob = two_boxes(SMALL, counts=counts)
+    if met:
+        leg = alice.calls.call("bob", OFFER, alice.listener)
+        run(world, [alice, bob], 2)
+        leg.send(End())
+        run(world, [alice, bob], 4)
+        bob.rung.clear()
+        bob.events.clear()
+    leg = alice.calls.call("bob", OFFER, alice.listener)
+    run(world, [alice, bob], 2)
+    assert len(bob.rung) == 1
+    return world, alice, bob, leg
+
+
+def coupled(world: FakeWorld) -> list[FakeCircuit]:
+    return [circuit for circuit in world.circuits if circuit.coupled is not None]
+
+
+def first_of(box: Box) -> Circuit:
+    circuit = box.calls._calls[0].circuit
+    assert circuit is not None
+    return circuit
+
+
+def spare_of(box: Box) -> Circuit:
+    spare = box.calls._calls[0].spare
+    assert spare is not None
+    return spare.circuit
+
+
+def all_free(*boxes: Box) -> bool:
+    return all(circuit.free and not box.plane.circuit(circuit.link).speaking for box in boxes for circuit in box.standing.present())
+
+
+def passes(world: FakeWorld, alice: Box, bob: Box, leg: CircuitLeg) -> None:
+    """Whatever happened to the circuits: the call is there, both ways, and its end frees everything."""
+    alice.events.clear()
+    bob.events.clear()
+    leg.send(Hold())
+    bob.rung[0][2].send(Answer(Codec.PCMA))
+    run(world, [alice, bob], 1)
+    assert (alice.events, bob.events) == ([Answer(Codec.PCMA)], [Hold()])
+    leg.send(End())
+    run(world, [alice, bob], 40)
+    assert bob.events[-1] == End()
+    assert all_free(alice, bob)
+    assert coupled(world) == []
+
+
+@pytest.mark.parametrize("met", [True, False])
+def test_call_of_two_homes_is_over_both_junctions_at_once(met: bool) -> None:
+    world, alice, bob, leg = in_call(met=met)
+    assert len(coupled(world)) == 4
+    assert len({circuit.junction_id for circuit in coupled(world)}) == 2
+    assert not any(circuit.free for box in (alice, bob) for circuit in box.standing.present())
+    passes(world, alice, bob, leg)
+
+
+@pytest.mark.parametrize("counts", [(2, 1), (1, 2), (1, 1)])
+def test_where_one_has_no_second_circuit_the_knock_for_it_is_withdrawn(counts: tuple[int, int]) -> None:
+    world, alice, bob, leg = in_call(counts)
+    assert coupled(world) == []
+    run(world, [alice, bob], 4)
+    free = [circuit.free for box in (alice, bob) for circuit in box.standing.present()]
+    assert sorted(free) == [False] * 2 + [True] * (sum(counts) - 2)
+    passes(world, alice, bob, leg)
+
+
+@pytest.mark.parametrize("whose", ["caller", "callee"])
+@pytest.mark.parametrize("which", ["first", "spare"])
+def test_call_outlives_the_loss_of_either_circuit(whose: str, which: str) -> None:
+    world, alice, bob, leg = in_call()
+    leg.bind(Port(), Codec.OPUS)
+    box = alice if whose == "caller" else bob
+    lost = first_of(box) if which == "first" else spare_of(box)
+    box.standing.lost(lost.link, world.now_us)
+    run(world, [alice, bob], 0.5)
+    assert (alice.events, bob.events) == ([], [])
+    run(world, [alice, bob], 12)
+    assert coupled(world) == [], "the other's circuit at that junction has left too, after 10 s without a valid cell"
+    bound = [circuit.bound for circuit in world.circuits if circuit.bound is not None]
+    assert bound == [(17, Codec.OPUS)]
+    passes(world, alice, bob, leg)
+
+
+@pytest.mark.parametrize("which", ["first", "spare"])
+def test_path_that_falls_silent_leaves_the_call_and_both_silent_end_it(which: str) -> None:
+    world, alice, bob, leg = in_call()
+    silent = {box.name: first_of(box) if which == "first" else spare_of(box) for box in (alice, bob)}
+    others = {box.name: spare_of(box) if which == "first" else first_of(box) for box in (alice, bob)}
+    for box in (alice, bob):
+        box.calls.silent(silent[box.name].link, world.now_us)
+    run(world, [alice, bob], 1)
+    assert (alice.events, bob.events) == ([], [])
+    assert all(circuit.free for circuit in silent.values())
+    assert [first_of(box) for box in (alice, bob)] == list(others.values())
+    leg.send(Resume())
+    run(world, [alice, bob], 1)
+    assert bob.events == [Resume()]
+    alice.calls.silent(first_of(alice).link, world.now_us)
+    assert alice.events == [End()]
+
+
+@pytest.mark.parametrize("caller", ["alice", "bob", "carol"])
+def test_another_call_takes_the_spare(caller: str) -> None:
+    world, alice, bob, leg = in_call()
+    carol = Box(world, "carol", 2, 3)
+    for box in (alice, bob):
+        box.knows(carol)
+        box.book.add(box.contacts[-1])
+        carol.knows(box)
+        box.standing.renew_tokens(world.now_us)
+    carol.start()
+    boxes = {box.name: box for box in (alice, bob, carol)}
+    run(world, list(boxes.values()), 8)
+    # Tokens that name carol are left when a circuit is free; in a call nothing can be left.
+    leg.send(End())
+    run(world, list(boxes.values()), 4)
+    for box in boxes.values():
+        box.rung.clear()
+        box.events.clear()
+    leg = alice.calls.call("bob", OFFER, alice.listener)
+    run(world, list(boxes.values()), 2)
+    assert len(coupled(world)) == 4
+    callee = {"alice": "carol", "bob": "carol", "carol": "bob"}[caller]
+    since_us = world.now_us
+    second = boxes[caller].calls.call(callee, OFFER, boxes[caller].listener)
+    rung = len(boxes[callee].rung)
+    while len(boxes[callee].rung) == rung:
+        run(world, list(boxes.values()), 0.02)
+        assert world.now_us - since_us < 7_000_000
+    assert coupled(world) == [] or carol.calls.active() == 2
+    run(world, list(boxes.values()), 6)
+    assert not [event for box in boxes.values() for event in box.events if isinstance(event, End | Refuse)]
+    second.send(End())
+    run(world, list(boxes.values()), 4)
+    leg.send(Hold())
+    run(world, list(boxes.values()), 1)
+    assert Hold() in bob.events
+    leg.send(End())
+    run(world, list(boxes.values()), 4)
+    assert all_free(*boxes.values())
+
+
+def test_spare_takes_no_circuit_from_a_dummy() -> None:
+    world, alice, bob = two_boxes(SMALL, counts=(2, 2))
+    carol = Box(world, "carol", 2, 3)
+    bob.knows(carol)
+    bob.book.add(bob.contacts[-1])
+    carol.knows(bob)
+    carol.start()
+    boxes = [alice, bob, carol]
+    bob.standing.renew_tokens(world.now_us)
+    run(world, boxes, 8)
+    first, second = bob.standing.present()
+    first.busy = True  # so that the dummy is over the second alone
+    bob.calls.begin_dummy("carol", LONG, world.now_us)
+    first.busy = False
+    run(world, boxes, 3)
+    alice.calls.call("bob", OFFER, alice.listener)
+    run(world, boxes, 8)
+    assert [petname for petname, _, _ in bob.rung] == ["alice"]
+    assert bob.calls._calls[-1].circuit is first
+    assert second.gives_way is not None
+    assert second.gives_way.is_dummy
+    assert coupled(world) == []
+    assert (bob.calls.active(), bob.calls.dummies(world.now_us)[0]) == (1, 1)
+
+
+def test_knocks_that_ask_for_no_spare_of_ours_are_not_answered() -> None:
+    world, alice, bob, _leg = in_call((1, 2))
+    run(world, [alice, bob], 5)
+    circuit = next(circuit for circuit in bob.standing.present() if circuit.free)
+    owner = bob.book.secrets_of("alice", circuit.epoch)[0]
+    call = bob.calls._calls[0]
+    for digest in (bytes(32), call._knock_digest[:31] + bytes([call._knock_digest[31] ^ 1]), call._knock_digest + b"\x01"):
+        knock = seal_spare(owner.secret, circuit.path.junction.relay_id, bob.identity.contact_id, digest)
+        bob.calls.knocked(circuit.link, knock.serialise(), world.now_us)
+        assert circuit.free
+    true = seal_spare(owner.secret, circuit.path.junction.relay_id, bob.identity.contact_id, call._knock_digest)
+    for _ in range(3):
+        bob.calls.knocked(circuit.link, true.serialise(), world.now_us)
+    saying = bob.plane.circuit(circuit.link).saying
+    assert saying is not None
+    assert saying[0] == Speech.JOIN, "with the right digest it is"
+    run(world, [alice, bob], 5)
+    assert [each.free for each in bob.standing.present()] == [False, True], "nobody spoke there"
+    assert len(bob.rung) == 1
+    assert bob.calls.active() == 1

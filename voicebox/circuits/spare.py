@@ -1,0 +1,80 @@
+"""The second circuit of a call: how it comes to the call, and how it leaves it.
+
+    KNOCKING or JOINING -> UP -> over
+
+    KNOCKING   the caller knocks at its other circuit, once the call is open
+    JOINING    the callee, whose circuit at that junction is free, says join
+    UP         something valid came: the engine carries the call over both circuits
+
+Nobody waits for a spare: where it does not come about, or leaves, the call is over its first circuit alone. NOT here: the call (call.py), what the engine
+does with two circuits (relay/core). Driver: call.py. Pure: takes `now_us`. Spec: PROTOCOL.md §9.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from voicebox.circuits.circuit import Circuit, Stage
+from voicebox.circuits.speech import OwnerPlane, Speech
+from voicebox.sensitive import Secret
+
+SPARE_KNOCK_US = 4_000_000
+NEVER_US = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class SpareOwner:
+    """The call of a spare, as far as a spare needs it. give_way: let the spare go, because its circuit is wanted for a call."""
+
+    is_dummy: bool
+    ends_us: Callable[[], int]
+    give_way: Callable[[], None]
+
+
+class Spare:
+    """One circuit beside the first of a call. Contract: begin(), then heard(), handle at deadline_us, release()."""
+
+    def __init__(self, plane: OwnerPlane, circuit: Circuit, join_id: bytes, owner: SpareOwner) -> None:
+        self._plane, self._owner = plane, owner
+        self.circuit, self.join_id = circuit, join_id
+        self.up = False
+        self.deadline_us = NEVER_US
+
+    def begin(self, kind: Speech, payload: bytes, send_key: Secret, receive_key: Secret, now_us: int) -> None:
+        """Knock, or join, and speak."""
+        circuit = self.circuit
+        circuit.busy, circuit.gives_way = True, self
+        self.deadline_us = now_us + SPARE_KNOCK_US
+        self._plane.speak(circuit.link, circuit.circuit, send_key.reveal(), [receive_key.reveal()])
+        circuit.call_say(kind, payload)
+
+    def heard(self, first: Circuit, now_us: int) -> None:
+        """Something valid came over it: let the engine use both."""
+        if not self.up:
+            self.up, self.deadline_us = True, NEVER_US
+            self.circuit.hush(now_us)
+            self._plane.couple(first.link, first.circuit, self.circuit.link, self.circuit.circuit)
+
+    def release(self, now_us: int) -> None:
+        """Give the circuit back, as a call's first."""
+        circuit = self.circuit
+        if circuit.stage is not Stage.GONE:
+            circuit.hush(now_us)
+            self._plane.quiet(circuit.link, circuit.circuit)
+            circuit.part(self.join_id, now_us)
+        circuit.busy, circuit.closing, circuit.gives_way = False, False, None
+
+    @property
+    def is_dummy(self) -> bool:
+        """Return whether its call is a dummy."""
+        return self._owner.is_dummy
+
+    @property
+    def ends_us(self) -> int:
+        """Return when its call ends by itself, at the latest."""
+        return self._owner.ends_us()
+
+    def give_way(self) -> None:
+        """Leave the call: the circuit is wanted for another."""
+        self._owner.give_way()
