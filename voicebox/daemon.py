@@ -92,7 +92,9 @@ class BoxDaemon:
         self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < 0.5)
         kept = self._store.load_guards()
         count, now_us = self._config.profile.circuits, self._plane.now_us()
-        standing = StandingCircuits(self._plane, self._network, count, kept, calls.make_tokens, rng, now_us, guard_operators=self._config.guards)
+        standing = StandingCircuits(
+            self._plane, self._network, count, kept, calls.make_tokens, rng, now_us, guard_operators=self._config.guards, middle=self._config.middle
+        )
         if standing.guards() != kept:
             self._store.save_guards(standing.guards())
         calls.use(standing)
@@ -234,5 +236,5 @@ def _circuit_status(circuit: Circuit, *, present: bool, show_path: bool) -> dict
         "spare": in_call and circuit.gives_way is not None,
     }
     if show_path:
-        told["relays"] = [circuit.path.guard.operator, circuit.path.junction.operator]
+        told["relays"] = [relay.operator for relay in circuit.path.relays]
     return told

@@ -34,6 +34,7 @@ class Box:
         self.contacts: list[Contact] = []
         self.chance = Random(seed)
         self.dummies: Dummies | None = None
+        self.middle = False
 
     def knows(self, other: Box) -> None:
         text = serialise_card(other.identity)
@@ -44,7 +45,7 @@ class Box:
         self.book = PairBook(self.identity, network.network_id, self.contacts, self.saved.append)
         setting = CallSetting(self.plane, self.identity, network.network_id, network.terms.born_unix_us, self.book, lambda: self.world.now_us)
         self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < 0.5)
-        self.standing = StandingCircuits(self.plane, network, self.count, [], self.calls.make_tokens, Random(self.seed), self.world.now_us)
+        self.standing = StandingCircuits(self.plane, network, self.count, [], self.calls.make_tokens, Random(self.seed), self.world.now_us, middle=self.middle)
         self.calls.use(self.standing)
         self.calls.on_call(self._rings)
         self.plane.listen = self._event

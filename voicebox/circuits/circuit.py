@@ -2,14 +2,13 @@
 
     1 LINKING            an access link to the guard is asked for
     2 CREATING           create to the guard
-    3 EXTENDING          extend to the junction, inside the guard's layer
-    4 PHASING            the guard tells its de-jitter step, then the junction its own and how long a cell would wait there
+    3 EXTENDING          extend to the next relay, inside the layers of those before; again until the junction is there
+    4 PHASING            each hop in turn tells its de-jitter step, the junction last, and how long a cell would wait there
     5 SHIFTING           the tick is delayed by that
-    6 SETTLING_GUARD     the guard measures 50 cells and fixes its due times
-    7 SETTLING_JUNCTION  the junction likewise, 60 slots later
-    8 LEAVING_TOKENS     tokens to the junction; our own backward end settles meanwhile
-    9 STANDING           knocks may come and go
-   10 GONE               for ever: refused, broken, out of time, closed
+    6 SETTLING           the guard measures 50 cells and fixes its due times; then each hop behind it likewise, 60 slots later
+    7 LEAVING_TOKENS     tokens to the junction; our own backward end settles meanwhile
+    8 STANDING           knocks may come and go
+    9 GONE               for ever: refused, broken, out of time, closed
 
 All that changes the stage is in this file. NOT here: which relays and when (standing.py), calls (calls.py). Drivers: the engine's events through
 standing.py, and time. Pure: takes `now_us`, network time. Spec: PROTOCOL.md §5.3, §5.4, §6.
@@ -25,7 +24,7 @@ from typing import Protocol
 from voicebox.circuits.handshake import HopBinding, PendingHop, begin_hop, finish_hop
 from voicebox.circuits.network import SLOT_US
 from voicebox.circuits.path import Path
-from voicebox.circuits.speech import GUARD_HOP, JUNCTION_HOP, OwnerPlane, Speech, extend_payload, parse_phased, settle_payload
+from voicebox.circuits.speech import OwnerPlane, Speech, extend_payload, parse_phased, settle_payload
 from voicebox.errors import RemoteError
 
 STAGE_LIMIT_US = 20_000_000
@@ -59,8 +58,7 @@ class Stage(Enum):
     EXTENDING = auto()
     PHASING = auto()
     SHIFTING = auto()
-    SETTLING_GUARD = auto()
-    SETTLING_JUNCTION = auto()
+    SETTLING = auto()
     LEAVING_TOKENS = auto()
     STANDING = auto()
     GONE = auto()
@@ -93,8 +91,9 @@ class Circuit:
         """It stood once, and is gone for another reason than that it never came about."""
         self._plane, self._network_id, self._make_tokens = plane, network_id, make_tokens
         self._pending: PendingHop | None = None
-        self._own_step_us, self._guard_step_us = own_step_us, 0
-        self._first_settle_slot = 0
+        self._own_step_us, self._steps_us = own_step_us, 0
+        self._hops = self._phased_hops = self._settled_hops = self._first_settle_slot = 0
+        self._junction_hop = len(path.relays) - 1
         self._own_settled_us = 0
         self._mouth = Mouth.FREE
         self._tokens_old = False
@@ -116,38 +115,25 @@ class Circuit:
         if self.stage is not Stage.CREATING:
             raise RemoteError("created came unasked")
         self._add_hop(payload)
-        junction = self.path.junction
-        number = 1 + secrets.randbelow(2**32 - 1)
-        self._pending = begin_hop(self._binding(junction.relay_id, junction.onion_key, number))
-        self._go(Stage.EXTENDING, now_us)
-        self._say(GUARD_HOP, Speech.EXTEND, extend_payload(junction.relay_id, number, self._pending.handshake))
+        self._extend(now_us)
 
     def answer(self, hop: int, kind: int, payload: bytes, now_us: int) -> None:
         """Hear a hop's answer to what we said. Raises RemoteError where it is not the one that was asked for."""
         match self.stage, kind, hop:
-            case Stage.EXTENDING, Speech.EXTENDED, 0:
+            case Stage.EXTENDING, Speech.EXTENDED, _ if hop == self._hops - 1:
                 self._add_hop(payload)
-                self._go(Stage.PHASING, now_us)
-                self._say(GUARD_HOP, Speech.PHASE, b"")
-            case Stage.PHASING, Speech.PHASED, 0:
-                _, self._guard_step_us = parse_phased(payload)
-                self._go(Stage.PHASING, now_us)
-                self._say(JUNCTION_HOP, Speech.PHASE, b"")
-            case Stage.PHASING, Speech.PHASED, 1:
-                self._shift(payload, now_us)
-            case Stage.SETTLING_GUARD, Speech.SETTLED, 0:
-                self._go(Stage.SETTLING_JUNCTION, now_us)
-                first = max(self._first_settle_slot + SETTLE_APART_SLOTS, now_us // SLOT_US + SETTLE_AHEAD_SLOTS // 2)
-                self._say(JUNCTION_HOP, Speech.SETTLE, settle_payload(first))
-            case Stage.SETTLING_JUNCTION, Speech.SETTLED, 1:
-                self._go(Stage.LEAVING_TOKENS, now_us)
-                self._own_settled_us = now_us + OWN_SETTLING_SLOTS * SLOT_US
-                self._plane.settle_own(self.link, self.circuit, self._own_step_us)
-                self._leave_tokens(now_us)
-            case ((Stage.LEAVING_TOKENS | Stage.STANDING), Speech.LEFT, 1) if self._mouth is Mouth.TOKENS:
+                if self._hops <= self._junction_hop:
+                    self._extend(now_us)
+                else:
+                    self._ask_phase(now_us)
+            case Stage.PHASING, Speech.PHASED, self._phased_hops:
+                self._phased(payload, now_us)
+            case Stage.SETTLING, Speech.SETTLED, self._settled_hops:
+                self._settled(now_us)
+            case ((Stage.LEAVING_TOKENS | Stage.STANDING), Speech.LEFT, self._junction_hop) if self._mouth is Mouth.TOKENS:
                 self._mouth = Mouth.FREE
                 self._deadline_us = max(now_us, self._own_settled_us)
-            case Stage.STANDING, Speech.PHASED, 1 if self._mouth is Mouth.PROBE:
+            case Stage.STANDING, Speech.PHASED, self._junction_hop if self._mouth is Mouth.PROBE:
                 self._mouth = Mouth.FREE
             case _:
                 raise RemoteError("a hop answered what it was not asked")
@@ -158,8 +144,7 @@ class Circuit:
             return
         if self.stage is Stage.SHIFTING:
             self._first_settle_slot = now_us // SLOT_US + SETTLE_AHEAD_SLOTS
-            self._go(Stage.SETTLING_GUARD, now_us)
-            self._say(GUARD_HOP, Speech.SETTLE, settle_payload(self._first_settle_slot))
+            self._settle(now_us)
         elif self.stage is Stage.LEAVING_TOKENS and self._mouth is Mouth.FREE:
             self.stood = True
             self._go(Stage.STANDING, now_us)
@@ -207,14 +192,14 @@ class Circuit:
         if self.free and self._mouth is Mouth.FREE:
             self._mouth = Mouth.PROBE
             self._deadline_us = now_us + PROBE_LIMIT_US
-            self._say(JUNCTION_HOP, Speech.PHASE, b"")
+            self._say(self._junction_hop, Speech.PHASE, b"")
 
     def call_say(self, kind: Speech, payload: bytes) -> None:
         """Knock or join, in every second slot, until hush(). What else was being said is said again later."""
         if self._mouth is Mouth.TOKENS:
             self._tokens_old = True
         self._mouth = Mouth.CALL
-        self._plane.say(self.link, self.circuit, JUNCTION_HOP, kind, payload, 2, 0)
+        self._plane.say(self.link, self.circuit, self._junction_hop, kind, payload, 2, 0)
 
     def hush(self, now_us: int) -> None:
         """Stop knocking or joining."""
@@ -229,7 +214,7 @@ class Circuit:
             self._tokens_old = True
         self._mouth = Mouth.PART
         self._deadline_us = now_us + (PART_ROUNDS + 2) * SLOT_US
-        self._plane.say(self.link, self.circuit, JUNCTION_HOP, Speech.PART, join_id, 1, PART_ROUNDS)
+        self._plane.say(self.link, self.circuit, self._junction_hop, Speech.PART, join_id, 1, PART_ROUNDS)
 
     # ---------------------------------------------------------------------------------------------------------- internals
 
@@ -241,7 +226,32 @@ class Circuit:
             raise RemoteError("a hop answered what it was not asked")
         keys = finish_hop(self._pending, payload)
         self._pending = None
+        self._hops += 1
         self._plane.add_hop(self.link, self.circuit, keys.forward.reveal(), keys.backward.reveal())
+
+    def _extend(self, now_us: int) -> None:
+        """Ask the last hop to extend to the next relay."""
+        relay, number = self.path.relays[self._hops], 1 + secrets.randbelow(2**32 - 1)
+        self._pending = begin_hop(self._binding(relay.relay_id, relay.onion_key, number))
+        self._go(Stage.EXTENDING, now_us)
+        self._say(self._hops - 1, Speech.EXTEND, extend_payload(relay.relay_id, number, self._pending.handshake))
+
+    def _settle(self, now_us: int) -> None:
+        """Let the next hop settle."""
+        self._go(Stage.SETTLING, now_us)
+        self._say(self._settled_hops, Speech.SETTLE, settle_payload(self._first_settle_slot))
+
+    def _settled(self, now_us: int) -> None:
+        """A hop is even: the next one measures; behind the junction our own end does."""
+        self._settled_hops += 1
+        if self._settled_hops <= self._junction_hop:
+            self._first_settle_slot = max(self._first_settle_slot + SETTLE_APART_SLOTS, now_us // SLOT_US + SETTLE_AHEAD_SLOTS // 2)
+            self._settle(now_us)
+            return
+        self._go(Stage.LEAVING_TOKENS, now_us)
+        self._own_settled_us = now_us + OWN_SETTLING_SLOTS * SLOT_US
+        self._plane.settle_own(self.link, self.circuit, self._own_step_us)
+        self._leave_tokens(now_us)
 
     def _go(self, stage: Stage, now_us: int) -> None:
         self.stage = stage
@@ -250,10 +260,19 @@ class Circuit:
     def _say(self, hop: int, kind: Speech, payload: bytes) -> None:
         self._plane.say(self.link, self.circuit, hop, kind, payload, 1, 0)
 
-    def _shift(self, payload: bytes, now_us: int) -> None:
-        """Delay our tick, so that cells come to the junction just before its slot. Spec: PROTOCOL.md §5.4."""
+    def _ask_phase(self, now_us: int) -> None:
+        self._go(Stage.PHASING, now_us)
+        self._say(self._phased_hops, Speech.PHASE, b"")
+
+    def _phased(self, payload: bytes, now_us: int) -> None:
+        """A hop told its step: the next one is asked; behind the junction our tick is delayed, so that cells come just before its slot. Spec: PROTOCOL.md §5.4."""
         wait_us, step_us = parse_phased(payload)
-        delay_us = (wait_us - self._guard_step_us - step_us - COMPOSE_US) % SLOT_US
+        self._steps_us += step_us
+        self._phased_hops += 1
+        if self._phased_hops <= self._junction_hop:
+            self._ask_phase(now_us)
+            return
+        delay_us = (wait_us - self._steps_us - COMPOSE_US) % SLOT_US
         self._go(Stage.SHIFTING, now_us)
         self._deadline_us = now_us + (delay_us // SHIFT_PER_TICK_US + 3) * SLOT_US
         self._plane.shift(self.link, delay_us)
@@ -261,4 +280,4 @@ class Circuit:
     def _leave_tokens(self, now_us: int) -> None:
         self._mouth, self._tokens_old = Mouth.TOKENS, False
         self._deadline_us = now_us + STAGE_LIMIT_US
-        self._say(JUNCTION_HOP, Speech.TOKENS, self._make_tokens(self.path, self.epoch))
+        self._say(self._junction_hop, Speech.TOKENS, self._make_tokens(self.path, self.epoch))

@@ -29,10 +29,16 @@ class Rng(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The two relays of a standing circuit."""
+    """The relays of a standing circuit. middle: one between, where the box wants that."""
 
     guard: Descriptor
     junction: Descriptor
+    middle: Descriptor | None = None
+
+    @property
+    def relays(self) -> tuple[Descriptor, ...]:
+        """Return the relays from the box on."""
+        return (self.guard, self.junction) if self.middle is None else (self.guard, self.middle, self.junction)
 
 
 def junctions_of_epoch(network: VerifiedNetwork, epoch: int, now: dt.datetime) -> list[Descriptor]:
@@ -74,6 +80,20 @@ def paths_of_epoch(network: VerifiedNetwork, guards: Sequence[Descriptor], junct
             if all(_may_join(network, path) for path in pairs):
                 return pairs
     raise PolicyError("No path through the network keeps the rules: too few guards or junctions, or too many of one operator.")
+
+
+def with_middle(network: VerifiedNetwork, path: Path, guards: Sequence[Descriptor], now: dt.datetime, rng: Rng) -> Path:
+    """Lengthen a path by a relay between guard and junction: at random any of the role guard, but none of the box's own guards.
+
+    Raises PolicyError where the rule of operators leaves none.
+    """
+    own = {guard.relay_id for guard in guards}
+    operators = {path.guard.operator, path.junction.operator} if network.terms.distinct_operators else set()
+    found = [relay for relay in network.with_role(Role.GUARD, now) if relay.relay_id not in own and relay.operator not in operators]
+    if not found:
+        raise PolicyError("No path through the network keeps the rules: there is no relay left for its middle.")
+    rng.shuffle(found)
+    return Path(path.guard, path.junction, found[0])
 
 
 def _may_join(network: VerifiedNetwork, path: Path) -> bool:

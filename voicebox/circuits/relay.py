@@ -1,7 +1,7 @@
 """What a relay decides: whom it lets in, which creates it answers, where it extends to.
 
-A guard takes creates from boxes, over links without a certificate, and extends them to junctions of its network; a junction takes creates from relays of its
-network only. NOT here: cells, splices, limits of circuits (relay/core). Drivers: the engine's events. Pure: takes `now_us`, network time.
+A guard takes creates from boxes, over links without a certificate, and extends them to junctions of its network, or to another guard as a middle; as a middle
+it takes creates from relays of its network, and extends to junctions only. A junction takes creates from relays of its network only. NOT here: cells, splices, limits of circuits (relay/core). Drivers: the engine's events. Pure: takes `now_us`, network time.
 Spec: PROTOCOL.md §6.1, §7.
 """
 
@@ -165,8 +165,7 @@ class Relay:
         self._plane.accept(link, circuit, keys.forward.reveal(), keys.backward.reveal(), created, junction, step_us, relay_step_us)
 
     def _answer(self, link: int, circuit: int, handshake: bytes, now_us: int) -> tuple[LayerKeys, bytes]:
-        expected = self._access_links if self._own.role is Role.GUARD else self._relay_links
-        if link not in expected:
+        if link not in self._relay_links and (self._own.role is Role.JUNCTION or link not in self._access_links):
             raise _Refusal(RefusalReason.NOT_HERE)
         if not self._within_rate(now_us):
             raise _Refusal(RefusalReason.BUSY)
@@ -201,7 +200,7 @@ class Relay:
     def extend(self, link: int, circuit: int, relay_id: bytes, next_circuit: int, handshake: bytes, now_us: int) -> None:
         """Carry out an extend, over a link that is opened where there is none, or refuse it."""
         descriptor = self._network.relay(relay_id)
-        if self._own.role is not Role.GUARD or descriptor is None or descriptor.role is not Role.JUNCTION or not descriptor.valid_at(self._date(now_us)):
+        if descriptor is None or not self._may_extend(link, descriptor) or not descriptor.valid_at(self._date(now_us)):
             self.counters["extend_unknown_relay"] += 1
             self._plane.refuse_extend(link, circuit, RefusalReason.UNKNOWN_RELAY)
             return
@@ -216,6 +215,12 @@ class Relay:
             if peer.link is None:
                 keys = self._keys
                 peer.link = self._plane.connect(descriptor.address, descriptor.port, descriptor.link_pin, keys.certificate, keys.link_key.reveal())
+
+    def _may_extend(self, link: int, to: Descriptor) -> bool:
+        """Guard to junction or middle, middle to junction: so a circuit has three relays at most."""
+        if self._own.role is Role.JUNCTION:
+            return False
+        return to.role is Role.JUNCTION or (link in self._access_links and to.relay_id != self._own.relay_id)
 
     def circuit_ended(self, link: int, circuit: int) -> None:
         """A circuit is gone: forget an extend of it that waits."""

@@ -42,8 +42,6 @@ class RefusalReason(IntEnum):
     UNREACHABLE = 21
 
 
-GUARD_HOP = 0
-JUNCTION_HOP = 1
 TOKENS_LEFT = 128
 
 

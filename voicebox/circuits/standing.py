@@ -17,7 +17,7 @@ from typing import Protocol
 from voicebox.circuits.circuit import Circuit, Stage, TokenMaker
 from voicebox.circuits.descriptor import Descriptor
 from voicebox.circuits.network import VerifiedNetwork
-from voicebox.circuits.path import Path, choose_guards, junctions_of_epoch, paths_of_epoch
+from voicebox.circuits.path import Path, choose_guards, junctions_of_epoch, paths_of_epoch, with_middle
 from voicebox.circuits.speech import OwnerPlane
 from voicebox.circuits.steps import Steps
 from voicebox.errors import PolicyError, RemoteError
@@ -74,7 +74,7 @@ class StandingCircuits:
     """Keep the circuits of a box. Contract: call an event method or handle_timer, then re-arm at next_timer().
 
     on_lost(circuit, now_us) is called when a circuit that may have a call is gone. kept_guards: relay ids of former runs; guards() tells what to keep.
-    guard_operators: whose guards may be used; empty takes any.
+    guard_operators: whose guards may be used; empty takes any. middle: each circuit has one relay more, between guard and junction.
     """
 
     def __init__(
@@ -88,8 +88,9 @@ class StandingCircuits:
         now_us: int,
         *,
         guard_operators: Collection[str] = (),
+        middle: bool = False,
     ) -> None:
-        self._plane, self._network, self._rng = plane, network, rng
+        self._plane, self._network, self._rng, self._middle = plane, network, rng, middle
         self._count = max(1, min(count, len(junctions_of_epoch(network, 0, self._date(now_us)))))
         self._make_tokens = make_tokens
         self.on_lost: Callable[[Circuit, int], None] = lambda _circuit, _now_us: None
@@ -224,7 +225,17 @@ class StandingCircuits:
         return int((self._present.number + 1) * self._network.epoch_us - self._rng.uniform(0.6, 1) * lead_us)
 
     def _path(self, epoch: _Epoch, index: int, now_us: int) -> Path | None:
-        """Return the path of a post; never over a guard that another circuit of the same epoch uses."""
+        """Return the path of a post, with a fresh middle where that is wanted."""
+        path = self._guard_and_junction(epoch, index, now_us)
+        if path is None or not self._middle:
+            return path
+        try:
+            return with_middle(self._network, path, self._guards, self._date(now_us), self._rng)
+        except PolicyError:
+            return None
+
+    def _guard_and_junction(self, epoch: _Epoch, index: int, now_us: int) -> Path | None:
+        """Return the ends of a path; never over a guard that another circuit of the same epoch uses."""
         junctions = junctions_of_epoch(self._network, epoch.number, self._date(now_us))
         used = {post.circuit.path.guard.relay_id for post in epoch.posts if post.circuit is not None}
         try:

@@ -118,6 +118,12 @@ class Option:
 BOX_OPTIONS = (
     Option("profile", parse_profile, "home", "home: two circuits, 245 kbit/s each way, always; dsl: one circuit, 122 kbit/s, and no spare"),
     Option("guards", parse_word, "any", "any: guards are drawn at random and kept; or the names of operators, whose guards alone are used", many=True),
+    Option(
+        "middle",
+        parse_switch,
+        "no",
+        "yes: one relay more in each circuit, so that a junction does not see your guards; sound takes longer by that relay and its wire",
+    ),
     Option("link_address", parse_address, "0.0.0.0", "local address from which the links to the guards leave"),  # noqa: S104 - outgoing sockets
     Option("sip.listen", parse_endpoint, "127.0.0.1:5060", "where softphones find the box, over UDP and TCP", many=True),
     Option("sip.realm", parse_word, "voicebox", "the realm of the phones' passwords; a change makes all of them invalid"),
@@ -142,6 +148,7 @@ class BoxConfig:
     profile: Profile
     guards: frozenset[str] = field(repr=False)
     """Whose guards may be used; empty for anybody's."""
+    middle: bool
     link_address: str = field(repr=False)
     sip_listen: tuple[Endpoint, ...] = field(repr=False)
     sip_realm: str
@@ -166,6 +173,7 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
     return BoxConfig(
         values["profile"],
         frozenset(values["guards"]) - {"any"},
+        values["middle"],
         values["link_address"],
         tuple(values["sip.listen"]),
         values["sip.realm"],

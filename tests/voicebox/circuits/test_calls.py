@@ -104,6 +104,21 @@ def test_home_and_dsl_meet_at_the_first_junction() -> None:
         assert len(bob.rung) == 1, counts
 
 
+def test_boxes_with_and_without_a_middle_call_each_other() -> None:
+    world = FakeWorld(make_network(guards=6), 5_000_000)
+    alice, bob = Box(world, "alice", 2, 1), Box(world, "bob", 2, 2)
+    alice.middle = True
+    for box, other in ((alice, bob), (bob, alice)):
+        box.knows(other)
+        box.start()
+    run(world, [alice, bob], 12)
+    finish_first_call(world, alice, bob)
+    bob.calls.call("alice", OFFER, bob.listener)
+    run(world, [alice, bob], 2)
+    assert [petname for petname, _, _ in alice.rung] == ["bob"]
+    assert [len(box.plane.circuit(box.standing.present()[0].link).owner_keys) for box in (alice, bob)] == [3, 2]
+
+
 def test_second_junction_is_tried_where_the_first_does_not_answer() -> None:
     world, alice, bob = two_boxes(SMALL)
     first = bob.standing.present()[0]

@@ -7,7 +7,8 @@ from random import Random
 import pytest
 
 from tests.support.networks import NOW, make_network
-from voicebox.circuits.path import choose_guards, junctions_of_epoch, paths_of_epoch
+from voicebox.circuits.descriptor import Role
+from voicebox.circuits.path import Path, choose_guards, junctions_of_epoch, paths_of_epoch, with_middle
 from voicebox.errors import PolicyError
 
 SMALL = make_network(guards=6, junctions=5)
@@ -78,3 +79,18 @@ def test_only_guards_of_chosen_operators_are_taken() -> None:
         assert {guard.operator for guard in guards} == {"op1", "op4"}
     kept = [guard.relay_id for guard in choose_guards(SMALL.network, [], 2, NOW, Random(1))]
     assert choose_guards(SMALL.network, kept, 2, NOW, Random(1), {"nobody"}) == []
+
+
+def test_middle_is_any_other_guard_of_another_operator() -> None:
+    guards = choose_guards(SMALL.network, [], 2, NOW, Random(1))
+    path = paths_of_epoch(SMALL.network, guards, junctions_of_epoch(SMALL.network, 1, NOW), 2)[0]
+    paths = [with_middle(SMALL.network, path, guards, NOW, Random(seed)) for seed in range(50)]
+    middles = {each.middle.port for each in paths if each.middle is not None}
+    assert len(middles) == 3, "six guards, of which three are the box's own"
+    assert not middles & {guard.port for guard in guards}
+    assert all(each.relays == (path.guard, each.middle, path.junction) for each in paths)
+    with pytest.raises(PolicyError):
+        with_middle(SMALL.network, path, SMALL.network.with_role(Role.GUARD, NOW), NOW, Random(1))
+    few = make_network(guards=3, junctions=2, operators=2)
+    with pytest.raises(PolicyError):
+        with_middle(few.network, Path(few.relays[0].descriptor, few.relays[3].descriptor), [], NOW, Random(1))

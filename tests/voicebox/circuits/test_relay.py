@@ -16,6 +16,7 @@ from voicebox.sensitive import Secret
 SMALL = make_network()
 NETWORK = SMALL.network
 GUARD = next(relay for relay in SMALL.relays if relay.descriptor.role is Role.GUARD)
+OTHER_GUARD = next(relay for relay in SMALL.relays if relay.descriptor.role is Role.GUARD and relay is not GUARD)
 JUNCTION = next(relay for relay in SMALL.relays if relay.descriptor.role is Role.JUNCTION)
 NOW_US = 10_000_000
 
@@ -106,11 +107,28 @@ def test_replayed_create_is_refused_within_its_epoch() -> None:
 
 
 def test_create_over_the_wrong_kind_of_link_is_refused() -> None:
+    for which in (GUARD, JUNCTION):
+        relay, plane = make(which)
+        relay.create(99, 5, begin_hop(binding(which)).handshake, NOW_US)
+        assert plane.take() == [("refuse", 99, 5, RefusalReason.NOT_HERE)]
+
+
+def test_guard_is_a_middle_for_other_relays() -> None:
     relay, plane = make(GUARD)
-    relay.link_up(2, GUARD.descriptor.link_pin, NOW_US, incoming=True)
+    relay.link_up(2, OTHER_GUARD.descriptor.link_pin, NOW_US, incoming=True)
     relay.create(2, 5, begin_hop(binding(GUARD)).handshake, NOW_US)
-    relay.create(99, 5, begin_hop(binding(GUARD)).handshake, NOW_US)
-    assert [entry[3] for entry in plane.take()] == [RefusalReason.NOT_HERE] * 2
+    ((name, link, circuit, *_, junction),) = plane.take()
+    assert (name, link, circuit, junction) == ("accept", 2, 5, False)
+    relay.extend(2, 5, OTHER_GUARD.descriptor.relay_id, 77, b"h", NOW_US)
+    assert plane.take() == [("refuse_extend", 2, 5, RefusalReason.UNKNOWN_RELAY)], "a path has one middle"
+    relay.extend(2, 5, JUNCTION.descriptor.relay_id, 77, b"h", NOW_US)
+    assert [entry[:2] for entry in plane.take()] == [("connect", JUNCTION.descriptor.port)]
+
+
+def test_guard_extends_its_boxes_circuits_to_a_middle() -> None:
+    relay, plane = make(GUARD)
+    relay.extend(1, 5, OTHER_GUARD.descriptor.relay_id, 77, b"h", NOW_US)
+    assert [entry[:2] for entry in plane.take()] == [("connect", OTHER_GUARD.descriptor.port)]
 
 
 def test_box_at_a_junction_and_relay_of_another_network_are_let_go() -> None:
@@ -163,7 +181,7 @@ def test_extends_that_wait_are_bounded() -> None:
     assert [entry[0] for entry in plane.take()].count("refuse_extend") == 3
 
 
-@pytest.mark.parametrize("relay_id", [bytes(32), b"", GUARD.descriptor.relay_id, SMALL.relays[1].descriptor.relay_id])
+@pytest.mark.parametrize("relay_id", [bytes(32), b"", GUARD.descriptor.relay_id])
 def test_extend_to_anybody_else_is_refused(relay_id: bytes) -> None:
     relay, plane = make(GUARD)
     relay.extend(1, 5, relay_id, 77, b"h", NOW_US)

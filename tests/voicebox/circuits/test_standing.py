@@ -49,6 +49,32 @@ def test_own_end_of_a_later_circuit_gets_the_step_that_its_guards_link_asked_for
     assert [box.plane.circuit(circuit.link).own_step_us for circuit in box.standing.present()] == [30_000, 10_000]
 
 
+def test_with_a_middle_a_circuit_has_three_relays_of_which_the_last_is_the_junction() -> None:
+    world = FakeWorld(make_network(guards=6), 5_000_000)
+    box = Box(world, "alice", 2, 1)
+    box.middle = True
+    box.start()
+    run(world, [box], 12)
+    assert box.standing.ready()
+    guards = set(box.standing.guards())
+    for circuit in box.standing.present():
+        assert circuit.path.middle is not None
+        assert circuit.path.middle.relay_id not in guards
+        seen = box.plane.circuit(circuit.link)
+        assert (len(seen.owner_keys), seen.settled, seen.own_settled, len(seen.tokens)) == (3, 3, True, 128)
+        assert seen.junction_id == circuit.path.junction.relay_id
+
+
+def test_without_a_relay_for_the_middle_there_is_no_path() -> None:
+    world = FakeWorld(make_network(guards=3), 5_000_000)
+    box = Box(world, "alice", 2, 1)
+    box.middle = True
+    box.start()
+    run(world, [box], 12)
+    assert box.standing.no_path
+    assert box.standing.present() == []
+
+
 def test_dsl_has_one_circuit_to_the_first_junction() -> None:
     world, box = lone_box(SMALL, 1)
     _, home = two_boxes(SMALL)[:2]
