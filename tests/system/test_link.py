@@ -6,9 +6,11 @@ What is recorded is what went over the wire, not what an engine says of itself. 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import hashlib
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -247,6 +249,29 @@ async def test_without_a_good_cookie_there_is_no_state_and_no_answer(make_node: 
     wire.inject(b"\x01" + bytes(63))
     await asyncio.sleep(0.2)
     assert [(datagram[0], len(datagram)) for datagram in wire.backward] == [(2, 64)]
+
+
+async def test_handshakes_that_nobody_finishes_are_discarded_early_and_are_gone_after_ten_seconds(make_node: MakeNode) -> None:
+    guard, box, identity = make_node(), make_node(), make_identity()
+    port = guard.plane.listen(LOCAL, 0, identity.certificate, identity.key)
+    dice = random.Random(3)
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(400)]
+        for each in sockets:
+            each.settimeout(2)
+            each.connect((LOCAL, port))
+            each.send(b"\x01" + bytes(63))
+            cookie = each.recv(64)[1:21]
+            each.send(b"\x03" + cookie + b"\x16\xfe\xfd" + dice.randbytes(100))
+        await asyncio.sleep(0.3)
+        totals = guard.plane.counters()
+        assert totals["handshakes_discarded"] >= 20, "some are before there is no room"
+        assert 100 <= totals["links_coming"] <= 256
+        assert totals["links_coming"] + totals["handshakes_discarded"] + totals["handshakes_refused"] == 400
+        await asyncio.sleep(10.5)
+        assert guard.plane.counters()["links_coming"] == 0
+        box.plane.connect(LOCAL, port, identity.pin)
+        await box.told(LinkUp)
 
 
 async def test_floods_and_replays_are_counted_and_the_cells_flow_on(make_node: MakeNode, make_wire: MakeWire) -> None:

@@ -31,6 +31,12 @@ counters! {
     HelloOfLiveLink = "drop_hello_of_live_link",
     /// A cookie that is old, or another address's, or nobody's.
     BadCookie = "drop_bad_cookie",
+    /// A valid cell beyond what its link, or all links together, may bring.
+    OverRate = "drop_over_rate",
+    /// A cell of ours beyond what its link, or all links together, may carry.
+    OverRateOut = "drop_over_rate_out",
+    /// A handshake that was discarded at random, before there was no room.
+    HandshakesDiscarded = "handshakes_discarded",
     /// A handshake for which there was no room or time.
     HandshakesRefused = "handshakes_refused",
     /// Cookies given.

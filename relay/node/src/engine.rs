@@ -96,11 +96,10 @@ impl Engine {
         let event_bell = Arc::new(Bell::new().ok_or(NO_DESCRIPTOR)?);
         let (order_in, order_out) = sync_channel(MAX_ORDERS);
         let (event_in, event_out) = sync_channel(MAX_EVENTS);
-        let max_links = settings.max_circuits as usize + MAX_RELAY_LINKS;
         let parts = Parts {
             clock,
             core: Core::new(Config { max_circuits: settings.max_circuits as usize }, random),
-            links: Links::new(system_octets()?, Arc::clone(&numbers), max_links, settings.link_idle_us),
+            links: Links::new(system_octets()?, Expanded::new()?, Arc::clone(&numbers), settings.max_circuits, MAX_RELAY_LINKS, settings.link_idle_us),
             filler: Expanded::new()?,
             orders: order_out,
             order_bell: Arc::clone(&order_bell),

@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod bucket;
 mod clock;
 mod counters;
 mod datagrams;

@@ -9,18 +9,23 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
+use voicebox_core::random::draw_u32;
 use voicebox_core::LinkKind;
 use voicebox_dtls::{
     Association, BoringAssociation, Cookie, CookieJar, Dial, Dialer, Listener, Pin, Received, State, COOKIE_OCTETS, FIRST_PREFIX_OCTETS, KIND_COOKIE,
     KIND_FIRST, KIND_HELLO, RECORD_OCTETS,
 };
 
+use crate::bucket::{discards, Bucket};
 use crate::counters::{Counter, Counters};
 use crate::datagrams::RawAddress;
+use crate::random::Expanded;
 
 /// Incoming handshakes at one time, and how many may begin in a second: each costs about 0.3 ms of the thread that also sends the ticks.
 const MAX_COMING: usize = 256;
 const BEGIN_PER_S: u64 = 200;
+/// Cells a second that a circuit may have in one direction: 50, and room for clocks and what is said when it is made.
+const CIRCUIT_PER_S: u64 = 60;
 /// A hello from an address whose link is this fresh is a copy of an old one, or forged; a peer that started anew repeats its own.
 const LIVE_US: u64 = 1_000_000;
 
@@ -50,6 +55,21 @@ struct Link {
     kind: LinkKind,
     stands: bool,
     last_valid_at: u64,
+    rates: Rates,
+}
+
+/// Cells in and out: of the preceding hop, of the next hop, or, of all links, overall (PROTOCOL.md §6.3).
+struct Rates {
+    came: Bucket,
+    left: Bucket,
+}
+
+impl Rates {
+    /// Make room for so many circuits in each direction, and for link control.
+    fn new(now: u64, circuits: u64) -> Self {
+        let per_s = CIRCUIT_PER_S * circuits.max(1);
+        Self { came: Bucket::new(now, per_s), left: Bucket::new(now, per_s) }
+    }
 }
 
 #[derive(Default)]
@@ -68,15 +88,19 @@ pub(crate) struct Links {
     coming: Vec<u32>,
     numbers: Arc<AtomicU32>,
     max_links: usize,
+    max_circuits: u64,
     idle_us: u64,
-    /// Handshakes that may still begin, in millionths.
-    allowance: u64,
-    allowance_at: u64,
+    /// Handshakes that may still begin.
+    allowance: Bucket,
+    overall: Rates,
+    random: Expanded,
     pub(crate) happenings: Vec<Happening>,
 }
 
 impl Links {
-    pub(crate) fn new(secret: [u8; 32], numbers: Arc<AtomicU32>, max_links: usize, idle_us: u64) -> Self {
+    /// Begin without links. max_links: beside those of max_circuits boxes, which have a circuit each.
+    pub(crate) fn new(secret: [u8; 32], random: Expanded, numbers: Arc<AtomicU32>, max_circuits: u32, more_links: usize, idle_us: u64) -> Self {
+        let circuits = u64::from(max_circuits);
         Self {
             jar: CookieJar::new(secret),
             listeners: HashMap::new(),
@@ -84,10 +108,13 @@ impl Links {
             places: HashMap::new(),
             coming: Vec::new(),
             numbers,
-            max_links,
+            max_links: max_circuits as usize + more_links,
+            max_circuits: circuits,
             idle_us,
-            allowance: BEGIN_PER_S * 1_000_000,
-            allowance_at: 0,
+            allowance: Bucket::new(0, BEGIN_PER_S),
+            // A circuit has two links at most, and a relay link a cell of link control each second.
+            overall: Rates::new(0, 2 * circuits + more_links as u64),
+            random,
             happenings: Vec::new(),
         }
     }
@@ -107,11 +134,8 @@ impl Links {
             return;
         }
         let association = Box::new(Dial::<BoringAssociation>::new(now, move |now| dialer.connect(pin, now)));
-        self.insert(
-            now,
-            link,
-            Link { association, socket, peer, raw_peer: RawAddress::new(peer), cookie: None, incoming: false, kind, stands: false, last_valid_at: now },
-        );
+        let (raw_peer, rates) = (RawAddress::new(peer), Rates::new(now, 1));
+        self.insert(now, link, Link { association, socket, peer, raw_peer, cookie: None, incoming: false, kind, stands: false, last_valid_at: now, rates });
         self.settle(now, link);
     }
 
@@ -200,14 +224,15 @@ impl Links {
             counters.add(Counter::BadCookie);
             return None;
         }
-        let gained = now.saturating_sub(self.allowance_at).saturating_mul(BEGIN_PER_S);
-        self.allowance = self.allowance.saturating_add(gained).min(BEGIN_PER_S * 1_000_000);
-        self.allowance_at = now;
-        if self.coming.len() >= MAX_COMING || self.links.len() >= self.max_links || self.allowance < 1_000_000 {
+        let fullness = self.allowance.emptiness(now).max((self.coming.len() * 1_000 / MAX_COMING) as u64);
+        if fullness < 1_000 && discards(fullness, draw_u32(&mut self.random)) {
+            counters.add(Counter::HandshakesDiscarded);
+            return None;
+        }
+        if self.coming.len() >= MAX_COMING || self.links.len() >= self.max_links || !self.allowance.take(now) {
             counters.add(Counter::HandshakesRefused);
             return None;
         }
-        self.allowance -= 1_000_000;
         let association = match listener.accept(now) {
             Ok(association) => Box::new(association),
             Err(_) => {
@@ -229,6 +254,7 @@ impl Links {
                 kind: LinkKind::AccessGuard,
                 stands: false,
                 last_valid_at: now,
+                rates: Rates::new(now, 1),
             },
         );
         Some(number)
@@ -243,7 +269,7 @@ impl Links {
         if let Some(link) = standing.filter(|_| datagram.len() == RECORD_OCTETS || coming.is_none()) {
             let received = self.feed(now, link, datagram, cell, counters);
             if received == Received::Cell {
-                return Some(link);
+                return self.within_rate(now, link, counters);
             }
             if coming.is_none() {
                 counters.add(if received == Received::Misfit { Counter::WrongLength } else { Counter::InvalidRecord });
@@ -251,7 +277,20 @@ impl Links {
             }
         }
         let link = coming?;
-        (self.feed(now, link, datagram, cell, counters) == Received::Cell).then_some(link)
+        if self.feed(now, link, datagram, cell, counters) == Received::Cell {
+            return self.within_rate(now, link, counters);
+        }
+        None
+    }
+
+    /// Let a valid cell pass where its link, and all links together, have brought no more than they may. Only what authenticated is charged: nobody else can spend it.
+    fn within_rate(&mut self, now: u64, number: u32, counters: &mut Counters) -> Option<u32> {
+        let link = self.links.get_mut(&number)?;
+        if link.rates.came.take(now) && self.overall.came.take(now) {
+            return Some(number);
+        }
+        counters.add(Counter::OverRate);
+        None
     }
 
     fn feed(&mut self, now: u64, number: u32, datagram: &[u8], cell: &mut [u8; 256], counters: &mut Counters) -> Received {
@@ -290,6 +329,9 @@ impl Links {
         if link.incoming && peer_pin.is_some() {
             link.kind = LinkKind::Relay;
         }
+        if link.kind == LinkKind::Relay {
+            link.rates = Rates::new(now, self.max_circuits);
+        }
         let (kind, incoming) = (link.kind, link.incoming);
         let place = self.places.entry((link.socket, link.peer)).or_default();
         place.coming = None;
@@ -325,14 +367,17 @@ impl Links {
         Some(link)
     }
 
-    /// Make the datagram of a cell; the socket it leaves by. `None` where the link is gone.
-    pub(crate) fn seal(&mut self, number: u32, cell: &[u8; 256], datagram: &mut [u8; RECORD_OCTETS]) -> Option<SocketNumber> {
-        let link = self.links.get_mut(&number).filter(|link| link.stands)?;
+    /// Make the datagram of a cell; the socket it leaves by, or as what it is counted where it does not leave.
+    pub(crate) fn seal(&mut self, now: u64, number: u32, cell: &[u8; 256], datagram: &mut [u8; RECORD_OCTETS]) -> Result<SocketNumber, Counter> {
+        let link = self.links.get_mut(&number).filter(|link| link.stands).ok_or(Counter::LinkGone)?;
+        if !link.rates.left.take(now) || !self.overall.left.take(now) {
+            return Err(Counter::OverRateOut);
+        }
         if link.association.seal(cell, datagram).is_err() {
             self.forget(number);
-            return None;
+            return Err(Counter::LinkGone);
         }
-        Some(link.socket)
+        Ok(link.socket)
     }
 
     /// The relay links that stand.
@@ -382,4 +427,112 @@ fn address_octets(address: SocketAddr) -> Vec<u8> {
     };
     octets.extend_from_slice(&address.port().to_be_bytes());
     octets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use voicebox_dtls::Error;
+
+    /// A peer who holds the key of a standing link: each datagram of the right length is a valid cell.
+    struct Believed(Option<Pin>);
+
+    impl Association for Believed {
+        fn handle_datagram(&mut self, _now: u64, datagram: &[u8], _cell: &mut [u8; 256]) -> Received {
+            if datagram.len() == RECORD_OCTETS {
+                Received::Cell
+            } else {
+                Received::Misfit
+            }
+        }
+        fn seal(&mut self, _cell: &[u8; 256], _datagram: &mut [u8; RECORD_OCTETS]) -> Result<(), Error> {
+            Ok(())
+        }
+        fn poll_datagram(&mut self) -> Option<Vec<u8>> {
+            None
+        }
+        fn next_timeout(&self, _now: u64) -> Option<u64> {
+            None
+        }
+        fn handle_timeout(&mut self, _now: u64) {}
+        fn state(&self) -> State {
+            State::Open
+        }
+        fn peer_pin(&self) -> Option<Pin> {
+            self.0
+        }
+    }
+
+    const CELL: [u8; RECORD_OCTETS] = [32; RECORD_OCTETS];
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    /// A relay for 10 circuits with links that stand from time 0 on: a box at port 1, relays at 2 and 3, another box at 4.
+    fn relay() -> (Links, Counters) {
+        let mut links = Links::new([1; 32], Expanded::new().expect("randomness"), Arc::new(AtomicU32::new(1)), 10, 16, 60_000_000);
+        for (number, pin) in [(1, None), (2, Some([2; 32])), (3, Some([3; 32])), (4, None)] {
+            let peer = address(number as u16);
+            let (raw_peer, rates, association) = (RawAddress::new(peer), Rates::new(0, 1), Box::new(Believed(pin)));
+            let kind = LinkKind::AccessGuard;
+            links.insert(
+                0,
+                number,
+                Link { association, socket: 9, peer, raw_peer, cookie: None, incoming: true, kind, stands: false, last_valid_at: 0, rates },
+            );
+            links.settle(0, number);
+        }
+        assert_eq!((links.count(), links.relay_links().len()), ((4, 0), 2));
+        (links, Counters::new())
+    }
+
+    fn total(counters: &Counters, name: &str) -> u64 {
+        counters.iter().find(|(known, _)| *known == name).expect("a counter").1
+    }
+
+    /// Let a neighbour bring so many cells a second for 10 s; how many pass.
+    fn flood(links: &mut Links, counters: &mut Counters, port: u16, per_s: u64) -> u64 {
+        let mut cell = [0; 256];
+        (0..per_s * 10).map(|number| u64::from(links.receive(number * 1_000_000 / per_s, 9, address(port), &CELL, &mut cell, counters).is_some())).sum()
+    }
+
+    #[test]
+    fn a_box_brings_its_fifty_cells_and_no_flood() {
+        let (mut links, mut counters) = relay();
+        assert_eq!(flood(&mut links, &mut counters, 1, 50), 500);
+        let (mut links, mut counters) = relay();
+        assert!((655..=660).contains(&flood(&mut links, &mut counters, 1, 5_000)), "60 a second, and a second's worth at first");
+        assert!(total(&counters, "drop_over_rate") >= 49_340);
+        // The other neighbours have buckets of their own.
+        assert!((0..100u64).all(|slot| links.receive(10_000_000 + slot * 20_000, 9, address(4), &CELL, &mut [0; 256], &mut counters) == Some(4)));
+    }
+
+    #[test]
+    fn a_relay_brings_no_more_than_its_circuits_and_all_together_no_more_than_the_node_has() {
+        let (mut links, mut counters) = relay();
+        let passed = flood(&mut links, &mut counters, 2, 10_000);
+        assert!((6_500..=6_600).contains(&passed), "600 a second: {passed}");
+        // Both relays at their full rate are what the node has room for: two links for each of 10 circuits, and link control.
+        let (mut links, mut counters) = relay();
+        let mut cell = [0; 256];
+        let mut passed = 0;
+        for number in 0..100_000u64 {
+            for port in [1, 2, 3, 4] {
+                passed += u64::from(links.receive(number * 100, 9, address(port), &CELL, &mut cell, &mut counters).is_some());
+            }
+        }
+        assert!(passed <= 60 * (2 * 10 + 16) * 11, "{passed} in 10 s");
+    }
+
+    #[test]
+    fn no_more_leaves_for_a_next_hop_than_its_circuits_have() {
+        let (mut links, _) = relay();
+        let mut datagram = [0; RECORD_OCTETS];
+        let mut send =
+            |number, per_s: u64| (0..per_s * 10).filter(|cell| links.seal(cell * 1_000_000 / per_s, number, &[0; 256], &mut datagram).is_ok()).count();
+        assert_eq!(send(1, 50), 500);
+        assert!((6_500..=6_600).contains(&send(2, 5_000)));
+        assert_eq!(links.seal(20_000_000, 77, &[0; 256], &mut datagram), Err(Counter::LinkGone));
+    }
 }

@@ -222,7 +222,7 @@ impl Runner {
         let (records, sounds) = self.schedule.take_due(now, &mut self.lateness);
         for run in records.chunk_by(|one, other| one.socket == other.socket) {
             let Some(socket) = self.sockets.get(&run[0].socket) else { continue };
-            let (taken, refused) = send_records(socket, run, |link| self.links.peer(link), &mut self.trains);
+            let (taken, refused) = send_records(socket, run, |link| self.links.peer(link), &mut self.trains, &mut self.filler);
             self.counters.add_many(Counter::CellsOut, taken);
             self.counters.add_many(Counter::SendRefused, refused);
         }
@@ -322,9 +322,9 @@ impl Runner {
 
     fn seal(&mut self, now: u64, at: u64, link: u32, cell: &[u8; 256]) {
         let mut octets = [0; RECORD_OCTETS];
-        match self.links.seal(link, cell, &mut octets) {
-            Some(socket) => self.schedule.add_record(now, at, Record { socket, link, octets }),
-            None => self.counters.add(Counter::LinkGone),
+        match self.links.seal(now, link, cell, &mut octets) {
+            Ok(socket) => self.schedule.add_record(now, Record { at: at.max(now), socket, link, octets }),
+            Err(reason) => self.counters.add(reason),
         }
     }
 
