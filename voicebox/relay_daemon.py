@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import random
 import time
 from pathlib import Path
 from typing import Any
 
+from voicebox.circuits.limits import MonthlyTraffic, circuits_within, rounded
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.relay import Relay
 from voicebox.circuits.relay_state import load_relay_keys
-from voicebox.circuits.steps import ASK_EVERY_S
 from voicebox.config.load import load_relay
 from voicebox.contacts.store import StateDirectory
 from voicebox.dataplane import CircuitEnded, CreateAsked, EngineFailed, Event, ExtendAsked, LinkDown, LinkFailed, LinkUp, LiveDataPlane
 from voicebox.errors import UsageError
+
+MINUTE_S = 60
+TRAFFIC_FILE = "traffic"
+"""The month and what came and left in it, so that a restart does not begin it anew."""
 
 
 class RelayDaemon:
@@ -37,10 +42,16 @@ class RelayDaemon:
         born = self._network.terms.born_unix_us
         if time.time() * 1e6 < born:
             raise UsageError("The network begins in the future, so this machine's clock is wrong.")
-        self._plane = LiveDataPlane(born_unix_us=born, realtime=self._config.realtime, max_circuits=self._config.max_circuits)
-        self._relay = Relay(self._plane, self._network, self._own, self._keys)
+        max_circuits = self._config.max_circuits
+        if self._config.mbit_s is not None:
+            max_circuits = min(max_circuits, circuits_within(self._config.mbit_s, self._own.role))
+        self._store = store
+        text = store.read_text(TRAFFIC_FILE) if store.exists(TRAFFIC_FILE) else ""
+        self._traffic = MonthlyTraffic(text, str(store.path(TRAFFIC_FILE)), self._config.gb_month)
+        self._plane = LiveDataPlane(born_unix_us=born, realtime=self._config.realtime, max_circuits=max_circuits)
+        self._relay = Relay(self._plane, self._network, self._own, self._keys, random.SystemRandom())
         self._realtime = False
-        self._jitter_timer: asyncio.TimerHandle | None = None
+        self._minute_timer: asyncio.TimerHandle | None = None
         self.failed = asyncio.Event()
 
     async def start(self) -> None:
@@ -50,22 +61,27 @@ class RelayDaemon:
             self._realtime = self._plane.start()
             listen = self._config.listen
             self._plane.listen(listen.address, listen.port, self._keys.certificate, self._keys.link_key.reveal())
-            self._look_at_jitter()
+            self._every_minute()
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Fall silent; idempotent."""
-        if self._jitter_timer is not None:
-            self._jitter_timer.cancel()
-            self._jitter_timer = None
+        if self._minute_timer is not None:
+            self._minute_timer.cancel()
+            self._minute_timer = None
         self._plane.detach()
         self._plane.stop()
 
-    def _look_at_jitter(self) -> None:
+    def _every_minute(self) -> None:
         self._relay.take_jitter(self._plane.jitter())
-        self._jitter_timer = asyncio.get_running_loop().call_later(ASK_EVERY_S, self._look_at_jitter)
+        counters = self._plane.counters()
+        cells = counters.get("link_cells_in", 0) + counters.get("link_cells_out", 0)
+        reached = self._traffic.note(cells, dt.datetime.now(dt.UTC))
+        self._relay.close(self._plane.now_us(), reached=reached)
+        self._store.write(TRAFFIC_FILE, self._traffic.text().encode())
+        self._minute_timer = asyncio.get_running_loop().call_later(MINUTE_S, self._every_minute)
 
     def _take(self, event: Event) -> None:
         now_us = self._plane.now_us()
@@ -90,7 +106,7 @@ class RelayDaemon:
         return True
 
     def status(self, *, show_path: bool = False) -> dict[str, Any]:  # noqa: ARG002 - a relay has no path that it could show
-        """Return what the relay says of itself: totals, which join no incoming with an outgoing address."""
+        """Return what the relay says of itself: totals over all links, those of traffic rounded, which join no incoming with an outgoing address."""
         return {
             "kind": "relay",
             "ready": True,
@@ -98,7 +114,7 @@ class RelayDaemon:
             "epoch": self._network.epoch_at(self._plane.now_us()),
             "links": self._relay.links(),
             "realtime": self._realtime,
-            "engine": self._plane.counters(),
+            "engine": rounded(self._plane.counters()),
             "counters": dict(self._relay.counters),
         }
 

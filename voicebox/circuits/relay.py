@@ -16,6 +16,7 @@ from typing import Protocol
 from voicebox.circuits.descriptor import Descriptor, Role
 from voicebox.circuits.handshake import HopBinding, LayerKeys, answer_hop
 from voicebox.circuits.kdf import sha256
+from voicebox.circuits.limits import Chance, CreateLimits
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.speech import RefusalReason
 from voicebox.circuits.steps import Steps
@@ -23,7 +24,6 @@ from voicebox.errors import HandshakeError
 from voicebox.sensitive import Secret
 
 MAX_SEEN = 65_536
-CREATES_PER_S = 500
 MAX_WAITING_EXTENDS = 256
 RECONNECT_US = 3_000_000
 """After a link that failed, extends over it are refused for so long, so that a dead junction costs nothing."""
@@ -82,7 +82,7 @@ class _Peer:
 class Relay:
     """The decisions of one relay."""
 
-    def __init__(self, plane: RelayPlane, network: VerifiedNetwork, own: Descriptor, keys: RelayKeys) -> None:
+    def __init__(self, plane: RelayPlane, network: VerifiedNetwork, own: Descriptor, keys: RelayKeys, chance: Chance) -> None:
         self._plane, self._network, self._own, self._keys = plane, network, own, keys
         self._pins = {verified.descriptor.link_pin: verified.descriptor for verified in network.relays}
         self._access_links: set[int] = set()
@@ -90,8 +90,8 @@ class Relay:
         self._access_steps, self._relay_steps = Steps(), Steps()
         self._peers: dict[bytes, _Peer] = {}
         self._seen: dict[int, set[bytes]] = {}
-        self._second = -1
-        self._in_second = 0
+        self._limits = CreateLimits(chance)
+        self._closed_from: int | None = None
         self.counters: Counter[str] = Counter()
 
     # --------------------------------------------------------------------------------------------------------------- links
@@ -167,7 +167,7 @@ class Relay:
     def _answer(self, link: int, circuit: int, handshake: bytes, now_us: int) -> tuple[LayerKeys, bytes]:
         if link not in self._relay_links and (self._own.role is Role.JUNCTION or link not in self._access_links):
             raise _Refusal(RefusalReason.NOT_HERE)
-        if not self._within_rate(now_us):
+        if not self._limits.admits(link, now_us):
             raise _Refusal(RefusalReason.BUSY)
         present = self._network.epoch_at(now_us)
         self._seen = {epoch: seen for epoch, seen in self._seen.items() if epoch >= present}
@@ -181,19 +181,18 @@ class Relay:
             digest = sha256(handshake)
             if digest in seen:
                 raise _Refusal(RefusalReason.REPLAYED)
-            if len(seen) >= MAX_SEEN:
+            if len(seen) >= MAX_SEEN or (self._closed_from is not None and epoch >= self._closed_from):
                 raise _Refusal(RefusalReason.BUSY)
             seen.add(digest)
             return keys, created
         raise _Refusal(RefusalReason.HANDSHAKE)
 
-    def _within_rate(self, now_us: int) -> bool:
-        """Bound the public-key work that strangers can cause."""
-        second = now_us // 1_000_000
-        if second != self._second:
-            self._second, self._in_second = second, 0
-        self._in_second += 1
-        return self._in_second <= CREATES_PER_S
+    def close(self, now_us: int, *, reached: bool) -> None:
+        """Take no new circuits from the next epoch on where the month's cap is reached, and take them again when it is not."""
+        if not reached:
+            self._closed_from = None
+        elif self._closed_from is None:
+            self._closed_from = self._network.epoch_at(now_us) + 1
 
     # ------------------------------------------------------------------------------------------------------------- extends
 

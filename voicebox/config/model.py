@@ -104,6 +104,15 @@ def parse_circuits(text: str) -> int:
     return int(text)
 
 
+def parse_cap(text: str) -> int | None:
+    """Read a cap in whole units, or none. Raises UsageError."""
+    if text == "none":
+        return None
+    if not text.isdecimal() or not text.isascii() or len(text) > 7 or int(text) == 0:
+        raise UsageError("should be none, or a number from 1 to 9999999")
+    return int(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One line of the table. name: dotted path in the file; default: as it would be written, None where it must be given; many: a list."""
@@ -137,6 +146,8 @@ RELAY_OPTIONS = (
     Option("role", parse_role, None, "guard: boxes connect here; junction: circuits end and are spliced here"),
     Option("operator", parse_word, None, "who runs it; nobody uses two relays of one operator on a path"),
     Option("max_circuits", parse_circuits, "4096", "how many circuits are taken at most"),
+    Option("limit.mbit_s", parse_cap, "none", "none, or Mbit/s that all links together may use in each direction: fewer circuits are taken then"),
+    Option("limit.gb_month", parse_cap, "none", "none, or GB a month, in and out together: once reached, no circuits are taken from the next epoch on"),
     Option("realtime", parse_switch, "yes", "ask the system for real-time scheduling, where it is allowed"),
 )
 
@@ -165,6 +176,8 @@ class RelayConfig:
     role: str
     operator: str = field(repr=False)
     max_circuits: int
+    mbit_s: int | None
+    gb_month: int | None
     realtime: bool
 
 
@@ -185,7 +198,9 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
 
 def relay_config(values: dict[str, Any]) -> RelayConfig:
     """Make the settings of a relay from parsed options."""
-    return RelayConfig(values["listen"], values["role"], values["operator"], values["max_circuits"], values["realtime"])
+    return RelayConfig(
+        values["listen"], values["role"], values["operator"], values["max_circuits"], values["limit.mbit_s"], values["limit.gb_month"], values["realtime"]
+    )
 
 
 def check_given(options: tuple[Option, ...], values: dict[str, list[str]]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from tests.support.networks import RelayKeys as RelayOfNetwork
 from tests.support.networks import make_network
 from voicebox.circuits.descriptor import Role
 from voicebox.circuits.handshake import HopBinding, begin_hop, finish_hop
-from voicebox.circuits.relay import CREATES_PER_S, MAX_WAITING_EXTENDS, RECONNECT_US, Relay, RelayKeys
+from voicebox.circuits.limits import CREATES_PER_S_AND_LINK
+from voicebox.circuits.relay import MAX_WAITING_EXTENDS, RECONNECT_US, Relay, RelayKeys
 from voicebox.circuits.speech import RefusalReason
 from voicebox.errors import HandshakeError
 from voicebox.sensitive import Secret
@@ -55,7 +58,7 @@ class Plane:
 
 def make(which: RelayOfNetwork) -> tuple[Relay, Plane]:
     plane = Plane()
-    relay = Relay(plane, NETWORK, which.descriptor, RelayKeys(which.onion_private, b"certificate", Secret(b"key")))
+    relay = Relay(plane, NETWORK, which.descriptor, RelayKeys(which.onion_private, b"certificate", Secret(b"key")), Random(1))
     if which is GUARD:
         relay.link_up(1, None, NOW_US, incoming=True)
     else:
@@ -141,12 +144,23 @@ def test_box_at_a_junction_and_relay_of_another_network_are_let_go() -> None:
 
 def test_creates_are_bounded_in_every_second() -> None:
     relay, plane = make(GUARD)
-    for _ in range(CREATES_PER_S + 10):
+    for _ in range(1_000):
         relay.create(1, 5, b"", NOW_US)
     reasons = [entry[3] for entry in plane.take()]
-    assert reasons.count(RefusalReason.BUSY) == 10
+    assert CREATES_PER_S_AND_LINK / 2 < reasons.count(RefusalReason.HANDSHAKE) <= CREATES_PER_S_AND_LINK
+    assert reasons.count(RefusalReason.HANDSHAKE) + reasons.count(RefusalReason.BUSY) == 1_000
     relay.create(1, 5, b"", NOW_US + 1_000_000)
     assert plane.take() == [("refuse", 1, 5, RefusalReason.HANDSHAKE)]
+
+
+def test_at_the_months_cap_circuits_of_this_epoch_are_taken_and_none_of_the_next() -> None:
+    relay, plane = make(GUARD)
+    answers = []
+    for reached, circuit, epoch in ((True, 5, 0), (True, 6, 1), (False, 7, 1)):
+        relay.close(NOW_US, reached=reached)
+        relay.create(1, circuit, begin_hop(binding(GUARD, circuit, epoch)).handshake, NOW_US)
+        answers.append(plane.take()[0][0])
+    assert answers == ["accept", "refuse", "accept"]
 
 
 def test_extend_opens_one_link_and_waits_for_it() -> None:
