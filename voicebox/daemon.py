@@ -213,7 +213,7 @@ class BoxDaemon:
         for contact in new:
             self._book.add(contact)
         if (new or gone) and self._standing is not None:
-            self._standing.renew_tokens(self._plane.now_us())
+            self._standing.renew_tokens(self._plane.now_us(), at_once=True)
 
     def _load_accounts(self) -> list[Account]:
         realm = self._config.sip_realm

@@ -110,6 +110,7 @@ def test_dummies_come_and_go_and_ring_no_phone(network: EmbeddedNetwork, tmp_pat
 
         wait_until(many, "five dummies", 60)
         assert "incoming" not in callee.events
+    assert "dummy splices of this box in the last hour" in network.voicebox("status", home=network.boxes[CALLER].home)
     nothing_wrong(network)
 
 

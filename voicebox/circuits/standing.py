@@ -202,9 +202,11 @@ class StandingCircuits:
             if circuit is not None:
                 self._steps.vote(circuit.path.guard.relay_id, step_us)
 
-    def renew_tokens(self, now_us: int) -> None:
-        """Leave tokens anew on every circuit: contacts or secrets changed."""
+    def renew_tokens(self, now_us: int, *, at_once: bool = False) -> None:
+        """Leave tokens anew on every circuit: contacts or secrets changed. at_once: dummies give way to that; a new contact may call any moment."""
         for circuit in self.all():
+            if at_once and circuit.gives_way is not None and circuit.gives_way.is_dummy and not circuit.closing:
+                circuit.gives_way.give_way()
             circuit.renew_tokens(now_us)
 
     def close(self) -> None:

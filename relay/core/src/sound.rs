@@ -29,8 +29,9 @@ pub const MAX_PENDING_FRAMES: usize = 8;
 /// Sound is put together this long before it is due.
 pub const COMPOSE_AHEAD_US: Micros = 1_000;
 
-/// Slots whose frame is kept for the other of two circuits that carry one call: they are within one slot of each other.
-const SHARED_SLOTS: usize = 2;
+/// Slots whose frame is kept for the other of two circuits that carry one call: they are within one slot of each other, and two more for guards
+/// whose clocks go apart.
+const SHARED_SLOTS: usize = 4;
 
 const SLOT_US: Micros = 20_000;
 const REPORT_EVERY_US: Micros = 5_000_000;

@@ -244,6 +244,24 @@ def test_call_at_a_box_whose_dummy_knocks_at_the_caller_at_once() -> None:
         assert boxes[second].events == []
 
 
+def test_contact_added_in_a_dummy_can_call_within_seconds() -> None:
+    world, alice, bob = two_boxes(SMALL)
+    carol = Box(world, "carol", 2, 3)
+    carol.knows(bob)
+    carol.start()
+    boxes = [alice, bob, carol]
+    alice.calls.begin_dummy("bob", LONG, world.now_us)
+    run(world, boxes, 8)
+    assert not any(circuit.free for circuit in bob.standing.present())
+    bob.knows(carol)
+    bob.book.add(bob.contacts[-1])
+    bob.standing.renew_tokens(world.now_us, at_once=True)
+    run(world, boxes, 3)
+    carol.calls.call("bob", OFFER, carol.listener)
+    run(world, boxes, 2)
+    assert [petname for petname, _, _ in bob.rung] == ["carol"]
+
+
 def test_circuit_that_is_lost_ends_its_dummy() -> None:
     world, alice, bob = two_boxes(SMALL, counts=(1, 1))
     alice.calls.begin_dummy("bob", LONG, world.now_us)
