@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check bench lock clean
+.PHONY: help setup demo test test-long check bench lab lock clean
 .NOTPARALLEL:
 
 CARGO := cargo
@@ -14,6 +14,7 @@ help:
 	@echo "make test-long  the same with a hundred times as many fuzz inputs"
 	@echo "make check      set up, then formatting, lint, types, import contracts, licences, lock files; no tests"
 	@echo "make bench      set up, then speed and memory, results in build/bench.json"
+	@echo "make lab        set up, then the traffic-analysis lab with strict limits, results in build/lab.json and build/lab.html; TEST=c runs one test"
 	@echo "make lock       renew requirements/*.txt from pyproject.toml (needs uv)"
 	@echo "make clean      remove what was built; .venv and an installed Rust stay"
 
@@ -36,9 +37,12 @@ check:
 bench:
 	@tools/setup.sh bench; . build/env; exec .venv/bin/python -m tools.bench
 
+lab:
+	@tools/setup.sh test; . build/env; exec .venv/bin/python -m tools.adversary $(if $(TEST),--test $(TEST))
+
 lock:
 	@tools/lock.sh
 
 clean:
-	@rm -rf build/bench.json build/engine.stamp relay/target voicebox/_relay*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build/bench.json build/lab build/lab-quick build/lab-site build/lab.json build/lab.html build/engine.stamp relay/target voicebox/_relay*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find voicebox relay/model tools tests -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -65,6 +65,7 @@ def steps() -> list[Step]:
     tool = Path(python).parent
     # Release profile, as the build and the tests use: the build script of BoringSSL then runs once for all of them.
     clippy = cargo("clippy", "--workspace", "--all-targets", "--release", "--locked", "--quiet", "--", "-D", "warnings")
+    leaks = "voicebox-world/switches,voicebox-node/lab"
     scripts = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("tools/*.sh"), ROOT / ".ci" / "run"])
     return [
         Step("ruff format", command(str(tool / "ruff"), "format", "--check")),
@@ -74,6 +75,10 @@ def steps() -> list[Step]:
         Step("shell scripts", command("bash", "-n", *scripts)),
         Step("cargo fmt", cargo("fmt", "--all", "--check")),
         Step("cargo clippy", clippy),
+        Step(
+            "clippy, lab's leaks",
+            cargo("clippy", "-p", "voicebox-world", "-p", "voicebox-node", "--features", leaks, "--release", "--locked", "--quiet", "--", "-D", "warnings"),
+        ),
         Step("stub of the engine", command(python, "-m", "mypy.stubtest", "voicebox._relay", "--mypy-config-file", "pyproject.toml")),
         Step("lock files", listed(lambda: lock_file_problems(ROOT, dependencies_digest()))),
         Step("lock file of Rust", cargo("metadata", "--locked", "--format-version", "1", "--no-deps")),

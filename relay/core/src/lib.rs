@@ -34,6 +34,7 @@ pub mod io;
 pub mod jitter;
 mod junction;
 mod keyed_map;
+pub mod lab;
 pub mod layer;
 mod node;
 pub mod owner;

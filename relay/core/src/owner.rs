@@ -19,6 +19,7 @@ use crate::endtoend::Codec;
 use crate::ids::{CircId, LinkId, Micros, PortId, Slot, CONTROL, SLOT_US};
 use crate::io::{Command, Event, Output};
 use crate::jitter::Jitter;
+use crate::lab::{is_on, note_real, Switch};
 use crate::random::draw_u32;
 use crate::rtp::{parse_media, MediaDatagram};
 use crate::sound::{Port, PortOutput, Remote};
@@ -116,6 +117,7 @@ impl Owner {
         let Some(own) = access.circuit.as_mut().filter(|own| own.name.1 == circuit) else { return ctx.count(DropReason::OwnerUnknownCircuit) };
         let port = own.port.and_then(|port| self.ports.get_mut(&port)).map(|phone| &mut phone.port);
         match own.receive(ctx, now, number, body, port) {
+            Received::GoesOn { .. } if is_on(Switch::FreeTick) => {}
             Received::GoesOn { correction_us, late_us } => {
                 access.correction_us += correction_us;
                 late_us.into_iter().for_each(|late_us| access.jitter.note(late_us));
@@ -235,6 +237,7 @@ impl Owner {
         let filler = ctx.random_body();
         let number = Slot(access.number);
         let mut composed = None;
+        let silent = is_on(Switch::ChaffOff) && access.circuit.as_ref().is_none_or(OwnCircuit::says_nothing);
         if let Some(own) = &mut access.circuit {
             own.tell_silence(ctx, composed_at);
             let mut phone = own.port.and_then(|port| self.ports.get_mut(&port));
@@ -244,7 +247,12 @@ impl Owner {
             }
         }
         let (circuit, body) = composed.unwrap_or((CONTROL, filler));
-        ctx.send(access.link, serialise_cell(circuit, number, &body), access.next_tick);
+        if access.number % 2 == 0 && access.circuit.as_ref().is_some_and(OwnCircuit::in_call) {
+            note_real(access.next_tick);
+        }
+        if !silent {
+            ctx.send(access.link, serialise_cell(circuit, number, &body), access.next_tick);
+        }
         let step_us = access.shift_left_us.min(SHIFT_PER_TICK_US);
         access.shift_left_us -= step_us;
         let next = access.next_tick + SLOT_US + Micros::from(step_us);

@@ -13,6 +13,7 @@ use crate::io::{Command, Event, LinkKind};
 use crate::jitter::Jitter;
 use crate::junction::{HopIndex, Junction};
 use crate::keyed_map::{HashKey, KeyedMap};
+use crate::lab::{is_on, Switch};
 use crate::slots::{ceil_grid, step_of, COMPOSE_US, GRID_US, SLOT};
 use crate::speech::{serialise_short, Carousel, Kind, HANDSHAKE_OCTETS};
 use crate::wheel::{Entry, Turn, Wheel};
@@ -155,7 +156,8 @@ impl Relay {
                 };
                 let mate = hop.splice.as_ref().map(|splice| (splice.mate, slot - splice.offset));
                 let body = mate.and_then(|(mate, slot)| self.hop(mate)?.forward_body(slot).copied());
-                if let Some(hop) = self.hop_mut(index) {
+                let passed = is_on(Switch::PassThrough) && mate.is_some();
+                if let Some(hop) = self.hop_mut(index).filter(|_| !passed) {
                     hop.run_backward(slot, due_us, body.as_ref(), context);
                 }
                 true
@@ -177,6 +179,7 @@ impl Relay {
         let (circuit, slot, body) = match (refusal, hop.map(|hop| (hop.before.1, hop.tick(due_us, context)))) {
             (Some((circuit, body)), _) => (circuit, number, body),
             (None, Some((circuit, Some((slot, body))))) => (circuit, slot, body),
+            (None, Some((_, None))) if is_on(Switch::FillOff) || is_on(Switch::PassThrough) => return true,
             (None, None | Some((_, None))) => (CONTROL, number, context.random_body()),
         };
         context.send(link_id, serialise_cell(circuit, Slot::of(slot), &body), due_us as Micros);
@@ -302,10 +305,22 @@ impl Relay {
                 }
             }
         }
+        if is_on(Switch::PassThrough) {
+            self.pass_to_mate(now, index, slot, &taken.body, context);
+        }
         let Some(hop) = self.hop_mut(index) else { return };
         if let Some(due_us) = hop.pass_forward(now, slot, &taken, spoken, context) {
             let entry = Entry::Hop(hop.serial, Turn::Forward, index);
             self.wheel.arm(entry, due_us);
+        }
+    }
+
+    /// What a junction without due times does with a cell of a splice.
+    fn pass_to_mate(&mut self, now: Micros, index: HopIndex, slot: i64, body: &Body, context: &mut Context<'_>) {
+        let Some(mate) = self.hop(index).and_then(|hop| Some(hop.splice.as_ref()?.mate)) else { return };
+        let Some(offset) = self.hop(mate).and_then(|hop| Some(hop.splice.as_ref()?.offset)) else { return };
+        if let Some(hop) = self.hop_mut(mate) {
+            hop.run_backward(slot + offset, now as i64, Some(body), context);
         }
     }
 

@@ -89,6 +89,8 @@ impl Engine {
             Some(seed) => Box::new(SeededRandom::new(seed)),
             None => Box::new(Expanded::new()?),
         };
+        #[cfg(feature = "lab")]
+        crate::lab::read_environment();
         let clock = Clock::new(settings.born_unix_us);
         let numbers = Arc::new(AtomicU32::new(1));
         let panics = Arc::new(AtomicU64::new(0));

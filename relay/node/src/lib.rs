@@ -15,6 +15,8 @@ mod counters;
 mod datagrams;
 mod engine;
 mod error;
+#[cfg(feature = "lab")]
+mod lab;
 mod lateness;
 mod links;
 mod media;

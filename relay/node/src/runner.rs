@@ -219,6 +219,8 @@ impl Runner {
         if self.schedule.next().is_none_or(|at| at > now) {
             return;
         }
+        #[cfg(feature = "lab")]
+        crate::lab::work_before(self.schedule.next());
         let (records, sounds) = self.schedule.take_due(now, &mut self.lateness);
         for run in records.chunk_by(|one, other| one.socket == other.socket) {
             let Some(socket) = self.sockets.get(&run[0].socket) else { continue };

@@ -5,6 +5,7 @@ use crate::cell::{serialise_cell, shows_zeros, Body};
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::ids::{Micros, Slot};
+use crate::lab::{is_on, Switch};
 use crate::slots::{Due, Ring, SLOT};
 use std::collections::VecDeque;
 
@@ -35,17 +36,19 @@ impl Hop {
 
     /// Send a head's cell (PROTOCOL.md §5.5): own speech, the mate's body, or filler.
     pub fn run_backward(&mut self, slot: i64, due_us: i64, mate: Option<&Body>, context: &mut Context<'_>) {
-        let body = self.head_body(slot, mate, context);
-        context.send(self.before.0, serialise_cell(self.before.1, Slot::of(slot), &body), due_us as Micros);
+        if let Some(body) = self.head_body(slot, mate, context) {
+            context.send(self.before.0, serialise_cell(self.before.1, Slot::of(slot), &body), due_us as Micros);
+        }
     }
 
-    fn head_body(&mut self, slot: i64, mate: Option<&Body>, context: &mut Context<'_>) -> Body {
+    fn head_body(&mut self, slot: i64, mate: Option<&Body>, context: &mut Context<'_>) -> Option<Body> {
         if let Some(spoken) = self.speak(slot) {
-            return spoken;
+            return Some(spoken);
         }
         match mate {
-            Some(body) => self.backward_cell(slot, body),
-            None => fill(context),
+            Some(body) => Some(self.backward_cell(slot, body)),
+            None if is_on(Switch::FillOff) => None,
+            None => Some(fill(context)),
         }
     }
 
@@ -84,12 +87,13 @@ impl Hop {
             Backward::Queue { .. } | Backward::Head { .. } | Backward::Passing => tick_us.div_euclid(SLOT),
         };
         if head && !matches!(self.backward, Backward::Settled { .. }) {
-            return Some((slot, self.head_body(slot, None, context)));
+            return self.head_body(slot, None, context).map(|body| (slot, body));
         }
         if let Some(spoken) = self.speak(slot) {
             return Some((slot, spoken));
         }
         match &mut self.backward {
+            Backward::Settled { ring, .. } if is_on(Switch::FillOff) || is_on(Switch::PassThrough) => ring.body(slot).map(|body| (slot, *body)),
             Backward::Settled { ring, .. } => Some((slot, ring.body(slot).copied().unwrap_or_else(|| fill(context)))),
             Backward::Queue { waiting, returned, .. } => {
                 let (slot, body) = waiting.pop_front()?;
@@ -122,6 +126,9 @@ impl Hop {
     }
 
     fn keep_backward(&mut self, now: Micros, slot: i64, body: &Body, context: &mut Context<'_>) {
+        if is_on(Switch::PassThrough) {
+            return context.send(self.before.0, serialise_cell(self.before.1, Slot::of(slot), &self.backward_cell(slot, body)), now);
+        }
         let Backward::Settled { due, ring } = &mut self.backward else { return };
         if let Some(reason) = ring.refusal(slot, due, now) {
             return context.count(reason);

@@ -5,6 +5,7 @@ use crate::cell::{serialise_cell, shows_zeros, Body};
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::ids::{Micros, Slot};
+use crate::lab::{is_on, Switch};
 use crate::slots::{Due, Ring, SLOT};
 use crate::speech::{parse_speech, Kind};
 
@@ -15,7 +16,7 @@ impl Hop {
         if !self.open && !self.opens(body, context) {
             return None;
         }
-        if let Forward::Settled { due, ring, .. } = &self.forward {
+        if let (Forward::Settled { due, ring, .. }, false) = (&self.forward, is_on(Switch::PassThrough)) {
             if let Some(reason) = ring.refusal(slot, due, now) {
                 context.count(reason);
                 return None;
@@ -50,7 +51,12 @@ impl Hop {
     /// is due, where this one settled the direction.
     pub fn pass_forward(&mut self, now: Micros, slot: i64, taken: &Taken, spoken: bool, context: &mut Context<'_>) -> Option<i64> {
         if let Forward::Settled { ring, .. } = &mut self.forward {
-            ring.put(slot, (!spoken).then_some(&taken.body));
+            match self.next {
+                Next::Live((link, circuit)) if is_on(Switch::PassThrough) => {
+                    context.send(link, serialise_cell(circuit, Slot::of(slot), &taken.body), now);
+                }
+                Next::None | Next::Asked | Next::Making { .. } | Next::Live(_) | Next::Lost => ring.put(slot, (!spoken).then_some(&taken.body)),
+            }
         } else if let Next::Live((link, circuit)) = self.next {
             self.passed_slot = Some(self.passed_slot.map_or(slot, |passed| passed.max(slot)));
             let body = if spoken { context.random_body() } else { taken.body };
@@ -82,9 +88,13 @@ impl Hop {
             return is_phase(*at_us, due_us);
         }
         let Next::Live((link, circuit)) = self.next else { return false };
+        if is_on(Switch::PassThrough) {
+            return true;
+        }
         let slot = due.last_slot(due_us);
         let body = match ring.body(slot) {
             Some(body) => *body,
+            None if is_on(Switch::FillOff) => return true,
             None => fill(context),
         };
         context.send(link, serialise_cell(circuit, Slot::of(slot), &body), due_us as Micros);

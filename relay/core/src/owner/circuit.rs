@@ -145,6 +145,18 @@ impl OwnCircuit {
         true
     }
 
+    /// Return whether every cell of this circuit is filler at present.
+    #[must_use]
+    pub const fn says_nothing(&self) -> bool {
+        matches!(self.stage, Stage::Created) && self.saying.is_none() && self.speaking.is_none()
+    }
+
+    /// Return whether somebody at the other end is spoken to.
+    #[must_use]
+    pub const fn in_call(&self) -> bool {
+        self.speaking.is_some()
+    }
+
     /// Stop saying the present message.
     pub fn hush(&mut self) {
         self.saying = None;

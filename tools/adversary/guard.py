@@ -1,0 +1,126 @@
+"""Test (d): what a malicious guard, and a malicious junction, make of their own logs.
+
+The guard: circuits with a call against circuits without, by the times and numbers on both of its sides, the octets, and how long a circuit lives.
+The junction: a call's splice against dummy splices. Where a network has no dummies a splice is a call: there is nothing to compare, and the test says FAIL.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tools.adversary.attackers import PORTFOLIO, timing_features
+from tools.adversary.result import Result
+from tools.adversary.statistics import Control, auc, compare, correlation, limit
+from tools.adversary.world import NEVER, SECOND_US, Cell, Recorded, network, run
+
+NAME, TITLE = "d", "idle against call at a malicious guard"
+BOXES = 20
+STRETCH_US = 20 * SECOND_US
+SLOT_US = 20_000
+
+
+@dataclass
+class Unit:
+    """One circuit in one stretch of time, as its guard sees it."""
+
+    in_call: bool
+    features: list[float]
+
+
+def stretches(seed: int, count: int, *, per_call: bool = False) -> list[Unit]:
+    """Run so many stretches; in each a quarter of the circuits, drawn anew, call another quarter.
+
+    per_call: the control. A circuit that will call is closed and made anew for it (stretches are farther apart then); the others live on.
+    """
+    plan, chance = network(seed, BOXES)
+    begin_us, spacing_us = 12 * SECOND_US, STRETCH_US * (2 if per_call else 1)
+    talkers = []
+    for number in range(count):
+        start_us = begin_us + number * spacing_us
+        drawn = chance.sample(range(BOXES), BOXES // 2)
+        talkers.append(set(drawn))
+        for place, (a, b) in enumerate(zip(drawn[::2], drawn[1::2], strict=True)):
+            join = (number * BOXES + place) % 127 + 1
+            at_us = start_us + chance.randrange(SECOND_US, 3 * SECOND_US)
+            if per_call:
+                for circuit in (a, b):
+                    plan.at(at_us - 11 * SECOND_US, "close", circuit)
+                    plan.at(at_us - 10 * SECOND_US, "build", circuit)
+            plan.at(at_us, "call", a, b, join)
+            plan.at(start_us + chance.randrange(15 * SECOND_US, 19 * SECOND_US), "end", a, b, join)
+    plan.record(begin_us - 11 * SECOND_US, begin_us + count * spacing_us)
+    recorded = run(plan)
+    if recorded.heard() != count * (BOXES // 2):
+        raise RuntimeError(f"{recorded.heard()} of {count * (BOXES // 2)} ends of calls were heard")
+    return [
+        Unit(circuit in calling, _features(recorded, circuit, begin_us + number * spacing_us))
+        for number, calling in enumerate(talkers)
+        for circuit in range(BOXES)
+    ]
+
+
+def _features(recorded: Recorded, circuit: int, begin_us: int) -> list[float]:
+    """Return what the guard knows: four streams, how they go together, the life of the circuit's number so far."""
+    ways = [recorded.access(circuit, up=True), recorded.behind(circuit, up=True), recorded.behind(circuit, up=False), recorded.access(circuit, up=False)]
+    cut = [_stretch(cells, begin_us) for cells in ways]
+    came, gone = [0, 2], [1, 3]
+    features: list[float] = []
+    for index in (*came, *gone):
+        times = sorted(cell[1] if index in came else cell[0] for cell in cut[index] if cell[1] != NEVER or index in gone)
+        features += timing_features(times)
+        slots = [cell[3] for cell in cut[index]]
+        features += [float(len(set(slots))), float(sum(after - before != 1 for before, after in pairwise(slots)))]
+    octets = [octet for cell in cut[0] for octet in cell[4]]
+    features += [sum(octets) / max(len(octets), 1), float(len(set(octets))), _late_together(cut[0], cut[2])]
+    present = {cell[2] for cell in cut[0]}
+    features += [float(len(present)), *_life(ways[0], present, begin_us)]
+    return features
+
+
+def _life(cells: Sequence[Cell], present: set[int], begin_us: int) -> list[float]:
+    """Return how long ago the stretch's circuit number was first seen, at most 10 s, and how many numbers there were since."""
+    first = next((cell[0] for cell in cells[bisect_left(cells, begin_us - 10 * SECOND_US, key=lambda cell: cell[0]) :] if cell[2] in present - {0}), begin_us)
+    return [float(begin_us - first)]
+
+
+def _stretch(cells: Sequence[Cell], begin_us: int) -> Sequence[Cell]:
+    first, last = (bisect_left(cells, edge, key=lambda cell: cell[0]) for edge in (begin_us, begin_us + STRETCH_US))
+    return cells[first:last]
+
+
+def _late_together(up: Sequence[Cell], down: Sequence[Cell]) -> float:
+    """Return how the lateness of the two directions goes together."""
+    series = [[float(cell[1] - cell[0]) if cell[1] != NEVER else 0.0 for cell in cells] for cells in (up, down)]
+    length = min(len(each) for each in series)
+    return correlation(series[0][:length], series[1][:length]) if length > 3 else 0.0
+
+
+def _scores(train: Sequence[Unit], examined: Sequence[Unit], name: str) -> tuple[list[float], list[float]]:
+    score = PORTFOLIO[name]([unit.features for unit in train], [int(unit.in_call) for unit in train])
+    return [score(unit.features) for unit in examined if unit.in_call], [score(unit.features) for unit in examined if not unit.in_call]
+
+
+def test(seed: int, *, strict: bool) -> Result:
+    """Run the guard's part of test (d)."""
+    count = 60 if strict else 20
+    train, examined = (stretches(seed + at, count) for at in (0, 1))
+    comparisons = [compare(name, *_scores(train, examined, name)) for name in PORTFOLIO]
+    made, made_test = (stretches(seed + at, max(4, count // 5), per_call=True) for at in (2, 3))
+    controls = [
+        Control("circuits made for each call" + (", second attacker" if name != "boosted stumps" else ""), auc(*_scores(made, made_test, name)), 0.99)
+        for name in PORTFOLIO
+    ]
+    return Result(NAME, TITLE, seed, limit(*comparisons[0].n, len(comparisons)), comparisons, controls)
+
+
+DUMMIES_BUILT = False
+"""Whether boxes make dummy splices. When they do, `dummy_splices` has to run them, and this is gone."""
+
+
+def test_junction(seed: int) -> Result:
+    """Run the junction's part of test (d): with nothing to hide among, every splice is a call."""
+    del seed
+    return Result("d_junction", "a call's splice among dummies at the junction", 0, 0.62, also={"there are dummy splices to compare with": DUMMIES_BUILT})
