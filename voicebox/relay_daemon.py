@@ -75,13 +75,13 @@ class RelayDaemon:
         self._plane.stop()
 
     def _every_minute(self) -> None:
+        self._minute_timer = asyncio.get_running_loop().call_later(MINUTE_S, self._every_minute)
         self._relay.take_jitter(self._plane.jitter())
         counters = self._plane.counters()
         cells = counters.get("link_cells_in", 0) + counters.get("link_cells_out", 0)
         reached = self._traffic.note(cells, dt.datetime.now(dt.UTC))
         self._relay.close(self._plane.now_us(), reached=reached)
         self._store.write(TRAFFIC_FILE, self._traffic.text().encode())
-        self._minute_timer = asyncio.get_running_loop().call_later(MINUTE_S, self._every_minute)
 
     def _take(self, event: Event) -> None:
         now_us = self._plane.now_us()
@@ -113,6 +113,7 @@ class RelayDaemon:
             "role": self._own.role.value,
             "epoch": self._network.epoch_at(self._plane.now_us()),
             "links": self._relay.links(),
+            "no_circuits_from_epoch": self._relay.closed_from,
             "realtime": self._realtime,
             "engine": rounded(self._plane.counters()),
             "counters": dict(self._relay.counters),

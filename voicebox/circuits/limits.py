@@ -84,7 +84,7 @@ class MonthlyTraffic:
         if month != self._month:
             self._month, self._octets = month, 0
         self._octets += max(0, cells - self._cells) * DATAGRAM_OCTETS
-        self._cells = cells
+        self._cells = max(self._cells, cells)  # an engine that is too busy to answer tells none
         return self._cap_gb is not None and self._octets >= self._cap_gb * OCTETS_OF_A_GB
 
     def text(self) -> str:

@@ -91,7 +91,8 @@ class Relay:
         self._peers: dict[bytes, _Peer] = {}
         self._seen: dict[int, set[bytes]] = {}
         self._limits = CreateLimits(chance)
-        self._closed_from: int | None = None
+        self.closed_from: int | None = None
+        """The epoch from which on no circuits are taken, for the month's cap."""
         self.counters: Counter[str] = Counter()
 
     # --------------------------------------------------------------------------------------------------------------- links
@@ -181,7 +182,7 @@ class Relay:
             digest = sha256(handshake)
             if digest in seen:
                 raise _Refusal(RefusalReason.REPLAYED)
-            if len(seen) >= MAX_SEEN or (self._closed_from is not None and epoch >= self._closed_from):
+            if len(seen) >= MAX_SEEN or (self.closed_from is not None and epoch >= self.closed_from):
                 raise _Refusal(RefusalReason.BUSY)
             seen.add(digest)
             return keys, created
@@ -190,9 +191,9 @@ class Relay:
     def close(self, now_us: int, *, reached: bool) -> None:
         """Take no new circuits from the next epoch on where the month's cap is reached, and take them again when it is not."""
         if not reached:
-            self._closed_from = None
-        elif self._closed_from is None:
-            self._closed_from = self._network.epoch_at(now_us) + 1
+            self.closed_from = None
+        elif self.closed_from is None:
+            self.closed_from = self._network.epoch_at(now_us) + 1
 
     # ------------------------------------------------------------------------------------------------------------- extends
 

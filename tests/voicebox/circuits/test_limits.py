@@ -67,7 +67,8 @@ def test_the_months_traffic_is_kept_over_restarts_and_begins_anew() -> None:
     again = MonthlyTraffic(traffic.text(), "traffic", 3)
     assert not again.note(0, MAY)
     assert not again.note(GB_OF_CELLS // 2, MAY)
-    assert again.note(GB_OF_CELLS, MAY)
+    assert not again.note(0, MAY)
+    assert again.note(GB_OF_CELLS, MAY), "what was counted before is not counted again"
     assert not again.note(GB_OF_CELLS + 1, JUNE)
     assert again.text() == "2026-06 1\n"
     assert not MonthlyTraffic("2026-05 99999\n", "traffic", None).note(1, MAY), "no cap"

@@ -1,0 +1,61 @@
+"""A relay as a whole: it keeps to what its operator set, and keeps count of the month on disk."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from voicebox.cli.main import main
+from voicebox.relay_daemon import TRAFFIC_FILE, RelayDaemon
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Make a guard in a network of its own, with the caps of the test."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    homes = {role: tmp_path / role for role in ("guard", "junction")}
+    for index, (role, folder) in enumerate(homes.items()):
+        assert main(["relay", "init", "--listen", f"127.0.0.1:{port + index}", "--role", role, "--operator", role, "--home", str(folder)]) == 0
+    signed = tmp_path / "net.signed"
+    assert main(["network", "sign", "--out", str(signed), "--epoch", "3600", *(str(folder / "descriptor") for folder in homes.values())]) == 0
+    assert main(["network", "use", str(signed), "--home", str(homes["guard"])]) == 0
+    return homes["guard"]
+
+
+def cap(home: Path, gb_month: str) -> None:
+    settings = home / "relay.yaml"
+    settings.write_text(settings.read_text().replace("gb_month: none", f"gb_month: {gb_month}").replace("realtime: yes", "realtime: no"))
+
+
+async def run_once(home: Path) -> int | None:
+    """Start and stop the relay; return from which epoch on it takes no circuits."""
+    relay = RelayDaemon(home)
+    await relay.start()
+    told = relay.status()["no_circuits_from_epoch"]
+    await relay.stop()
+    assert told is None or isinstance(told, int)
+    return told
+
+
+async def test_a_relay_at_its_months_cap_closes_from_the_next_epoch_on_also_after_a_restart(home: Path) -> None:
+    month = dt.datetime.now(dt.UTC).strftime("%Y-%m")
+    cap(home, "2")
+    assert await run_once(home) is None
+    assert re.fullmatch(rf"{month} 0\n", (home / TRAFFIC_FILE).read_text())
+    (home / TRAFFIC_FILE).write_text(f"{month} 20\n")
+    assert await run_once(home) == 1
+    assert await run_once(home) == 1
+    (home / TRAFFIC_FILE).write_text("2001-01 99999\n")
+    assert await run_once(home) is None, "another month"
+
+
+async def test_without_a_cap_nothing_closes(home: Path) -> None:
+    cap(home, "none")
+    (home / TRAFFIC_FILE).write_text(dt.datetime.now(dt.UTC).strftime("%Y-%m 999999\n"))
+    assert await run_once(home) is None
