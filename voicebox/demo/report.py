@@ -46,7 +46,7 @@ class Progress:
 class DemoReport:
     """All that the demo found out. figures None: there was no capture, or it shows no call.
 
-    path: the names of the nodes from box to box; notes: what the reader must know about the figures; real_time: every process that keeps
+    path: the names of the nodes from box to box; spare: likewise over the second circuits; notes: what the reader must know about the figures; real_time: every process that keeps
     a schedule had SCHED_FIFO.
     """
 
@@ -58,6 +58,7 @@ class DemoReport:
     capture: CaptureCounts | None
     real_time: bool
     notes: tuple[str, ...] = field(default=())
+    spare: tuple[str, ...] = field(default=())
 
     @property
     def relays(self) -> int:
@@ -97,6 +98,7 @@ def json_object(report: DemoReport) -> Json:
     return {
         "relays": report.relays,
         "path": list(report.path),
+        "spare": list(report.spare),
         "codec": report.codec,
         "cell_octets": report.cell_octets,
         "datagram_octets": sorted({size for flow in flows for size in flow.sizes}),
@@ -207,7 +209,10 @@ def complaints(report: DemoReport, *, with_limits: bool = True) -> list[str]:
 
 def human_lines(report: DemoReport) -> list[str]:
     """Return the final report for people."""
-    lines = ["", "The call", f"  path       {' > '.join(report.path)}   ({report.relays} relays)", f"  codec      {report.codec}"]
+    lines = ["", "The call", f"  path       {' > '.join(report.path)}   ({report.relays} relays)"]
+    if len(report.spare) > 2:
+        lines.append(f"  and over   {' > '.join(report.spare)}   (either is enough)")
+    lines.append(f"  codec      {report.codec}")
     figures = report.figures
     if figures is not None:
         lines += _call_lines(figures)

@@ -15,9 +15,10 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from voicebox.demo.capture import Capture, CaptureCounts
 from voicebox.demo.datagrams import Datagram, load_capture
@@ -51,9 +52,10 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Talk:
-    """What is known after the call. path: nodes from box to box; recordings: what the phones heard."""
+    """What is known after the call. path: nodes from box to box; spare: those of its second circuits; recordings: what the phones heard."""
 
     path: tuple[str, ...]
+    spare: tuple[str, ...]
     real_time: bool
     recordings: tuple[Path, ...]
 
@@ -75,7 +77,7 @@ def run_demo(options: DemoOptions) -> int:
         finally:
             counts = capture.stop() if capture else None
         figures, quality = _read(directory, progress, talk) if capture else (None, None)
-        report = DemoReport(talk.path, options.codec, CELL_OCTETS, figures, quality, counts, talk.real_time, notes)
+        report = DemoReport(talk.path, options.codec, CELL_OCTETS, figures, quality, counts, talk.real_time, notes, talk.spare)
         print(json.dumps(json_object(report), indent=1) if options.as_json else "\n".join(human_lines(report)))
     good = report.relays == RELAYS and not (capture and complaints(report, with_limits=False))
     return 0 if good else 1
@@ -135,7 +137,7 @@ def _call_through_network(options: DemoOptions, directory: Path, progress: Progr
             time.sleep(IDLE_S)
             talk = _talk(options, network, progress, caller, callee)
         recordings = tuple(path for path in (caller.heard(), callee.heard()) if path)
-        return _Talk(talk.path, talk.real_time, recordings)
+        return _Talk(talk.path, talk.spare, talk.real_time, recordings)
 
 
 def _talk(options: DemoOptions, network: EmbeddedNetwork, progress: Progress, caller: PhoneDriver, callee: PhoneDriver) -> _Talk:
@@ -144,14 +146,14 @@ def _talk(options: DemoOptions, network: EmbeddedNetwork, progress: Progress, ca
     caller.wait_for("ringing")
     progress.say(f"{CALLEE}'s phone rings")
     caller.wait_for("connected")
-    path, real_time = _path(network)
+    (path, spare), real_time = _paths(network)
     progress.say(f"answered; they talk for {options.seconds} s over {' - '.join(path)}")
     _count_down(options.seconds, progress, caller, callee)
     caller.hang_up()
     caller.wait_for("ended")
     callee.wait_for("ended")
     progress.say("hung up")
-    return _Talk(path, real_time, ())
+    return _Talk(path, spare, real_time, ())
 
 
 def _count_down(seconds: int, progress: Progress, *phones: PhoneDriver) -> None:
@@ -168,17 +170,24 @@ def _count_down(seconds: int, progress: Progress, *phones: PhoneDriver) -> None:
         time.sleep(min(0.1, left))
 
 
-def _path(network: EmbeddedNetwork) -> tuple[tuple[str, ...], bool]:
-    """Return the names of the nodes that carry the call, as the two boxes tell who asked for it, and whether all have real-time rights."""
+def _paths(network: EmbeddedNetwork) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], bool]:
+    """Return the names of the nodes that carry the call, over its first circuits and its second, and whether all have real-time rights.
+
+    The two boxes tell who asked for it.
+    """
+    told = [network.status(network.boxes[name], "--show-path") or {} for name in (CALLER, CALLEE)]
+    real_time = all(bool(status.get("realtime")) for status in told)
+    return (_joined(told, spare=False), _joined(told, spare=True)), real_time
+
+
+def _joined(told: Sequence[Mapping[str, Any]], *, spare: bool) -> tuple[str, ...]:
+    """Return the path that the halves of the two boxes make; only the boxes where there is none."""
     halves = []
-    real_time = True
-    for name in (CALLER, CALLEE):
-        status = network.status(network.boxes[name], "--show-path") or {}
-        real_time = real_time and bool(status.get("realtime"))
-        calling = [circuit["relays"] for circuit in status.get("circuits", ()) if circuit.get("in_call") and not circuit.get("spare")]
+    for status in told:
+        calling = [circuit["relays"] for circuit in status.get("circuits", ()) if circuit.get("in_call") and bool(circuit.get("spare")) is spare]
         halves.append([str(relay).removeprefix("operator of ") for relay in (calling[0] if calling else ())])
     there, back = halves
-    return (CALLER, *there, *reversed(back[:-1] if there and back and there[-1] == back[-1] else back), CALLEE), real_time
+    return (CALLER, *there, *reversed(back[:-1] if there and back and there[-1] == back[-1] else back), CALLEE)
 
 
 def _read(directory: Path, progress: Progress, talk: _Talk) -> tuple[CallFigures | None, Quality | None]:

@@ -87,6 +87,14 @@ def test_lines_fit_a_terminal_and_name_the_speech() -> None:
     assert any("SCHED_FIFO" in line for line in lines)
 
 
+def test_second_path_is_told_where_there_is_one() -> None:
+    both = dataclasses.replace(REPORT, spare=("box-a", "guard-2", "junction-2", "guard-4", "box-b"))
+    assert any("and over   box-a > guard-2 > junction-2 > guard-4 > box-b" in line for line in human_lines(both))
+    assert json_object(both)["spare"] == ["box-a", "guard-2", "junction-2", "guard-4", "box-b"]
+    for none in ((), ("box-a", "box-b")):
+        assert not any("and over" in line for line in human_lines(dataclasses.replace(REPORT, spare=none)))
+
+
 def test_progress_is_plain_where_nobody_looks() -> None:
     out = io.StringIO()
     Progress(out).say("six relays run")
