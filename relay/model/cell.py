@@ -39,7 +39,7 @@ def parse_cell(octets: bytes) -> Cell | None:
     return Cell(*struct.unpack(">II248s", octets)) if len(octets) == CELL_OCTETS else None
 
 
-def serialise_cell(cell: Cell) -> bytes:
+def serialise_cell(cell: tuple[int, int, bytes]) -> bytes:
     """Write a cell."""
     return struct.pack(">II248s", *cell)
 

@@ -106,7 +106,7 @@ class Hop:
             self.forward_ring.put(slot, plain)
         elif self.next_state is NextState.LIVE and self.behind is not None:
             self.passed_slot = slot if self.passed_slot is None else max(slot, self.passed_slot)
-            self.node.send(self.behind, slot, self.node.filler() if plain is None else plain, now_us)
+            self.node.send(self.behind, slot, self.node.random.body() if plain is None else plain, now_us)
         return self._settle_forward(base_us) if base_us is not None else None
 
     def _settle_forward(self, base_us: int) -> None:
@@ -126,7 +126,7 @@ class Hop:
             self.node.send(self.before, slot, self._head_body(slot), due_us)
         elif self.behind is not None and slots is Slots.FORWARD and self.forward_due is not None:
             slot = self.forward_due.last_slot(due_us)
-            self.node.send(self.behind, slot, self.forward_ring.body(slot) or self.node.filler(), due_us)
+            self.node.send(self.behind, slot, self.forward_ring.body(slot) or self.node.random.body(), due_us)
         elif self.behind is not None and self.create.said < CREATE_TRIES:
             self.node.send(self.behind, slot, self.create.next_body(), due_us)
         else:
@@ -139,14 +139,14 @@ class Hop:
         if spoken is None and self.splice is not None:
             body = self.splice.mate.forward_ring.body(slot - self.splice.offset)
             spoken = None if body is None else self.backward.encipher(tweak(slot), body)
-        return spoken or self.node.filler()
+        return spoken or self.node.random.body()
 
     def tick(self, tick_us: int) -> tuple[int, bytes] | None:
         """At a guard: what goes back to the box at its tick (§5.2): slot and body; None where link control fills it."""
         slot = tick_us // SLOT_US
         if self.backward_due is not None:
             slot = self.backward_due.last_slot(tick_us)
-            return slot, self._speak(slot) or self.backward_ring.body(slot) or self.node.filler()
+            return slot, self._speak(slot) or self.backward_ring.body(slot) or self.node.random.body()
         if self.next_state not in {NextState.LIVE, NextState.LOST}:
             return slot, self._head_body(slot)
         spoken = self._speak(slot)

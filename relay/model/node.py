@@ -12,20 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from relay.model.cell import (
-    BODY_OCTETS,
-    PAYLOAD_OCTETS,
-    Cell,
-    Collector,
-    FragmentError,
-    Kind,
-    Speech,
-    is_speech,
-    parse_cell,
-    parse_speech,
-    serialise_cell,
-    serialise_speech,
-)
+from relay.model.cell import PAYLOAD_OCTETS, Collector, FragmentError, Kind, Speech, is_speech, parse_cell, parse_speech, serialise_cell, serialise_speech
 from relay.model.hop import REASON_NO_LINK, REASON_NUMBER_TAKEN, BrokeProtocolError, Hop, NextState, Slots
 from relay.model.junction import Junction
 from relay.model.layer import CipherMaker, Hctr2
@@ -116,7 +103,7 @@ class Node:
 
     def send(self, place: Place, slot: int, body: bytes, at_us: int) -> None:
         """Send a cell on a place's link at a time."""
-        self._outputs.append(("send", place[0], serialise_cell(Cell(place[1], slot % 2**32, body)), at_us))
+        self._outputs.append(("send", place[0], serialise_cell((place[1], slot % 2**32, body)), at_us))
 
     def event(self, *fields: object) -> None:
         """Tell the control plane."""
@@ -125,10 +112,6 @@ class Node:
     def drop(self, reason: str) -> None:
         """Count a drop."""
         self.counters[reason] += 1
-
-    def filler(self) -> bytes:
-        """Draw a body of random octets."""
-        return self.random.octets(BODY_OCTETS)
 
     def arm_hop(self, hop: Hop, slots: Slots, due_us: int) -> None:
         """Ask for a hop's slot to be put together before it is due."""
@@ -175,7 +158,7 @@ class Node:
         if link.refusal is not None:
             self.send((link.number, link.refusal[0]), tick_us // SLOT_US, serialise_speech(link.refusal[1]), tick_us)
         elif link.hop is None or carried is None:
-            self.send((link.number, 0), tick_us // SLOT_US, self.filler(), tick_us)
+            self.send((link.number, 0), tick_us // SLOT_US, self.random.body(), tick_us)
         else:
             self.send(link.hop.before, *carried, tick_us)
         link.refusal = None

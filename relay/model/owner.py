@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from relay.model.cell import ANSWERS, BODY_OCTETS, FRAGMENT_OCTETS, MAX_FRAGMENTS, PAYLOAD_OCTETS, Carousel, Kind, fragments, is_speech, parse_speech
+from relay.model.cell import ANSWERS, FRAGMENT_OCTETS, MAX_FRAGMENTS, PAYLOAD_OCTETS, Carousel, Kind, fragments, is_speech, parse_speech
 from relay.model.end_to_end import NO_TWEAK, CounterWindow, EndToEnd, Sound, parse_sound, serialise_sound
 from relay.model.hop import parse_created, tweak
 from relay.model.layer import Cipher
@@ -90,7 +90,7 @@ class OwnLink:
 
     def tick(self) -> None:
         """Put together what leaves at tick_us, and set the next."""
-        own, circuit, body = self.own, 0, self.node.random.octets(BODY_OCTETS)  # drawn at each tick, whether it leaves or not
+        own, circuit, body = self.own, 0, self.node.random.body()  # drawn at each tick, whether it leaves or not
         if own is not None:
             end = own.end_to_end
             if end is not None and not end.silent and self.node.now_us - end.last_valid_us >= SILENT_US:

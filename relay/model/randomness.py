@@ -2,6 +2,8 @@
 
 import hashlib
 
+from relay.model.cell import BODY_OCTETS
+
 
 class SeededRandom:
     """The octet stream SHA-256(seed | counter u64), counter 0, 1, 2 ..., drawn in order."""
@@ -20,3 +22,7 @@ class SeededRandom:
     def u32(self) -> int:
         """Draw a number of four octets."""
         return int.from_bytes(self.octets(4), "big")
+
+    def body(self) -> bytes:
+        """Draw a body of random octets, a filler's."""
+        return self.octets(BODY_OCTETS)

@@ -44,6 +44,11 @@ class Life:
     began_us: int = 0
     asleep_until_us: int = 0
 
+    @property
+    def last_hop(self) -> int:
+        """Return the number of the farthest hop; 0 also where there is none (any more), so that what is said to it fits nothing."""
+        return max(0, len(self.keys) - 1)
+
 
 class Chaos(Network):
     """The network and all that is done to it. Run it with run(seconds)."""
@@ -113,10 +118,10 @@ class Chaos(Network):
                 if len(life.keys) <= len(life.path):
                     life.handshake = self.chance.randbytes(1200)
                     next_number = self.chance.getrandbits(32) if self.chance.random() < 0.97 else 0
-                    payload = relay_id(life.path[len(life.keys) - 1]) + next_number.to_bytes(4, "big") + life.handshake
-                    self._say_to(life, "say", len(life.keys) - 1, int(Kind.EXTEND), payload, 1, 0)
+                    payload = relay_id(life.path[life.last_hop]) + next_number.to_bytes(4, "big") + life.handshake
+                    self._say_to(life, "say", life.last_hop, int(Kind.EXTEND), payload, 1, 0)
                 else:
-                    self._say_to(life, "say", len(life.keys) - 1, int(Kind.PHASE), b"", 1, 0)
+                    self._say_to(life, "say", life.last_hop, int(Kind.PHASE), b"", 1, 0)
             case ("answer", _, _, _, Kind.PHASED, bytes(payload)):
                 self.command(life.box, "shift", life.link, (int.from_bytes(payload[:2], "big") * 10 - 11_000) % SLOT_US)
                 self._settle(life)
@@ -126,11 +131,11 @@ class Chaos(Network):
                     self._settle(life)
                 else:
                     self._say_to(life, "settle_own", self.chance.choice(STEPS_US))
-                    self._say_to(life, "say", len(life.keys) - 1, int(Kind.TOKENS), life.token + self.chance.randbytes(127 * 16), 1, 0)
+                    self._say_to(life, "say", life.last_hop, int(Kind.TOKENS), life.token + self.chance.randbytes(127 * 16), 1, 0)
             case ("answer", _, _, _, Kind.LEFT, _):
                 life.ready = True
             case ("answer", _, _, _, Kind.KNOCKED, bytes(payload)):
-                self._say_to(life, "say", len(life.keys) - 1, int(Kind.JOIN), payload[16:32], 2, 0)
+                self._say_to(life, "say", life.last_hop, int(Kind.JOIN), payload[16:32], 2, 0)
                 self._say_to(life, "speak", self.chance.choice(KEYS), KEYS[: self.chance.randrange(4)])
             case ("heard" | "silent", *_):
                 self._say_to(life, "hush")
@@ -141,11 +146,11 @@ class Chaos(Network):
 
     def _settle(self, life: Life) -> None:
         first = self.now_us // SLOT_US + self.chance.randrange(30)
-        self._say_to(life, "say", min(life.settled, len(life.keys) - 1), int(Kind.SETTLE), (first % 2**32).to_bytes(4, "big"), 1, 0)
+        self._say_to(life, "say", min(life.settled, life.last_hop), int(Kind.SETTLE), (first % 2**32).to_bytes(4, "big"), 1, 0)
 
     def _act(self, life: Life) -> None:
         """Do what a box does in a call, in no sensible order."""
-        chance, junction = self.chance, len(life.keys) - 1
+        chance, junction = self.chance, life.last_hop
         if life.keys and not life.ready and chance.random() < 0.01:
             self._say_to(life, "say", junction, int(Kind.KNOCK), TOKENS[0] + JOIN_IDS[0] + bytes(184), 1, 3)
         if not life.ready or self.now_us < life.asleep_until_us or chance.random() < 0.6:

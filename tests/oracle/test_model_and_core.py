@@ -12,6 +12,7 @@ from tests.oracle.compared import DROPS, Compared
 
 INPUTS = 10_000_000 if LONG else 1_000_000
 SEEDS = 8  # networks, each with its own wires, rate of faults and history
+COUPLED = 10
 EVENTS = {"create", "extend", "circuit_ended", "created", "refused", "ended", "heard", "silent", 17, 18, 21, 23, 25, 27}
 """All the events a model has; numbers are kinds of `answer`."""
 
@@ -21,7 +22,7 @@ EVENTS = {"create", "extend", "circuit_ended", "created", "refused", "ended", "h
 def test_the_core_does_what_the_model_does() -> None:
     inputs, coupled, drops, events = 0, 0, Counter[str](), Counter[object]()
     for seed in range(2 * SEEDS):
-        if inputs >= INPUTS and all(drops[name] for name in DROPS) and set(events) == EVENTS:
+        if inputs >= INPUTS and coupled >= COUPLED and all(drops[name] for name in DROPS) and set(events) == EVENTS:
             break  # more networks only until everything was tried
         nodes: list[Compared] = []
 
@@ -41,6 +42,6 @@ def test_the_core_does_what_the_model_does() -> None:
         events.update(event[4] if event[0] == "answer" else event[0] for _, _, event in network.events)
     print(f"{inputs} inputs, {seed} seeds; {coupled} couples; drops {dict(drops)}; events {dict(events)}")
     assert inputs >= INPUTS
-    assert coupled >= 10
+    assert coupled >= COUPLED
     assert not [name for name in DROPS if not drops[name]], "some reason to drop was never tried"
     assert set(events) == EVENTS, "some event was never tried"
