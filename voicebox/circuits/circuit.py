@@ -97,6 +97,7 @@ class Circuit:
         self._own_settled_us = 0
         self._mouth = Mouth.FREE
         self._tokens_old = False
+        self._overtaken: Speech | None = None
         self._deadline_us = now_us + STAGE_LIMIT_US
         guard = path.guard
         self.link = plane.connect(guard.address, guard.port, guard.link_pin)
@@ -135,6 +136,8 @@ class Circuit:
                 self._deadline_us = max(now_us, self._own_settled_us)
             case Stage.STANDING, Speech.PHASED, self._junction_hop if self._mouth is Mouth.PROBE:
                 self._mouth = Mouth.FREE
+            case Stage.STANDING, self._overtaken, self._junction_hop:
+                self._overtaken = None  # it was under way to us when a call began to speak instead
             case _:
                 raise RemoteError("a hop answered what it was not asked")
 
@@ -196,10 +199,14 @@ class Circuit:
 
     def call_say(self, kind: Speech, payload: bytes) -> None:
         """Knock or join, in every second slot, until hush(). What else was being said is said again later."""
-        if self._mouth is Mouth.TOKENS:
-            self._tokens_old = True
+        self._interrupt()
         self._mouth = Mouth.CALL
         self._plane.say(self.link, self.circuit, self._junction_hop, kind, payload, 2, 0)
+
+    def _interrupt(self) -> None:
+        """Something else is going to be said; an answer that the engine has told already may still come."""
+        self._tokens_old = self._tokens_old or self._mouth is Mouth.TOKENS
+        self._overtaken = {Mouth.TOKENS: Speech.LEFT, Mouth.PROBE: Speech.PHASED}.get(self._mouth, self._overtaken)
 
     def hush(self, now_us: int) -> None:
         """Stop knocking or joining."""
@@ -210,8 +217,7 @@ class Circuit:
 
     def part(self, join_id: bytes, now_us: int) -> None:
         """End the splice of that id, or withdraw our knock; a few rounds, since nothing answers it."""
-        if self._mouth is Mouth.TOKENS:
-            self._tokens_old = True
+        self._interrupt()
         self._mouth = Mouth.PART
         self._deadline_us = now_us + (PART_ROUNDS + 2) * SLOT_US
         self._plane.say(self.link, self.circuit, self._junction_hop, Speech.PART, join_id, 1, PART_ROUNDS)

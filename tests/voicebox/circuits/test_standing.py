@@ -10,6 +10,7 @@ from tests.support.boxes import Box, run, two_boxes
 from tests.support.fake_engine import FakeWorld
 from tests.support.networks import SmallNetwork, make_network
 from voicebox.circuits.circuit import Stage
+from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import GUARD_PATIENCE_US
 
 SMALL = make_network()
@@ -186,6 +187,28 @@ def test_unasked_answers_end_the_circuit() -> None:
     assert circuit.stage is Stage.GONE
     run(world, [box], 40)
     assert box.standing.ready()
+
+
+@pytest.mark.parametrize("kind", [Speech.LEFT, Speech.PHASED])
+def test_answer_that_a_call_overtook_costs_nothing_once(kind: Speech) -> None:
+    """The engine had told the answer when the call began to speak: the circuit was given up, in the middle of the call."""
+    world, box = lone_box(SMALL)
+    run(world, [box], 8)
+    circuit = box.standing.present()[0]
+    payload = b"" if kind is Speech.LEFT else bytes(4)
+    if kind is Speech.LEFT:
+        circuit.renew_tokens(world.now_us)
+    else:
+        circuit.probe(world.now_us)
+    circuit.call_say(Speech.KNOCK, bytes(216))
+    box.standing.answer(circuit.link, 1, kind, payload, world.now_us)
+    assert circuit in box.standing.all()
+    circuit.hush(world.now_us)
+    run(world, [box], 2)
+    assert circuit.free
+    circuit.call_say(Speech.KNOCK, bytes(216))
+    box.standing.answer(circuit.link, 1, kind, payload, world.now_us)
+    assert circuit not in box.standing.all(), "one that nothing asked for costs the circuit"
 
 
 def test_answers_of_unknown_links_are_nothing() -> None:
