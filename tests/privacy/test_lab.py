@@ -1,4 +1,4 @@
-"""The traffic-analysis lab in its quick mode (tools/adversary): real cores and real octets in virtual time.
+"""The traffic-analysis lab in its quick mode (tools/adversary): real cores and real octets in virtual time, then real networks.
 
 A test passes where the lab says PASS: nothing was found, and every control was found in the same run. Each runs as a process of its own, in a network
 namespace of its own, as `make lab` does; its figures are in build/lab.json.
@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 900
+NOT_PASSED = 3
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(LIMIT_S)]
 
@@ -27,7 +28,8 @@ def entries(name: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "tools.adversary", "--quick", "--test", name]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     print(done.stdout, done.stderr)
-    assert done.returncode in (0, 1), done.stderr
+    if done.returncode not in {0, NOT_PASSED}:
+        raise RuntimeError(done.stderr)  # no AssertionError: what is expected to fail is expected to run
     found: dict[str, Any] = json.loads((ROOT / "build" / "lab.json").read_text("utf-8"))["tests"]
     return found
 
@@ -62,3 +64,32 @@ def test_rates_of_crystals_do_not_show() -> None:
 @pytest.mark.xfail(raises=AssertionError, strict=True, reason="between two corrections a box's tick runs at the rate of its crystal (THREATS.md 16)")
 def test_steps_between_corrections_do_not_show_the_crystal() -> None:
     assert_pass(entries("g")["g_steps"])
+
+
+def test_the_callers_phone_does_not_show_at_the_callees() -> None:
+    assert_pass(entries("e")["e"])
+
+
+def test_idle_and_call_look_alike_on_an_access_link() -> None:
+    entry = entries("a")["a"]
+    missed = [name for name, control in entry["controls"].items() if not control["fired"]]
+    assert entry["verdict"] != "FAIL", json.dumps(entry, indent=1)
+    assert all(name.startswith("20 us") for name in missed), missed
+    if missed:
+        pytest.xfail("NO RESULT: nothing was found, nor were 20 us of work on purpose; the ticks of this machine are too uneven to see them")
+
+
+def test_a_box_sends_nothing_that_is_on_no_list() -> None:
+    assert_pass(entries("a")["f"])
+
+
+@pytest.mark.xfail(
+    raises=AssertionError, strict=True, reason="the host of a box that crashed answers the guard's cells with ICMP port unreachable (THREATS.md 19)"
+)
+def test_a_box_that_crashes_sends_nothing_that_is_on_no_list() -> None:
+    assert_pass(entries("a")["f_crash"])
+
+
+@pytest.mark.xfail(raises=AssertionError, strict=True, reason="the steps between corrections are those of the box's crystal on both links (THREATS.md 16)")
+def test_two_links_of_a_box_cannot_be_linked() -> None:
+    assert_pass(entries("links")["links"])

@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from statistics import fmean, pstdev
+from statistics import fmean, median, pstdev
 
 from tools.adversary.statistics import Score, correlation
 
@@ -32,11 +32,17 @@ def entropy(values: Sequence[float], width: float) -> float:
     return -sum(n / total * math.log2(n / total) for n in counts.values()) if total else 0.0
 
 
+def _middle(values: Sequence[float]) -> float:
+    """Return the mean of the middle half: of many late ones a few are very late."""
+    ordered = sorted(values)
+    return fmean(ordered[len(ordered) // 4 : max(len(ordered) * 3 // 4, len(ordered) // 4 + 1)])
+
+
 def timing_features(times_us: Sequence[float], period_us: float = 20_000) -> list[float]:
     """Return what the literature looks at in one direction: count, gaps, their spread, entropy, lags, odd against even ticks, distance to the grid."""
     gaps = [after - before for before, after in pairwise(times_us)]
     if len(gaps) < 8:
-        return [float(len(times_us)), *([0.0] * 18)]
+        return [float(len(times_us)), *([0.0] * 20)]
     mean = fmean(gaps)
     odd, even = fmean(gaps[::2]), fmean(gaps[1::2])
     offsets = [(time - times_us[0]) - period_us * round((time - times_us[0]) / period_us) for time in times_us]
@@ -51,6 +57,8 @@ def timing_features(times_us: Sequence[float], period_us: float = 20_000) -> lis
         correlation(gaps[:-1], gaps[1:]),
         correlation(gaps[:-2], gaps[2:]),
         abs(odd - even),
+        abs(median(gaps[::2]) - median(gaps[1::2])),
+        abs(_middle(gaps[::2]) - _middle(gaps[1::2])),
         abs(fmean(offsets[::2]) - fmean(offsets[1::2])),
         pstdev(offsets),
         fmean(distances),

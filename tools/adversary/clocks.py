@@ -60,7 +60,7 @@ def watch(seed: int, windows: int, switches: Sequence[str] = ()) -> tuple[list[W
         raise RuntimeError(f"{recorded.heard()} of {BOXES} ends of calls were heard")
     begins = [BEGIN_US + window * WINDOW_US for window in range(windows)]
     watched = [_watched(recorded, box, peers[box], crystals[box], begin) for box in range(BOXES) for begin in begins]
-    residues = [_rate([c[0] for c in recorded.access(box, up=True)]) - _rate([c[0] for c in recorded.access(box, up=False)]) for box in range(BOXES)]
+    residues = [rate_of([c[0] for c in recorded.access(box, up=True)]) - rate_of([c[0] for c in recorded.access(box, up=False)]) for box in range(BOXES)]
     return watched, max(abs(residue) for residue in residues)
 
 
@@ -87,22 +87,25 @@ def _watched(recorded: Recorded, box: int, peer: int, crystal: tuple[int, int], 
         return [cell[0] for cell in recorded.access(box, up=up) if begin_us <= cell[0] < begin_us + WINDOW_US]
 
     ticks = left(up=True)
-    steps = [after - before - SLOT_US for before, after in pairwise(ticks)]
-    small = [step for step in steps if abs(step) <= 10]
     heard = [(at, stamp) for at, stamp, _ in recorded.rtp[peer] if begin_us <= at < begin_us + WINDOW_US]
     stamps = [(stamp - heard[0][1]) % 2**32 / 160 for _, stamp in heard]
     # A tick that follows no guard is late at it after a minute, and then nothing is heard any more.
-    slope, holes = (_rate([float(at) for at, _ in heard], stamps), stamps[-1] + 1 - len(stamps)) if len(stamps) > 10 else (0.0, 0.0)
-    return Watched(crystal[0] / 1_000, crystal[1] / 1_000, _rate(ticks), -fmean(small) / SLOT_US * 1e6, slope, holes)
+    slope, holes = (rate_of([float(at) for at, _ in heard], stamps), stamps[-1] + 1 - len(stamps)) if len(stamps) > 10 else (0.0, 0.0)
+    return Watched(crystal[0] / 1_000, crystal[1] / 1_000, rate_of(ticks), -fmean(steps_of(ticks)) / SLOT_US * 1e6, slope, holes)
 
 
-def _rate(times_us: Sequence[float], numbers: Sequence[float] | None = None) -> float:
+def rate_of(times_us: Sequence[float], numbers: Sequence[float] | None = None) -> float:
     """Return how fast ticks come, in ppm of one in 20 ms, by least squares. numbers: of the ticks, where some may be missing."""
     numbers = numbers or [float(index) for index in range(len(times_us))]
     mean_time, mean_number = fmean(times_us), fmean(numbers)
     spread = sum((number - mean_number) ** 2 for number in numbers)
     period = sum((time - mean_time) * (number - mean_number) for time, number in zip(times_us, numbers, strict=True)) / spread
     return (SLOT_US / period - 1) * 1e6
+
+
+def steps_of(ticks_us: Sequence[int]) -> list[int]:
+    """Return by how much each gap differs from 20 ms, without the corrections."""
+    return [step for step in (after - before - SLOT_US for before, after in pairwise(ticks_us)) if abs(step) <= 10]
 
 
 def by_box(of: Sequence[Watched], value: str) -> list[float]:

@@ -228,7 +228,7 @@ def _control(seed: int, kind: str, switch: str, per_class: int, at_least: float)
 def test(seed: int, *, strict: bool) -> Result:
     """Run test (c)."""
     chance = random.Random(seed)
-    per_kind, unmarked, control = (150, 450, 60) if strict else (25, 150, 20)
+    per_kind, unmarked, control = (150, 450, 60) if strict else (20, 120, 20)
     train, examined = (flows(seed + at, KINDS, per_kind, unmarked) for at in (0, 1))
     scored = by_kind(examined, KINDS, chance)
     comparisons: list[Comparison] = [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from tools.adversary.world import NEVER, SECOND_US, Plan, Recorded, network, run
@@ -52,6 +55,13 @@ def test_the_build_that_is_shipped_does_the_same_and_has_no_switches(clean: Reco
     assert (shipped.cells, shipped.rtp) == (clean.cells, clean.rtp)
     with pytest.raises(RuntimeError, match="no switch"):
         run(plan_of("fill_off"), switches=False)
+
+
+def test_the_installed_engine_has_no_leak_to_switch_on() -> None:
+    installed = importlib.util.find_spec("voicebox._relay")
+    assert installed is not None
+    assert installed.origin is not None
+    assert b"VOICEBOX_LAB" not in Path(installed.origin).read_bytes()
 
 
 def test_every_switch_leaks() -> None:
