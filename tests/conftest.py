@@ -32,6 +32,14 @@ def pytest_configure() -> None:
     enter_private_network()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to the long run what takes minutes of a quiet machine."""
+    left_out = [] if LONG else [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def embedded_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedNetwork]:
     """Six relays and two boxes with standing circuits, for the whole run."""
