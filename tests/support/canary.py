@@ -211,6 +211,9 @@ class CanaryCaller:
         assert final.startswith("SIP/2.0 200"), final
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Unregister, so that the box has no phone of ours for the tests that follow, and close the sockets."""
+        self.to = ""
+        final = self._exchange("REGISTER", f"sip:{self.login.host}", ["Expires: 0"])
+        assert final.startswith("SIP/2.0 200"), final
         for each in (self.sip, self.rtp, self.rtcp):
             each.close()

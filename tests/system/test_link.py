@@ -175,20 +175,26 @@ async def test_an_access_link_carries_cells_of_one_length_at_fifty_a_second(make
 
 
 async def test_handshakes_survive_loss_and_end_with_the_first_cell(make_node: MakeNode, make_wire: MakeWire) -> None:
-    guard, identity, dice = make_node(), make_identity(), random.Random(20)
+    guard, identity = make_node(), make_identity()
     port = guard.plane.listen(LOCAL, 0, identity.certificate, identity.key)
     lost = 0
 
-    def passes(datagram: bytes, _forward: bool) -> bool:
-        nonlocal lost
-        through = len(datagram) == CELL_DATAGRAM or dice.random() >= 0.2
-        lost += not through
-        return through
+    def losing(seed: int) -> Callable[[bytes, bool], bool]:
+        """Return a wire's loss. Each way has dice of its own, so that what it loses does not hang on the timing of other wires."""
+        dice = {forward: random.Random(f"{seed} {forward}") for forward in (True, False)}
+
+        def passes(datagram: bytes, forward: bool) -> bool:
+            nonlocal lost
+            through = len(datagram) == CELL_DATAGRAM or dice[forward].random() >= 0.2
+            lost += not through
+            return through
+
+        return passes
 
     wires = []
-    for _ in range(8):
+    for number in range(8):
         wire = make_wire(port)
-        wire.passes = passes
+        wire.passes = losing(number)
         wires.append(wire)
         make_node().plane.connect(LOCAL, await wire.open(), identity.pin)
     for _ in wires:
