@@ -238,7 +238,9 @@ class Calls:
             if call.next_us <= now_us:
                 call.handle_timer(now_us)
         self._sweep()
-        self._setting.book.forget_before(self._circuits().epoch - 1)
+        standing = self._circuits()
+        if any(circuit.stood for circuit in standing.present()):  # relays made circuits for this epoch: it is not only this machine's date that says so
+            self._setting.book.forget_before(standing.epoch - 1)
 
     def next_timer(self) -> int | None:
         """Return when handle_timer is to be called next, or None."""

@@ -88,7 +88,7 @@ class Circuit:
         """What has it, if that gives way to a call."""
         self.failed_at_link = False
         self.stood = False
-        """It stood once, and is gone for another reason than that it never came about."""
+        """It stands, or stood once: all its relays took it for a circuit of its epoch."""
         self._plane, self._network_id, self._make_tokens = plane, network_id, make_tokens
         self._pending: PendingHop | None = None
         self._own_step_us, self._steps_us = own_step_us, 0

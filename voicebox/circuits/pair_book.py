@@ -88,15 +88,22 @@ class PairBook:
             self._set(petname, replace(pair, former=None, former_epoch=0))
 
     def forget_before(self, epoch: int) -> None:
-        """Hash every secret of a full handshake forward to an epoch, so that those before it are gone from disk and memory."""
-        for petname in list(self._contacts):
+        """Hash every secret forward to an epoch, so that those before it are gone: of a full handshake from disk and memory.
+
+        That of two cards can be had from the cards at any time; it moves forward in memory only, so that nobody hashes it from epoch 0 on at each call.
+        """
+        for petname, contact in list(self._contacts.items()):
             pair = self._pair(petname)
-            if not pair.met or pair.epoch >= epoch:
-                continue  # the secret of two cards can be had from the cards at any time
+            if pair.epoch >= epoch:
+                continue
             former, former_epoch = pair.former, pair.former_epoch
             if former is not None and former_epoch < epoch:
                 former, former_epoch = secret_of_epoch(former, former_epoch, epoch), epoch
-            self._set(petname, replace(pair, secret=secret_of_epoch(pair.secret, pair.epoch, epoch), epoch=epoch, former=former, former_epoch=former_epoch))
+            moved = replace(pair, secret=secret_of_epoch(pair.secret, pair.epoch, epoch), epoch=epoch, former=former, former_epoch=former_epoch)
+            if pair.met:
+                self._set(petname, moved)
+            else:
+                self._contacts[petname] = replace(contact, pair=moved)
 
     def _pair(self, petname: str) -> PairState:
         contact = self._contacts.get(petname)
