@@ -14,7 +14,6 @@ import datetime as dt
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from voicebox.circuits.call import CallSetting
 from voicebox.circuits.calls import Calls
 from voicebox.circuits.circuit import Circuit
 from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
+from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
 from voicebox.circuits.driver import CircuitDriver
 from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.network import VerifiedNetwork
@@ -39,7 +39,8 @@ from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
 from voicebox.dialplan.load import load_plan
 from voicebox.dialplan.match import route
 from voicebox.dialplan.model import Action
-from voicebox.errors import SipError, UsageError
+from voicebox.errors import HostError, SipError, UsageError
+from voicebox.repeating import Repeating
 from voicebox.sip.auth import Account
 
 CERTIFICATE_CHECK_S = 86_400
@@ -59,7 +60,8 @@ class BoxDaemon:
         if time.time() * 1e6 < born:
             raise UsageError("The network begins in the future, so this machine's clock is wrong.")
         self._accounts = self._load_accounts()
-        self._plane = LiveDataPlane(born_unix_us=born, realtime=self._config.realtime)
+        self._dates = DateWatch(born)
+        self._plane = self._new_plane()
         self._realtime = False
         self.failed = asyncio.Event()
         self._book = PairBook(identity, self._network.network_id, self._store.load_contacts(now), self._store.save_contact)
@@ -68,23 +70,31 @@ class BoxDaemon:
         self._calls: Calls | None = None
         self._server: SipServer | None = None
         self._meter = CostMeter()
-        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._repeating = Repeating()
         self.counters: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------------------ running
 
     async def start(self) -> None:
         """Start the engine, the circuits, then the SIP side. Raises HostError; then nothing runs."""
-        self._plane.bind(self._config.link_address)
-        self._realtime = self._plane.start()
+        self._start_plane()
         try:
             self._start_circuits()
             await self._start_sip()
-            for look, every_s in ((self._look_at_certificate, CERTIFICATE_CHECK_S), (self._look_at_meter, SAMPLE_S), (self._look_at_jitter, ASK_EVERY_S)):
-                self._repeat(look, every_s)
+            self._repeating.every(CERTIFICATE_CHECK_S, self._look_at_certificate)
+            self._repeating.every(SAMPLE_S, self._look_at_meter)
+            self._repeating.every(ASK_EVERY_S, self._look_at_jitter)
+            self._repeating.every(LOOK_EVERY_S, self._look_at_date)
         except BaseException:
             await self.stop()
             raise
+
+    def _new_plane(self) -> LiveDataPlane:
+        return LiveDataPlane(born_unix_us=self._network.terms.born_unix_us, realtime=self._config.realtime)
+
+    def _start_plane(self) -> None:
+        self._plane.bind(self._config.link_address)
+        self._realtime = self._plane.start()
 
     def _start_circuits(self) -> None:
         setting = CallSetting(self._plane, self._identity, self._network.network_id, self._network.terms.born_unix_us, self._book, self._plane.now_us)
@@ -116,12 +126,13 @@ class BoxDaemon:
 
     async def stop(self) -> None:
         """Hang up, and fall silent; idempotent."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._repeating.stop()
         if self._server is not None:
             await self._server.stop()
             self._server = None
+        self._stop_circuits()
+
+    def _stop_circuits(self) -> None:
         if self._driver is not None:
             self._driver.stop()
             self._driver = None
@@ -136,11 +147,6 @@ class BoxDaemon:
         self._store.save_identity(fresh)
         return fresh
 
-    def _repeat(self, look: Callable[[], None], every_s: float) -> None:
-        """Do something now and then again and again, until stop()."""
-        look()
-        self._timers[look] = asyncio.get_running_loop().call_later(every_s, self._repeat, look, every_s)
-
     def _look_at_certificate(self) -> None:
         assert self._calls is not None
         self._identity = self._renewed(self._identity, dt.datetime.now(dt.UTC))
@@ -153,6 +159,26 @@ class BoxDaemon:
     def _look_at_jitter(self) -> None:
         assert self._standing is not None
         self._standing.take_jitter(self._plane.jitter())
+
+    def _look_at_date(self) -> None:
+        """Begin anew on the network's side, with calls ended and phones still registered, where the machine slept or its date was set."""
+        if not self._dates.look(time.time(), self._plane.now_us()):
+            return
+        assert self._server is not None
+        self.counters["date_set"] += 1
+        self._server.hang_up_all()
+        self._stop_circuits()
+        self._plane = self._new_plane()
+        self._meter = CostMeter()
+        self._dates.anew()
+        try:
+            self._start_plane()
+            self._start_circuits()
+        except HostError:
+            self.failed.set()
+            return
+        assert self._calls is not None
+        self._server.use(self._calls, EngineMediaPorts(self._plane))
 
     def _wake(self) -> None:
         if self._driver is not None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
 from voicebox.circuits.limits import MonthlyTraffic, circuits_within, rounded
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.relay import Relay
@@ -19,7 +20,8 @@ from voicebox.circuits.relay_state import load_relay_keys
 from voicebox.config.load import load_relay
 from voicebox.contacts.store import StateDirectory
 from voicebox.dataplane import CircuitEnded, CreateAsked, EngineFailed, Event, ExtendAsked, LinkDown, LinkFailed, LinkUp, LiveDataPlane
-from voicebox.errors import UsageError
+from voicebox.errors import HostError, UsageError
+from voicebox.repeating import Repeating
 
 MINUTE_S = 60
 TRAFFIC_FILE = "traffic"
@@ -48,34 +50,60 @@ class RelayDaemon:
         self._store = store
         text = store.read_text(TRAFFIC_FILE) if store.exists(TRAFFIC_FILE) else ""
         self._traffic = MonthlyTraffic(text, str(store.path(TRAFFIC_FILE)), self._config.gb_month)
-        self._plane = LiveDataPlane(born_unix_us=born, realtime=self._config.realtime, max_circuits=max_circuits)
-        self._relay = Relay(self._plane, self._network, self._own, self._keys, random.SystemRandom())
+        self._max_circuits = max_circuits
+        self._dates = DateWatch(born)
+        self._plane, self._relay = self._new_relay()
         self._realtime = False
-        self._minute_timer: asyncio.TimerHandle | None = None
+        self._repeating = Repeating()
         self.failed = asyncio.Event()
 
     async def start(self) -> None:
         """Start the engine and listen. Raises HostError; then nothing runs."""
         try:
-            self._plane.attach(self._take)
-            self._realtime = self._plane.start()
-            listen = self._config.listen
-            self._plane.listen(listen.address, listen.port, self._keys.certificate, self._keys.link_key.reveal())
-            self._every_minute()
+            self._start_relay()
+            self._repeating.every(MINUTE_S, self._look_at_traffic)
+            self._repeating.every(LOOK_EVERY_S, self._look_at_date)
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Fall silent; idempotent."""
-        if self._minute_timer is not None:
-            self._minute_timer.cancel()
-            self._minute_timer = None
+        self._repeating.stop()
+        self._stop_relay()
+
+    def _new_relay(self) -> tuple[LiveDataPlane, Relay]:
+        plane = LiveDataPlane(born_unix_us=self._network.terms.born_unix_us, realtime=self._config.realtime, max_circuits=self._max_circuits)
+        return plane, Relay(plane, self._network, self._own, self._keys, random.SystemRandom())
+
+    def _start_relay(self) -> None:
+        self._plane.attach(self._take)
+        self._realtime = self._plane.start()
+        listen = self._config.listen
+        self._plane.listen(listen.address, listen.port, self._keys.certificate, self._keys.link_key.reveal())
+
+    def _stop_relay(self) -> None:
         self._plane.detach()
         self._plane.stop()
 
-    def _every_minute(self) -> None:
-        self._minute_timer = asyncio.get_running_loop().call_later(MINUTE_S, self._every_minute)
+    def _look_at_date(self) -> None:
+        """Begin anew, without links and circuits, where the machine slept or its date was set."""
+        if not self._dates.look(time.time(), self._plane.now_us()):
+            return
+        self._look_at_traffic()
+        self._stop_relay()
+        counters = self._relay.counters
+        self._plane, self._relay = self._new_relay()
+        self._relay.counters.update(counters)
+        self._relay.counters["date_set"] += 1
+        self._traffic.engine_began()
+        self._dates.anew()
+        try:
+            self._start_relay()
+        except HostError:
+            self.failed.set()
+
+    def _look_at_traffic(self) -> None:
         self._relay.take_jitter(self._plane.jitter())
         counters = self._plane.counters()
         cells = counters.get("link_cells_in", 0) + counters.get("link_cells_out", 0)

@@ -12,14 +12,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.embedded import CALLEE, CALLER, wait_until
+from tests.support.embedded import CALLEE, CALLER, told, wait_until
 from tests.support.phones import Baresip, BuiltinPhone, Linphonec, PhoneDriver, assert_heard, make_phone
 from tests.support.tone import HEARD_SHARE, read_recording, tone_share
-from voicebox.control import ask
 from voicebox.demo.network import EmbeddedNetwork
 
 pytestmark = [pytest.mark.interop, pytest.mark.system]
@@ -49,17 +47,12 @@ PJSUA2 = Kind("pjsua2")
 WithDigits = BuiltinPhone | Baresip | Linphonec
 
 
-def told(network: EmbeddedNetwork, name: str) -> dict[str, Any]:
-    status: dict[str, Any] = ask(network.boxes[name].home, "status")["status"]
-    return status
-
-
 def without_calls(network: EmbeddedNetwork) -> bool:
-    return all(status["calls"] == status["sip"]["calls"] == 0 for status in (told(network, name) for name in network.boxes))
+    return all(status["calls"] == status["sip"]["calls"] == 0 for status in (told(box) for box in network.boxes.values()))
 
 
 def quiet(network: EmbeddedNetwork) -> bool:
-    return without_calls(network) and all(told(network, name)["phones"] == [] for name in network.boxes)
+    return without_calls(network) and all(told(box)["phones"] == [] for box in network.boxes.values())
 
 
 class Calls:
@@ -94,8 +87,8 @@ def calls(embedded_network: EmbeddedNetwork, tmp_path: Path) -> Iterator[Calls]:
 def settled(network: EmbeddedNetwork) -> None:
     """Wait until neither box has a call or a phone, and assert that none of them found a fault in itself or in the other."""
     wait_until(lambda: quiet(network), "rest at both boxes")
-    for name in network.boxes:
-        status = told(network, name)
+    for box in network.boxes.values():
+        status = told(box)
         assert status["sip"].get("bugs", 0) == 0
         assert status["sip"].get("calls_broken", 0) == 0
         assert status["engine"]["bad_command"] == status["engine"]["broke_protocol"] == status["engine"]["panics"] == 0

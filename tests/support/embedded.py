@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from voicebox.demo.network import EmbeddedNetwork, Plan
+from voicebox.control import ask
+from voicebox.demo.network import EmbeddedNetwork, Node, Plan
 
 CALLER, CALLEE = "alice", "bob"
 
@@ -25,6 +27,12 @@ def start_network(directory: Path, plan: Plan | None = None) -> EmbeddedNetwork:
         network.stop()
         raise
     return network
+
+
+def told(node: Node) -> dict[str, Any]:
+    """Return what a running node says of itself, without a process of its own for the question. Raises UsageError where it does not run, HostError where it does not answer."""
+    status: dict[str, Any] = ask(node.home, "status")["status"]
+    return status
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:

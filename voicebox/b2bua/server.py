@@ -67,7 +67,7 @@ class SipServer:
         if self._loop is None:
             return
         busy = self._board.calls
-        self._guarded(lambda: self._board.hang_up_all(time.monotonic()))
+        self.hang_up_all()
         if busy:
             await asyncio.sleep(LAST_WORDS_S)
         self._transports.close()
@@ -76,6 +76,14 @@ class SipServer:
             self._timer.cancel()
             self._timer = None
         self._loop = None
+
+    def hang_up_all(self) -> None:
+        """End all calls; who is registered stays so."""
+        self._guarded(lambda: self._board.hang_up_all(time.monotonic()))
+
+    def use(self, network: Network, media: MediaPorts) -> None:
+        """Make later calls with these. Contract: there is no call."""
+        self._board.use(network, media)
 
     def registrations(self) -> list[Registration]:
         """Return the live registrations, for the owner's status."""

@@ -70,7 +70,7 @@ class Switchboard:
         self.layer = TransactionLayer(Identifiers(random_octets), self.settings.timers)
         self.registrar = Registrar([account.user for account in accounts])
         self._accounts = {account.user: account for account in accounts}
-        self._network, self._resolve, self._post = network, resolve, post
+        self._resolve, self._post = resolve, post
         self._digest = DigestServer(self.settings.realm, random_octets)
         self._guesses = GuessLimiter()
         self._context = LegContext(self.layer, Identifiers(random_octets), media, post, self.settings.calls)
@@ -78,6 +78,11 @@ class Switchboard:
         self._uas_legs: dict[Transaction, UasLeg] = {}
         self._calls: set[Call] = set()
         self._outbox: list[Transmit] = []
+        self.use(network, media)
+
+    def use(self, network: Network, media: MediaPorts) -> None:
+        """Make calls with these from now on. Contract: there is no call."""
+        self._network, self._context.media = network, media
         network.on_call(self._accept_call)
 
     @property

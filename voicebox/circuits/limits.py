@@ -87,6 +87,10 @@ class MonthlyTraffic:
         self._cells = max(self._cells, cells)  # an engine that is too busy to answer tells none
         return self._cap_gb is not None and self._octets >= self._cap_gb * OCTETS_OF_A_GB
 
+    def engine_began(self) -> None:
+        """Take that the engine's numbers begin at nothing again."""
+        self._cells = 0
+
     def text(self) -> str:
         """Return the month and its traffic in tenths of a GB, rounded up."""
         return f"{self._month} {-(-self._octets * 10 // OCTETS_OF_A_GB)}\n"

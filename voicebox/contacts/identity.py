@@ -129,9 +129,9 @@ def box_certificate(
 
 
 def renewed(identity: Identity, now: dt.datetime) -> Identity | None:
-    """Return the identity with a fresh box certificate where the present one ends within RENEWAL_DAYS, else None."""
-    left = x509.load_der_x509_certificate(identity.box_certificate).not_valid_after_utc - now
-    if left >= dt.timedelta(days=RENEWAL_DAYS):
+    """Return the identity with a fresh box certificate where the present one ends within RENEWAL_DAYS, or is of a future that was a wrong date; else None."""
+    present = x509.load_der_x509_certificate(identity.box_certificate)
+    if present.not_valid_before_utc <= now <= present.not_valid_after_utc - dt.timedelta(days=RENEWAL_DAYS):
         return None
     certificate = box_certificate(identity.authority_key, identity.authority_certificate, identity.box_key, now)
     return Identity(identity.authority_key, identity.authority_certificate, identity.box_key, certificate, identity.static_key)

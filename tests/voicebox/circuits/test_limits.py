@@ -71,6 +71,9 @@ def test_the_months_traffic_is_kept_over_restarts_and_begins_anew() -> None:
     assert again.note(GB_OF_CELLS, MAY), "what was counted before is not counted again"
     assert not again.note(GB_OF_CELLS + 1, JUNE)
     assert again.text() == "2026-06 1\n"
+    again.engine_began()
+    assert not again.note(GB_OF_CELLS // 2, JUNE), "an engine that began anew counts from nothing"
+    assert again.note(GB_OF_CELLS * 3, JUNE)
     assert not MonthlyTraffic("2026-05 99999\n", "traffic", None).note(1, MAY), "no cap"
 
 

@@ -47,6 +47,15 @@ def test_fresh_identity_verifies(ann: Identity) -> None:
     assert verify_box(ann.box_certificate, authority, NOW).contact_id == ann.contact_id
 
 
+def test_a_box_certificate_of_a_wrong_date_is_made_anew(ann: Identity) -> None:
+    """It was renewed while the machine's date was years ahead; nobody takes it before that day."""
+    ahead = renewed(ann, NOW + dt.timedelta(days=4_000))
+    assert ahead is not None
+    fresh = renewed(ahead, NOW)
+    assert fresh is not None
+    assert verify_box(fresh.box_certificate, verify_authority(ann.authority_certificate, NOW), NOW) is not None
+
+
 def test_box_certificate_is_renewed_in_its_last_days_only(ann: Identity) -> None:
     assert renewed(ann, NOW + dt.timedelta(days=365 - RENEWAL_DAYS)) is None
     later = NOW + dt.timedelta(days=365 - RENEWAL_DAYS, seconds=1)
