@@ -54,6 +54,8 @@ class Network:
         self.relay_links: dict[tuple[str, bytes], int] = {}
         self.scripts: dict[tuple[str, int], list[tuple[Script, str]]] = {}
         self.events: list[tuple[int, str, Event]] = []
+        self.listeners: dict[str, Callable[[Event], None]] = {}
+        """Told every event of a node, beside its scripts."""
         self._due: list[tuple[int, int, str, tuple[object, ...]]] = []
         self._order = 0
 
@@ -126,6 +128,8 @@ class Network:
 
     def _react(self, name: str, event: Event) -> None:
         """Do the control plane's part: relays answer at once, boxes follow their scripts."""
+        if name in self.listeners:
+            self.listeners[name](event)
         match event:
             case ("create", int(link), int(circuit), bytes(handshake)):
                 forward, backward, created = keys_of(handshake)

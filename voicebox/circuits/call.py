@@ -10,15 +10,17 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Protocol, runtime_checkable
 
-from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse
+from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing
 from voicebox.b2bua.ports import MediaPort
 from voicebox.circuits import pair
 from voicebox.circuits.call_record import HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
 from voicebox.circuits.circuit import Circuit, Stage
 from voicebox.circuits.dummies import Ending, Script
 from voicebox.circuits.kdf import X25519_OCTETS
+from voicebox.circuits.network import SLOT_US
 from voicebox.circuits.pair_book import PairBook, TokenOwner
 from voicebox.circuits.spare import Spare, SpareOwner
 from voicebox.circuits.speech import OwnerPlane, Speech
@@ -34,6 +36,8 @@ LINGER_US = 1_000_000
 """So long our last event is repeated, unless it is answered, before we part."""
 ANSWER_LINGER_US = 400_000
 """So long the answer to the other's last event is repeated: enough for it to come at 90 ms a way with a few losses."""
+MAX_HELD = 16
+"""Events of a phone that is answered before the keys are confirmed."""
 WAIT_FREE_US = 3_000_000
 WAIT_STEP_US = 50_000
 """A circuit whose call is just ending is waited for; whoever dials again at once should not be told that nobody can be reached."""
@@ -119,6 +123,9 @@ class Call:
         self._keys: pair.CallKeys | None = None
         self._full: _Full | None = None
         self._accept: Callable[[Call, Offer], Callable[[CallEvent], None]] | None = None
+        self._rang_us: int | None = None
+        self._held: list[Callable[[], None]] = []
+        """What our phone did before the keys were confirmed."""
         self._told_end = False
         self._wants_full = False
         self._wait_until_us = now_us
@@ -169,9 +176,8 @@ class Call:
         self._attempts.remove(attempt)
         circuit, self._owner = attempt.circuit, attempt.owner
         full = not self._setting.book.met(self.petname) or attempt.owner.former
-        self._sent = pair.seal_knock(
-            attempt.owner.secret, circuit.path.junction.relay_id, contact.contact_id, self._record, full_handshake=full, dummy=self.script is not None
-        )
+        junction_id, dummy = circuit.path.junction.relay_id, self.script is not None
+        self._sent = pair.seal_knock(attempt.owner.secret, junction_id, contact.contact_id, self._record, now_us // SLOT_US, full_handshake=full, dummy=dummy)
         self._full, self._knock_digest = None, self._sent.knock.digest()
         self._take(circuit, self._sent.knock.join_id)
         self._wants_full = full
@@ -229,8 +235,10 @@ class Call:
         what: Offer | Script,
         accept: Callable[[Call, Offer], Callable[[CallEvent], None]],
         now_us: int,
+        *,
+        ring_at_once: bool,
     ) -> None:
-        """Agree to a knock: join, and say our key. Nothing rings before something valid came back, and for a dummy nothing rings at all."""
+        """Agree to a knock: join, and say our key. ring_at_once: else nothing rings before something valid came back. For a dummy nothing rings at all."""
         self._keys, public = pair.answer_knock(knock, opened, owner.secret)
         self._owner, self._accept = owner, accept
         if isinstance(what, Script):
@@ -244,6 +252,8 @@ class Call:
         self._plane.speak(circuit.link, circuit.circuit, pair.answer_key(owner.secret, knock).reveal(), [self._keys.to_callee.reveal()])
         self._send(bytes([RecordType.ANSWER_KEY]) + public)
         circuit.call_say(Speech.JOIN, knock.join_id)
+        if ring_at_once and not self._wants_full:
+            self._ring(now_us)
 
     def _confirmed(self, now_us: int) -> None:
         """The caller has our key: it is who the secret says."""
@@ -258,7 +268,7 @@ class Call:
             return
         if not self._owner.former:
             self._setting.book.confirm(self.petname)
-        self._ring(now_us)
+        self._open_callee(now_us)
 
     def _first_came(self, first: bytes, now_us: int) -> None:
         owner = self._owner
@@ -271,7 +281,7 @@ class Call:
         self._full = _Full(binding, None, new_secret)
         self.secrets_changed = True
         self._send(bytes([RecordType.SECOND]) + second)
-        self._ring(now_us)
+        self._open_callee(now_us)
 
     def _third_came(self, third: bytes) -> None:
         full = self._full
@@ -282,8 +292,17 @@ class Call:
         self._setting.book.confirm(self.petname)
         self.secrets_changed = True
 
-    def _ring(self, now_us: int) -> None:
+    def _open_callee(self, now_us: int) -> None:
+        """The keys are confirmed: ring, or tell what our phone did since it rings."""
         self._open(now_us)
+        if self._rang_us is None:
+            self._ring(now_us)
+        held, self._held = self._held, []
+        for step in held:
+            step()
+
+    def _ring(self, now_us: int) -> None:
+        self._rang_us = now_us
         if self.script is not None:
             return
         if self._accept is None or self._offer is None:
@@ -354,10 +373,28 @@ class Call:
             if last:
                 self._told_end = True
                 self._close(now_us + LINGER_US)
+        elif self._rings_unconfirmed:
+            self._hold(event)
         elif last and self.state not in {State.CLOSING, State.OVER}:
             # Given up before anybody was there to be told.
             self._told_end = True
             self._finish(now_us)
+
+    @property
+    def _rings_unconfirmed(self) -> bool:
+        """Return whether a phone rings here for a caller who has not shown yet that it has the call's keys."""
+        return self.state is State.JOINING and self._rang_us is not None and self.script is None
+
+    def _hold(self, event: CallEvent) -> None:
+        """Tell that it rings under the answer key; keep all else until the call has keys that nothing but this call knows. Spec: PROTOCOL.md §8.3."""
+        last = isinstance(event, End | Refuse)
+        if self._told_end:
+            return
+        if isinstance(event, Ringing):
+            self._send(serialise_event(event))
+        elif last or len(self._held) < MAX_HELD:
+            self._told_end = last
+            self._held.append(partial(self.send, event))
 
     def bind(self, port: MediaPort, codec: Codec) -> None:
         """Connect the circuit's sound with a phone's port (b2bua/ports.py CircuitLeg)."""
@@ -366,6 +403,8 @@ class Call:
         if self.state is State.OPEN:
             circuit = self._circuit()
             self._plane.media_bind(port.reference, circuit.link, circuit.circuit, codec)
+        elif self._rings_unconfirmed and not self._told_end and len(self._held) < MAX_HELD:
+            self._held.append(partial(self.bind, port, codec))
 
     def handle_timer(self, now_us: int) -> None:
         """The time of this state is over."""
@@ -434,7 +473,7 @@ class Call:
 
     def fail(self, why: Refusal, now_us: int, *, stay_quiet: bool = False) -> None:
         """End the call from inside. stay_quiet: say no part, because the circuit is wanted for another call at once."""
-        told, opened = self._told_end, self.state is State.OPEN
+        told, opened = self._told_end, self.state is State.OPEN or self._rings_unconfirmed
         self._told_end = True
         self._finish(now_us, stay_quiet=stay_quiet)
         if not told:
@@ -527,7 +566,8 @@ class Call:
             self._knock_for_spare(now_us)
         if self.script is not None:
             ends = (self.script.ending is Ending.CALLER) == self._is_caller
-            self.deadline_us = now_us + self.script.length_us + (0 if ends else DUMMY_SLACK_US)
+            begun_us = now_us if self._rang_us is None else self._rang_us
+            self.deadline_us = begun_us + self.script.length_us + (0 if ends else DUMMY_SLACK_US)
 
     def _send(self, message: bytes) -> None:
         circuit = self._circuit()

@@ -8,7 +8,7 @@ One `_Call` is one call, whichever side it began on:
     KNOCKING      we knock, in every second slot, at one circuit after the other
     AWAIT_KEY     something valid came under the answer key; its message holds the callee's key
     AWAIT_SECOND  never met: `first` is sent, `second` must come
-    JOINING       we said join and our key; nothing valid came yet
+    JOINING       we said join and our key; nothing valid came yet. A phone rings already where the knock cannot be a copy
     AWAIT_FIRST   never met: `first` must come before anything rings
     OPEN          call events pass
     CLOSING       our last event is under way; then we part
@@ -26,11 +26,12 @@ from dataclasses import replace
 
 from voicebox.b2bua.events import CallEvent, Offer, Refusal
 from voicebox.b2bua.ports import CircuitLeg
-from voicebox.circuits.call import Call, CallSetting
+from voicebox.circuits.call import KNOCK_US, Call, CallSetting
 from voicebox.circuits.call_record import parse_digest, parse_offer_record
 from voicebox.circuits.circuit import Circuit, GivesWay
 from voicebox.circuits.dummies import Ending, Script, parse_script
 from voicebox.circuits.kdf import sha256
+from voicebox.circuits.network import SLOT_US, slots_between
 from voicebox.circuits.pair import Knock, open_knock, parse_knock
 from voicebox.circuits.pair_book import TokenOwner, tokens_payload
 from voicebox.circuits.path import Path
@@ -40,6 +41,8 @@ from voicebox.errors import Bug, RemoteError, UsageError
 
 SEEN_KNOCKS = 4096
 """Knocks remembered, of all contacts together; the oldest go first."""
+CLOCKS_US = 1_000_000
+"""So far the clocks of two boxes may lie apart where a knock rings at once; it rings later where they lie further apart."""
 
 Listener = Callable[[CallEvent], None]
 COVER_US = 3_600_000_000
@@ -57,6 +60,7 @@ class Calls:
 
     def __init__(self, setting: CallSetting, wake: Callable[[], None], coin: Callable[[], bool]) -> None:
         self._setting, self._wake, self._coin = setting, wake, coin
+        self._began_us = setting.clock()
         self._standing: StandingCircuits | None = None
         self._acceptor: Acceptor | None = None
         self._calls: list[Call] = []
@@ -167,7 +171,12 @@ class Calls:
                 return
         call = Call(self._setting, owner.petname, now_us)
         self._calls.append(call)
-        call.join(circuit, knock, opened, owner, what, self._accept, now_us)
+        call.join(circuit, knock, opened, owner, what, self._accept, now_us, ring_at_once=self._is_no_copy(opened.made, now_us))
+
+    def _is_no_copy(self, made: int, now_us: int) -> bool:
+        """Return whether a knock was made just now, and since this box remembers knocks; so it never rang here, and its caller still waits. Spec: PROTOCOL.md §8.3."""
+        age_us = slots_between(made, now_us // SLOT_US) * SLOT_US
+        return -CLOCKS_US <= age_us <= min(KNOCK_US + CLOCKS_US, now_us - self._began_us - CLOCKS_US)
 
     def _may_give_way(self, holder: GivesWay, current: Call | None) -> bool:
         """Return whether what has a circuit gives way to a dummy: half of the dummies do, of those that do not still knock."""

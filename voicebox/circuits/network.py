@@ -37,6 +37,11 @@ HINT = "Take the network file again from where it came from."
 _SIGNED = b"voicebox/1 network file"
 
 
+def slots_between(earlier: int, later: int) -> int:
+    """Return how many slots lie between two of which only the low 32 bits are known, nearest to 0. Spec: PROTOCOL.md §1.2."""
+    return (later - earlier + 2**31) % 2**32 - 2**31
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkTerms:
     """What the signer decides, apart from the relays."""

@@ -28,7 +28,8 @@ JOIN_ID_OCTETS = 16
 SEALED_OCTETS = 184
 NONCE_OCTETS = 12
 KNOCK_OCTETS = SEALED_OCTETS - NONCE_OCTETS - 16
-RECORD_OCTETS = KNOCK_OCTETS - 2 - X25519_OCTETS
+MADE_OCTETS = 4
+RECORD_OCTETS = KNOCK_OCTETS - 2 - MADE_OCTETS - X25519_OCTETS
 SIGNATURE_OCTETS = 64
 KNOCK_VERSION = 1
 FULL_HANDSHAKE_WANTED = 1
@@ -107,8 +108,12 @@ class SentKnock:
 
 @dataclass(frozen=True, slots=True)
 class OpenedKnock:
-    """What a callee finds in a knock. record: the offer, the script of a dummy, or the digest of a spare's first knock; zeros behind it not yet cut off."""
+    """What a callee finds in a knock. record: the offer, the script of a dummy, or the digest of a spare's first knock; zeros behind it not yet cut off.
 
+    made: the slot of the caller's network time in which it was made, as in a cell (modulo 2^32).
+    """
+
+    made: int
     caller_public: bytes = field(repr=False)
     full_handshake_wanted: bool
     dummy: bool
@@ -130,6 +135,7 @@ def seal_knock(
     junction_id: bytes,
     callee_id: bytes,
     record: bytes,
+    made: int,
     *,
     full_handshake: bool,
     dummy: bool = False,
@@ -137,19 +143,23 @@ def seal_knock(
     join_id: bytes | None = None,
     nonce: bytes | None = None,
 ) -> SentKnock:
-    """Make a knock at a contact. record: at most RECORD_OCTETS. The last three are for tests; else they are drawn."""
+    """Make a knock at a contact. record: at most RECORD_OCTETS; made: the slot that it is. The last three are for tests; else they are drawn."""
     if len(record) > RECORD_OCTETS:
         raise ValueError("a call record is too long for a knock")
     key = private_key or X25519PrivateKey.generate()
     flags = (FULL_HANDSHAKE_WANTED if full_handshake else 0) | (DUMMY if dummy else 0)
-    plaintext = bytes([KNOCK_VERSION, flags]) + key.public_key().public_bytes_raw() + record.ljust(RECORD_OCTETS, b"\0")
+    plaintext = _plaintext(flags, made, key.public_key().public_bytes_raw(), record)
     return SentKnock(_seal(secret, junction_id, callee_id, plaintext, join_id, nonce), secret, key)
 
 
 def seal_spare(secret: Secret, junction_id: bytes, callee_id: bytes, first_digest: bytes) -> Knock:
     """Make the knock of a call's second circuit. first_digest: K of the knock of its first. Spec: PROTOCOL.md §9.5."""
-    plaintext = bytes([KNOCK_VERSION, SPARE]) + secrets.token_bytes(X25519_OCTETS) + first_digest.ljust(RECORD_OCTETS, b"\0")
+    plaintext = _plaintext(SPARE, 0, secrets.token_bytes(X25519_OCTETS), first_digest)
     return _seal(secret, junction_id, callee_id, plaintext, None, None)
+
+
+def _plaintext(flags: int, made: int, public: bytes, record: bytes) -> bytes:
+    return bytes([KNOCK_VERSION, flags]) + (made & 0xFFFFFFFF).to_bytes(MADE_OCTETS, "big") + public + record.ljust(RECORD_OCTETS, b"\0")
 
 
 def _seal(secret: Secret, junction_id: bytes, callee_id: bytes, plaintext: bytes, join_id: bytes | None, nonce: bytes | None) -> Knock:
@@ -171,8 +181,8 @@ def open_knock(knock: Knock, secret: Secret, junction_id: bytes, callee_id: byte
         raise HandshakeError("a knock does not open") from None
     if plaintext[0] != KNOCK_VERSION or plaintext[1] not in {0, FULL_HANDSHAKE_WANTED, DUMMY, FULL_HANDSHAKE_WANTED | DUMMY, SPARE}:
         raise HandshakeError("a knock is of another version")
-    flags, rest = plaintext[1], plaintext[2:]
-    return OpenedKnock(rest[:X25519_OCTETS], bool(flags & FULL_HANDSHAKE_WANTED), bool(flags & DUMMY), flags == SPARE, rest[X25519_OCTETS:])
+    flags, made, rest = plaintext[1], int.from_bytes(plaintext[2 : 2 + MADE_OCTETS], "big"), plaintext[2 + MADE_OCTETS :]
+    return OpenedKnock(made, rest[:X25519_OCTETS], bool(flags & FULL_HANDSHAKE_WANTED), bool(flags & DUMMY), flags == SPARE, rest[X25519_OCTETS:])
 
 
 def answer_key(secret: Secret, knock: Knock) -> Secret:

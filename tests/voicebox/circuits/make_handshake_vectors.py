@@ -72,8 +72,9 @@ def call(caller: dict[str, str], callee: dict[str, str]) -> dict[str, object]:
     secret_0 = pair.static_secret(static, their, network_id, caller_id, callee_id)
     secret = pair.secret_of_epoch(secret_0, 0, 3)
     caller_key, callee_key = X25519PrivateKey.from_private_bytes(octets(10, 32)), X25519PrivateKey.from_private_bytes(octets(11, 32))
-    record = bytes([16, 2, 1, 2])
-    sent = pair.seal_knock(secret, junction_id, callee_id, record, full_handshake=True, private_key=caller_key, join_id=octets(12, 16), nonce=octets(13, 12))
+    record, made = bytes([16, 2, 1, 2]), 3 * 180_000 + 7
+    join_id, nonce = octets(12, 16), octets(13, 12)
+    sent = pair.seal_knock(secret, junction_id, callee_id, record, made, full_handshake=True, private_key=caller_key, join_id=join_id, nonce=nonce)
     opened = pair.open_knock(sent.knock, secret, junction_id, callee_id)
     keys, public = pair.answer_knock(sent.knock, opened, secret, private_key=callee_key)
     binding = pair.FullBinding(keys, network_id, caller_id, callee_id)
@@ -87,6 +88,7 @@ def call(caller: dict[str, str], callee: dict[str, str]) -> dict[str, object]:
         "epoch": 3,
         "secret": secret.reveal().hex(),
         "record": record.hex(),
+        "made": made,
         "caller_private": octets(10, 32).hex(),
         "callee_private": octets(11, 32).hex(),
         "join_id": octets(12, 16).hex(),

@@ -95,6 +95,7 @@ def test_recorded_knock_is_made_again() -> None:
         octets("junction_id"),
         CALLEE.contact_id,
         octets("record"),
+        CALL["made"],
         full_handshake=True,
         private_key=key("caller_private"),
         join_id=octets("join_id"),
@@ -107,6 +108,7 @@ def test_recorded_knock_is_made_again() -> None:
 def test_recorded_knock_opens_and_gives_the_recorded_keys() -> None:
     opened = open_recorded(octets("knock"))
     assert opened.full_handshake_wanted
+    assert opened.made == CALL["made"]
     assert opened.record == octets("record").ljust(pair.RECORD_OCTETS, b"\0")
     keys, public = pair.answer_knock(sent().knock, opened, SECRET, private_key=key("callee_private"))
     assert public == octets("answer")
