@@ -36,9 +36,16 @@ class Refusal(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The caller's box asks for a call; codecs in order of preference, at least one."""
+    """The caller's box asks for a call. codecs: at least one, each once, ascending: which of them the caller's phone prefers is not told.
+
+    Raises ValueError for another order.
+    """
 
     codecs: tuple[Codec, ...]
+
+    def __post_init__(self) -> None:
+        if not self.codecs or list(self.codecs) != sorted(set(self.codecs)):
+            raise ValueError("the codecs of an offer are not in ascending order")
 
 
 @dataclass(frozen=True, slots=True)

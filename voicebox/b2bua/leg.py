@@ -45,7 +45,7 @@ class UasLeg:
         self._side = PhoneDialog(context, dialog, port, media, self._phone_told)
         self._early: tuple[Codec, bytes] | None = None
         self._finished = False
-        self.offer = Offer(LATE_OFFER_CODECS if self._phone is None else tuple(codec for codec, _ in self._phone.codecs))
+        self.offer = Offer(LATE_OFFER_CODECS if self._phone is None else tuple(sorted(codec for codec, _ in self._phone.codecs)))
         self.merge_key = (request.call_id, request.from_.tag, request.cseq.number)
 
     @property

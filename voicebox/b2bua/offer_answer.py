@@ -155,7 +155,7 @@ class OurMedia:
 
 
 def choose_codec(ours: tuple[Codec, ...], phone: PhoneMedia) -> Codec:
-    """Return the first codec of a phone's answer that we offered. Raises SipError(488)."""
+    """Return the first codec of a phone's answer that we offered: the callee's phone chooses, out of a list that has one order. Raises SipError(488)."""
     for codec, _ in phone.codecs:
         if codec in ours:
             return codec

@@ -293,8 +293,8 @@ class Switchboard:
         full = len(self._calls) >= self.settings.calls.max_calls
         self._calls.add(call)
         self.counters["calls_in"] += 1
-        if full or not offer.codecs:
-            call.tell(Side.CALLEE, Refuse(Refusal.BUSY if full else Refusal.NO_COMMON_CODEC), now)
+        if full:
+            call.tell(Side.CALLEE, Refuse(Refusal.BUSY), now)
             return
         fork = PhoneFork(self._context, lambda event, when: call.tell(Side.CALLEE, event, when))
         call.parties[Side.CALLEE] = fork

@@ -75,9 +75,7 @@ def parse_event(message: bytes) -> CallEvent:
         kind = RecordType(message[0])
         match kind:
             case RecordType.OFFER if 0 < len(payload) <= 1 + MAX_CODECS and payload[0] == len(payload) - 1 > 0:
-                codecs = tuple(Codec(number) for number in payload[1:])
-                if len(set(codecs)) == len(codecs):
-                    return Offer(codecs)
+                return Offer(tuple(Codec(number) for number in payload[1:]))
             case RecordType.PROGRESS if len(payload) == 1:
                 return Progress(Codec(payload[0]))
             case RecordType.ANSWER if len(payload) == 1:
@@ -93,7 +91,7 @@ def parse_event(message: bytes) -> CallEvent:
             case _:
                 pass
     except ValueError:
-        pass  # a codec, refusal or type that is not in the closed list
+        pass  # a codec, refusal or type that is not in the closed list, or codecs in another order
     raise RemoteError("a call record is not one")
 
 

@@ -61,6 +61,14 @@ def test_a_call_from_offer_to_hang_up() -> None:
     assert box.board.next_timer() is None
 
 
+@pytest.mark.parametrize("preferred", ["8 0", "0 8"])
+def test_the_order_in_which_a_phone_prefers_codecs_does_not_cross(preferred: str) -> None:
+    body = SDP_PCMA.replace("RTP/AVP 8 0 ", f"RTP/AVP {preferred} ")
+    assert f" {preferred} 101" in body
+    box, *_ = started(body)
+    assert box.offers == [Offer((Codec.PCMA, Codec.PCMU))]
+
+
 def test_opus_is_answered_with_constant_rate() -> None:
     box, phone, port = started(SDP_OPUS)
     assert box.offers == [Offer((Codec.OPUS, Codec.PCMA))]
