@@ -82,6 +82,9 @@ class _Circuits:
     def present(self) -> list[Circuit]:
         return self._circuits
 
+    def all(self) -> list[Circuit]:
+        return self._circuits
+
     def by_link(self, link: int) -> Circuit | None:
         return next((circuit for circuit in self._circuits if circuit.link == link), None)
 

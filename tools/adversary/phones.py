@@ -61,6 +61,8 @@ class Phone(asyncio.DatagramProtocol):
         self.sequence, self.ssrc = secrets.randbelow(2**15), secrets.randbits(32)
         self.call_id = self.remote = self.theirs = self.ours = ""
         self.number = 100
+        self.final = ""
+        """The last final response, empty where none came."""
         self._waiting: dict[tuple[int, str], asyncio.Future[str]] = {}
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -98,7 +100,7 @@ class Phone(asyncio.DatagramProtocol):
             return
         self.ours, self.call_id = secrets.token_hex(5), header(text, "Call-ID")
         self._respond(text, "180 Ringing")
-        self.to, self.theirs = _media(text), header(text, "From")
+        self.to, self.theirs = media_of(text), header(text, "From")
         self._respond(text, "200 OK", self._description())
 
     def _respond(self, request: str, status: str, body: str = "") -> None:
@@ -116,6 +118,12 @@ class Phone(asyncio.DatagramProtocol):
         address, port = self.media.getsockname()
         media = [f"m=audio {port} RTP/AVP 8", "a=rtpmap:8 PCMA/8000", "a=ptime:20", "a=sendrecv"]
         return "\r\n".join(["v=0", f"o=- 1 1 IN IP4 {address}", "s=-", f"c=IN IP4 {address}", "t=0 0", *media, ""])
+
+    def close(self) -> None:
+        """Let all sockets go."""
+        for each in (self._transport, self.media, self.dead):
+            if each is not None:
+                each.close()
 
     # Asking
 
@@ -135,8 +143,10 @@ class Phone(asyncio.DatagramProtocol):
             self.number += 1
             future = self._waiting[self.number, method] = asyncio.get_running_loop().create_future()
             self._request(method, uri, to, [*extra, *credentials], body)
+            self.final = ""
             try:
                 final: str = await asyncio.wait_for(future, REPLY_TIMEOUT_S)
+                self.final = final
             except TimeoutError:
                 return ""
             finally:
@@ -174,7 +184,7 @@ class Phone(asyncio.DatagramProtocol):
             return False
         self.theirs, self.remote = header(final, "To"), header(final, "Contact").strip("<>")
         self._request("ACK", self.remote, self.theirs, [], "")
-        self.to = _media(final)
+        self.to = media_of(final)
         return True
 
     async def hang_up(self) -> bool:
@@ -200,7 +210,8 @@ class Phone(asyncio.DatagramProtocol):
         return heard
 
 
-def _media(text: str) -> Address | None:
+def media_of(text: str) -> Address | None:
+    """Return where a message with a session description wants sound."""
     port, address = re.search(r"^m=audio (\d+)", text, re.MULTILINE), re.search(r"^c=IN IP4 (\S+)", text, re.MULTILINE)
     return (address.group(1), int(port.group(1))) if port and address else None
 

@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing
 from voicebox.b2bua.ports import MediaPort
 from voicebox.circuits import pair
+from voicebox.circuits.attempts import Attempt, attempts_at
 from voicebox.circuits.call_record import HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
 from voicebox.circuits.circuit import Circuit, Stage
 from voicebox.circuits.dummies import Ending, Script
@@ -80,14 +81,6 @@ class State(Enum):
     OVER = auto()
 
 
-@dataclass(slots=True, eq=False)
-class _Attempt:
-    """One circuit to knock at, under one secret."""
-
-    circuit: Circuit
-    owner: TokenOwner
-
-
 @dataclass(slots=True)
 class _Full:
     """What a full handshake needs between its messages."""
@@ -116,7 +109,7 @@ class Call:
         self._knock_digest = b""
         self._is_caller = False
         self._record = b""
-        self._attempts: list[_Attempt] = []
+        self._attempts: list[Attempt] = []
         self._offer: Offer | None = None
         self._sent: pair.SentKnock | None = None
         self._owner: TokenOwner | None = None
@@ -143,7 +136,7 @@ class Call:
     # ------------------------------------------------------------------------------------------------------- caller's side
 
     def begin(self, offer: Offer, circuits: list[Circuit], now_us: int) -> None:
-        """Knock at the first circuit; where there is none the refusal comes with the next timer, after the B2BUA has its leg."""
+        """Knock at the first junction; where there is none the refusal comes with the next timer, after the B2BUA has its leg."""
         self._begin(serialise_event(offer), circuits, now_us)
 
     def begin_dummy(self, script: Script, circuits: list[Circuit], now_us: int) -> None:
@@ -152,29 +145,24 @@ class Call:
         self._begin(script.serialise(), circuits, now_us)
 
     def _begin(self, record: bytes, circuits: list[Circuit], now_us: int) -> None:
-        book = self._setting.book
-        owners = {circuit.circuit: book.secrets_of(self.petname, circuit.epoch) for circuit in circuits}
         self._record, self._is_caller, self._given = record, True, circuits
-        # The newest secret at every junction first; the former one only after that, for a contact who never got the new.
-        self._attempts = [
-            _Attempt(circuit, owner) for former in (False, True) for circuit in circuits for owner in owners[circuit.circuit] if owner.former == former
-        ]
+        self._attempts = attempts_at(circuits, self._setting.book, self.petname)
         self.state = State.KNOCKING
         self._wait_until_us = now_us + WAIT_FREE_US
         self._knock_next(now_us)
 
     def _knock_next(self, now_us: int) -> None:
         self._release(now_us)
-        attempt = next((attempt for attempt in self._attempts if attempt.circuit.free), None)
+        attempt, circuit = next(((attempt, free) for attempt in self._attempts if (free := attempt.free()) is not None), (None, None))
         contact = self._setting.book.get(self.petname)
-        if attempt is None or contact is None:
+        if attempt is None or circuit is None or contact is None:
             self._make_room(now_us)
             if now_us >= self._wait_until_us or contact is None:
                 self._attempts = []
             self.deadline_us = now_us + WAIT_STEP_US if self._attempts else now_us
             return
         self._attempts.remove(attempt)
-        circuit, self._owner = attempt.circuit, attempt.owner
+        self._owner = attempt.owner
         full = not self._setting.book.met(self.petname) or attempt.owner.former
         junction_id, dummy = circuit.path.junction.relay_id, self.script is not None
         self._sent = pair.seal_knock(attempt.owner.secret, junction_id, contact.contact_id, self._record, now_us // SLOT_US, full_handshake=full, dummy=dummy)
@@ -187,7 +175,7 @@ class Call:
 
     def _make_room(self, now_us: int) -> None:
         """No circuit is free: end the dummy with the least time left, or let a call's spare go, and wait for the circuit. A dummy waits for nothing."""
-        circuits = [attempt.circuit for attempt in self._attempts]
+        circuits = [circuit for attempt in self._attempts for circuit in attempt.circuits]
         if self.script is not None or any(circuit.soon_free for circuit in circuits):
             return
         holders = [circuit.gives_way for circuit in circuits if circuit.gives_way is not None]
@@ -511,9 +499,10 @@ class Call:
     # ----------------------------------------------------------------------------------------------- the second circuit
 
     def _knock_for_spare(self, now_us: int) -> None:
-        """Knock at another circuit of the first one's epoch, where one is free: should a path die, the call goes on over the other."""
+        """Knock at the other junction of the first one's epoch, where a circuit there is free: should a path die, the call goes on over the other."""
         first, keys, contact = self._circuit(), self._keys, self._setting.book.get(self.petname)
-        circuit = next((each for each in self._given if each is not first and each.epoch == first.epoch and each.free), None)
+        others = [each for each in reversed(self._given) if each.epoch == first.epoch and each.path.junction != first.path.junction]
+        circuit = next((each for each in others if each.free), None)
         if circuit is None or keys is None or contact is None:
             return
         owner = next((owner for owner in self._setting.book.secrets_of(self.petname, first.epoch) if not owner.former), None)

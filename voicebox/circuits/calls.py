@@ -140,7 +140,7 @@ class Calls:
         if owner is None or self._setting.book.get(owner.petname) is None:
             raise RemoteError("a knock with an unknown token")
         current = next((call for call in self._calls if call.has(circuit)), None)
-        if current is not None and knock.join_id in current.join_ids():
+        if any(knock.join_id in call.join_ids() for call in self._calls):
             return
         opened = open_knock(knock, owner.secret, junction_id, self._setting.identity.contact_id)
         seen = sha256(opened.caller_public)
@@ -152,14 +152,19 @@ class Calls:
         what = parse_script(opened.record) if opened.dummy else parse_offer_record(opened.record)
         if not opened.full_handshake_wanted and not self._setting.book.met(owner.petname):
             raise RemoteError("a knock without the full handshake, from somebody we never met")
+        here = self._circuits_beside(circuit)
+        holder = next((each.gives_way for each in here if each.gives_way is not None and not each.closing), None)
+        free = next((each for each in here if each.free), None)
         if current is not None and self._yields(current, owner.petname, to_dummy=opened.dummy):
             current.fail(Refusal.BUSY, now_us, stay_quiet=True)
             self._sweep()
-        elif circuit.gives_way is not None and not circuit.closing and (not opened.dummy or self._may_give_way(circuit.gives_way, current)):
-            circuit.gives_way.give_way()  # the knock comes again, and finds the circuit free
+        elif free is not None:
+            circuit = free
+        elif holder is not None and (not opened.dummy or self._may_give_way(holder, current)):
+            holder.give_way()  # the knock comes again, and finds the circuit free
             self._sweep()
             return
-        elif not circuit.free:
+        else:
             self.counters["knock_while_busy"] += 1
             if opened.dummy and not circuit.soon_free:
                 self._remember(seen)  # it is not considered again, so that the coin falls once for each
@@ -178,15 +183,21 @@ class Calls:
         age_us = slots_between(made, now_us // SLOT_US) * SLOT_US
         return -CLOCKS_US <= age_us <= min(KNOCK_US + CLOCKS_US, now_us - self._began_us - CLOCKS_US)
 
+    def _circuits_beside(self, circuit: Circuit) -> list[Circuit]:
+        """Return our circuits at a circuit's junction, itself first: a knock that came to one may be joined on any of them."""
+        place = circuit.path.junction, circuit.epoch
+        return [circuit, *(each for each in self._circuits().all() if each is not circuit and (each.path.junction, each.epoch) == place)]
+
     def _may_give_way(self, holder: GivesWay, current: Call | None) -> bool:
         """Return whether what has a circuit gives way to a dummy: half of the dummies do, of those that do not still knock."""
         return holder.is_dummy and current is not None and not current.knocking and self._coin()
 
     def _take_spare(self, circuit: Circuit, knock: Knock, digest: bytes, petname: str, now_us: int) -> None:
-        """A contact who is in a call with us knocks for the call's second circuit; it is taken where this one is free, and nothing gives way to it."""
+        """A contact who is in a call with us knocks for the call's second circuit; it is taken where one is free there, and nothing gives way to it."""
         call = next((call for call in self._calls if call.petname == petname and call.wants_spare(digest)), None)
-        if call is not None and circuit.free and call.circuit is not circuit:
-            call.join_spare(circuit, knock, now_us)
+        free = next((each for each in self._circuits_beside(circuit) if each.free), None)
+        if call is not None and free is not None:
+            call.join_spare(free, knock, now_us)
 
     def _remember(self, seen: bytes) -> None:
         self._seen[seen] = None

@@ -1,6 +1,6 @@
 """The standing circuits of a box: which are wanted, when each is built, tried again, replaced at an epoch, and given up.
 
-A box of profile `home` keeps two, over two guards to the two junctions of the epoch; `dsl` one. The next epoch's are made beside the present ones, at a
+A box of profile `home` keeps two, over two guards to the two junctions of the epoch; `dsl` one; `lan` eight, over the same two ways in turn. The next epoch's are made beside the present ones, at a
 random time near the epoch's end, and are used from its first slot on; the old ones leave at a random time after it, or when their call ends.
 Nothing here depends on calls but the last.
 NOT here: how one is built (circuit.py), calls (calls.py). Drivers: the engine's events, and time. Pure: takes `now_us`, network time, and randomness.
@@ -17,7 +17,8 @@ from typing import Protocol
 from voicebox.circuits.circuit import Circuit, Stage, TokenMaker
 from voicebox.circuits.descriptor import Descriptor
 from voicebox.circuits.network import VerifiedNetwork
-from voicebox.circuits.path import Path, choose_guards, junctions_of_epoch, paths_of_epoch, with_middle
+from voicebox.circuits.pair_book import tokens_payload
+from voicebox.circuits.path import JUNCTIONS_PER_EPOCH, Path, choose_guards, junctions_of_epoch, paths_of_epoch, with_middle
 from voicebox.circuits.speech import OwnerPlane
 from voicebox.circuits.steps import Steps
 from voicebox.errors import PolicyError, RemoteError
@@ -91,10 +92,13 @@ class StandingCircuits:
         middle: bool = False,
     ) -> None:
         self._plane, self._network, self._rng, self._middle = plane, network, rng, middle
-        self._count = max(1, min(count, len(junctions_of_epoch(network, 0, self._date(now_us)))))
+        wanted = min(count, JUNCTIONS_PER_EPOCH)
+        self._ways = max(1, min(wanted, len(junctions_of_epoch(network, 0, self._date(now_us)))))
+        """Pairs of guard and junction: circuit i goes the way i modulo this."""
+        self._count = count // wanted * self._ways
         self._make_tokens = make_tokens
         self.on_lost: Callable[[Circuit, int], None] = lambda _circuit, _now_us: None
-        self._guards = choose_guards(network, kept_guards, count, self._date(now_us), rng, guard_operators)
+        self._guards = choose_guards(network, kept_guards, wanted, self._date(now_us), rng, guard_operators)
         self._kept = [guard.relay_id for guard in self._guards]
         self._present = _Epoch(network.epoch_at(now_us), self._posts())
         self._coming: _Epoch | None = None
@@ -237,17 +241,22 @@ class StandingCircuits:
             return None
 
     def _guard_and_junction(self, epoch: _Epoch, index: int, now_us: int) -> Path | None:
-        """Return the ends of a path; never over a guard that another circuit of the same epoch uses."""
+        """Return the ends of a path; never over a guard that a circuit of the other way uses in the same epoch."""
         junctions = junctions_of_epoch(self._network, epoch.number, self._date(now_us))
-        used = {post.circuit.path.guard.relay_id for post in epoch.posts if post.circuit is not None}
+        way = index % self._ways
+        used = {post.circuit.path.guard.relay_id for post in epoch.posts if post.circuit is not None and post.index % self._ways != way}
         try:
-            paths = paths_of_epoch(self._network, self._guards, junctions, self._count)
-            if index < len(paths) and paths[index].guard.relay_id in used:
+            paths = paths_of_epoch(self._network, self._guards, junctions, self._ways)
+            if way < len(paths) and paths[way].guard.relay_id in used:
                 left = [guard for guard in self._guards if guard.relay_id not in used]
-                return paths_of_epoch(self._network, left, junctions[index : index + 1], 1)[0]
+                return paths_of_epoch(self._network, left, junctions[way : way + 1], 1)[0]
         except PolicyError:
             return None
-        return paths[index] if index < len(paths) else None
+        return paths[way] if way < len(paths) else None
+
+    def _tokens_of(self, post: _Post) -> TokenMaker:
+        """Return who makes a circuit's tokens: the first of each way is knocked at; those beside it leave random ones, so that the same never lie at two."""
+        return self._make_tokens if post.index < self._ways else lambda _path, _epoch: tokens_payload(())
 
     def _build(self, epoch: _Epoch, now_us: int) -> None:
         for post in epoch.posts:
@@ -262,7 +271,7 @@ class StandingCircuits:
                     post.retry_us = now_us + LAST_RETRY_US
                 else:
                     post.circuit = Circuit(
-                        self._plane, self._network.network_id, path, epoch.number, self._make_tokens, now_us, self._steps.of(path.guard.relay_id)
+                        self._plane, self._network.network_id, path, epoch.number, self._tokens_of(post), now_us, self._steps.of(path.guard.relay_id)
                     )
                     post.probe_us = now_us + self._between(PROBE_EVERY_US)
 

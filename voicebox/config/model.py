@@ -31,11 +31,12 @@ class Profile(Enum):
 
     HOME = "home"
     DSL = "dsl"
+    LAN = "lan"
 
     @property
     def circuits(self) -> int:
         """Return how many standing circuits the profile has."""
-        return {Profile.HOME: 2, Profile.DSL: 1}[self]
+        return {Profile.HOME: 2, Profile.DSL: 1, Profile.LAN: 8}[self]
 
 
 def parse_endpoint(text: str) -> Endpoint:
@@ -125,7 +126,12 @@ class Option:
 
 
 BOX_OPTIONS = (
-    Option("profile", parse_profile, "home", "home: two circuits, 245 kbit/s each way, always; dsl: one circuit, 122 kbit/s, and no spare"),
+    Option(
+        "profile",
+        parse_profile,
+        "home",
+        "home: two circuits, 245 kbit/s each way, always; dsl: one circuit, 122 kbit/s, and no spare; lan: eight, 979 kbit/s, for an office",
+    ),
     Option("guards", parse_word, "any", "any: guards are drawn at random and kept; or the names of operators, whose guards alone are used", many=True),
     Option(
         "middle",

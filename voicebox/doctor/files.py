@@ -13,7 +13,7 @@ from pathlib import Path
 from voicebox.circuits.descriptor import Role
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import load_network
-from voicebox.circuits.path import SPARE_GUARDS
+from voicebox.circuits.path import JUNCTIONS_PER_EPOCH, SPARE_GUARDS
 from voicebox.circuits.relay_state import load_relay_keys
 from voicebox.config.load import load_box, load_phones, load_relay
 from voicebox.contacts.store import StateDirectory
@@ -109,7 +109,7 @@ def _network_of_box(home: Path, network: VerifiedNetwork, now: dt.datetime) -> F
     config = load_box(home)
     guards = [relay for relay in network.with_role(Role.GUARD, now) if not config.guards or relay.operator in config.guards]
     junctions = network.with_role(Role.JUNCTION, now)
-    wanted = config.profile.circuits
+    wanted = min(config.profile.circuits, JUNCTIONS_PER_EPOCH)
     renew = "Get a newer network file from whoever signs it, then: voicebox network use FILE."
     if len(guards) < wanted or len(junctions) < wanted:
         said = f"{len(guards)} guards and {len(junctions)} junctions are valid now, and profile {config.profile.value} wants {wanted} of each"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from voicebox.circuits.cost import SAMPLE_S, WINDOW_SAMPLES, CostMeter, promised
+from voicebox.config.model import Profile
 
 
 def test_the_promise_is_that_of_the_readme() -> None:
-    home, dsl = promised(2), promised(1)
+    home, dsl, lan = (promised(profile.circuits) for profile in (Profile.HOME, Profile.DSL, Profile.LAN))
     assert (round(home.out_kbit_s), round(home.in_kbit_s), round(home.month_gb)) == (245, 245, 159)
     assert (round(dsl.out_kbit_s), round(dsl.month_gb)) == (122, 79)
+    assert (round(lan.out_kbit_s), round(lan.month_gb)) == (979, 635)
 
 
 def test_the_meter_shows_the_last_minute_only() -> None:

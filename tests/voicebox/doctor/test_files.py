@@ -74,6 +74,11 @@ def test_a_network_that_ends_soon_or_is_too_small_is_told(network: Path) -> None
     assert finding(home, "network", NOW + dt.timedelta(days=370)).grade is Grade.PROBLEM
 
 
+@pytest.mark.parametrize("profile", ["home", "dsl", "lan"])
+def test_three_guards_are_enough_for_every_profile(network: Path, profile: str) -> None:
+    assert finding(box(network, "--profile", profile), "network").grade is Grade.GOOD
+
+
 def test_a_relay_outside_the_network_file_is_told(network: Path) -> None:
     assert finding(network / "relay-0", "descriptor").grade is Grade.GOOD
     assert "does not hold it" in finding(network / "relay-5", "descriptor").said

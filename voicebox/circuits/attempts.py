@@ -1,0 +1,33 @@
+"""Where a call may be knocked for: each junction at which we have a circuit, under each secret that the contact may know. Pure.
+
+Driver: call.py. Spec: PROTOCOL.md §8.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from voicebox.circuits.circuit import Circuit
+from voicebox.circuits.pair_book import PairBook, TokenOwner
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One junction to knock at, under one secret, over any of our circuits there."""
+
+    circuits: list[Circuit]
+    owner: TokenOwner
+
+    def free(self) -> Circuit | None:
+        """Return a circuit that is free; the last, because the first is the one that contacts knock at."""
+        return next((circuit for circuit in reversed(self.circuits) if circuit.free), None)
+
+
+def attempts_at(circuits: Iterable[Circuit], book: PairBook, petname: str) -> list[Attempt]:
+    """Return the attempts in their order: the newest secret at every junction first; the former one only after that, for a contact who never got the new."""
+    places: dict[tuple[bytes, int], list[Circuit]] = {}
+    for circuit in circuits:
+        places.setdefault((circuit.path.junction.relay_id, circuit.epoch), []).append(circuit)
+    found = [Attempt(there, owner) for (_, epoch), there in places.items() for owner in book.secrets_of(petname, epoch)]
+    return sorted(found, key=lambda attempt: attempt.owner.former)
