@@ -1,133 +1,130 @@
 """Attackers that learn: logistic regression and boosted stumps, and the features of a stretch of datagrams that they look at.
 
-Plain Python: a few thousand units with a few dozen features are learnt in seconds. Both train on one run and are tested on another, never on folds of one.
+Both train on one run and are tested on another, never on folds of one.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from statistics import fmean, median, pstdev
 
-from tools.adversary.statistics import Score, correlation
+import numpy as np
+import numpy.typing as npt
+
+from tools.adversary.statistics import Score, Values, correlation
 
 Features = Sequence[float]
+Array = npt.NDArray[np.float64]
 
 BINS = 10
 HISTOGRAM_US = 25
+STRETCH_SLOTS = 20
+LOW = 0.2
+"""Lateness has a floor and a long tail: the fifth part that comes first says where the floor is."""
+TIMING_FEATURES = 25
 
 
-def quantiles(values: Sequence[float], at: Sequence[float]) -> list[float]:
-    """Return these quantiles (0..1) of values, 0 where there are none."""
-    ordered = sorted(values)
-    return [ordered[min(int(q * len(ordered)), len(ordered) - 1)] if ordered else 0.0 for q in at]
+def quantiles(ordered: Values, at: Sequence[float]) -> list[float]:
+    """Return these quantiles (0..1) of values in their order, 0 where there are none."""
+    last = len(ordered) - 1
+    return [float(ordered[min(int(q * len(ordered)), last)]) if last >= 0 else 0.0 for q in at]
 
 
-def entropy(values: Sequence[float], width: float) -> float:
+def entropy(values: Values, width: float) -> float:
     """Return the entropy in bits of a histogram with bins of this width."""
-    counts = Counter(int(value // width) for value in values)
-    total = len(values)
-    return -sum(n / total * math.log2(n / total) for n in counts.values()) if total else 0.0
+    _, counts = np.unique(np.floor(np.asarray(values, dtype=float) / width), return_counts=True)
+    shares = counts / max(1, counts.sum())
+    return -float((shares * np.log2(shares)).sum())
 
 
-def _middle(values: Sequence[float]) -> float:
+def _middle(values: Array) -> float:
     """Return the mean of the middle half: of many late ones a few are very late."""
-    ordered = sorted(values)
-    return fmean(ordered[len(ordered) // 4 : max(len(ordered) * 3 // 4, len(ordered) // 4 + 1)])
+    ordered = np.sort(values)
+    return float(ordered[len(ordered) // 4 : max(len(ordered) * 3 // 4, len(ordered) // 4 + 1)].mean())
 
 
-def timing_features(times_us: Sequence[float], period_us: float = 20_000) -> list[float]:
+def _parity(slots: Array, offsets: Array) -> list[float]:
+    """Return how far the floors of odd and even ticks are apart: in the whole, and in the middle of short stretches, in which the clock cannot run away."""
+    odd = slots % 2 == 1
+    floors = [np.sort(offsets[odd]), np.sort(offsets[~odd])]
+    apart = [abs(one - other) for one, other in zip(*(quantiles(floor, (0.1, LOW, 0.35)) for floor in floors), strict=True)]
+    steps = []
+    for begin in range(0, int(slots[-1]) + 1, STRETCH_SLOTS):
+        here = (slots >= begin) & (slots < begin + STRETCH_SLOTS)
+        one, other = np.sort(offsets[here & odd]), np.sort(offsets[here & ~odd])
+        if len(one) > 4 and len(other) > 4:
+            steps.append(quantiles(one, (LOW,))[0] - quantiles(other, (LOW,))[0])
+    return [*apart, abs(float(np.median(steps))) if steps else 0.0]
+
+
+def timing_features(times_us: Values, period_us: float = 20_000) -> list[float]:
     """Return what the literature looks at in one direction: count, gaps, their spread, entropy, lags, odd against even ticks, distance to the grid."""
-    gaps = [after - before for before, after in pairwise(times_us)]
+    times = np.asarray(times_us, dtype=float)
+    gaps = np.diff(times)
     if len(gaps) < 8:
-        return [float(len(times_us)), *([0.0] * 20)]
-    mean = fmean(gaps)
-    odd, even = fmean(gaps[::2]), fmean(gaps[1::2])
-    offsets = [(time - times_us[0]) - period_us * round((time - times_us[0]) / period_us) for time in times_us]
-    distances = [abs(gap - period_us) for gap in gaps]
+        return [float(len(times)), *([0.0] * (TIMING_FEATURES - 1))]
+    odd, even = gaps[::2], gaps[1::2]
+    slots = np.round((times - times[0]) / period_us)
+    offsets = times - times[0] - period_us * slots
+    distances = np.abs(gaps - period_us)
     return [
-        float(len(times_us)),
-        mean,
-        pstdev(gaps),
-        *quantiles(gaps, (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)),
-        max(gaps),
+        float(len(times)),
+        float(gaps.mean()),
+        float(gaps.std()),
+        *quantiles(np.sort(gaps), (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)),
+        float(gaps.max()),
         entropy(gaps, HISTOGRAM_US),
         correlation(gaps[:-1], gaps[1:]),
         correlation(gaps[:-2], gaps[2:]),
-        abs(odd - even),
-        abs(median(gaps[::2]) - median(gaps[1::2])),
-        abs(_middle(gaps[::2]) - _middle(gaps[1::2])),
-        abs(fmean(offsets[::2]) - fmean(offsets[1::2])),
-        pstdev(offsets),
-        fmean(distances),
-        float(sum(distance > period_us / 4 for distance in distances)),
+        abs(float(odd.mean() - even.mean())),
+        abs(float(np.median(odd) - np.median(even))),
+        abs(_middle(odd) - _middle(even)),
+        abs(float(offsets[::2].mean() - offsets[1::2].mean())),
+        float(offsets.std()),
+        float(distances.mean()),
+        float((distances > period_us / 4).sum()),
+        *_parity(slots, offsets),
     ]
-
-
-def _scale(rows: Sequence[Features]) -> list[tuple[float, float]]:
-    return [(fmean(column), pstdev(column) or 1.0) for column in zip(*rows, strict=True)]
 
 
 def logistic(rows: Sequence[Features], labels: Sequence[int], steps: int = 200, decay: float = 0.01) -> Score:
     """Learn a logistic regression by gradient descent on standardised features."""
-    scale = _scale(rows)
+    values, wanted = np.asarray(rows, dtype=float), np.asarray(labels, dtype=float)
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    spread[spread == 0] = 1.0
 
-    def standard(row: Features) -> list[float]:
-        return [max(-8.0, min(8.0, (value - mean) / spread)) for value, (mean, spread) in zip(row, scale, strict=True)]
+    def standard(these: Array) -> Array:
+        clipped: Array = np.clip((these - mean) / spread, -8.0, 8.0)
+        return clipped
 
-    inputs = [standard(row) for row in rows]
-    weights, bias, rate = [0.0] * len(scale), 0.0, 0.5
+    inputs, rate = standard(values), 0.5
+    weights, bias = np.zeros(values.shape[1]), 0.0
     for _ in range(steps):
-        slopes, slope = [decay * weight for weight in weights], 0.0
-        for row, label in zip(inputs, labels, strict=True):
-            total = bias + sum(w * x for w, x in zip(weights, row, strict=True))
-            error = (1 / (1 + math.exp(-max(-30.0, min(30.0, total)))) - label) / len(inputs)
-            slope += error
-            slopes = [s + error * x for s, x in zip(slopes, row, strict=True)]
-        weights = [w - rate * s for w, s in zip(weights, slopes, strict=True)]
-        bias -= rate * slope
-    return lambda row: bias + sum(w * x for w, x in zip(weights, standard(row), strict=True))
+        errors = (1 / (1 + np.exp(-np.clip(inputs @ weights + bias, -30, 30))) - wanted) / len(inputs)
+        weights -= rate * (inputs.T @ errors + decay * weights)
+        bias -= rate * float(errors.sum())
+    return lambda row: bias + float(standard(np.asarray(row, dtype=float)) @ weights)
 
 
 def boosted_stumps(rows: Sequence[Features], labels: Sequence[int], rounds: int = 40) -> Score:
     """Learn a sum of decision stumps (AdaBoost, thresholds at tenths of each feature)."""
-    signs = [1 if label else -1 for label in labels]
-    cuts = [sorted({*quantiles(column, [i / BINS for i in range(1, BINS)])}) for column in zip(*rows, strict=True)]
-    bins = [[sum(value > cut for cut in column_cuts) for value in column] for column, column_cuts in zip(zip(*rows, strict=True), cuts, strict=True)]
-    weights = [1 / len(rows)] * len(rows)
+    values, signs = np.asarray(rows, dtype=float), np.where(np.asarray(labels) > 0, 1.0, -1.0)
+    cuts = [(column, cut) for column in range(values.shape[1]) for cut in sorted({*quantiles(np.sort(values[:, column]), [i / BINS for i in range(1, BINS)])})]
+    # A row for each stump: on which side of it each unit is.
+    sides = np.asarray([np.where(values[:, column] > cut, 1.0, -1.0) for column, cut in cuts])
+    weights = np.full(len(signs), 1 / len(signs))
     stumps: list[tuple[int, float, float]] = []
     for _ in range(rounds):
-        feature, cut, sign, error = _best_stump(bins, cuts, signs, weights)
-        error = max(error, 1e-6)
+        edges = sides @ (weights * signs)
+        best = int(np.argmax(np.abs(edges)))
+        error = max((1 - abs(float(edges[best]))) / 2, 1e-6)
         if error >= 0.5 - 1e-9:
             break
-        alpha = 0.5 * math.log((1 - error) / error) * sign
-        stumps.append((feature, cuts[feature][cut], alpha))
-        weights = [weight * math.exp(-alpha * label * (1 if column > cut else -1)) for weight, label, column in zip(weights, signs, bins[feature], strict=True)]
-        total = sum(weights)
-        weights = [weight / total for weight in weights]
+        alpha = math.copysign(0.5 * math.log((1 - error) / error), float(edges[best]))
+        stumps.append((*cuts[best], alpha))
+        weights *= np.exp(-alpha * signs * sides[best])
+        weights /= weights.sum()
     return lambda row: sum(alpha if row[feature] > cut else -alpha for feature, cut, alpha in stumps)
-
-
-def _best_stump(bins: list[list[int]], cuts: list[list[float]], signs: list[int], weights: list[float]) -> tuple[int, int, int, float]:
-    """Return feature, index of its cut, direction and weighted error of the best stump."""
-    signed = [weight * label for weight, label in zip(weights, signs, strict=True)]
-    balance = sum(signed)
-    best = (0, 0, 1, 0.5)
-    for feature, column in enumerate(bins):
-        sums = [0.0] * (len(cuts[feature]) + 1)
-        for place, value in zip(column, signed, strict=True):
-            sums[place] += value
-        below = 0.0
-        for cut in range(len(cuts[feature])):
-            below += sums[cut]
-            edge = balance - 2 * below  # sum of label * (above ? 1 : -1) * weight
-            error = (1 - abs(edge)) / 2
-            if error < best[3] - 1e-12:
-                best = (feature, cut, 1 if edge > 0 else -1, error)
-    return best
 
 
 Learner = Callable[[Sequence[Features], Sequence[int]], Score]

@@ -3,6 +3,9 @@
 Whoever marks delays, drops, flips or repeats cells by a key; whoever looks knows the key and when it was applied. Attackers: the matched filter of the key with
 lateness and holes, at the better of the two places; and the learners of the portfolio, which know no key. Beside them the run of each seed with and without
 its marks is compared: when which numbers leave the junction and the callee's guard has to be the same, octets aside.
+
+(c') A flipped bit: at the callee's guard by the octets; at the callee's phone by frames that came changed in a few octets. A cell that was tampered with
+may be lost there, or repaired from a coarse copy (another sound altogether), but must not come with the mark in it.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import numpy as np
+
 from tools.adversary.attackers import PORTFOLIO, timing_features
 from tools.adversary.result import Result
 from tools.adversary.statistics import Comparison, Control, auc, compare, correlation, limit, rate_at
-from tools.adversary.world import NEVER, SECOND_US, Cell, Plan, Recorded, network, run
+from tools.adversary.world import NEVER, PHONE, SECOND_US, Cell, Plan, Recorded, network, run
 
 NAME, TITLE = "c", "marks from link 1 to link 4"
 SLOT_US = 20_000
@@ -28,6 +33,7 @@ LAGS = range(2, 9)
 """The way of a cell from link 1 to link 4 takes 40 to 160 ms."""
 INTERVAL_SLOTS = 25
 PAIRS = 10
+FEW_OCTETS = 4
 
 Key = list[int]
 """What happens in each slot of a flow: 1 where the mark is applied."""
@@ -72,14 +78,16 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 
 @dataclass
 class Flow:
-    """One stretch of a call. tap, log: lateness and holes by slot at the two places; features: what learners look at; octets: of bodies at the callee's guard."""
+    """One stretch of a call. tap, log: lateness and holes by slot at the two places; features: what learners look at; octets: of bodies at the callee's guard;
+    changed: of each frame at the callee's phone that is not what was said, how many octets."""
 
     kind: Kind | None
     key: Key
     tap: list[float]
     log: list[float]
     features: list[float]
-    octets: list[int]
+    octets: bytes
+    changed: list[int]
 
 
 def flows(seed: int, kinds: Sequence[Kind], per_kind: int, unmarked: int, switches: Sequence[str] = ()) -> list[Flow]:
@@ -107,6 +115,7 @@ def _plan_calls(plan: Plan, switches: Sequence[str]) -> None:
         box, guard, junction = plan.paths[2 * pair + 1]
         plan.watch(guard, box)
         plan.watch(junction, guard)
+        plan.watch(box, PHONE)
 
 
 def _check(recorded: Recorded) -> None:
@@ -132,8 +141,8 @@ def _look(recorded: Recorded, callee: int, begin_us: int, kind: Kind | None, key
     times = [cell[0] - begin_us for cell in tap]
     arrivals = [(cell[1] - begin_us, cell[3]) for cell in behind if cell[1] != NEVER]
     features = [*timing_features(times), *timing_features(sorted(time for time, _ in arrivals)), float(len({slot for _, slot in arrivals}))]
-    octets = [octet for cell in behind for octet in cell[4]]
-    return Flow(kind, key, _tap_series(times), _log_series(arrivals), features, octets)
+    changed = [octets for at, octets in recorded.changed[callee] if begin_us <= at < begin_us + FLOW_US + PAUSE_US]
+    return Flow(kind, key, _tap_series(times), _log_series(arrivals), features, b"".join(cell[4] for cell in behind), changed)
 
 
 def _tap_series(times_us: Sequence[int]) -> list[float]:
@@ -167,10 +176,10 @@ def _log_series(arrivals: Sequence[tuple[int, int]]) -> list[float]:
 
 def matched(key: Key, flow: Flow) -> float:
     """Return the best agreement of a key with what is seen at either place, at any delay of the way."""
-    values = [0.0]
-    for series in (flow.tap, flow.log):
-        if min(series) != max(series):
-            values += [correlation(key, series[lag : lag + FLOW_SLOTS]) for lag in LAGS]
+    values, bits = [0.0], np.asarray(key, dtype=float)
+    for series in (np.asarray(flow.tap), np.asarray(flow.log)):
+        if series.min() != series.max():
+            values += [correlation(bits, series[lag : lag + FLOW_SLOTS]) for lag in LAGS]
     return max(values)
 
 
@@ -191,14 +200,22 @@ def learnt(train: Sequence[Flow], examined: Sequence[Flow], name: str) -> tuple[
 def octet_scores(of: Sequence[Flow], kind: str) -> tuple[list[float], list[float]]:
     """Return chi squared of the octets at the callee's guard, of flows of one kind and of unmarked ones."""
 
-    def chi_squared(octets: Sequence[int]) -> float:
-        counts = [0] * 256
-        for octet in octets:
-            counts[octet] += 1
+    def chi_squared(octets: bytes) -> float:
+        counts = np.bincount(np.frombuffer(octets, np.uint8), minlength=256)
         expected = max(len(octets), 1) / 256
-        return sum((count - expected) ** 2 for count in counts) / expected
+        return float(((counts - expected) ** 2).sum()) / expected
 
     return [chi_squared(f.octets) for f in of if f.kind and f.kind.name == kind], [chi_squared(f.octets) for f in of if not f.kind]
+
+
+def marked_frames(flow: Flow) -> float:
+    """Return how many frames came to the phone with a change in a few octets: a mark, and neither a loss nor a coarse copy."""
+    return float(sum(0 < octets <= FEW_OCTETS for octets in flow.changed))
+
+
+def phone_scores(of: Sequence[Flow], kind: str) -> tuple[list[float], list[float]]:
+    """Return how many marks the callee's phone got, of flows of one kind and of unmarked ones."""
+    return [marked_frames(f) for f in of if f.kind and f.kind.name == kind], [marked_frames(f) for f in of if not f.kind]
 
 
 def schedules(seed: int, *, marked: bool) -> Mapping[tuple[int, int], list[tuple[int, int, int]]]:
@@ -214,6 +231,21 @@ def schedules(seed: int, *, marked: bool) -> Mapping[tuple[int, int], list[tuple
     recorded = run(plan)
     _check(recorded)
     return {way: [(left, circuit, slot) for left, _, circuit, slot, _ in cells] for way, cells in recorded.cells.items()}
+
+
+def _flip_control(seed: int, per_class: int) -> list[Control]:
+    """Return what is found of flipped bits where layers are key streams. The second attacker learns from the number of changed octets in a frame."""
+    kinds = [BY_NAME["flip 2 %"]]
+    train, examined = (flows(seed + at, kinds, per_class, per_class, ["xor_stream"]) for at in (0, 1))
+
+    def rows(of: Sequence[Flow]) -> list[list[float]]:
+        return [[float(len(flow.changed)), float(sum(flow.changed)), float(max(flow.changed, default=0))] for flow in of]
+
+    score = PORTFOLIO["logistic regression"](rows(train), [int(flow.kind is not None) for flow in train])
+    second = [score(row) for row in rows(examined)]
+    apart = auc(*([value for value, flow in zip(second, examined, strict=True) if (flow.kind is not None) == wanted] for wanted in (True, False)))
+    name = "layers of a stream cipher, flip 2 %"
+    return [Control(name, auc(*phone_scores(examined, "flip 2 %")), 0.99), Control(f"{name}, second attacker", apart, 0.95)]
 
 
 def _control(seed: int, kind: str, switch: str, per_class: int, at_least: float) -> tuple[list[Control], list[Flow]]:
@@ -236,12 +268,14 @@ def test(seed: int, *, strict: bool) -> Result:
     ]
     comparisons += [compare(f"any mark, {name}", *learnt(train, examined, name)) for name in PORTFOLIO]
     comparisons.append(compare("flip 2 %, chi squared of the octets", *octet_scores(examined, "flip 2 %")))
+    comparisons.append(compare("flip 2 %, frames at the phone with the mark in them", *phone_scores(examined, "flip 2 %")))
     passed, with_delay = _control(seed + 10, "delay 3 ms", "pass_through", control, 0.99)
     holes, _ = _control(seed + 20, "drop 2 %", "fill_off", control, 0.99)
+    flips = _flip_control(seed + 40, control)
     equal = schedules(seed + 30, marked=True) == schedules(seed + 30, marked=False)
     bound = max(limit(*each.n, len(comparisons)) for each in comparisons)
     also = {"the schedules behind the junction and at the callee's guard are the same with and without the marks": equal}
-    return Result(NAME, TITLE, seed, bound, comparisons, [*passed, *holes], also=also, plots={"gaps": _gaps(examined, with_delay)})
+    return Result(NAME, TITLE, seed, bound, comparisons, [*passed, *holes, *flips], also=also, plots={"gaps": _gaps(examined, with_delay)})
 
 
 def _gaps(clean: Sequence[Flow], control: Sequence[Flow]) -> dict[str, list[float]]:

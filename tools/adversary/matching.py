@@ -12,12 +12,13 @@ import random
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
-from tools.adversary.attackers import boosted_stumps
+import numpy as np
+
+from tools.adversary.attackers import Array, boosted_stumps
 from tools.adversary.result import Result
 from tools.adversary.statistics import Control, Score, auc, bootstrap, compare, correlation, limit, pairing_p, rate_at
-from tools.adversary.world import SECOND_US, network, run
+from tools.adversary.world import SECOND_US, Plan, network, run
 
 ROUND_US = 30 * SECOND_US
 BIN_US = 100_000
@@ -31,8 +32,8 @@ BOXES = 16
 class Seen:
     """What an observer makes of one direction of one access link in one round."""
 
-    counts: list[float]
-    late: list[float]
+    counts: Array
+    late: Array
     rise_us: int
     fall_us: int
     change: int
@@ -40,17 +41,14 @@ class Seen:
 
 def seen(times_us: Sequence[int]) -> Seen:
     """Digest the departures of one round, counted from its begin."""
-    counts = [0.0] * (ROUND_US // BIN_US)
-    late = [0.0] * (ROUND_US // SLOT_US)
-    anchor = times_us[0] if times_us else 0
-    residuals = [(time - anchor + SLOT_US // 2) % SLOT_US - SLOT_US // 2 for time in times_us]
-    middle = median(residuals) if residuals else 0
-    for time, residual in zip(times_us, residuals, strict=True):
-        counts[time // BIN_US] += 1
-        late[time // SLOT_US] = residual - middle
-    second = [sum(counts[i : i + 10]) for i in range(len(counts) - 10)]
-    changes = [after - before for before, after in zip(second, second[10:], strict=False)]
-    rise, fall = max(range(len(changes)), key=changes.__getitem__), min(range(len(changes)), key=changes.__getitem__)
+    times = np.asarray(times_us, dtype=np.int64)
+    counts = np.bincount(times // BIN_US, minlength=ROUND_US // BIN_US).astype(float)
+    late = np.zeros(ROUND_US // SLOT_US)
+    residuals = (times - (times[0] if len(times) else 0) + SLOT_US // 2) % SLOT_US - SLOT_US // 2
+    late[times // SLOT_US] = residuals - (np.median(residuals) if len(times) else 0)
+    second = np.convolve(counts, np.ones(10), "valid")[:-1]
+    changes = second[10:] - second[:-10]
+    rise, fall = int(changes.argmax()), int(changes.argmin())
     return Seen(counts, late, rise * BIN_US, fall * BIN_US, int(changes[rise] - changes[fall]))
 
 
@@ -79,8 +77,11 @@ def rounds(seed: int, count: int, switches: Sequence[str] = (), boxes: int = BOX
         pairs = set(zip(order[::2], order[1::2], strict=True))
         for place, (a, b) in enumerate(sorted(pairs)):
             join = (number * len(pairs) + place) % 127 + 1
-            plan.at(begin_us + chance.randrange(SECOND_US, 8 * SECOND_US), "call", a, b, join)
-            plan.at(begin_us + chance.randrange(18 * SECOND_US, 27 * SECOND_US), "end", a, b, join)
+            from_us, until_us = begin_us + chance.randrange(SECOND_US, 8 * SECOND_US), begin_us + chance.randrange(18 * SECOND_US, 27 * SECOND_US)
+            plan.at(from_us, "call", a, b, join)
+            plan.at(until_us, "end", a, b, join)
+            if "dtx" in switches:
+                _take_turns(plan, chance, (a, b), from_us, until_us)
         pairings.append({(min(pair), max(pair)) for pair in pairs})
     plan.record(SECOND_US, SECOND_US + count * ROUND_US)
     recorded = run(plan)
@@ -96,9 +97,18 @@ def rounds(seed: int, count: int, switches: Sequence[str] = (), boxes: int = BOX
     return [Round([cut(box, n, up=True) for box in range(boxes)], [cut(box, n, up=False) for box in range(boxes)], calls) for n, calls in enumerate(pairings)]
 
 
-def lagged(first: Sequence[float], second: Sequence[float], lags: int = LAGS) -> float:
+def _take_turns(plan: Plan, chance: random.Random, pair: tuple[int, int], from_us: int, until_us: int) -> None:
+    """Let one speak while the other is silent, in turns of about a second and a half."""
+    at_us, speaks = from_us, 0
+    while at_us < until_us:
+        plan.at(at_us, "frames", pair[speaks], "on")
+        plan.at(at_us, "frames", pair[1 - speaks], "off")
+        at_us, speaks = at_us + int(chance.uniform(0.5, 2.5) * SECOND_US), 1 - speaks
+
+
+def lagged(first: Array, second: Array, lags: int = LAGS) -> float:
     """Return the largest correlation of two series, the second up to so many bins later."""
-    if min(first) == max(first) or min(second) == max(second):
+    if first.min() == first.max() or second.min() == second.max():
         return 0.0
     return max(correlation(first[: len(first) - lag], second[lag:]) for lag in range(lags))
 
@@ -115,12 +125,12 @@ def pair_features(a: int, b: int, of: Round) -> list[float]:
         min(abs(x.fall_us - y.fall_us) / SECOND_US for x, y in ways),
         min(max(abs(x.rise_us - y.rise_us), abs(x.fall_us - y.fall_us)) / SECOND_US for x, y in ways),
         float(min(min(x.change, y.change) for x, y in ways)),
-        abs(sum(of.up[a].counts) - sum(of.up[b].counts)),
+        abs(float(of.up[a].counts.sum() - of.up[b].counts.sum())),
     ]
 
 
 def _late(of: Seen) -> list[int]:
-    return [index // 5 for index, value in enumerate(of.late) if abs(value) > 150]
+    return [int(index) // 5 for index in np.flatnonzero(np.abs(of.late) > 150)]
 
 
 Scored = list[tuple[list[float], list[float]]]
@@ -186,14 +196,25 @@ def test(seed: int, *, strict: bool) -> Result:
             "rank_one": round(rank_one(examined, features, score, chance), 4),
         }
         comparisons.append(compare(name, positive, negative, **extra))
-    off, off_test = (rounds(seed + at, max(8, count // 6), ["chaff_off", "fill_off"]) for at in (2, 3))
-    off_features = _features(off_test)
-    finds = {"": (_learn(off, _features(off), chance), 0.99), ", second attacker": (plain, 0.95)}
-    controls = [Control(f"chaff off{who}", auc(*_flat(_scores(off_test, off_features, score))), least) for who, (score, least) in finds.items()]
+    off, off_rank, off_test = _control("chaff off", (seed + 2, seed + 3), max(8, count // 6), ["chaff_off", "fill_off"], chance)
+    paused, _, _ = _control("DTX on", (seed + 4, seed + 5), max(8, count // 6), ["dtx", "fill_off"], chance)
     n = comparisons[0].n
-    more = {"rank_one_by_chance": round(1 / (BOXES - 1), 4), "rank_one_chaff_off": rank_one(off_test, off_features, finds[""][0], chance)}
+    more = {"rank_one_by_chance": round(1 / (BOXES - 1), 4), "rank_one_chaff_off": off_rank}
     plots = {"rates": _rates(examined[0], off_test[0])}
+    controls = [*off, *paused]
     return Result(NAME, TITLE, seed, limit(*n, len(comparisons)), comparisons, controls, more=more, plots=plots)
+
+
+def _control(name: str, seeds: tuple[int, int], count: int, switches: Sequence[str], chance: random.Random) -> tuple[list[Control], float, list[Round]]:
+    """Return what both attackers make of a leak, how often the first ranks the peer highest, and the rounds."""
+    train, examined = (rounds(seed, count, switches) for seed in seeds)
+    features = _features(examined)
+    learnt = _learn(train, _features(train), chance)
+    controls = [
+        Control(f"{name}{who}", auc(*_flat(_scores(examined, features, score))), least)
+        for who, score, least in (("", learnt, 0.99), (", second attacker", plain, 0.95))
+    ]
+    return controls, rank_one(examined, features, learnt, chance), examined
 
 
 def _rates(clean: Round, control: Round) -> dict[str, list[float]]:

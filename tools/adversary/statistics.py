@@ -23,8 +23,13 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist, fmean
+from statistics import NormalDist
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Values = Sequence[float] | npt.NDArray[np.float64]
 
 ONE_SIDED_95 = NormalDist().inv_cdf(0.95)
 TWO_SIDED_95 = NormalDist().inv_cdf(0.975)
@@ -32,20 +37,13 @@ WRONG_FAILURES = 0.001
 """How often a test without a leak may fail."""
 
 
-def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
+def auc(positive: Values, negative: Values) -> float:
     """Return the probability that a positive score is above a negative one, ties counted half. Raises ValueError where a class is empty."""
-    if not positive or not negative:
+    if not len(positive) or not len(negative):
         raise ValueError("an AUC needs scores of both classes")
-    scored = sorted([(score, 1) for score in positive] + [(score, 0) for score in negative])
-    ranks, at = 0.0, 0
-    while at < len(scored):
-        end = at
-        while end < len(scored) and scored[end][0] == scored[at][0]:
-            end += 1
-        middle = (at + 1 + end) / 2
-        ranks += middle * sum(label for _, label in scored[at:end])
-        at = end
-    return (ranks - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative))
+    above, below = np.asarray(positive, dtype=float), np.sort(np.asarray(negative, dtype=float))
+    halves = np.searchsorted(below, above, "left").sum() + np.searchsorted(below, above, "right").sum()
+    return float(halves) / (2 * len(above) * len(below))
 
 
 def null_error(positives: int, negatives: int) -> float:
@@ -128,12 +126,12 @@ def pairing_p(groups: Groups, rounds: int, chance: random.Random) -> float:
     return (1 + beyond) / (1 + rounds)
 
 
-def correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Return Pearson's r, 0 where one side does not vary."""
-    mean_x, mean_y = fmean(xs), fmean(ys)
-    across = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
-    spread = math.sqrt(sum((x - mean_x) ** 2 for x in xs) * sum((y - mean_y) ** 2 for y in ys))
-    return across / spread if spread else 0.0
+def correlation(xs: Values, ys: Values) -> float:
+    """Return Pearson's r, 0 where one side does not vary. Raises ValueError where they are not of one length."""
+    across, along = np.asarray(xs, dtype=float), np.asarray(ys, dtype=float)
+    across, along = across - across.mean(), along - along.mean()
+    spread = math.sqrt(float(across @ across) * float(along @ along))
+    return float(across @ along) / spread if spread else 0.0
 
 
 def correlation_interval(r: float, n: int, confidence: float = 0.95) -> tuple[float, float]:

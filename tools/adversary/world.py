@@ -93,13 +93,16 @@ class Plan:
 
 @dataclass
 class Recorded:
-    """What a run wrote. cells: by sender and receiver, in the order in which they left. rtp: by circuit: when, timestamp, number."""
+    """What a run wrote. cells: by sender and receiver, in the order in which they left. rtp: by circuit: when, timestamp, number; changed: when frames came that are
+    not what was said, and by how many octets."""
 
     plan: Plan
     cells: dict[tuple[int, int], list[Cell]]
     rtp: dict[int, list[tuple[int, int, int]]]
     told: list[list[str]]
     numbers: dict[int, list[tuple[int, int]]]
+    changed: dict[int, list[tuple[int, int]]]
+    _behind: dict[tuple[int, bool], list[Cell]] = field(default_factory=dict)
 
     def access(self, circuit: int, *, up: bool) -> list[Cell]:
         """Return what the access link of a circuit carried; a box has one circuit for each guard."""
@@ -110,7 +113,9 @@ class Recorded:
         """Return what the link between guard and junction carried for a circuit, under all numbers it had."""
         _, guard, junction = self.plan.paths[circuit]
         numbers = {behind for _, behind in self.numbers[circuit]}
-        return [cell for cell in self.cells.get((guard, junction) if up else (junction, guard), []) if cell[2] in numbers]
+        if (circuit, up) not in self._behind:
+            self._behind[circuit, up] = [cell for cell in self.cells.get((guard, junction) if up else (junction, guard), []) if cell[2] in numbers]
+        return self._behind[circuit, up]
 
     def heard(self) -> int:
         """Return how many times a box heard the other."""
@@ -126,9 +131,13 @@ def run(plan: Plan, *, switches: bool = True) -> Recorded:
         raise RuntimeError(errors[0])
     cells: dict[tuple[int, int], list[Cell]] = defaultdict(list)
     rtp: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    changed: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for left, arrived, sender, receiver, circuit, slot, body in RECORD.iter_unpack(done.stdout):
         if receiver == PHONE:
-            rtp[int.from_bytes(body[:4], "little")].append((left, circuit, slot))
+            port, octets = int.from_bytes(body[:4], "little"), int.from_bytes(body[4:], "little")
+            rtp[port].append((left, circuit, slot))
+            if octets:
+                changed[port].append((left, octets))
         else:
             cells[sender, receiver].append((left, arrived, circuit, slot, body))
     for each in cells.values():
@@ -137,7 +146,7 @@ def run(plan: Plan, *, switches: bool = True) -> Recorded:
     for line in told:
         if line[0] == "number":
             numbers[int(line[1])].append((int(line[2]), int(line[3])))
-    return Recorded(plan, dict(cells), dict(rtp), told, numbers)
+    return Recorded(plan, dict(cells), dict(rtp), told, numbers, changed)
 
 
 ACCESS = (8_000, 300, 500)

@@ -14,6 +14,10 @@ pub enum Switch {
     ChaffOff = 2,
     /// A box's tick follows its own crystal, not its guard's clock.
     FreeTick = 3,
+    /// A box in a call sends nothing in a slot for which its phone has no frame (discontinuous transmission).
+    Dtx = 4,
+    /// Layers are key streams added to the text, in the place of a wide-block permutation: a flipped bit stays one.
+    XorStream = 5,
 }
 
 /// Note that a cell that says something leaves at `at`, a time of this process's only box. The engine of a test build works longer at every second of them.

@@ -250,7 +250,8 @@ impl Owner {
         if access.number % 2 == 0 && access.circuit.as_ref().is_some_and(OwnCircuit::in_call) {
             note_real(access.next_tick);
         }
-        if !silent {
+        let paused = is_on(Switch::Dtx) && access.circuit.as_ref().is_some_and(OwnCircuit::is_silent);
+        if !silent && !paused {
             ctx.send(access.link, serialise_cell(circuit, number, &body), access.next_tick);
         }
         let step_us = access.shift_left_us.min(SHIFT_PER_TICK_US);

@@ -10,7 +10,8 @@
 //! at US end A B JOIN_ID
 //! at US build C | close C
 //! at US tamper C DELAY_US DROP FLIP REPLAY_US   on the way from the box of circuit C to its guard, until the next such line
-//! at US switch fill_off|pass_through|chaff_off|free_tick on|off
+//! at US frames C on|off                   the phone of circuit C speaks in its calls, or sends nothing
+//! at US switch fill_off|pass_through|chaff_off|free_tick|dtx|xor_stream on|off
 //! record FROM_US UNTIL_US                 several may stand
 //! watch FROM TO                           record what these nodes send to each other only; several may stand
 //! until US
@@ -29,6 +30,7 @@ pub enum Act {
     Build(usize),
     Close(usize),
     Tamper(usize, Tamper),
+    Frames(usize, bool),
     Switch(Switch, bool),
 }
 
@@ -115,12 +117,15 @@ fn act_of(circuits: usize, words: &[&str]) -> Option<Act> {
             let tamper = Tamper { delay_us: number(delay)?, drop: *drop == "1", flip: *flip == "1", replay_us: number(replay)? };
             Some(Act::Tamper(circuit(c)?, tamper))
         }
+        ["frames", c, state] => Some(Act::Frames(circuit(c)?, *state == "on")),
         ["switch", name, state] => {
             let switch = match *name {
                 "fill_off" => Switch::FillOff,
                 "pass_through" => Switch::PassThrough,
                 "chaff_off" => Switch::ChaffOff,
                 "free_tick" => Switch::FreeTick,
+                "dtx" => Switch::Dtx,
+                "xor_stream" => Switch::XorStream,
                 _ => return None,
             };
             Some(Act::Switch(switch, *state == "on"))

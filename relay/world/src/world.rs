@@ -23,6 +23,8 @@ const BUILT_BY_US: u64 = 60_000_000;
 /// What the control plane takes to answer.
 const CONTROL_US: u64 = 2_000;
 const FRAME_US: u64 = 20_000;
+/// What phones say, behind the number of the frame.
+const SILENCE: u8 = 0xd5;
 
 struct Node {
     core: Core,
@@ -79,6 +81,8 @@ struct Phone {
     calls: u32,
     frames: u32,
     talks: bool,
+    /// It sends nothing for now, though its clock goes on.
+    pauses: bool,
 }
 
 pub struct World {
@@ -247,6 +251,7 @@ impl World {
                 self.obey(circuit, wants);
             }
             Act::Tamper(circuit, tamper) => self.tampers[circuit] = tamper,
+            Act::Frames(circuit, on) => self.phones[circuit].pauses = !on,
             #[cfg(feature = "switches")]
             Act::Switch(switch, on) => voicebox_core::lab::turn(switch, on),
             // In a build as it is shipped there is nothing to switch.
@@ -290,12 +295,15 @@ impl World {
         let (frames, period) = (phone.frames, i128::from(FRAME_US) * BILLION);
         let stride = |frames: u32| (period * i128::from(frames) / (BILLION + i128::from(phone.drift_ppb))) as u64;
         let next = self.now + stride(frames + 1) - stride(frames);
-        let mut payload = [0xd5; 160];
+        let pauses = phone.pauses;
+        let mut payload = [SILENCE; 160];
         payload[..4].copy_from_slice(&frames.to_be_bytes());
         let packet =
             RtpPacket { marker: frames == 1, payload_type: 8, sequence_number: frames as u16, rtp_timestamp: 160 * frames, ssrc: 5, payload: &payload };
         let (node, port) = (self.circuits[circuit].node, self.circuits[circuit].port());
-        self.handle(node, Input::Rtp { port, datagram: &serialise_rtp(&packet) });
+        if !pauses {
+            self.handle(node, Input::Rtp { port, datagram: &serialise_rtp(&packet) });
+        }
         self.put(next, Happening::Frame { circuit, call });
     }
 
@@ -353,6 +361,8 @@ impl World {
         let (Some(left), Ok(packet)) = (self.is_recorded(leaves), parse_rtp(datagram)) else { return };
         let mut body = [0; 8];
         body[..4].copy_from_slice(&port.0.to_le_bytes());
+        let changed = packet.payload.iter().skip(4).filter(|octet| **octet != SILENCE).count() as u32; // at most 160
+        body[4..].copy_from_slice(&changed.to_le_bytes());
         let (circuit, slot) = (packet.rtp_timestamp, u32::from(packet.sequence_number));
         self.records.push(Record { left, arrived: left, from: node as u16, to: PHONE, circuit, slot, body });
     }

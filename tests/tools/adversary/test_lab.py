@@ -9,7 +9,7 @@ import socket
 import struct
 from pathlib import Path
 
-from tools.adversary.callee import masked, proxied
+from tools.adversary.callee import header_names, masked, neighbours, proxied, told_apart
 from tools.adversary.live import LabNetwork, Observed, sort_wire
 from tools.adversary.marks import FLOW_SLOTS, KINDS, Flow, matched
 from tools.adversary.page import page
@@ -53,9 +53,9 @@ def test_the_matched_filter_finds_a_mark_at_its_delay_and_none_elsewhere() -> No
         assert 0 < sum(key) < FLOW_SLOTS
         seen = [0.0] * 4 + [3_000.0 * bit + chance.gauss(0, 100) for bit in key] + [0.0] * 8
         still = [chance.gauss(0, 100) for _ in seen]
-        assert matched(key, Flow(kind, key, seen, still, [], [])) > 0.5
-        assert matched(key, Flow(kind, key, still, still, [], [])) < 0.3
-        assert matched(key, Flow(kind, key, [0.0] * len(seen), [0.0] * len(seen), [], [])) == 0.0
+        assert matched(key, Flow(kind, key, seen, still, [], b"", [])) > 0.5
+        assert matched(key, Flow(kind, key, still, still, [], b"", [])) < 0.3
+        assert matched(key, Flow(kind, key, [0.0] * len(seen), [0.0] * len(seen), [], b"", [])) == 0.0
 
 
 def test_masking_hides_what_is_fresh_and_nothing_else() -> None:
@@ -68,6 +68,15 @@ def test_masking_hides_what_is_fresh_and_nothing_else() -> None:
     assert len(re.findall("^Via", handed_on, re.MULTILINE)) == 2
     assert header(INVITE, "call-id") == "abc"
     assert header(INVITE, "Subject") == ""
+
+
+def test_phones_are_named_by_what_differs_and_drawn_where_nothing_does() -> None:
+    upper = INVITE.replace("Call-ID", "CALL-ID").replace("max-forwards: 61\r\n", "")
+    calls = [(0, INVITE), (1, upper)]
+    for fingerprint in (neighbours, header_names):
+        assert told_apart(calls, calls, fingerprint) == 1.0
+        assert told_apart(calls, [(0, INVITE), (1, INVITE)], fingerprint) == 0.5
+        assert told_apart([(0, INVITE), (1, INVITE)], [(0, INVITE), (1, INVITE)], fingerprint) == 0.5
 
 
 def _frame(source: str, target: str, ports: tuple[int, int], octets: int, protocol: int = 17) -> bytes:

@@ -154,3 +154,15 @@ def test_timing_features_see_a_late_second_tick() -> None:
     assert len(quiet) == len(marked) == len(timing_features([]))
     assert quiet != marked
     assert quiet[2] == 0.0
+
+
+def test_timing_features_see_it_under_lateness_that_is_larger() -> None:
+    """20 us of work before every second tick, under lateness with a mean of 30 us: what the floors say is nearer to it than the means."""
+    chance = random.Random(SEED)
+    apart = []
+    for work in (0.0, 20.0):
+        found = [timing_features([20_000.0 * i + chance.expovariate(1 / 30) + work * (i % 2) for i in range(100)]) for _ in range(200)]
+        apart.append(list(zip(*found, strict=True)))
+    areas = [auc(late, quiet) for late, quiet in zip(apart[1], apart[0], strict=True)]
+    assert max(areas[:-4]) < max(areas[-4:])
+    assert max(areas[-4:]) > 0.95

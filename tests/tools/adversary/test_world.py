@@ -75,6 +75,25 @@ def test_every_switch_leaks() -> None:
     assert max(abs(gap - SLOT_US) for gap in gaps) > 500, "jitter goes through"
 
 
+def test_silence_shows_with_discontinuous_transmission_only() -> None:
+    for switches, least, most in ((("dtx",), 250, 350), ((), 398, 402)):
+        plan = plan_of(*switches)
+        plan.at(3 * SECOND_US, "frames", 0, "off")
+        plan.at(5 * SECOND_US, "frames", 0, "on")
+        assert least < len(run(plan).access(0, up=True)) < most
+
+
+def test_a_flipped_bit_reaches_the_phone_through_a_stream_cipher_only() -> None:
+    for switches in (("xor_stream",), ()):
+        plan = plan_of(*switches)
+        plan.at(3 * SECOND_US, "tamper", 0, 0, 0, 1, 0)
+        plan.at(4 * SECOND_US, "tamper", 0, 0, 0, 0, 0)
+        recorded = run(plan)
+        marked = sum(octets == 1 for _, octets in recorded.changed[1])
+        assert 40 < marked <= 50 if switches else marked == 0
+        assert not recorded.changed[0], "nobody touched the other way"
+
+
 def test_wires_lose_and_delay_as_the_plan_says() -> None:
     cells = run(plan_of(lossy=True)).access(0, up=True)
     lost = sum(cell[1] == NEVER for cell in cells) / len(cells)

@@ -157,6 +157,12 @@ impl OwnCircuit {
         self.speaking.is_some()
     }
 
+    /// Return whether it carries a phone's sound, and its last cell held no frame.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.port.is_some() && self.speaking.as_ref().is_some_and(|speaking| speaking.said_frame.is_none())
+    }
+
     /// Stop saying the present message.
     pub fn hush(&mut self) {
         self.saying = None;
