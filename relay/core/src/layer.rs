@@ -3,6 +3,8 @@
 //! Crowley, Huckleberry, Biggers: *Length-preserving encryption with HCTR2*, 2021 (IACR ePrint 2021/1441); symbols as there. Whoever flips
 //! one bit turns the whole body into noise, so there is nothing to tag. Not here: which key and tweak belong to which hop.
 
+use std::hint::black_box;
+
 use crate::lab::{is_on, Switch};
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128, Block};
@@ -17,8 +19,15 @@ pub const BLOCK_OCTETS: usize = 16;
 /// Blocks of key stream made at once; the cipher works on eight in parallel.
 const STREAM_BLOCKS: usize = 8;
 
-/// A key made ready for use. Its tables are erased when it is dropped.
+/// More than making a key ready leaves on the stack.
+const STACK_OCTETS: usize = 4_096;
+
+/// A key made ready for use. Its tables are erased when it is dropped, and lie in one place till then: what is moved leaves a copy behind.
 pub struct Layer {
+    keys: Box<Keys>,
+}
+
+struct Keys {
     cipher: Aes128,
     hash: Polyval,
     mask: u128,
@@ -28,14 +37,9 @@ impl Layer {
     /// Make a key ready.
     #[must_use]
     pub fn new(key: &[u8; KEY_OCTETS]) -> Self {
-        let cipher = Aes128::new(&(*key).into());
-        let mut hash_key = Block::default();
-        cipher.encrypt_block(&mut hash_key);
-        let mut mask = Block::from(1u128.to_le_bytes());
-        cipher.encrypt_block(&mut mask);
-        let hash = Polyval::new(&hash_key);
-        hash_key.as_mut_slice().zeroize();
-        Self { cipher, hash, mask: u128::from_le_bytes(mask.into()) }
+        let keys = Keys::on_the_heap(key);
+        wipe_stack();
+        Self { keys }
     }
 
     /// Encipher `text` in place under `tweak`. A text shorter than a block stays as it is: there is no permutation of that width here.
@@ -47,9 +51,9 @@ impl Layer {
         let tweaked = self.absorb_tweak(tweak, rest.len());
         let inner = u128::from_le_bytes(*head) ^ digest(tweaked.clone(), rest);
         let mut block = Block::from(inner.to_le_bytes());
-        self.cipher.encrypt_block(&mut block);
+        self.keys.cipher.encrypt_block(&mut block);
         let outer = u128::from_le_bytes(block.into());
-        self.stream(inner ^ outer ^ self.mask, rest);
+        self.stream(inner ^ outer ^ self.keys.mask, rest);
         *head = (outer ^ digest(tweaked, rest)).to_le_bytes();
     }
 
@@ -62,9 +66,9 @@ impl Layer {
         let tweaked = self.absorb_tweak(tweak, rest.len());
         let outer = u128::from_le_bytes(*head) ^ digest(tweaked.clone(), rest);
         let mut block = Block::from(outer.to_le_bytes());
-        self.cipher.decrypt_block(&mut block);
+        self.keys.cipher.decrypt_block(&mut block);
         let inner = u128::from_le_bytes(block.into());
-        self.stream(inner ^ outer ^ self.mask, rest);
+        self.stream(inner ^ outer ^ self.keys.mask, rest);
         *head = (inner ^ digest(tweaked, rest)).to_le_bytes();
     }
 
@@ -74,12 +78,12 @@ impl Layer {
         for (octet, given) in start[8..].iter_mut().zip(tweak) {
             *octet = *given;
         }
-        self.stream(u128::from_le_bytes(start) ^ self.mask, text);
+        self.stream(u128::from_le_bytes(start) ^ self.keys.mask, text);
     }
 
     /// Hash what both uses of the hash begin with: the length of the tweak, with the parity of the text, and the tweak.
     fn absorb_tweak(&self, tweak: &[u8], rest_octets: usize) -> Polyval {
-        let mut hash = self.hash.clone();
+        let mut hash = self.keys.hash.clone();
         let partial = u128::from(rest_octets % BLOCK_OCTETS != 0);
         let length = 2 * (8 * tweak.len() as u128) + 2 + partial;
         if tweak.len() <= BLOCK_OCTETS {
@@ -102,7 +106,7 @@ impl Layer {
                 *block = Block::from((start ^ counter).to_le_bytes());
                 counter += 1;
             }
-            self.cipher.encrypt_blocks(&mut blocks[..piece.len().div_ceil(BLOCK_OCTETS)]);
+            self.keys.cipher.encrypt_blocks(&mut blocks[..piece.len().div_ceil(BLOCK_OCTETS)]);
             for (octets, block) in piece.chunks_mut(BLOCK_OCTETS).zip(&blocks) {
                 for (octet, key) in octets.iter_mut().zip(block) {
                     *octet ^= key;
@@ -112,7 +116,28 @@ impl Layer {
     }
 }
 
-impl Drop for Layer {
+impl Keys {
+    #[inline(never)]
+    fn on_the_heap(key: &[u8; KEY_OCTETS]) -> Box<Self> {
+        let cipher = Aes128::new(&(*key).into());
+        let mut hash_key = Block::default();
+        cipher.encrypt_block(&mut hash_key);
+        let mut mask = Block::from(1u128.to_le_bytes());
+        cipher.encrypt_block(&mut mask);
+        let hash = Polyval::new(&hash_key);
+        hash_key.as_mut_slice().zeroize();
+        Box::new(Self { cipher, hash, mask: u128::from_le_bytes(mask.into()) })
+    }
+}
+
+/// Overwrite what the function called before this one left on the stack: the cipher's tables passed through there.
+#[inline(never)]
+fn wipe_stack() {
+    let mut left = [0xffu8; STACK_OCTETS];
+    black_box(&mut left).zeroize();
+}
+
+impl Drop for Keys {
     /// Erase what the two ciphers, which erase themselves, do not hold.
     fn drop(&mut self) {
         self.mask.zeroize();

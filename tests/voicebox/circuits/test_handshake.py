@@ -47,6 +47,15 @@ def test_recorded_handshake_gives_the_recorded_keys() -> None:
     assert (keys.forward.reveal(), keys.backward.reveal()) == (octets("forward"), octets("backward"))
 
 
+def test_stolen_onion_key_and_all_that_was_recorded_do_not_give_the_layer_keys_again() -> None:
+    """The relay draws an X25519 key for each create and keeps it nowhere: the same create, answered again with the same onion key, has other keys."""
+    answers = [answer_hop(binding(), ONION, octets("handshake")) for _ in range(2)]
+    keys = {keys.forward.reveal() for keys, _ in answers} | {keys.backward.reveal() for keys, _ in answers} | {octets("forward"), octets("backward")}
+    assert len(keys) == 6
+    for again, created in answers:
+        assert finish_hop(recorded(), created) == again, "each is a whole handshake"
+
+
 def test_key_schedule_is_the_written_one() -> None:
     """The schedule of PROTOCOL.md §7, step by step, with nothing of the project's but the sealing."""
     shared = RELAY_KEY.exchange(X25519PrivateKey.from_private_bytes(octets("owner_private")).public_key())

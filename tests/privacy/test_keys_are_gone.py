@@ -1,0 +1,128 @@
+"""What a process still holds of a circuit or a call that is over: the octets of its memory are searched for the keys.
+
+A process of its own (this file, run as a program) runs two boxes and their relays on real cores and tells its keys. Sought is the last round key of AES-128, which only the
+cipher makes, and which is as good as the key: Python's own copies of keys do not stand in the way, and are what this does not show.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sim.boxes import CoreNode
+from tests.sim.call import TO_CALLEE, TO_CALLER, built, call, part
+
+ROOT = Path(__file__).resolve().parents[2]
+FORGETS_S = 70
+"""A relay forgets a circuit a minute after its last cell (PROTOCOL.md §6.3), a link that is silent as well."""
+
+
+def main() -> None:
+    """Run the network; after each step say which, and go on when a line comes."""
+    network, caller, callee = built(7, make_node=CoreNode)
+
+    def tell(step: str) -> None:
+        print(step, flush=True)
+        sys.stdin.readline()
+
+    print(" ".join(key.hex() for each in (caller, callee) for hop in each.keys for key in hop), flush=True)
+    tell("circuits stand")
+    call(network, caller, callee)
+    tell("a call")
+    part(network, caller)
+    callee.command("quiet")
+    network.run(1)
+    tell("no call")
+    for circuit in (caller, callee):
+        network.at(network.now_us, *_guards_end(network.wires[circuit.box, circuit.link].to))
+    network.run(FORGETS_S)
+    tell("relays forgot")
+    for circuit in (caller, callee):
+        circuit.command("close")
+    network.run(1)
+    tell("boxes forgot")
+
+
+def _guards_end(place: tuple[str, int]) -> tuple[str, tuple[object, ...]]:
+    name, link = place
+    return name, ("link_down", link)
+
+
+def s_box() -> list[int]:
+    """Return the S-box of AES (FIPS 197 §5.1.1)."""
+    box, p, q = [0x63] * 256, 1, 1
+    while True:
+        p ^= (p << 1) & 0xFF ^ (0x1B if p & 0x80 else 0)
+        for shift in (1, 2, 4):
+            q ^= (q << shift) & 0xFF
+        q ^= 0x09 if q & 0x80 else 0
+        box[p] = 0x63 ^ q
+        for turn in (1, 2, 3, 4):
+            box[p] ^= (q << turn | q >> (8 - turn)) & 0xFF
+        if p == 1:
+            return box
+
+
+def last_round_key(key: bytes) -> bytes:
+    """Return the eleventh round key of AES-128 (FIPS 197 §5.2)."""
+    box, words, constant = s_box(), [list(key[at : at + 4]) for at in range(0, 16, 4)], 1
+    for index in range(4, 44):
+        word = words[-1]
+        if index % 4 == 0:
+            word = [box[octet] for octet in word[1:] + word[:1]]
+            word[0] ^= constant
+            constant = constant << 1 ^ (0x11B if constant & 0x80 else 0)
+        words.append([left ^ right for left, right in zip(words[-4], word, strict=True)])
+    return bytes(octet for word in words[40:] for octet in word)
+
+
+def times_in_memory(pid: int, needles: list[bytes]) -> list[int]:
+    """Return how often each is in what a process can write to."""
+    found = [0] * len(needles)
+    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
+        for line in maps:
+            addresses, rights = line.split()[:2]
+            begin, end = (int(address, 16) for address in addresses.split("-"))
+            if "rw" in rights:
+                memory.seek(begin)
+                octets = memory.read(end - begin)
+                found = [count + octets.count(needle) for count, needle in zip(found, needles, strict=True)]
+    return found
+
+
+def test_round_keys_are_those_of_the_standard() -> None:
+    assert last_round_key(bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")).hex() == "d014f9a8c9ee2589e13f0cc8b6630ca6", "FIPS 197 appendix A.1"
+
+
+@pytest.mark.skipif(" aes " not in Path("/proc/cpuinfo").read_text(), reason="without AES instructions the cipher keeps its keys in another form")
+def test_keys_of_a_circuit_and_of_a_call_are_gone_with_them() -> None:
+    """The keys of an epoch are those of its circuits: none outlives them, in the relays or in the boxes."""
+    command = [sys.executable, "-m", "tests.privacy.test_keys_are_gone"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        layers = [bytes.fromhex(key) for key in process.stdout.readline().split()]
+        needles = [last_round_key(key) for key in (*layers, TO_CALLEE, TO_CALLER)]
+        seen: dict[str, list[int]] = {}
+        for line in process.stdout:
+            seen[line.strip()] = times_in_memory(process.pid, needles)
+            print(line.strip(), seen[line.strip()])
+            process.stdin.write("\n")
+            process.stdin.flush()
+    assert len(layers) == 8
+    held = {step: ([count > 0 for count in counts[:8]], [count > 0 for count in counts[8:]]) for step, counts in seen.items()}
+    assert held == {
+        "circuits stand": ([True] * 8, [False] * 2),
+        "a call": ([True] * 8, [True] * 2),
+        "no call": ([True] * 8, [False] * 2),
+        "relays forgot": ([True] * 8, [False] * 2),
+        "boxes forgot": ([False] * 8, [False] * 2),
+    }
+    assert all(after < before for before, after in zip(seen["no call"][:8], seen["relays forgot"][:8], strict=True)), "what is left are the boxes' own"
+
+
+if __name__ == "__main__":
+    main()
