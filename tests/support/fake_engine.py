@@ -61,12 +61,23 @@ class FakeWorld:
         self.tamper: Callable[[bytes], bytes] = lambda created: created
         self.circuits: list[FakeCircuit] = []
         self.knocks: dict[bytes, FakeCircuit] = {}
-        self.log: list[str] = []
+        self.tap: Callable[[str, FakeCircuit, bytes], None] = lambda _what, _circuit, _payload: None
+        """Told what a junction sees: open (a circuit comes to it), knock (who knocks), knocked (at whom), splice (who joined), part, gone."""
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._count = itertools.count()
 
     def at(self, delay_us: int, action: Callable[[], None]) -> None:
         heapq.heappush(self._heap, (self.now_us + delay_us, next(self._count), action))
+
+    def run_events(self, until_us: int, next_timer: Callable[[], int], timers: Callable[[int], None]) -> None:
+        """Run without steps, for hours: timers(now_us) is called when next_timer() says so, which is asked after every action."""
+        while (at_us := min(next_timer(), self._heap[0][0] if self._heap else until_us)) < until_us:
+            self.now_us = max(self.now_us, at_us)
+            if self._heap and self._heap[0][0] <= self.now_us:
+                heapq.heappop(self._heap)[2]()
+            else:
+                timers(self.now_us)
+        self.now_us = until_us
 
     def run_until(self, until_us: int, timers: Callable[[int], None]) -> None:
         """Run; timers(now_us) is called every 10 ms and after every action, and does what is due in the boxes."""
@@ -117,6 +128,7 @@ class FakePlane:
         self._links.pop(link, None)
         circuit = self._circuits.pop(link, None)
         if circuit is not None:
+            self.world.tap("gone", circuit, b"")
             self._unsplice(circuit)
             self._uncouple(circuit)
             self.world.circuits.remove(circuit)
@@ -175,6 +187,7 @@ class FakePlane:
             delay_us, answer_kind, answer_payload = answer(circuit, payload)
             self.world.at(delay_us, lambda: self._answered(circuit, hop, answer_kind, answer_payload, said))
         elif kind == Speech.PART:
+            self.world.tap("part", circuit, payload)
             if circuit.join_id == payload:
                 self._unsplice(circuit)
             elif self.world.knocks.get(payload) is circuit:
@@ -191,6 +204,7 @@ class FakePlane:
         relay_id, number = payload[:32], int.from_bytes(payload[32:36], "big")
         created = self._answer(circuit, relay_id, number, payload[36:]) if relay_id not in self.world.dead else None
         circuit.junction_id = relay_id
+        self.world.tap("open", circuit, b"")
         return (4 * HOP_US, Speech.NOT_EXTENDED, b"\x04") if created is None else (4 * HOP_US, Speech.EXTENDED, created)
 
     def _settle(self, circuit: FakeCircuit, payload: bytes) -> tuple[int, int, bytes]:
@@ -209,15 +223,18 @@ class FakePlane:
         if circuit.said != said or circuit.saying is None or circuit not in self.world.circuits:
             return
         if kind == Speech.KNOCK:
+            self.world.tap("knock", circuit, payload)
             target = next((other for other in self.world.circuits if payload[:16] in other.tokens and other.junction_id == circuit.junction_id), None)
             if target is not None and target is not circuit:
                 self.world.knocks[payload[16:32]] = circuit
+                self.world.tap("knocked", target, payload)
                 target.box._event(2 * HOP_US, "answer", target.link, target.number, 1, Speech.KNOCKED, payload)
         else:
             mate = self.world.knocks.get(payload)
             if mate is not None and mate.mate is None and circuit.mate is None and mate.junction_id == circuit.junction_id:
                 del self.world.knocks[payload]
                 circuit.mate, mate.mate, circuit.join_id, mate.join_id = mate, circuit, payload, payload
+                self.world.tap("splice", circuit, payload)
         self.world.at(2 * SLOT_US, lambda: self._repeat(circuit, kind, payload, said))
 
     def _unsplice(self, circuit: FakeCircuit) -> None:

@@ -106,10 +106,19 @@ def logistic(rows: Sequence[Features], labels: Sequence[int], steps: int = 200, 
     return lambda row: bias + float(standard(np.asarray(row, dtype=float)) @ weights)
 
 
+def _cuts(ordered: Array) -> list[float]:
+    """Return thresholds in a feature: what is above none of its values in learning may be above some later."""
+    tenths = np.unique(quantiles(ordered, [i / BINS for i in range(1, BINS)]))
+    following = np.searchsorted(ordered, tenths, "right")
+    return [(float(tenth) + float(ordered[after])) / 2 for tenth, after in zip(tenths, following, strict=True) if after < len(ordered)]
+
+
 def boosted_stumps(rows: Sequence[Features], labels: Sequence[int], rounds: int = 40) -> Score:
-    """Learn a sum of decision stumps (AdaBoost, thresholds at tenths of each feature)."""
+    """Learn a sum of decision stumps (AdaBoost, thresholds behind tenths of each feature, halfway to the next value)."""
     values, signs = np.asarray(rows, dtype=float), np.where(np.asarray(labels) > 0, 1.0, -1.0)
-    cuts = [(column, cut) for column in range(values.shape[1]) for cut in sorted({*quantiles(np.sort(values[:, column]), [i / BINS for i in range(1, BINS)])})]
+    cuts = [(column, cut) for column in range(values.shape[1]) for cut in _cuts(np.sort(values[:, column]))]
+    if not cuts:
+        return lambda _row: 0.0
     # A row for each stump: on which side of it each unit is.
     sides = np.asarray([np.where(values[:, column] > cut, 1.0, -1.0) for column, cut in cuts])
     weights = np.full(len(signs), 1 / len(signs))

@@ -1,12 +1,10 @@
-"""Test (d): what a malicious guard, and a malicious junction, make of their own logs.
+"""Test (d) at a guard: circuits with a call against circuits without, by the times and numbers on both of its sides, the octets, and how long a circuit lives.
 
-The guard: circuits with a call against circuits without, by the times and numbers on both of its sides, the octets, and how long a circuit lives.
-The junction: a call's splice against dummy splices. Where a network has no dummies a splice is a call: there is nothing to compare, and the test says FAIL.
+The junction's part is in junction.py.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,9 +113,3 @@ def test(seed: int, *, strict: bool) -> Result:
         for name in PORTFOLIO
     ]
     return Result(NAME, TITLE, seed, limit(*comparisons[0].n, len(comparisons)), comparisons, controls)
-
-
-def test_junction(seed: int) -> Result:
-    """Run the junction's part of test (d): without dummies every splice is a call, a FAIL; with them, until they are compared with calls, it is NO RESULT."""
-    built = importlib.util.find_spec("voicebox.circuits.dummies") is not None
-    return Result("d_junction", "a call's splice among dummies at the junction", seed, 0.62, also={"there are dummy splices": built})
