@@ -20,7 +20,7 @@ from typing import Any
 from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.circuits.call import CallSetting
-from voicebox.circuits.calls import Calls
+from voicebox.circuits.calls import TO_A_DUMMY, Calls
 from voicebox.circuits.circuit import Circuit
 from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
 from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
@@ -99,7 +99,7 @@ class BoxDaemon:
     def _start_circuits(self) -> None:
         setting = CallSetting(self._plane, self._identity, self._network.network_id, self._network.terms.born_unix_us, self._book, self._plane.now_us)
         rng = random.SystemRandom()
-        self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < 0.5)
+        self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < TO_A_DUMMY)
         kept = self._store.load_guards()
         count, now_us = self._config.profile.circuits, self._plane.now_us()
         standing = StandingCircuits(
@@ -110,6 +110,7 @@ class BoxDaemon:
         calls.use(standing)
         self._standing = standing
         dummies = Dummies(calls.begin_dummy, self._book.petnames, rng, self._network.epoch_us, now_us)
+        calls.on_dummy_over = dummies.over
         self._driver = CircuitDriver(standing, calls, dummies, self._plane.now_us, self.failed.set)
         self._plane.attach(self._driver.handle_event)
         self._driver.start()

@@ -10,7 +10,7 @@ from tests.support.networks import NOW, SmallNetwork
 from voicebox.b2bua.events import CallEvent, Offer
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.call import CallSetting
-from voicebox.circuits.calls import Calls
+from voicebox.circuits.calls import TO_A_DUMMY, Calls
 from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.speech import Speech
@@ -44,7 +44,7 @@ class Box:
         network = self.world.small.network
         self.book = PairBook(self.identity, network.network_id, self.contacts, self.saved.append)
         setting = CallSetting(self.plane, self.identity, network.network_id, network.terms.born_unix_us, self.book, lambda: self.world.now_us)
-        self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < 0.5)
+        self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < TO_A_DUMMY)
         self.standing = StandingCircuits(self.plane, network, self.count, [], self.calls.make_tokens, Random(self.seed), self.world.now_us, middle=self.middle)
         self.calls.use(self.standing)
         self.calls.on_call(self._rings)
@@ -53,6 +53,7 @@ class Box:
     def start_chaff(self) -> None:
         """Begin dummies, as a running box does."""
         self.dummies = Dummies(self.calls.begin_dummy, self.book.petnames, self.chance, self.world.small.network.epoch_us, self.world.now_us)
+        self.calls.on_dummy_over = self.dummies.over
 
     def _rings(self, petname: str, offer: Offer, leg: CircuitLeg) -> Callable[[CallEvent], None]:
         self.rung.append((petname, offer, leg))

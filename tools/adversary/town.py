@@ -124,6 +124,7 @@ class House(Box):
         town = self.town
         petnames = (lambda: [town.twin_of(self).name]) if town.switch == "loops" else self.book.petnames
         self.dummies = Dummies(self._begin, petnames, self.chance, town.small.network.epoch_us, town.world.now_us)
+        self.calls.on_dummy_over = self.dummies.over
 
     def _begin(self, petname: str, script: Script, now_us: int) -> None:
         if self.makes_dummies:

@@ -129,6 +129,11 @@ class Call:
         return self.state is State.OVER
 
     @property
+    def ran(self) -> bool:
+        """Return whether it came about."""
+        return self._rang_us is not None or (self._is_caller and self._keys is not None)
+
+    @property
     def knocking(self) -> bool:
         """Return whether nobody has answered yet."""
         return self.state is State.KNOCKING

@@ -45,6 +45,7 @@ CLOCKS_US = 1_000_000
 """So far the clocks of two boxes may lie apart where a knock rings at once; it rings later where they lie further apart."""
 
 Listener = Callable[[CallEvent], None]
+TO_A_DUMMY = 0.25
 COVER_US = 3_600_000_000
 """Over so long `voicebox status` counts dummies."""
 MOST_COUNTED = 1024
@@ -55,7 +56,8 @@ class Calls:
     """Calls to and from contacts: the Network of the B2BUA.
 
     Contract: call an event method or handle_timer, then re-arm at next_timer(); wake() is called when next_timer() became earlier from outside.
-    coin() decides whether a dummy gives way to another.
+    coin() decides whether a dummy gives way to another: TO_A_DUMMY of them do. Where all did, a junction would know from its end that a splice was a dummy;
+    where none did, that what it ended for is a call.
     """
 
     def __init__(self, setting: CallSetting, wake: Callable[[], None], coin: Callable[[], bool]) -> None:
@@ -67,6 +69,9 @@ class Calls:
         self._tables: dict[tuple[bytes, int], dict[bytes, TokenOwner]] = {}
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._dummies_us: deque[int] = deque(maxlen=MOST_COUNTED)
+        self._waiting: tuple[str, Script] | None = None
+        self.on_dummy_over: Callable[[str, int], None] = lambda _petname, _now_us: None
+        """Told of each dummy that is over, whoever began it: with whom it was."""
         self.counters: Counter[str] = Counter()
 
     def use(self, standing: StandingCircuits) -> None:
@@ -90,6 +95,7 @@ class Calls:
             raise UsageError("There is no contact of that name.")
         now_us = self._setting.clock()
         call = Call(self._setting, petname, now_us)
+        self._waiting = None
         self._calls.append(call)
         call.listener = listener
         call.begin(offer, [circuit for circuit in self._circuits().present() if circuit.soon_free or circuit.gives_way is not None], now_us)
@@ -97,13 +103,17 @@ class Calls:
         return call
 
     def begin_dummy(self, petname: str, script: Script, now_us: int) -> None:
-        """Begin a dummy over the circuits that are free; without one there is none."""
-        free = [circuit for circuit in self._circuits().present() if circuit.free]
-        if free and self._setting.book.get(petname) is not None:
-            call = Call(self._setting, petname, now_us)
-            self._calls.append(call)
-            call.begin_dummy(script, free, now_us)
-            self._dummies_us.append(now_us)
+        """Begin a dummy over the circuits that are free; where none is it waits for the first that will be, unless a call begins sooner."""
+        circuits = [circuit for circuit in self._circuits().present() if circuit.soon_free]
+        if self._setting.book.get(petname) is None:
+            return
+        if not circuits:
+            self._waiting = petname, script
+            return
+        call = Call(self._setting, petname, now_us)
+        self._calls.append(call)
+        call.begin_dummy(script, circuits, now_us)
+        self._dummies_us.append(now_us)
 
     def on_call(self, acceptor: Acceptor) -> None:
         """Set who takes incoming calls; see b2bua/ports.py."""
@@ -161,6 +171,7 @@ class Calls:
         elif free is not None:
             circuit = free
         elif holder is not None and (not opened.dummy or self._may_give_way(holder, current)):
+            self._waiting = None
             holder.give_way()  # the knock comes again, and finds the circuit free
             self._sweep()
             return
@@ -189,7 +200,7 @@ class Calls:
         return [circuit, *(each for each in self._circuits().all() if each is not circuit and (each.path.junction, each.epoch) == place)]
 
     def _may_give_way(self, holder: GivesWay, current: Call | None) -> bool:
-        """Return whether what has a circuit gives way to a dummy: half of the dummies do, of those that do not still knock."""
+        """Return whether what has a circuit gives way to a dummy: a quarter of the dummies do, of those that do not still knock."""
         return holder.is_dummy and current is not None and not current.knocking and self._coin()
 
     def _take_spare(self, circuit: Circuit, knock: Knock, digest: bytes, petname: str, now_us: int) -> None:
@@ -267,7 +278,15 @@ class Calls:
         return min((call.next_us for call in self._calls), default=None)
 
     def _sweep(self) -> None:
+        gone = [call for call in self._calls if call.over]
         self._calls = [call for call in self._calls if not call.over]
+        now_us = self._setting.clock()
+        for call in gone:
+            if call.script is not None and call.ran:
+                self.on_dummy_over(call.petname, now_us)
+        if self._waiting is not None and any(circuit.soon_free for circuit in self._circuits().present()):
+            (petname, script), self._waiting = self._waiting, None
+            self.begin_dummy(petname, script, now_us)
 
     def _circuits(self) -> StandingCircuits:
         if self._standing is None:

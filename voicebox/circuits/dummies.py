@@ -15,16 +15,20 @@ from typing import Protocol
 
 from voicebox.errors import RemoteError
 
-WAIT_US = 300_000_000
-"""Mean wait between two dummies that a box begins."""
-WAITS_PER_EPOCH = 12
+WAIT_US = 900_000_000
+"""Mean wait between two dummies that a box begins of itself. More would fill its circuits, so that a call has to end one, which shows (the lab's test (d))."""
+WAITS_PER_EPOCH = 4
 """In a network of shorter epochs all of this is shorter, so that an epoch has as many dummies."""
 UNIT_US = 100_000
 """Lengths in a script are tenths of a second."""
-CALL_S = (5, 8, 12, 16, 21, 27, 34, 43, 54, 68, 86, 110, 145, 200, 300, 600)
-"""How long answered ones last, ringing included; each as likely as the others, then drawn between three and five quarters of it."""
+CALL_S = (12, 17, 22, 27, 33, 39, 46, 54, 64, 77, 93, 115, 148, 205, 310, 600)
+"""How long answered ones last, ringing included; each as likely as the others, then drawn between three and five quarters of it. Sixteenths of a lognormal
+talk, as telephone calls have (Bolotin, Modeling call holding time distributions, 1994), of 50 s at the median, after some seconds of ringing."""
 RING_S = (12, 18, 25, 32, 40, 50)
 """Likewise those that only ring."""
+AGAIN = 0.1
+"""So often each of the two boxes begins another one with the same contact after a dummy: people call back."""
+AGAIN_S = (8, 120)
 LONGEST_UNITS = 10 * 600 * 5 // 4
 
 
@@ -93,9 +97,18 @@ class Dummies:
         self._begin, self._petnames, self._rng = begin, petnames, rng
         self._scale = min(1.0, epoch_us / WAITS_PER_EPOCH / WAIT_US)
         self._next_us = now_us + self._wait_us()
+        self._again: tuple[int, str] | None = None
+
+    def over(self, petname: str, now_us: int) -> None:
+        """Take that a dummy with a contact is over."""
+        if self._again is None and self._rng.random() < AGAIN:
+            self._again = now_us + int(self._rng.uniform(*AGAIN_S) * self._scale * 1_000_000), petname
 
     def handle_timer(self, now_us: int) -> None:
         """Begin one where it is time. Without a contact there is nobody to begin one with."""
+        if self._again is not None and self._again[0] <= now_us:
+            petname, self._again = self._again[1], None
+            self._begin(petname, draw_script(self._rng, self._scale), now_us)
         if now_us < self._next_us:
             return
         self._next_us = now_us + self._wait_us()
@@ -105,7 +118,7 @@ class Dummies:
 
     def next_timer(self) -> int:
         """Return when handle_timer is to be called next."""
-        return self._next_us
+        return min(self._next_us, self._again[0]) if self._again is not None else self._next_us
 
     def _wait_us(self) -> int:
         return int(self._rng.expovariate(1 / (WAIT_US * self._scale)))

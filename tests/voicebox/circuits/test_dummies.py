@@ -11,13 +11,14 @@ from tests.support.boxes import Box, run, two_boxes
 from tests.support.fake_engine import FakePlane, FakeWorld
 from tests.support.networks import make_network
 from voicebox.b2bua.events import Answer, Codec, End, Offer, Refuse, Ringing
-from voicebox.circuits.dummies import CALL_S, LONGEST_UNITS, UNIT_US, Ending, Script, draw_script, parse_script
+from voicebox.circuits.dummies import AGAIN, AGAIN_S, CALL_S, LONGEST_UNITS, UNIT_US, Dummies, Ending, Script, draw_script, parse_script
 from voicebox.circuits.speech import Speech
 from voicebox.errors import RemoteError
 
 SMALL = make_network()
 OFFER = Offer((Codec.OPUS, Codec.PCMA))
 LONG = Script(Ending.CALLER, 6_000)
+SHORT = Script(Ending.CALLER, 60)
 
 
 def meet(world: FakeWorld, alice: Box, bob: Box) -> None:
@@ -198,6 +199,46 @@ def test_knock_of_a_dummy_never_ends_a_call_and_is_considered_once() -> None:
     assert bob.events == [End()]
 
 
+def test_dummy_waits_for_a_circuit_and_follows_at_once() -> None:
+    """As a call does that has to end one: a knock right behind a part tells nothing."""
+    world, alice, bob = two_boxes(SMALL, counts=(1, 1))
+    alice.calls.begin_dummy("bob", SHORT, world.now_us)
+    run(world, [alice, bob], 2)
+    alice.calls.begin_dummy("bob", LONG, world.now_us)
+    run(world, [alice, bob], 2)
+    assert alice.calls.dummies(world.now_us) == (1, 1), "it waits"
+    run(world, [alice, bob], SHORT.units / 10)
+    assert alice.calls.dummies(world.now_us) == (1, 2)
+
+
+def test_waiting_dummy_is_not_made_where_a_call_begins() -> None:
+    world, alice, bob = two_boxes(SMALL, counts=(1, 1))
+    alice.calls.begin_dummy("bob", LONG, world.now_us)
+    run(world, [alice, bob], 2)
+    alice.calls.begin_dummy("bob", LONG, world.now_us)
+    leg = alice.calls.call("bob", OFFER, alice.listener)
+    run(world, [alice, bob], 5)
+    assert len(bob.rung) == 1
+    leg.send(End())
+    run(world, [alice, bob], 5)
+    assert alice.calls.dummies(world.now_us) == (0, 1)
+
+
+def test_people_call_back_and_so_do_dummies() -> None:
+    begun: list[str] = []
+    dummies = Dummies(lambda petname, _script, _now_us: begun.append(petname), lambda: ["bob", "carol"], Random(5), 3_600_000_000, 0)
+    first_us = dummies.next_timer()
+    agains = []
+    for at in range(1_000):
+        dummies.over("carol", at)
+        if dummies.next_timer() < first_us:
+            agains.append(dummies.next_timer() - at)
+            dummies.handle_timer(dummies.next_timer())
+    assert set(begun) == {"carol"}
+    assert len(agains) == pytest.approx(1_000 * AGAIN, rel=0.3)
+    assert all(AGAIN_S[0] * 1_000_000 <= again <= AGAIN_S[1] * 1_000_000 for again in agains)
+
+
 @pytest.mark.parametrize("falls", [True, False])
 def test_dummy_gives_way_to_another_where_the_coin_says_so(falls: bool) -> None:
     world, alice, bob = two_boxes(SMALL, counts=(1, 1))
@@ -208,11 +249,11 @@ def test_dummy_gives_way_to_another_where_the_coin_says_so(falls: bool) -> None:
     bob.standing.renew_tokens(world.now_us)
     tossed = []
 
-    def toss() -> float:
+    def toss() -> bool:
         tossed.append(falls)
-        return 0.0 if falls else 1.0
+        return falls
 
-    bob.chance.random = toss  # type: ignore[method-assign] # a coin that falls as told
+    bob.calls._coin = toss
     carol.start()
     boxes = [alice, bob, carol]
     run(world, boxes, 8)
@@ -307,7 +348,7 @@ def test_dummies_block_no_call(count: int) -> None:
     print(
         f"{count} circuits each: in a dummy {in_dummies / 160:.2f}, blocked {blocked} of 40, to ring p50 {took_s[20]:.2f} s, p95 {took_s[37]:.2f} s, most {took_s[-1]:.2f} s"
     )
-    assert in_dummies > 10
+    assert in_dummies >= 5
     assert blocked == 0
     assert took_s[-1] < 3.5
 
