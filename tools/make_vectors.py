@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relay.model.cell import Cell, Kind, Speech, fragments, serialise_cell, serialise_speech
+from relay.model.clock import Clock
 from relay.model.end_to_end import COPY, NO_TWEAK, CounterWindow, Sound, serialise_sound
 from relay.model.layer import Hctr2
 from relay.model.randomness import SeededRandom
@@ -118,6 +119,29 @@ def due_times(random: SeededRandom) -> Entry:
     }
 
 
+def clock(random: SeededRandom) -> Entry:
+    """§5.6: a guard 50 ppm slow behind jitter, and what becomes of the clock of a box. offsets_us: of each tick's cell the arrival less its slot's time, `-` where none came.
+
+    The first rate is drawn from the seed of 32 zeros. anchor, begin: before which tick the guard says settled, the own end settles. states: tick, rate, model, beat, jump in us.
+    """
+    box, offsets, states = Clock(SeededRandom(bytes(32))), [], []
+    for tick in range(2_400):
+        late_us = random.u32() % 700 + random.u32() % 9_000 * (random.u32() % 5 == 0)
+        if tick == 200:
+            box.anchor()
+        if tick == 260:
+            box.begin(settled=True)
+        lost = random.u32() % 100 < (90 if 900 <= tick < 1_100 else 3)  # for two hundred ticks hardly anything comes
+        offset_us = tick + late_us + (tick < 200) * 40_000 + (tick >= 1_600) * 7_000
+        offsets.append("-" if lost else str(offset_us))
+        if not lost:
+            box.note(offset_us)
+        jumped_us = box.tick()
+        if tick % 64 in {3, 40} or jumped_us:
+            states.append(" ".join(str(number) for number in (tick, box.rate, box.model, box.beat, jumped_us)))
+    return {"section": "5.6", "anchor": 200, "begin": 260, "offsets_us": " ".join(offsets), "states": states}
+
+
 def splice(random: SeededRandom) -> Entry:
     """§5.5: which body of the giver a slot of the receiver carries."""
     cases: list[Entry] = []
@@ -209,7 +233,16 @@ def coarse(random: SeededRandom) -> Entry:
 
 def vectors() -> dict[str, str]:
     """Return the files by name."""
-    makers = {"cells": cells, "speech": speech, "layers": layers, "due_times": due_times, "splice": splice, "end_to_end": end_to_end, "coarse": coarse}
+    makers = {
+        "cells": cells,
+        "speech": speech,
+        "layers": layers,
+        "due_times": due_times,
+        "clock": clock,
+        "splice": splice,
+        "end_to_end": end_to_end,
+        "coarse": coarse,
+    }
     source = "made by tools/make_vectors.py from relay/model"
     return {f"{name}.json": json.dumps({"source": source, **make(SeededRandom(name.encode()))}, indent=1) + "\n" for name, make in makers.items()}
 

@@ -5,25 +5,18 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
-CELL_OCTETS, BODY_OCTETS, FRAGMENT_OCTETS, MAX_FRAGMENTS = 256, 248, 224, 16
-ZEROS = bytes(16)
+CELL_OCTETS, BODY_OCTETS, FRAGMENT_OCTETS, MAX_FRAGMENTS, ZEROS = 256, 248, 224, 16, bytes(16)
 
-Kind = IntEnum(
-    "Kind",
-    {
-        "CREATE": 1, "CREATED": 2, "REFUSED": 3, "EXTEND": 16, "EXTENDED": 17, "NOT_EXTENDED": 18, "PHASE": 20, "PHASED": 21,
-        "SETTLE": 22, "SETTLED": 23, "TOKENS": 24, "LEFT": 25, "KNOCK": 26, "KNOCKED": 27, "JOIN": 28, "PART": 29,
-    },
-)  # fmt: skip
+Kind = IntEnum("Kind", {
+    "CREATE": 1, "CREATED": 2, "REFUSED": 3, "EXTEND": 16, "EXTENDED": 17, "NOT_EXTENDED": 18, "PHASE": 20, "PHASED": 21,
+    "SETTLE": 22, "SETTLED": 23, "TOKENS": 24, "LEFT": 25, "KNOCK": 26, "KNOCKED": 27, "JOIN": 28, "PART": 29})  # fmt: skip
 """What a message is (§3.2)."""
 PAYLOAD_OCTETS: dict[int, int] = {
     Kind.CREATE: 1200, Kind.CREATED: 64, Kind.REFUSED: 1, Kind.EXTEND: 1236, Kind.EXTENDED: 64, Kind.NOT_EXTENDED: 1, Kind.PHASE: 0, Kind.PHASED: 4,
-    Kind.SETTLE: 4, Kind.SETTLED: 2, Kind.TOKENS: 2048, Kind.LEFT: 0, Kind.KNOCK: 216, Kind.KNOCKED: 216, Kind.JOIN: 16, Kind.PART: 16,
-}  # fmt: skip
+    Kind.SETTLE: 4, Kind.SETTLED: 2, Kind.TOKENS: 2048, Kind.LEFT: 0, Kind.KNOCK: 216, Kind.KNOCKED: 216, Kind.JOIN: 16, Kind.PART: 16}  # fmt: skip
 ANSWERS: dict[int, tuple[Kind, ...]] = {
     Kind.CREATE: (Kind.CREATED, Kind.REFUSED), Kind.EXTEND: (Kind.EXTENDED, Kind.NOT_EXTENDED),
-    Kind.PHASE: (Kind.PHASED,), Kind.SETTLE: (Kind.SETTLED,), Kind.TOKENS: (Kind.LEFT,),
-}  # fmt: skip
+    Kind.PHASE: (Kind.PHASED,), Kind.SETTLE: (Kind.SETTLED,), Kind.TOKENS: (Kind.LEFT,)}  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -63,11 +56,9 @@ class Speech:
 def parse_speech(body: bytes) -> Speech | None:
     """Read a body that begins with 16 zeros; None where it does not fit (§3.1)."""
     kind, index, count, zero, number, length = struct.unpack_from(">BBBBHH", body, 16)
-    if zero or not index < count <= MAX_FRAGMENTS or length > FRAGMENT_OCTETS or any(body[24 + length :]):
-        return None
-    if length < (FRAGMENT_OCTETS if index + 1 < count else int(count > 1)):
-        return None
-    return Speech(kind, index, count, number, body[24 : 24 + length])
+    least = FRAGMENT_OCTETS if index + 1 < count else int(count > 1)
+    fits = not zero and index < count <= MAX_FRAGMENTS and least <= length <= FRAGMENT_OCTETS and not any(body[24 + length :])
+    return Speech(kind, index, count, number, body[24 : 24 + length]) if fits else None
 
 
 def serialise_speech(speech: Speech) -> bytes:
@@ -103,9 +94,8 @@ class FragmentError(Exception):
 class Collector:
     """The one message being collected at a place (§3.1); a fragment of a later number begins anew."""
 
-    kind: int = 0
+    head: tuple[int, int] = (0, 0)  # kind and count
     number: int | None = None
-    count: int = 0
     whole: bool = False
     parts: dict[int, bytes] = field(default_factory=dict)
 
@@ -114,11 +104,11 @@ class Collector:
         if self.number is not None and (speech.number - self.number) % 2**16 >= 2**15:
             raise FragmentError("speech_stale")
         if speech.number != self.number:
-            self.kind, self.number, self.count, self.whole, self.parts = speech.kind, speech.number, speech.count, False, {}
-        elif (speech.kind, speech.count) != (self.kind, self.count):
+            self.head, self.number, self.whole, self.parts = (speech.kind, speech.count), speech.number, False, {}
+        elif (speech.kind, speech.count) != self.head:
             raise FragmentError("speech_malformed")
         if self.whole:
             return None
         self.parts.setdefault(speech.index, speech.fragment)
-        self.whole = len(self.parts) == self.count
-        return b"".join(self.parts[i] for i in range(self.count)) if self.whole else None
+        self.whole = len(self.parts) == self.head[1]
+        return b"".join(self.parts[i] for i in range(self.head[1])) if self.whole else None

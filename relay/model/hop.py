@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from relay.model.node import Node
 
 QUEUE_CELLS, SPEECH_SPACING, SPLICED_SPACING, CREATE_TRIES = 8, 3, 49, 512  # spacing: other cells between two of a hop's own; the second of a knock in a splice
-REASON_NO_LINK, REASON_NUMBER_TAKEN, REASON_NO_ANSWER = 1, 2, 4
+REASON_NO_LINK, REASON_NUMBER_TAKEN, REASON_NO_ANSWER, NO_SLOT = 1, 2, 4, -(2**63)  # no slot: one before all
 UNANSWERED = {Kind.KNOCK, Kind.JOIN, Kind.PART}
 HEARD = {False: {Kind.EXTEND, Kind.PHASE, Kind.SETTLE}, True: {Kind.PHASE, Kind.SETTLE, Kind.TOKENS, *UNANSWERED}}
 
+Place = tuple[int, int]
+"""A circuit's name at this node: link, and the circuit's number on it."""
 NextState = Enum("NextState", ["NONE", "ASKED", "MAKING", "LIVE", "LOST"])
 """The hop behind, in protocol order. ASKED: the control plane has the owner's extend. MAKING: create is being said."""
 Slots = Enum("Slots", ["FORWARD", "ASKING", "BACKWARD"])
@@ -39,41 +41,30 @@ def tweak(slot: int) -> bytes:
 def parse_created(body: bytes) -> Speech | None:
     """Read the answer to a create, outside layers; None where it is none."""
     speech = parse_speech(body) if is_speech(body) else None
-    if speech is None or (speech.number, speech.count) != (1, 1) or speech.kind not in ANSWERS[Kind.CREATE]:
-        return None
-    return speech if len(speech.fragment) == PAYLOAD_OCTETS[speech.kind] else None
+    fits = speech is not None and (speech.number, speech.count) == (1, 1) and speech.kind in ANSWERS[Kind.CREATE]
+    return speech if fits and speech is not None and len(speech.fragment) == PAYLOAD_OCTETS[speech.kind] else None
 
 
 class Hop:
     """One circuit at this relay. before: (link, circuit number) towards the owner; behind: likewise away from it. steps_us: D forward and backward."""
 
     def __init__(
-        self,
-        node: "Node",
-        serial: int,
-        before: tuple[int, int],
-        keys: tuple[bytes, bytes],
-        created: Speech,
-        steps_us: tuple[int, ...],
-        *,
-        guard: bool,
-        junction: bool,
+        self, node: "Node", serial: int, before: Place, keys: tuple[bytes, bytes], created: Speech, steps_us: tuple[int, ...], *, guard: bool, junction: bool
     ) -> None:
         self.node, self.serial, self.before, self.guard, self.junction, self.steps_us = node, serial, before, guard, junction, steps_us
         self.forward, self.backward = (node.make_cipher(key) for key in keys)
         self.last_cell_us, self.open = node.now_us, False  # open: the first cell inside the layer came
         self.collector, self.answer, self.answer_due, self.since_speech = Collector(), created, True, SPEECH_SPACING
-        self.behind: tuple[int, int] | None = None
+        self.behind: Place | None = None
         self.next_state, self.create, self.asked_number = NextState.NONE, Carousel([]), 0
         self.settling: Settling | None = None
         self.forward_due: Due | None = None
         self.forward_ring, self.backward_ring = Ring(), Ring()
-        self.passed_slot: int | None = None
+        self.passed_slot = self.returned_slot = NO_SLOT
         self.earliest_us: int | None = None
         self.backward_settling: Settling | None = None
         self.backward_due: Due | None = None
         self.queue: deque[tuple[int, bytes]] = deque()  # at a guard, what waits for its unsettled ticks
-        self.returned_slot: int | None = None
         self.splice: Splice | None = None
         self.knocks: dict[bytes, int] = {}  # join ids lately knocked with: slot of the last time
         self.knocked: Speech | None = None
@@ -105,15 +96,14 @@ class Hop:
         if self.forward_due is not None:
             self.forward_ring.put(slot, plain)
         elif self.next_state is NextState.LIVE and self.behind is not None:
-            self.passed_slot = slot if self.passed_slot is None else max(slot, self.passed_slot)
+            self.passed_slot = max(slot, self.passed_slot)
             self.node.send(self.behind, slot, self.node.random.body() if plain is None else plain, now_us)
         return self._settle_forward(base_us) if base_us is not None else None
 
     def _settle_forward(self, base_us: int) -> None:
         self.settling, self.forward_due = None, Due(base_us)
         if self.next_state is NextState.LIVE:
-            started = self.forward_due.next_slot(self.node.now_us)
-            started = started if self.passed_slot is None else max(started, self.passed_slot + 1)
+            started = max(self.forward_due.next_slot(self.node.now_us), self.passed_slot + 1)
             self.forward_due = Due(base_us, started)
             self._arm(Slots.FORWARD, self.forward_due.time_us(started))
         self._answer(Kind.SETTLED, self.asked_number, struct.pack(">H", self.steps_us[0] // 10))
@@ -153,7 +143,7 @@ class Hop:
         if spoken is not None or not self.queue:
             return None if spoken is None else (slot, spoken)
         slot, body = self.queue.popleft()
-        self.returned_slot = slot if self.returned_slot is None else max(slot, self.returned_slot)
+        self.returned_slot = max(slot, self.returned_slot)
         return slot, body
 
     def _arm_own_phase(self, slots: Slots) -> int:
@@ -186,8 +176,8 @@ class Hop:
     def _settle_backward(self, base_us: int) -> None:
         """The tick towards the box takes the phase of the due times; what waits goes into the ring where it fits."""
         due = Due(base_us)
-        started = max(due.next_slot(self.node.now_us), due.last_slot(self.node.last_tick_us(self.before[0])) + 1)
-        if self.returned_slot is not None and self.returned_slot < started + AHEAD_SLOTS:  # not where a junction made up a far number
+        started = max(due.next_slot(self.node.now_us), due.last_slot((self.node.links[self.before[0]].tick_us or 0) - SLOT_US) + 1)
+        if self.returned_slot < started + AHEAD_SLOTS:  # not where a junction made up a far number
             started = max(started, self.returned_slot + 1)
         self.backward_due = Due(base_us, started)
         self.node.set_tick(self.before[0], due.time_us(started))
@@ -197,12 +187,9 @@ class Hop:
         while self.queue:
             slot, body = self.queue.popleft()
             refusal = self.backward_ring.refusal(slot, due, self.node.now_us)
-            if refusal:
-                self.node.drop(refusal)
-            else:
-                self.backward_ring.put(slot, body)
+            self.node.drop(refusal) if refusal else self.backward_ring.put(slot, body)
 
-    def extend(self, behind: tuple[int, int], handshake: bytes) -> None:
+    def extend(self, behind: Place, handshake: bytes) -> None:
         """Carry out the owner's extend."""
         self.behind, self.next_state, self.create = behind, NextState.MAKING, Carousel(fragments(Kind.CREATE, 1, handshake))
         self._arm_own_phase(Slots.ASKING)
@@ -216,8 +203,7 @@ class Hop:
         """Forget the hop behind. Where its link is gone forward cells are swallowed from now on, and a guard goes on filling."""
         self.node.forget_place(self.behind)
         self.behind, self.next_state = None, state
-        self.at_us.pop(Slots.FORWARD, None)
-        self.at_us.pop(Slots.ASKING, None)
+        self.at_us = {slots: at_us for slots, at_us in self.at_us.items() if slots is Slots.BACKWARD}
 
     def _take_created(self, body: bytes) -> None:
         """Hear created or refused from behind, outside layers."""
@@ -251,11 +237,11 @@ class Hop:
 
     def put_knocked(self, payload: bytes) -> bool:
         """Put a knock into the inbox; False where one waits already."""
-        if self.knocked is not None:
-            return False
-        self.knocked_count = (self.knocked_count + 1) % 2**16
-        self.knocked = Speech(Kind.KNOCKED, 0, 1, self.knocked_count, payload)
-        return True
+        free = self.knocked is None
+        if free:
+            self.knocked_count = (self.knocked_count + 1) % 2**16
+            self.knocked = Speech(Kind.KNOCKED, 0, 1, self.knocked_count, payload)
+        return free
 
     def _hear(self, slot: int, body: bytes) -> None:
         """Hear the owner inside the layer. Raises BrokeProtocolError (§6.4)."""

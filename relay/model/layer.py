@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
 FIELD_POLYNOMIAL = 1 | 1 << 121 | 1 << 126 | 1 << 127 | 1 << 128  # of POLYVAL (RFC 8452 §3), bit i for x^i
 
@@ -58,7 +57,7 @@ class Hctr2:
     """HCTR2 under one AES key of 16 octets; bodies of at least 16 octets, any tweak."""
 
     def __init__(self, key: bytes) -> None:
-        block_cipher = BlockCipher(AES(key), ECB())  # noqa: S305 -- the bare block cipher is what HCTR2 is made of
+        block_cipher = BlockCipher(algorithms.AES(key), modes.ECB())  # noqa: S305 -- the bare block cipher is what HCTR2 is made of
         self._encrypt, self._decrypt = block_cipher.encryptor().update, block_cipher.decryptor().update
         self._polyval = Polyval(self._encrypt(bytes(16)))
         self._whitening = self._encrypt((1).to_bytes(16, "little"))

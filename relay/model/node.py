@@ -8,12 +8,13 @@ access links' ticks, circuits (oldest first: forward, asking, backward), own lin
 
 import heapq
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
 from relay.model.cell import PAYLOAD_OCTETS, Collector, FragmentError, Kind, Speech, is_speech, parse_cell, parse_speech, serialise_cell, serialise_speech
-from relay.model.hop import REASON_NO_LINK, REASON_NUMBER_TAKEN, BrokeProtocolError, Hop, NextState, Slots
+from relay.model.hop import REASON_NO_LINK, REASON_NUMBER_TAKEN, BrokeProtocolError, Hop, NextState, Place, Slots
 from relay.model.junction import Junction
 from relay.model.layer import CipherMaker, Hctr2
 from relay.model.owner import OwnLink
@@ -23,8 +24,6 @@ from relay.model.slots import COMPOSE_US, GRID_US, SLOT_US, STEP_US, STEPS_US, g
 SWEEP_US, IDLE_US, CREATE_LIFE_US, FIRST_TICK_US = 1_000_000, 3_000 * SLOT_US, 512 * SLOT_US, 10_000
 
 Output = tuple[object, ...]
-Place = tuple[int, int]
-"""A circuit's name at this node: link, and the circuit's number on it."""
 LinkKind = IntEnum("LinkKind", {"OWNER": 0, "GUARD": 1, "RELAY": 2})
 """Whose a link is: we are the box; a box's access link to us; a relay's."""
 Order = IntEnum("Order", ["SWEEP", "GUARD_TICK", "HOP", "OWN_TICK"])
@@ -81,13 +80,8 @@ class Node:
             self.now_us, order, serial, slots = heapq.heappop(self._timers)
             self._run(order, serial, slots)
         self.now_us = now_us
-        if name == "cell":
-            self._take_cell(*arguments)
-        elif name == "link_up":
-            self._link_up(*arguments)
-        elif name == "link_down":
-            self._link_down(*arguments)
-        elif name == "command" and not self._command(*arguments):
+        inputs: dict[str, Callable[..., object]] = {"cell": self._take_cell, "link_up": self._link_up, "link_down": self._link_down, "command": self._command}
+        if name in inputs and inputs[name](*arguments) is False:
             self.drop("bad_command")
 
     def poll(self) -> list[Output]:
@@ -121,10 +115,6 @@ class Node:
         """Move the next tick of an access link."""
         self.links[link].tick_us = tick_us
         self._arm_tick(Order.GUARD_TICK, self.links[link], tick_us)
-
-    def last_tick_us(self, link: int) -> int:
-        """Return the tick of an access link before the next."""
-        return (self.links[link].tick_us or 0) - SLOT_US
 
     def forget_place(self, place: Place | None) -> None:
         """Free a circuit number."""
@@ -257,10 +247,7 @@ class Node:
             return link is not None and link.own is not None and link.own.command(name, *arguments)
         hop, create = self._places.get(place), link.creates.get(arguments[0])
         if name in {"extend", "refuse_extend"} and hop is not None and hop.before == place and hop.next_state is NextState.ASKED:
-            if name == "extend":
-                self._extend(hop, *arguments[1:])
-            else:
-                hop.refuse_extend(*arguments[1:])
+            (self._extend if name == "extend" else Hop.refuse_extend)(hop, *arguments[1:])
         elif name in {"accept", "refuse"} and create is not None and create.collector.whole and create.refusal is None and {*arguments[5:]} <= {*STEPS_US}:
             (self._accept if name == "accept" else self._refuse)(place, link, create, *arguments[1:])
         else:

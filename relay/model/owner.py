@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from relay.model.cell import ANSWERS, FRAGMENT_OCTETS, MAX_FRAGMENTS, PAYLOAD_OCTETS, Carousel, Kind, fragments, is_speech, parse_speech
+from relay.model.clock import PARTS, Clock
 from relay.model.end_to_end import NO_TWEAK, CounterWindow, EndToEnd, Sound, parse_sound, serialise_sound
 from relay.model.hop import parse_created, tweak
 from relay.model.layer import Cipher
-from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, MEASURED_CELLS, SLOT_US, STEP_US, STEPS_US, unwrap
+from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, MEASURED_CELLS, SLOT_US, STEP_US, STEPS_US, Settling, unwrap
 
 if TYPE_CHECKING:
     from relay.model.node import Node
 
-MAX_HOPS, MAX_RECEIVE_KEYS, NUMBER_WINDOW, CLOCK_CELLS = 4, 8, 64, 64
-SHIFT_US, CLOCK_US, SILENT_US = 500, 100, 10_000_000
+MAX_HOPS, MAX_RECEIVE_KEYS, NUMBER_WINDOW, SHIFT_US, SILENT_US = 4, 8, 64, 500, 10_000_000
 
 
 @dataclass
@@ -39,32 +39,6 @@ class Say:
 
 
 @dataclass
-class Clock:
-    """The owner's backward due times (§5.3) and what keeps its tick with the guard's clock (§5.6). earliest_us is the `a` of §5.3, and follows the guard."""
-
-    step_us: int = STEP_US
-    settled: bool = False
-    cells: int = 0
-    earliest_us: int = 0
-    deviation_us: int = 0
-
-    def measure(self, offset_us: int) -> int:
-        """Take an arrival, less its slot's time; return by how much the tick moves."""
-        deviation_us = offset_us - self.earliest_us
-        self.deviation_us = min(self.deviation_us, deviation_us) if self.cells else deviation_us
-        if not self.settled:
-            self.earliest_us = min(self.earliest_us, offset_us) if self.cells else offset_us
-        self.cells = (self.cells + 1) % (CLOCK_CELLS if self.settled else MEASURED_CELLS)
-        if self.cells or not self.settled:
-            self.settled = self.settled or self.cells == 0
-            return 0
-        quarter_us = abs(self.deviation_us) // 4 * (1 if self.deviation_us > 0 else -1)
-        move_us = max(-CLOCK_US, min(CLOCK_US, quarter_us))
-        self.earliest_us += move_us
-        return move_us
-
-
-@dataclass
 class OwnCircuit:
     """An own circuit. create: while it is said; then hops grow one by one."""
 
@@ -73,7 +47,7 @@ class OwnCircuit:
     hops: list[OwnHop] = field(default_factory=list)
     say: Say | None = None
     slots: CounterWindow = field(default_factory=lambda: CounterWindow(NUMBER_WINDOW))
-    clock: Clock | None = None
+    settling: Settling | None = None  # of the own end; its earliest_us is the `a` of §5.3, by the link's clock
     end_to_end: EndToEnd | None = None
     mate: "OwnCircuit | None" = None  # carries the same call (§9.5)
 
@@ -83,10 +57,9 @@ class OwnLink:
 
     def __init__(self, node: "Node", link: int) -> None:
         self.node, self.link = node, link
-        self.tick_us = node.now_us + COMPOSE_US + node.random.u32() % SLOT_US
-        self.slot = self.tick_us // SLOT_US
+        self.tick_us = self.nominal_us = node.now_us + COMPOSE_US + node.random.u32() % SLOT_US
+        self.slot, self.shift_us, self.clock = self.tick_us // SLOT_US, 0, Clock(node.random)
         self.own: OwnCircuit | None = None
-        self.shift_us = self.correction_us = 0
 
     def tick(self) -> None:
         """Put together what leaves at tick_us, and set the next."""
@@ -98,9 +71,11 @@ class OwnLink:
                 self.node.event("silent", self.link, own.circuit)
             circuit, body = own.circuit if own.create or own.hops else 0, self._body(own, body)
         self.node.send((self.link, circuit), self.slot, body, self.tick_us)
-        step_us = min(SHIFT_US, self.shift_us)
-        self.tick_us, self.slot = self.tick_us + SLOT_US + step_us + self.correction_us, self.slot + 1
-        self.shift_us, self.correction_us = self.shift_us - step_us, 0
+        step_us, jumped_us, (high, low) = min(SHIFT_US, self.shift_us), self.clock.tick(), divmod(self.node.random.u32(), 2**16)
+        if own is not None and own.settling is not None and own.settling.cells == MEASURED_CELLS:
+            own.settling.earliest_us += jumped_us
+        self.nominal_us, self.slot, self.shift_us = self.nominal_us + SLOT_US + step_us, self.slot + 1, self.shift_us - step_us
+        self.tick_us = self.nominal_us + (self.clock.beat + high + low) // PARTS
 
     def _body(self, own: OwnCircuit, body: bytes) -> bytes:
         """A fragment of what is said, else an end-to-end cell, else filler; inside all layers of the hops it passes."""
@@ -127,12 +102,14 @@ class OwnLink:
             return None
         if own is None or circuit != own.circuit:
             return self.node.drop("owner_unknown_circuit")
-        slot, clock = unwrap(number, now_us), own.clock
-        if clock is not None and clock.settled and slot > (now_us - clock.earliest_us - clock.step_us) // SLOT_US + AHEAD_SLOTS:
+        slot, at_us, settling = unwrap(number, now_us), now_us - self.clock.model // PARTS, own.settling
+        if settling is not None and settling.cells == MEASURED_CELLS and slot > (at_us - settling.earliest_us - settling.step_us) // SLOT_US + AHEAD_SLOTS:
             return self.node.drop("owner_ahead")
         if not own.slots.take(slot):
             return self.node.drop("owner_replayed")
-        self.correction_us += clock.measure(now_us - SLOT_US * slot) if clock is not None else 0
+        self.clock.note(now_us - SLOT_US * slot)
+        if settling is not None:
+            settling.measure(slot, at_us)
         if not own.hops:
             return self._take_created(own, body)
         for index, hop in enumerate(own.hops):
@@ -164,6 +141,8 @@ class OwnLink:
         if len(speech.fragment) != PAYLOAD_OCTETS[speech.kind]:
             return self.node.drop("speech_malformed")
         own.say = None if asked else say
+        if (hop, speech.kind) == (0, Kind.SETTLED):
+            self.clock.anchor()
         return self.node.event("answer", self.link, own.circuit, hop, speech.kind, speech.fragment)
 
     def _open(self, circuit: int, end: EndToEnd, body: bytes) -> None:
@@ -197,6 +176,7 @@ class OwnLink:
         if self.own is not None or circuit == 0 or len(handshake) != PAYLOAD_OCTETS[Kind.CREATE]:
             return False
         self.own = OwnCircuit(circuit, Carousel(fragments(Kind.CREATE, 1, handshake)))
+        self.clock.begin(settled=False)
         return True
 
     def do_add_hop(self, own: OwnCircuit, forward: bytes, backward: bytes) -> bool | None:
@@ -216,8 +196,11 @@ class OwnLink:
         own.say = None
 
     def do_settle_own(self, own: OwnCircuit, step_us: int = STEP_US) -> bool | None:
-        own.clock = Clock(step_us) if own.hops and step_us in STEPS_US else own.clock
-        return bool(own.hops) and step_us in STEPS_US
+        if not own.hops or step_us not in STEPS_US:
+            return False
+        own.settling = Settling(step_us=step_us)
+        self.clock.begin(settled=True)
+        return True
 
     def do_speak(self, own: OwnCircuit, send: bytes | None, receive: list[bytes]) -> bool | None:
         if not own.hops or len(receive) > MAX_RECEIVE_KEYS:
@@ -230,8 +213,7 @@ class OwnLink:
 
     def do_couple(self, own: OwnCircuit, spare_link: int, spare_circuit: int) -> bool | None:
         """Let the spare count as this circuit does: what this one sends at a tick goes out on the spare's next."""
-        link = self.node.links.get(spare_link)
-        other = link.own if link is not None else None
+        other = self.node.links[spare_link].own if spare_link in self.node.links else None
         spare = other.own if other is not None and other is not self else None
         if spare is None or other is None or spare.circuit != spare_circuit or spare.mate is not None or own.mate is not None:
             return False

@@ -57,7 +57,7 @@ class Settling:
 
     def measure(self, slot: int, arrival_us: int) -> int | None:
         """Take an arrival; with the 50th return the base of the due times."""
-        if self.first is not None and signed32(slot - self.first) < 0:
+        if self.cells == MEASURED_CELLS or (self.first is not None and signed32(slot - self.first) < 0):
             return None
         offset_us = arrival_us - SLOT_US * slot
         self.earliest_us = min(self.earliest_us, offset_us) if self.cells else offset_us

@@ -66,6 +66,14 @@ def test_due_times() -> None:
         assert due_us % 250 == 0
 
 
+def test_clock() -> None:
+    states = [[int(number) for number in state.split()] for state in load("clock")["states"]]
+    for _, rate, model, beat, _ in states[-10:]:
+        assert abs(rate - 2**16) < 2**16 / 10, "50 ppm are 1 us in a slot; the jitter leaves 5 ppm"
+        assert abs(model - beat - 200 * 2**16) < 300 * 2**16, "the beat is 200 us ahead of where the guard had it"
+    assert [round(jump, -2) for *_, jump in states if jump] == [7_000]
+
+
 def test_splice() -> None:
     for case in load("splice")["cases"]:
         assert 0 <= case["leaves_us"] - case["given_due_us"] < 20_000

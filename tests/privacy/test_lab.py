@@ -93,9 +93,16 @@ def test_rates_of_crystals_do_not_show(lab: Lab) -> None:
 
 
 @needs("g")
-@pytest.mark.xfail(raises=AssertionError, strict=True, reason="between two corrections a box's tick runs at the rate of its crystal (THREATS.md 16)")
 def test_steps_between_corrections_do_not_show_the_crystal(lab: Lab) -> None:
     assert_pass(lab["g_steps"])
+
+
+@needs("g")
+@pytest.mark.xfail(
+    raises=AssertionError, strict=True, reason="for some slots of a call a slow phone has no frame, and the other phone can count them (THREATS.md 16)"
+)
+def test_holes_in_the_sound_do_not_show_the_phones_crystal(lab: Lab) -> None:
+    assert_pass(lab["g_holes"])
 
 
 @needs("e")
@@ -130,6 +137,5 @@ def test_a_box_that_crashes_sends_nothing_that_is_on_no_list(lab: Lab) -> None:
 
 
 @needs("links")
-@pytest.mark.xfail(raises=AssertionError, strict=True, reason="the steps between corrections are those of the box's crystal on both links (THREATS.md 16)")
 def test_two_links_of_a_box_cannot_be_linked(lab: Lab) -> None:
     assert_pass(lab["links"])

@@ -1,8 +1,9 @@
 """Test (g): whether a box's crystal, or its phone's, shows on its access link or at the far phone.
 
 Boxes and phones run 20 to 50 ppm fast or slow, relays within 0.5 ppm. Attackers: the regression of departures over a minute, which finds the rate of the tick;
-the steps between corrections (the tick runs at the crystal's rate until its next correction); at the far phone the slope of the RTP timestamps over the times of arrival,
-and holes and slips. Each estimate is correlated with the crystal; without a leak the 95 % interval of r holds 0. Control: a tick that follows no guard.
+the steps from tick to tick without those of corrections, and the rate in a third of a second, half of which are faster and half slower; at the far phone the slope of the RTP
+timestamps over the times of arrival, and holes and slips. Each estimate is correlated with the crystal; without a leak the 95 % interval of r holds 0.
+Controls: a tick that follows no guard; one that is the crystal's between corrections in steps.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean
+from statistics import fmean, median
 
 from tools.adversary.result import Result
 from tools.adversary.statistics import Control, correlation, correlation_interval
@@ -25,6 +26,7 @@ BEGIN_US = 30 * SECOND_US
 TICK_PPM = 0.1
 """An access tick has to be this close to its guard's clock, in the mean of a run."""
 WRONG = 0.001
+PIECE_TICKS = 16
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Watched:
     phone: float
     tick: float
     step: float
+    piece: float
     slope: float
     holes: float
 
@@ -91,7 +94,8 @@ def _watched(recorded: Recorded, box: int, peer: int, crystal: tuple[int, int], 
     stamps = [(stamp - heard[0][1]) % 2**32 / 160 for _, stamp in heard]
     # A tick that follows no guard is late at it after a minute, and then nothing is heard any more.
     slope, holes = (rate_of([float(at) for at, _ in heard], stamps), stamps[-1] + 1 - len(stamps)) if len(stamps) > 10 else (0.0, 0.0)
-    return Watched(crystal[0] / 1_000, crystal[1] / 1_000, rate_of(ticks), -fmean(steps_of(ticks)) / SLOT_US * 1e6, slope, holes)
+    step = -fmean(steps_of(ticks)) / SLOT_US * 1e6
+    return Watched(crystal[0] / 1_000, crystal[1] / 1_000, rate_of(ticks), step, piece_of(ticks), slope, holes)
 
 
 def rate_of(times_us: Sequence[float], numbers: Sequence[float] | None = None) -> float:
@@ -108,6 +112,11 @@ def steps_of(ticks_us: Sequence[int]) -> list[int]:
     return [step for step in (after - before - SLOT_US for before, after in pairwise(ticks_us)) if abs(step) <= 10]
 
 
+def piece_of(ticks_us: Sequence[int]) -> float:
+    """Return the rate in ppm of the piece of 16 ticks that is in the middle of all, by rate: a correction here and there does not count."""
+    return median(rate_of(ticks_us[start : start + PIECE_TICKS]) for start in range(0, len(ticks_us) - PIECE_TICKS + 1, PIECE_TICKS))
+
+
 def by_box(of: Sequence[Watched], value: str) -> list[float]:
     """Return the mean of a value for each box."""
     windows = len(of) // BOXES
@@ -121,32 +130,40 @@ RATES = {
 }
 STEPS = {
     "steps between corrections, and the box's crystal": ("step", "crystal"),
-    "holes at the far phone, and the phone's crystal": ("holes", "phone"),
+    "rate in a third of a second, and the box's crystal": ("piece", "crystal"),
 }
+HOLES = {"holes at the far phone, and the phone's crystal": ("holes", "phone")}
 
 
-def tests(seed: int, *, strict: bool) -> tuple[Result, Result]:
-    """Run test (g): rates over minutes, and what is seen between two corrections.
+def tests(seed: int, *, strict: bool) -> tuple[Result, Result, Result]:
+    """Run test (g): rates over minutes; what is seen between two corrections; slots for which a slow phone had no frame.
 
     The boxes of several runs are pooled; a correlation counts where its interval, at a confidence that fails once in 1 000 runs, leaves 0 out.
     """
     runs, windows = (12, 20) if strict else (4, 12)
     watched, off_ppm = zip(*(watch(seed + number, windows) for number in range(runs)), strict=True)
     free, _ = watch(seed + 100, 1, ["free_tick"])
+    stepped, _ = watch(seed + 101, 1, ["stepped_tick"])
 
-    def control(value: str) -> float:
-        return abs(correlation(by_box(free, value), by_box(free, "crystal")))
+    def found(of: Sequence[Watched], value: str) -> float:
+        return abs(correlation(by_box(of, value), by_box(of, "crystal")))
 
     near = {f"every tick within {TICK_PPM} ppm of its guard's clock": max(off_ppm) <= TICK_PPM}
     rates, rate_figures = _correlations(watched, RATES)
     steps, step_figures = _correlations(watched, STEPS)
-    fired = [
-        Control("tick that follows no guard (r)", control("tick"), 0.99),
-        Control("tick that follows no guard (r), second attacker", control("step"), 0.99),
+    holes, hole_figures = _correlations(watched, HOLES)
+    no_guard = [
+        Control("tick that follows no guard (r)", found(free, "tick"), 0.99),
+        Control("tick that follows no guard (r), second attacker", found(free, "step"), 0.99),
+    ]
+    in_steps = [
+        Control("tick corrected in steps (r)", found(stepped, "step"), 0.99),
+        Control("tick corrected in steps (r), second attacker", found(stepped, "piece"), 0.99),
     ]
     return (
-        Result(NAME, TITLE, seed, TICK_PPM, controls=fired, also=near | rates, more={"worst_tick_ppm": round(max(off_ppm), 4)} | rate_figures),
-        Result(f"{NAME}_steps", f"{TITLE}, between corrections", seed, TICK_PPM, controls=fired[1:], also=steps, more=step_figures),
+        Result(NAME, TITLE, seed, TICK_PPM, controls=no_guard, also=near | rates, more={"worst_tick_ppm": round(max(off_ppm), 4)} | rate_figures),
+        Result(f"{NAME}_steps", f"{TITLE}, between corrections", seed, TICK_PPM, controls=in_steps, also=steps, more=step_figures),
+        Result(f"{NAME}_holes", f"{TITLE}, holes in the sound", seed, TICK_PPM, controls=no_guard, also=holes, more=hole_figures),
     )
 
 

@@ -76,7 +76,7 @@ class Plan:
         self.until_us = max(self.until_us, us)
 
     def record(self, begin_us: int, end_us: int) -> None:
-        """Record what leaves in between."""
+        """Record what leaves in between; below 0: before all circuits stood."""
         self.lines.append(f"record {begin_us} {end_us}")
         self.until_us = max(self.until_us, end_us + SECOND_US)
 

@@ -18,6 +18,8 @@ pub enum Switch {
     Dtx = 4,
     /// Layers are key streams added to the text, in the place of a wide-block permutation: a flipped bit stays one.
     XorStream = 5,
+    /// A box's tick follows its own crystal between two corrections (instead of PROTOCOL.md §5.6's rate).
+    SteppedTick = 6,
 }
 
 /// Note that a cell that says something leaves at `at`, a time of this process's only box. The engine of a test build works longer at every second of them.

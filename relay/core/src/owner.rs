@@ -8,6 +8,7 @@
 
 mod backward;
 mod circuit;
+pub mod clock;
 mod copying;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::rtp::{parse_media, MediaDatagram};
 use crate::sound::{Port, PortOutput, Remote};
 
 use circuit::{Mate, OwnCircuit, Received};
+use clock::Clock;
 
 /// Access links of a box, the ones about to be replaced included.
 pub const MAX_LINKS: usize = 64;
@@ -42,9 +44,11 @@ const LONGEST_CATCH_UP_US: Micros = 8 * SLOT_US;
 struct AccessLink {
     link: LinkId,
     next_tick: Micros,
+    /// Where the next tick would be, did the guard's clock and this node's agree.
+    nominal_tick: Micros,
     number: u32,
     shift_left_us: u32,
-    correction_us: i64,
+    clock: Clock,
     circuit: Option<OwnCircuit>,
     jitter: Jitter,
 }
@@ -82,14 +86,15 @@ impl Owner {
         self.links.iter().any(|access| access.link == link)
     }
 
-    /// Begin to tick on a new access link. Draws 4 octets.
+    /// Begin to tick on a new access link. Draws 8 octets.
     pub fn link_up(&mut self, ctx: &mut Context<'_>, now: Micros, link: LinkId) {
         if self.links.len() >= MAX_LINKS || self.has_link(link) {
             return ctx.count(DropReason::UnknownLink);
         }
         let next_tick = now + COMPOSE_AHEAD_US + Micros::from(draw_u32(ctx.random)) % SLOT_US;
         let number = (next_tick / SLOT_US) as u32; // the low 32 bits
-        self.links.push(AccessLink { link, next_tick, number, shift_left_us: 0, correction_us: 0, circuit: None, jitter: Jitter::default() });
+        let clock = Clock::new(ctx.random);
+        self.links.push(AccessLink { link, next_tick, nominal_tick: next_tick, number, shift_left_us: 0, clock, circuit: None, jitter: Jitter::default() });
     }
 
     /// Return the step that each link's jitter asks for, where enough cells came.
@@ -116,12 +121,8 @@ impl Owner {
         let access = &mut self.links[index];
         let Some(own) = access.circuit.as_mut().filter(|own| own.name.1 == circuit) else { return ctx.count(DropReason::OwnerUnknownCircuit) };
         let port = own.port.and_then(|port| self.ports.get_mut(&port)).map(|phone| &mut phone.port);
-        match own.receive(ctx, now, number, body, port) {
-            Received::GoesOn { .. } if is_on(Switch::FreeTick) => {}
-            Received::GoesOn { correction_us, late_us } => {
-                access.correction_us += correction_us;
-                late_us.into_iter().for_each(|late_us| access.jitter.note(late_us));
-            }
+        match own.receive(ctx, now, (number, body), &mut access.clock, port) {
+            Received::GoesOn { late_us } => late_us.into_iter().for_each(|late_us| access.jitter.note(late_us)),
             Received::Refused => self.end_circuit(ctx, index, false),
         }
     }
@@ -170,7 +171,7 @@ impl Owner {
             }
             Command::Hush { link, circuit } => self.own(link, circuit).map(OwnCircuit::hush).is_some(),
             Command::Shift { link, delay_us } => self.shift(link, delay_us),
-            Command::SettleOwn { link, circuit, step_us } => self.own(link, circuit).is_some_and(|own| own.settle_own(step_us)),
+            Command::SettleOwn { link, circuit, step_us } => self.settle_own(link, circuit, step_us),
             Command::Speak { link, circuit, send_key, receive_keys } => {
                 self.own(link, circuit).is_some_and(|own| own.speak(now, send_key.as_ref(), &receive_keys))
             }
@@ -226,6 +227,8 @@ impl Owner {
         if stalled > LONGEST_CATCH_UP_US {
             let slots = stalled.div_ceil(SLOT_US);
             access.next_tick += slots * SLOT_US;
+            access.nominal_tick += slots * SLOT_US;
+            access.clock.skip(slots);
             access.number = access.number.wrapping_add(slots as u32); // modulo 2^32, as the number is
             if let Some(own) = &mut access.circuit {
                 own.skip_slots(slots);
@@ -256,8 +259,12 @@ impl Owner {
         }
         let step_us = access.shift_left_us.min(SHIFT_PER_TICK_US);
         access.shift_left_us -= step_us;
-        let next = access.next_tick + SLOT_US + Micros::from(step_us);
-        access.next_tick = next.saturating_add_signed(std::mem::take(&mut access.correction_us));
+        let jumped_us = access.clock.tick();
+        if let Some(own) = access.circuit.as_mut().filter(|_| jumped_us != 0) {
+            own.jump(jumped_us);
+        }
+        access.nominal_tick += SLOT_US + Micros::from(step_us);
+        access.next_tick = access.nominal_tick.saturating_add_signed(access.clock.dithered_us(ctx.random));
         access.number = access.number.wrapping_add(1);
     }
 
@@ -267,7 +274,13 @@ impl Owner {
             return false;
         }
         access.circuit = OwnCircuit::new((link, circuit), handshake);
-        access.circuit.is_some()
+        access.circuit.is_some().then(|| access.clock.begin(false)).is_some()
+    }
+
+    fn settle_own(&mut self, link: LinkId, circuit: CircId, step_us: u32) -> bool {
+        let done = self.own(link, circuit).is_some_and(|own| own.settle_own(step_us));
+        self.links.iter_mut().filter(|access| done && access.link == link).for_each(|access| access.clock.begin(true));
+        done
     }
 
     fn shift(&mut self, link: LinkId, delay_us: u32) -> bool {

@@ -5,6 +5,8 @@ use voicebox_core::cell::{parse_cell, serialise_cell, Body};
 use voicebox_core::coarse::{coarse_copy, frame_of_copy};
 use voicebox_core::endtoend::{parse_content, serialise_content, Codec, CounterWindow};
 use voicebox_core::layer::Layer;
+use voicebox_core::owner::clock::Clock;
+use voicebox_core::random::SeededRandom;
 use voicebox_core::slots::{Due, Ring, Settling};
 use voicebox_core::speech::{parse_speech, serialise_speech, Carousel, Collected, Collector};
 use voicebox_core::{CircId, Slot};
@@ -110,6 +112,35 @@ fn due_times() {
             }
         }
     }
+}
+
+#[test]
+fn clock() {
+    let file = file("clock");
+    let mut clock = Clock::new(&mut SeededRandom::new([0; 32]));
+    let (anchor, begin): (usize, usize) = (number(&file["anchor"]), number(&file["begin"]));
+    let mut states = list(&file["states"]).iter().map(|state| {
+        let numbers: Vec<i64> = state.as_str().expect("text").split(' ').map(|word| word.parse().expect("a number")).collect();
+        numbers
+    });
+    let mut state = states.next();
+    for (tick, offset_us) in file["offsets_us"].as_str().expect("text").split(' ').enumerate() {
+        if tick == anchor {
+            clock.anchor();
+        }
+        if tick == begin {
+            clock.begin(true);
+        }
+        offset_us.parse().into_iter().for_each(|offset_us| clock.note(offset_us));
+        let now = [tick as i64, 0, 0, 0, clock.tick()];
+        if state.as_ref().is_some_and(|state| state[0] == now[0]) {
+            assert_eq!(state, Some([now[0], clock.rate, clock.model, clock.beat, now[4]].to_vec()));
+            state = states.next();
+        } else {
+            assert_eq!(now[4], 0, "tick {tick}: a jump");
+        }
+    }
+    assert_eq!(state, None);
 }
 
 #[test]

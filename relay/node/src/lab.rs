@@ -1,6 +1,6 @@
 //! The engine's part in the leaks of a test build (the cargo feature `lab`): what the environment switches on, and work at the wrong moment.
 //!
-//! `VOICEBOX_LAB` holds words: `chaff_off`, `fill_off`, `pass_through`, `free_tick` (voicebox-core's switches), `work=MICROSECONDS` (of every second cell
+//! `VOICEBOX_LAB` holds words: `chaff_off`, `fill_off`, `pass_through`, `free_tick`, `stepped_tick` (voicebox-core's switches), `work=MICROSECONDS` (of every second cell
 //! that says something, done when it is due instead of before).
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +18,7 @@ pub(crate) fn read_environment() {
             "fill_off" => turn(Switch::FillOff, true),
             "pass_through" => turn(Switch::PassThrough, true),
             "free_tick" => turn(Switch::FreeTick, true),
+            "stepped_tick" => turn(Switch::SteppedTick, true),
             _ => WORK_US.store(word.strip_prefix("work=").and_then(|us| us.parse().ok()).unwrap_or(0), Ordering::Relaxed),
         }
     }

@@ -11,8 +11,8 @@
 //! at US build C | close C
 //! at US tamper C DELAY_US DROP FLIP REPLAY_US   on the way from the box of circuit C to its guard, until the next such line
 //! at US frames C on|off                   the phone of circuit C speaks in its calls, or sends nothing
-//! at US switch fill_off|pass_through|chaff_off|free_tick|dtx|xor_stream on|off
-//! record FROM_US UNTIL_US                 several may stand
+//! at US switch fill_off|pass_through|chaff_off|free_tick|stepped_tick|dtx|xor_stream on|off
+//! record FROM_US UNTIL_US                 several may stand; below 0: before all circuits stood
 //! watch FROM TO                           record what these nodes send to each other only; several may stand
 //! until US
 //! ```
@@ -126,6 +126,7 @@ fn act_of(circuits: usize, words: &[&str]) -> Option<Act> {
                 "free_tick" => Switch::FreeTick,
                 "dtx" => Switch::Dtx,
                 "xor_stream" => Switch::XorStream,
+                "stepped_tick" => Switch::SteppedTick,
                 _ => return None,
             };
             Some(Act::Switch(switch, *state == "on"))

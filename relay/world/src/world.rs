@@ -174,6 +174,12 @@ impl World {
         let zero = self.now + 2_000_000;
         while self.step(zero) {}
         self.zero = Some(zero);
+        let (zero_at, windows) = (zero as i64, self.windows.clone());
+        self.records.retain_mut(|record| {
+            record.left -= zero_at;
+            record.arrived -= if record.arrived == NEVER { 0 } else { zero_at };
+            windows.iter().any(|(from, until)| (*from..*until).contains(&record.left))
+        });
         for (at, act) in &plan.acts {
             self.put(zero + at, Happening::Act(*act));
         }
@@ -326,7 +332,11 @@ impl World {
     }
 
     fn is_recorded(&self, left: u64) -> Option<i64> {
-        let left = left as i64 - self.zero? as i64;
+        let Some(zero) = self.zero else {
+            // Until all circuits stand nobody knows how long before that this was; what is not wanted is left out then.
+            return self.windows.iter().any(|(from, _)| *from < 0).then_some(left as i64);
+        };
+        let left = left as i64 - zero as i64;
         self.windows.iter().any(|(from, until)| (*from..*until).contains(&left)).then_some(left)
     }
 

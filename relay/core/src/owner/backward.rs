@@ -1,7 +1,8 @@
-//! The owner's end of a backward direction: numbers taken once, due times of the sound, and the guard's clock.
+//! The owner's end of a backward direction: numbers taken once, and due times of the sound, which go with the link's clock.
 //!
 //! Spec: PROTOCOL.md §5.3 (the owner settles its own end likewise), §5.6.
 
+use super::clock::Clock;
 use crate::drop_reason::DropReason;
 use crate::ids::{Micros, Slot, SLOT_US};
 use crate::slots::STEPS_US;
@@ -9,10 +10,6 @@ use crate::slots::STEPS_US;
 /// Due times are rounded up to this.
 const GRID_US: i64 = 250;
 const SETTLING_CELLS: u32 = 50;
-const CLOCK_CELLS: u32 = 64;
-const LARGEST_CORRECTION_US: i64 = 100;
-/// Part of the smallest deviation by which the tick moves.
-const CORRECTION_DIVISOR: i64 = 4;
 /// Numbers behind the highest that are still taken.
 const WINDOW_SLOTS: i64 = 64;
 const SLOTS_AHEAD: i64 = 3;
@@ -25,8 +22,8 @@ enum Settling {
     Off,
     /// The next cells are measured.
     Measuring { cells: u32, earliest: i64 },
-    /// Due times stand; `cells` of the present 64 came, the earliest of them by `deviation`.
-    Settled { base: i64, cells: u32, deviation: i64 },
+    /// Due times stand.
+    Settled { base: i64 },
 }
 
 /// A number that was taken.
@@ -34,8 +31,6 @@ enum Settling {
 pub struct Taken {
     /// When the sound of this cell is due; `None` while the end is not settled.
     pub due: Option<Micros>,
-    /// By how much the tick and the due times move to follow the guard's clock; mostly 0.
-    pub correction_us: i64,
     /// By how much the cell came later than the earliest; `None` while the end is not settled.
     pub late_us: Option<i64>,
 }
@@ -64,20 +59,29 @@ impl Backward {
         self.settling = Settling::Measuring { cells: 0, earliest: i64::MAX };
     }
 
-    /// Take the number of a cell that came at `now`.
+    /// Take the number of a cell that came at `now`, and note it in the link's clock.
     ///
     /// # Errors
     /// [`DropReason::OwnerAhead`] or [`DropReason::OwnerReplayed`]; nothing has changed.
-    pub fn take(&mut self, now: Micros, number: Slot) -> Result<Taken, DropReason> {
+    pub fn take(&mut self, now: Micros, number: Slot, clock: &mut Clock) -> Result<Taken, DropReason> {
         let slot = number.unwrap_near(now);
+        let model_us = clock.model_us();
         let arrival = now as i64; // network time fits for 292 000 years
-        if let Settling::Settled { base, .. } = self.settling {
-            if slot > (arrival - base - self.step_us).div_euclid(SLOT) + SLOTS_AHEAD {
+        if let Settling::Settled { base } = self.settling {
+            if slot > (arrival - model_us - base - self.step_us).div_euclid(SLOT) + SLOTS_AHEAD {
                 return Err(DropReason::OwnerAhead);
             }
         }
         self.take_once(slot)?;
-        Ok(self.measure(arrival, slot))
+        clock.note(arrival - SLOT * slot);
+        Ok(self.measure(arrival - SLOT * slot - model_us, slot, model_us))
+    }
+
+    /// Let due times that stand go with the guard's cells, which have jumped.
+    pub fn jump(&mut self, by_us: i64) {
+        if let Settling::Settled { base } = &mut self.settling {
+            *base += by_us;
+        }
     }
 
     fn take_once(&mut self, slot: i64) -> Result<(), DropReason> {
@@ -98,32 +102,19 @@ impl Backward {
         Ok(())
     }
 
-    fn measure(&mut self, arrival: i64, slot: i64) -> Taken {
-        let offset = arrival - SLOT * slot;
-        let (settling, taken) = match self.settling {
-            Settling::Off => (Settling::Off, Taken { due: None, correction_us: 0, late_us: None }),
+    fn measure(&mut self, offset: i64, slot: i64, model_us: i64) -> Taken {
+        match self.settling {
+            Settling::Off => Taken { due: None, late_us: None },
             Settling::Measuring { cells, earliest } => {
                 let (cells, earliest) = (cells + 1, earliest.min(offset));
-                let next = match cells < SETTLING_CELLS {
+                self.settling = match cells < SETTLING_CELLS {
                     true => Settling::Measuring { cells, earliest },
-                    false => Settling::Settled { base: earliest, cells: 0, deviation: i64::MAX },
+                    false => Settling::Settled { base: earliest },
                 };
-                (next, Taken { due: None, correction_us: 0, late_us: None })
+                Taken { due: None, late_us: None }
             }
-            Settling::Settled { base, cells, deviation } => {
-                let (due, late_us) = (due_of(base + self.step_us, slot), Some(offset - base));
-                let (cells, deviation) = (cells + 1, deviation.min(offset - base));
-                if cells < CLOCK_CELLS {
-                    (Settling::Settled { base, cells, deviation }, Taken { due, correction_us: 0, late_us })
-                } else {
-                    let correction_us = (deviation / CORRECTION_DIVISOR).clamp(-LARGEST_CORRECTION_US, LARGEST_CORRECTION_US);
-                    let next = Settling::Settled { base: base + correction_us, cells: 0, deviation: i64::MAX };
-                    (next, Taken { due, correction_us, late_us })
-                }
-            }
-        };
-        self.settling = settling;
-        taken
+            Settling::Settled { base } => Taken { due: due_of(base + self.step_us + model_us, slot), late_us: Some(offset - base) },
+        }
     }
 }
 
@@ -136,8 +127,13 @@ fn due_of(from: i64, slot: i64) -> Option<Micros> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::SeededRandom;
 
     const START: u64 = 5_000_000;
+
+    fn clock() -> Clock {
+        Clock::new(&mut SeededRandom::new([1; 32]))
+    }
 
     fn arrival(slot: u32) -> u64 {
         START + 7_123 + SLOT_US * u64::from(slot - 250)
@@ -145,45 +141,25 @@ mod tests {
 
     #[test]
     fn numbers_are_taken_once_within_64() {
-        let mut backward = Backward::new();
+        let (mut backward, mut clock) = (Backward::new(), clock());
         for (number, taken) in
             [(300, true), (300, false), (299, true), (237, true), (236, false), (310, true), (246, false), (247, true), (5_000, true), (4_936, false)]
         {
-            assert_eq!(backward.take(START, Slot(number)).is_ok(), taken, "{number}");
+            assert_eq!(backward.take(START, Slot(number), &mut clock).is_ok(), taken, "{number}");
         }
     }
 
     #[test]
     fn due_times_come_of_the_earliest_of_50_cells() {
-        let mut backward = Backward::new();
+        let (mut backward, mut clock) = (Backward::new(), clock());
         backward.settle(5_000);
         for slot in 250..300 {
             let late = u64::from(slot % 7) * 300;
-            assert_eq!(backward.take(arrival(slot) + late, Slot(slot)).map(|taken| taken.due), Ok(None));
+            assert_eq!(backward.take(arrival(slot) + late, Slot(slot), &mut clock).map(|taken| taken.due), Ok(None));
         }
         // The earliest: slots divisible by 7, which are not late. 7 123 + 5 000, rounded up to 250.
-        assert_eq!(backward.take(arrival(300) + 4_000, Slot(300)).map(|taken| taken.due), Ok(Some(START + 50 * SLOT_US + 12_250)));
-        assert_eq!(backward.take(arrival(300), Slot(305)), Err(DropReason::OwnerAhead));
-        assert!(backward.take(arrival(301), Slot(302)).is_ok());
-    }
-
-    #[test]
-    fn the_tick_follows_a_clock_that_is_50_ppm_off() {
-        let mut backward = Backward::new();
-        backward.settle(5_000);
-        let (mut moved, mut worst) = (0i64, 0i64);
-        let slots = 100_000u32;
-        for slot in 250..slots {
-            // The guard's slots last 20 001 us of our clock.
-            let now = arrival(slot) + u64::from(slot - 250);
-            let taken = backward.take(now, Slot(slot)).expect("in order");
-            moved += taken.correction_us;
-            if let Some(due) = taken.due {
-                worst = worst.max((due as i64 - now as i64 - 5_000).abs());
-            }
-        }
-        let drifted = i64::from(slots - 250);
-        assert!((drifted - moved).abs() < 400, "{moved} of {drifted} us followed");
-        assert!(worst < 700, "due times {worst} us off");
+        assert_eq!(backward.take(arrival(300) + 4_000, Slot(300), &mut clock).map(|taken| taken.due), Ok(Some(START + 50 * SLOT_US + 12_250)));
+        assert_eq!(backward.take(arrival(300), Slot(305), &mut clock), Err(DropReason::OwnerAhead));
+        assert!(backward.take(arrival(301), Slot(302), &mut clock).is_ok());
     }
 }

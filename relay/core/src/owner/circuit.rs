@@ -11,6 +11,7 @@
 use std::hint::black_box;
 
 use super::backward::{Backward, Taken};
+use super::clock::Clock;
 use super::copying::SaidFrame;
 use crate::cell::{shows_zeros, Body, BODY_OCTETS};
 use crate::channel::Channel;
@@ -97,10 +98,8 @@ struct Speaking {
 /// What became of a cell of this circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// The circuit goes on; the tick moves by so much.
+    /// The circuit goes on.
     GoesOn {
-        /// Microseconds, of either sign.
-        correction_us: i64,
         /// By how much it came later than the earliest, once settled.
         late_us: Option<i64>,
     },
@@ -309,16 +308,21 @@ impl OwnCircuit {
         body
     }
 
+    /// Let the due times of the sound go with the guard's cells, which have jumped.
+    pub fn jump(&mut self, by_us: i64) {
+        self.backward.jump(by_us);
+    }
+
     /// Take a cell that came on this circuit's number.
-    pub fn receive(&mut self, ctx: &mut Context<'_>, now: Micros, number: Slot, mut body: Body, port: Option<&mut Port>) -> Received {
-        let taken = match self.backward.take(now, number) {
+    pub fn receive(&mut self, ctx: &mut Context<'_>, now: Micros, (number, mut body): (Slot, Body), clock: &mut Clock, port: Option<&mut Port>) -> Received {
+        let taken = match self.backward.take(now, number, clock) {
             Ok(taken) => taken,
             Err(reason) => {
                 ctx.count(reason);
-                return Received::GoesOn { correction_us: 0, late_us: None };
+                return Received::GoesOn { late_us: None };
             }
         };
-        let goes_on = Received::GoesOn { correction_us: taken.correction_us, late_us: taken.late_us };
+        let goes_on = Received::GoesOn { late_us: taken.late_us };
         if self.hops.is_empty() {
             return if self.receive_clear(ctx, &body) { Received::Refused } else { goes_on };
         }
@@ -326,7 +330,9 @@ impl OwnCircuit {
         for hop in 0..self.hops.len() {
             self.hops[hop].backward.decipher(&tweak, &mut body);
             if shows_zeros(&body) {
-                self.hear_hop(ctx, hop, &body);
+                if self.hear_hop(ctx, hop, &body) == Some(Kind::Settled) && hop == 0 {
+                    clock.anchor();
+                }
                 return goes_on;
             }
         }
@@ -360,17 +366,20 @@ impl OwnCircuit {
     }
 
     /// Take what a hop says: the answer to the present message, or a knock. Both are single fragments.
-    fn hear_hop(&mut self, ctx: &mut Context<'_>, hop: usize, body: &Body) {
-        match parse_speech(body).filter(|speech| speech.count == 1) {
-            Some(speech) => match self.heard_of(hop, &speech) {
-                Ok(()) => {
-                    let (link, circuit) = self.name;
-                    let hop = hop as u8; // at most 4
-                    ctx.event(Event::Answer { link, circuit, hop, kind: speech.kind, payload: speech.fragment.to_vec() });
-                }
-                Err(reason) => ctx.count(reason),
-            },
-            None => ctx.count(DropReason::SpeechMalformed),
+    fn hear_hop(&mut self, ctx: &mut Context<'_>, hop: usize, body: &Body) -> Option<Kind> {
+        let speech = parse_speech(body).filter(|speech| speech.count == 1);
+        let heard = speech.as_ref().ok_or(DropReason::SpeechMalformed).and_then(|speech| self.heard_of(hop, speech).map(|()| speech));
+        match heard {
+            Ok(speech) => {
+                let (link, circuit) = self.name;
+                let hop = hop as u8; // at most 4
+                ctx.event(Event::Answer { link, circuit, hop, kind: speech.kind, payload: speech.fragment.to_vec() });
+                Kind::of(speech.kind)
+            }
+            Err(reason) => {
+                ctx.count(reason);
+                None
+            }
         }
     }
 
