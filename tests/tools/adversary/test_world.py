@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.adversary.clocks import piece_of, rate_of
 from tools.adversary.world import NEVER, SECOND_US, Plan, Recorded, network, run
 
 SLOT_US = 20_000
@@ -92,6 +93,24 @@ def test_a_flipped_bit_reaches_the_phone_through_a_stream_cipher_only() -> None:
         marked = sum(octets == 1 for _, octets in recorded.changed[1])
         assert 40 < marked <= 50 if switches else marked == 0
         assert not recorded.changed[0], "nobody touched the other way"
+
+
+def test_a_tick_is_its_guards_but_for_the_switches_that_let_the_crystal_through() -> None:
+    def ticks_of(*switches: str) -> list[int]:
+        plan = Plan(4_712)
+        plan.wires((8_000, 50, 0), (12_000, 50, 0))
+        nodes = [plan.relay(), plan.relay(), plan.box(40_000)]
+        plan.circuit(nodes[2], nodes[0], nodes[1])
+        for switch in switches:
+            plan.at(0, "switch", switch, "on")
+        plan.record(10 * SECOND_US, 40 * SECOND_US)
+        return [cell[0] for cell in run(plan).access(0, up=True)]
+
+    assert abs(rate_of(ticks_of())) < 2
+    assert rate_of(ticks_of("free_tick")) == pytest.approx(40, abs=0.1)
+    stepped = ticks_of("stepped_tick")
+    assert abs(rate_of(stepped)) < 2
+    assert piece_of(stepped) == pytest.approx(40, abs=2), "between corrections it is the crystal's"
 
 
 def test_wires_lose_and_delay_as_the_plan_says() -> None:
