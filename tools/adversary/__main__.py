@@ -12,6 +12,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import resource
 import sys
 import time
 import traceback
@@ -55,12 +56,21 @@ TESTS: Mapping[str, Test] = {
 WITH = {"f": "a", "f_crash": "a", "g_steps": "g"}
 
 
-def _run(name: str, seed: int, strict: bool) -> tuple[Sequence[Result], float]:  # noqa: FBT001  # crosses a process by its place
-    began = time.monotonic()
-    return TESTS[name].run(seed, strict), time.monotonic() - began
+Ran = tuple[Sequence[Result], float, float]
+"""Results, seconds, and seconds of a core."""
 
 
-def done(names: Sequence[str], seed: int, *, strict: bool) -> Iterator[tuple[str, Future[tuple[Sequence[Result], float]]]]:
+def _run(name: str, seed: int, strict: bool) -> Ran:  # noqa: FBT001  # crosses a process by its place
+    began, used = time.monotonic(), _used_s()
+    return TESTS[name].run(seed, strict), time.monotonic() - began, _used_s() - used
+
+
+def _used_s() -> float:
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def done(names: Sequence[str], seed: int, *, strict: bool) -> Iterator[tuple[str, Future[Ran]]]:
     """Run tests and yield each when it is over: those in virtual time side by side, then the others one by one, each in a process of its own."""
     alone = [[name] for name in names if TESTS[name].alone]
     for batch in ([name for name in names if not TESTS[name].alone], *alone):
@@ -105,14 +115,17 @@ def main() -> int:
     broken, began = False, time.monotonic()
     for name, future in done(wanted, arguments.seed, strict=strict):
         try:
-            results, took_s = future.result()
+            results, took_s, core_s = future.result()
         except Exception:  # noqa: BLE001  # the others go on
             broken = True
             print(f"lab: ({name}) could not be run", traceback.format_exc(), file=sys.stderr, sep="\n", flush=True)
             continue
         for result in results:
             store(folder, result)
-            print(f"lab: ({result.name}) {result.title}: {result.verdict} ({took_s:.0f} s; {(time.monotonic() - began) / 60:.1f} minutes so far)", flush=True)
+            print(
+                f"lab: ({result.name}) {result.title}: {result.verdict} ({took_s:.0f} s, {core_s:.0f} of a core; {(time.monotonic() - began) / 60:.1f} minutes so far)",
+                flush=True,
+            )
     kept = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
     (arguments.out / "lab.json").write_text(json.dumps(summary(kept, strict=strict), indent=1) + "\n", "utf-8")
     (arguments.out / "lab.html").write_text(page(kept), "utf-8")

@@ -34,6 +34,8 @@ LAGS = range(2, 9)
 INTERVAL_SLOTS = 25
 PAIRS = 10
 FEW_OCTETS = 4
+PART = 1_000
+"""Between the seeds of the runs that are looked at together."""
 
 Key = list[int]
 """What happens in each slot of a flow: 1 where the mark is applied."""
@@ -260,8 +262,9 @@ def _control(seed: int, kind: str, switch: str, per_class: int, at_least: float)
 def test(seed: int, *, strict: bool) -> Result:
     """Run test (c)."""
     chance = random.Random(seed)
-    per_kind, unmarked, control = (150, 450, 60) if strict else (20, 120, 20)
-    train, examined = (flows(seed + at, KINDS, per_kind, unmarked) for at in (0, 1))
+    per_kind, unmarked, control, parts = (20, 60, 60, 8) if strict else (20, 120, 20, 1)
+    # In several runs, so that what is recorded of one fits into memory.
+    train, examined = ([flow for part in range(parts) for flow in flows(seed + at + PART * part, KINDS, per_kind, unmarked)] for at in (0, 1))
     scored = by_kind(examined, KINDS, chance)
     comparisons: list[Comparison] = [
         compare(name, positive, negative, rate_at_0_01=round(rate_at(positive, negative, 0.01), 4)) for name, positive, negative in scored

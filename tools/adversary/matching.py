@@ -181,8 +181,9 @@ def plain(row: Sequence[float]) -> float:
 
 def test(seed: int, *, strict: bool) -> Result:
     """Run test (b)."""
-    chance, count = random.Random(seed), 60 if strict else 16
-    train, examined = rounds(seed, count), rounds(seed + 1, count)
+    chance, (count, parts) = random.Random(seed), (15, 4) if strict else (16, 1)
+    # In several runs, so that what is recorded of one fits into memory.
+    train, examined = ([one for part in range(parts) for one in rounds(seed + at + 1_000 * part, count)] for at in (0, 1))
     train_features, features = _features(train), _features(examined)
     learnt = _learn(train, train_features, chance)
     comparisons = []
@@ -196,8 +197,8 @@ def test(seed: int, *, strict: bool) -> Result:
             "rank_one": round(rank_one(examined, features, score, chance), 4),
         }
         comparisons.append(compare(name, positive, negative, **extra))
-    off, off_rank, off_test = _control("chaff off", (seed + 2, seed + 3), max(8, count // 6), ["chaff_off", "fill_off"], chance)
-    paused, _, _ = _control("DTX on", (seed + 4, seed + 5), max(8, count // 6), ["dtx", "fill_off"], chance)
+    off, off_rank, off_test = _control("chaff off", (seed + 2, seed + 3), 10 if strict else 8, ["chaff_off", "fill_off"], chance)
+    paused, _, _ = _control("DTX on", (seed + 4, seed + 5), 10 if strict else 8, ["dtx", "fill_off"], chance)
     n = comparisons[0].n
     more = {"rank_one_by_chance": round(1 / (BOXES - 1), 4), "rank_one_chaff_off": off_rank}
     plots = {"rates": _rates(examined[0], off_test[0])}
