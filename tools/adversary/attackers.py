@@ -19,9 +19,9 @@ Array = npt.NDArray[np.float64]
 BINS = 10
 HISTOGRAM_US = 25
 STRETCH_SLOTS = 20
-LOW = 0.2
-"""Lateness has a floor and a long tail: the fifth part that comes first says where the floor is."""
-TIMING_FEATURES = 25
+FLOORS = (0.0, 0.04, 0.1, 0.2)
+"""Lateness has a floor and a long tail: what comes first says where the floor is; the busier the machine, the fewer are near it."""
+TIMING_FEATURES = 27
 
 
 def quantiles(ordered: Values, at: Sequence[float]) -> list[float]:
@@ -47,14 +47,14 @@ def _parity(slots: Array, offsets: Array) -> list[float]:
     """Return how far the floors of odd and even ticks are apart: in the whole, and in the middle of short stretches, in which the clock cannot run away."""
     odd = slots % 2 == 1
     floors = [np.sort(offsets[odd]), np.sort(offsets[~odd])]
-    apart = [abs(one - other) for one, other in zip(*(quantiles(floor, (0.1, LOW, 0.35)) for floor in floors), strict=True)]
-    steps = []
+    apart = [abs(one - other) for one, other in zip(*(quantiles(floor, FLOORS) for floor in floors), strict=True)]
+    steps: list[tuple[float, float]] = []
     for begin in range(0, int(slots[-1]) + 1, STRETCH_SLOTS):
         here = (slots >= begin) & (slots < begin + STRETCH_SLOTS)
-        one, other = np.sort(offsets[here & odd]), np.sort(offsets[here & ~odd])
-        if len(one) > 4 and len(other) > 4:
-            steps.append(quantiles(one, (LOW,))[0] - quantiles(other, (LOW,))[0])
-    return [*apart, abs(float(np.median(steps))) if steps else 0.0]
+        one, other = (quantiles(np.sort(offsets[here & parity]), (FLOORS[0], FLOORS[-1])) for parity in (odd, ~odd))
+        if here.sum() > STRETCH_SLOTS // 2:
+            steps.append((one[0] - other[0], one[1] - other[1]))
+    return [*apart, *(abs(float(np.median(each))) for each in zip(*steps, strict=True))] if steps else [*apart, 0.0, 0.0]
 
 
 def timing_features(times_us: Values, period_us: float = 20_000) -> list[float]:
