@@ -13,7 +13,6 @@ import random
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -23,20 +22,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from tools.adversary.world import ROOT, WORKSPACE
 from voicebox.demo.capture import Capture
 from voicebox.demo.network import EmbeddedNetwork, Node, Plan
 
-BLOCK_S = 20
 WINDOW_S = 2
-WINDOWS = range(2, 18, WINDOW_S)
-"""Where in a block the windows begin; before and after, calls are set up and end."""
+MARGIN_S = 2
+"""At the begin and the end of a block calls are set up and end: no windows are cut there."""
 CELL_OCTETS = 278
+HEADER_OCTETS = 42
+"""Of Ethernet, IPv4 without options, and UDP."""
+Octets = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
 READY_TIMEOUT_S = 120.0
 
 
+NO_DUMMIES = """# Made by tools/adversary/live.py: boxes of the lab begin no dummies, because a dummy in a window that is called idle hides a leak from the attacker.
+from voicebox.circuits import dummies
+dummies.Dummies._wait_us = lambda self: 2**60
+"""
+
+
 def test_engine() -> Path:
-    """Build the engine with the lab's feature; return a directory that, first on the path of modules, has it in place of the shipped one."""
+    """Build the engine with the lab's feature; return a directory that, first on the path of modules, has it in place of the shipped one, and has no dummies."""
     command = ["cargo", "build", "--manifest-path", str(WORKSPACE / "Cargo.toml"), "--release", "--locked", "--quiet", "-p", "voicebox-py", "--features", "lab"]
     subprocess.run(command, check=True, env={**os.environ, "CARGO_TARGET_DIR": str(WORKSPACE / "target")})
     site = ROOT / "build" / "lab-site"
@@ -45,6 +56,7 @@ def test_engine() -> Path:
     for each in (ROOT / "voicebox").iterdir():
         if not each.name.startswith("_relay.") or each.suffix == ".pyi":
             (site / "voicebox" / each.name).symlink_to(each)
+    (site / "sitecustomize.py").write_text(NO_DUMMIES, "utf-8")
     shutil.copy(WORKSPACE / "target" / "release" / "lib_relay.so", site / "voicebox" / "_relay.abi3.so")
     return site
 
@@ -89,19 +101,26 @@ def lab_network(directory: Path, boxes: tuple[str, ...], leaks: Mapping[str, str
 
 @dataclass
 class Observed:
-    """One run. access: departures in us by (box, up); labels: for each box and block whether it was in a call; faults: calls that were none; other: datagrams that are
-    on no list, by kind; lengths: sizes seen on links."""
+    """One run, in blocks of block_s. access: departures in us by (box, up); labels: for each box and block whether it was in a call; faults: calls that were none; other: datagrams that are
+    on no list, by kind; lengths: sizes seen on links; targets: addresses to which UDP was sent."""
 
+    block_s: int = 0
     access: dict[tuple[str, bool], list[float]] = field(default_factory=lambda: defaultdict(list))
     labels: dict[str, list[bool | None]] = field(default_factory=dict)
     faults: int = 0
     calls: int = 0
     other: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     lengths: set[int] = field(default_factory=set)
+    targets: set[bytes] = field(default_factory=set)
     dropped: int = 0
 
+    @property
+    def windows_us(self) -> range:
+        """Return where in a block windows begin."""
+        return range(MARGIN_S * 1_000_000, (self.block_s - MARGIN_S) * 1_000_000, WINDOW_S * 1_000_000)
 
-def observe(network: LabNetwork, directory: Path, blocks: int, seed: int) -> Observed:
+
+def observe(network: LabNetwork, directory: Path, blocks: int, block_s: int, seed: int) -> Observed:
     """Let pairs call in half of the blocks, drawn for each pair, and record everything."""
     chance, boxes = random.Random(seed), network.plan.boxes
     planned: list[dict[str, Any]] = []
@@ -110,9 +129,9 @@ def observe(network: LabNetwork, directory: Path, blocks: int, seed: int) -> Obs
         called = set(chance.sample(range(blocks), blocks // 2))
         labels[caller] = labels[callee] = [block in called for block in range(blocks)]
         for block in sorted(called):
-            begin_s = BLOCK_S * block + chance.uniform(0, 0.5)
-            planned.append({"caller": caller, "callee": callee, "begin_s": begin_s, "end_s": BLOCK_S * (block + 1) - chance.uniform(0.8, 1.2), "block": block})
-    schedule = {"accounts": [network.account(name) for name in boxes], "blocks": planned, "seconds": BLOCK_S * blocks}
+            begin_s = block_s * block + chance.uniform(0, 0.5)
+            planned.append({"caller": caller, "callee": callee, "begin_s": begin_s, "end_s": block_s * (block + 1) - chance.uniform(0.8, 1.2), "block": block})
+    schedule = {"accounts": [network.account(name) for name in boxes], "blocks": planned, "seconds": block_s * blocks}
     pcap = directory / f"wire-{seed}.pcap"
     capture = Capture(pcap)
     capture.start()
@@ -124,12 +143,12 @@ def observe(network: LabNetwork, directory: Path, blocks: int, seed: int) -> Obs
             text=True,
             check=True,
             cwd=ROOT,
-            timeout=BLOCK_S * blocks + 60,
+            timeout=block_s * blocks + 60,
         )
     finally:
         counts = capture.stop()
     happened = json.loads(done.stdout)
-    observed = Observed(labels={name: list(each) for name, each in labels.items()}, calls=len(planned), dropped=counts.dropped)
+    observed = Observed(block_s, labels={name: list(each) for name, each in labels.items()}, calls=len(planned), dropped=counts.dropped)
     for made, outcome in zip(planned, happened["outcomes"], strict=True):
         if not outcome["answered"] or outcome["heard"] < 50:
             observed.faults += 1
@@ -143,45 +162,67 @@ def observe(network: LabNetwork, directory: Path, blocks: int, seed: int) -> Obs
 def sort_wire(network: LabNetwork, pcap: Path, observed: Observed, origin_ns: int = 0) -> None:
     """Sort a capture into access links, what is allowed beside them, and the rest. What the hosts of relays send is not a box's affair."""
     plan = network.plan
-    boxes = {socket.inet_aton(plan.box_address(name)): name for name in plan.boxes}
-    relays = {(socket.inet_aton(plan.relay_address(name).address), plan.relay_address(name).port) for name in network.relays}
-    relay_addresses, phone = {address for address, _ in relays}, socket.inet_aton("127.0.0.1")
-    octets = memoryview(pcap.read_bytes())
-    position, record = 24, struct.Struct("=IIII")
-    while position + 16 <= len(octets):
-        seconds, nanoseconds, captured, _ = record.unpack_from(octets, position)
-        frame = octets[position + 16 : position + 16 + captured]
+    boxes = {_number(plan.box_address(name)): name for name in plan.boxes}
+    listening = [(_number(plan.relay_address(name).address), plan.relay_address(name).port) for name in network.relays]
+    relays, phone = np.array([address for address, _ in listening]), _number("127.0.0.1")
+    whole = pcap.read_bytes()
+    octets = np.frombuffer(whole, dtype=np.uint8)
+    places, captured = _records(whole)
+    head = octets[np.minimum(places[:, None] + np.arange(16 + HEADER_OCTETS), len(octets) - 1)]
+    is_udp = (captured >= HEADER_OCTETS) & (_field(head, 28, 2) == 0x0800) & (head[:, 39] == 17)
+    for place, length in zip(places[~is_udp], captured[~is_udp], strict=True):
+        frame = octets[place + 16 : place + 16 + length].tobytes()
+        if not _is_elsewhere(frame, {int(address).to_bytes(4, "big") for address in relays}, phone.to_bytes(4, "big")):
+            observed.other[_kind(frame)] += 1
+    head, places = head[is_udp], places[is_udp]
+    source, target = _field(head, 42, 4), _field(head, 46, 4)
+    keys = np.array([address << 16 | port for address, port in listening])
+    up, down = np.isin(target << 16 | _field(head, 52, 2), keys), np.isin(source << 16 | _field(head, 50, 2), keys)
+    stamps = head[:, :8].copy().view("<u4").astype(np.int64)
+    times_us = ((stamps[:, 0] - origin_ns // 10**9) * 10**9 + stamps[:, 1] - origin_ns % 10**9) / 1_000
+    from_box, to_box = np.isin(source, list(boxes)) & up, np.isin(target, list(boxes)) & down
+    for address, name in boxes.items():
+        observed.access[name, True] += times_us[from_box & (source == address)].tolist()
+        observed.access[name, False] += times_us[to_box & ~from_box & (target == address)].tolist()
+    between = np.isin(source, relays) & np.isin(target, relays) & (up | down)
+    observed.lengths |= {int(length) - 8 for length in np.unique(_field(head, 54, 2)[from_box | to_box | between])}
+    observed.targets |= {int(address).to_bytes(4, "big") for address in np.unique(target)}
+    near = [*boxes, phone]
+    at_home = np.isin(source, near) & np.isin(target, near) & ((source == phone) | (target == phone))
+    if elsewhere := int((~(from_box | to_box | between | np.isin(source, relays) | at_home)).sum()):
+        observed.other["UDP, not on the list"] += elsewhere
+
+
+def _records(whole: bytes) -> tuple[Numbers, Numbers]:
+    """Return where each record of a pcap file begins, and how many octets of its frame were captured."""
+    places, lengths, position = [], [], 24
+    while position + 16 <= len(whole):
+        captured = int.from_bytes(whole[position + 8 : position + 12], sys.byteorder)
+        places.append(position)
+        lengths.append(captured)
         position += 16 + captured
-        if len(frame) < 42 or bytes(frame[12:14]) != b"\x08\x00" or frame[23] != 17:
-            if not _is_elsewhere(frame, relay_addresses, phone):
-                observed.other[_kind(frame)] += 1
-            continue
-        source, target = bytes(frame[26:30]), bytes(frame[30:34])
-        ports = int.from_bytes(frame[34:36], "big"), int.from_bytes(frame[36:38], "big")
-        length = int.from_bytes(frame[38:40], "big") - 8
-        up, down = (target, ports[1]) in relays, (source, ports[0]) in relays
-        at_us = ((seconds - origin_ns // 10**9) * 10**9 + nanoseconds - origin_ns % 10**9) / 1_000
-        if source in boxes and up:
-            observed.access[boxes[source], True].append(at_us)
-            observed.lengths.add(length)
-        elif target in boxes and down:
-            observed.access[boxes[target], False].append(at_us)
-            observed.lengths.add(length)
-        elif source in relay_addresses and target in relay_addresses and (up or down):
-            observed.lengths.add(length)
-        elif source not in relay_addresses and not (
-            (source in boxes and target == phone) or (source == phone and target in boxes) or (source == phone and target == phone)
-        ):
-            observed.other["UDP, not on the list"] += 1
+    return np.array(places, dtype=np.int64), np.array(lengths, dtype=np.int64)
 
 
-def _is_elsewhere(frame: memoryview, relay_addresses: set[bytes], phone: bytes) -> bool:
+def _field(head: Octets, begin: int, octets: int) -> Numbers:
+    """Return a big-endian field of each record; its header of 16 octets is counted."""
+    value = np.zeros(len(head), dtype=np.int64)
+    for place in range(begin, begin + octets):
+        value = value << 8 | head[:, place]
+    return value
+
+
+def _number(address: str) -> int:
+    return int.from_bytes(socket.inet_aton(address), "big")
+
+
+def _is_elsewhere(frame: bytes, relay_addresses: set[bytes], phone: bytes) -> bool:
     """Say whether a frame was sent by a relay's host, or stays between box and phone."""
     source, target = bytes(frame[26:30]), bytes(frame[30:34])
     return bytes(frame[12:14]) == b"\x08\x00" and (source in relay_addresses or phone in (source, target))
 
 
-def _kind(frame: memoryview) -> str:
+def _kind(frame: bytes) -> str:
     """Return what a frame is that is no UDP over IPv4."""
     ether = int.from_bytes(frame[12:14], "big")
     return {0x0806: "ARP", 0x86DD: "IPv6"}.get(ether, f"IP protocol {frame[23]}" if ether == 0x0800 and len(frame) > 23 else f"type {ether:04x}")

@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +98,13 @@ class Node:
     wrapper: tuple[str, ...] = ()
 
 
+def _each(step: Callable[[str, Node], object], nodes: Mapping[str, Node]) -> None:
+    """Do a step for each node, some at a time: most of a command is the start of its interpreter."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(step, nodes.keys(), nodes.values()):
+            pass
+
+
 class EmbeddedNetwork:
     """Six relays and some boxes below one directory. set_up(), start(), wait_ready(); stop() ends every process started here."""
 
@@ -119,23 +127,22 @@ class EmbeddedNetwork:
     def set_up(self) -> None:
         """Make relays, the network file, boxes that are each other's contacts, and one phone for each box."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        for name, node in self.relays.items():
-            listen = self.plan.relay_address(name)
-            role = "junction" if name in self.plan.junctions else "guard"
-            self.voicebox("relay", "init", "--listen", f"{listen.address}:{listen.port}", "--role", role, "--operator", f"operator of {name}", home=node.home)
+        _each(self._init_relay, self.relays)
         self.sign()
-        for name, node in self.boxes.items():
-            self._init_box(name, node)
-        for name, node in self.boxes.items():
-            self.make_contacts(name, node)
+        _each(self._init_box, self.boxes)
+        _each(self.make_contacts, self.boxes)
+
+    def _init_relay(self, name: str, node: Node) -> None:
+        listen = self.plan.relay_address(name)
+        role = "junction" if name in self.plan.junctions else "guard"
+        self.voicebox("relay", "init", "--listen", f"{listen.address}:{listen.port}", "--role", role, "--operator", f"operator of {name}", home=node.home)
 
     def sign(self) -> None:
         """Sign the network file and give it to the relays."""
         signed = self.directory / "net.signed"
         descriptors = [str(node.home / "descriptor") for node in self.relays.values()]
         self.voicebox("network", "sign", "--out", str(signed), "--epoch", str(self.plan.epoch_s), *descriptors)
-        for node in self.relays.values():
-            self.voicebox("network", "use", str(signed), home=node.home)
+        _each(lambda _name, node: self.voicebox("network", "use", str(signed), home=node.home), self.relays)
 
     def _init_box(self, name: str, node: Node) -> None:
         address = self.plan.box_address(name)
