@@ -134,7 +134,7 @@ def run(plan: Plan, *, switches: bool = True) -> Recorded:
     changed: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for left, arrived, sender, receiver, circuit, slot, body in RECORD.iter_unpack(done.stdout):
         if receiver == PHONE:
-            port, octets = int.from_bytes(body[:4], "little"), int.from_bytes(body[4:], "little")
+            port, octets = int.from_bytes(body[:2], "little"), int.from_bytes(body[2:4], "little")
             rtp[port].append((left, circuit, slot))
             if octets:
                 changed[port].append((left, octets))

@@ -1,5 +1,6 @@
 //! The control plane's part of a circuit: build it step by step, call, answer, hang up (PROTOCOL.md §7.1, §8.3, §8.5). Handshakes carry the keys in the clear.
 
+use crate::plan::Path;
 use voicebox_core::{CircId, Command, Event, LinkId, PortId};
 
 const SLOT_US: u64 = 20_000;
@@ -35,7 +36,8 @@ pub struct Own {
     pub index: usize,
     pub node: usize,
     pub link: LinkId,
-    pub junction: usize,
+    /// From the box on; the last is the junction.
+    pub relays: Vec<usize>,
     pub number: u32,
     generation: u8,
     hops: u8,
@@ -46,8 +48,25 @@ pub struct Own {
 }
 
 impl Own {
-    pub const fn new(index: usize, node: usize, link: LinkId, junction: usize) -> Self {
-        Self { index, node, link, junction, number: 0, generation: 0, hops: 0, first_slot: 0, settled: 0, stands: false, in_call: false }
+    pub fn new(index: usize, link: LinkId, path: &Path) -> Self {
+        Self {
+            index,
+            node: path.node,
+            link,
+            relays: path.relays.clone(),
+            number: 0,
+            generation: 0,
+            hops: 0,
+            first_slot: 0,
+            settled: 0,
+            stands: false,
+            in_call: false,
+        }
+    }
+
+    /// The hop that is the junction.
+    pub fn last(&self) -> u8 {
+        self.relays.len() as u8 - 1 // at most four
     }
 
     /// The phone of this circuit.
@@ -97,31 +116,32 @@ impl Own {
             0 => self.first_slot = now_slot + 25,
             _ => self.first_slot = (self.first_slot + 60).max(now_slot + 5),
         }
-        if self.settled < 2 {
+        if self.settled <= self.last() {
             return vec![self.say(self.settled, SETTLE, self.first_slot.to_be_bytes().to_vec(), 1, 0)];
         }
         let tokens = (0..128u32).flat_map(|place| if place == 0 { token(self.index) } else { filling(self.index, place) }).collect();
-        vec![Want::Command(Command::SettleOwn { link: self.link, circuit: self.circuit(), step_us: STEP_US }), self.say(1, TOKENS, tokens, 1, 0)]
+        vec![Want::Command(Command::SettleOwn { link: self.link, circuit: self.circuit(), step_us: STEP_US }), self.say(self.last(), TOKENS, tokens, 1, 0)]
+    }
+
+    /// Use the keys of the next hop, and ask it for one more, or the junction for its phase.
+    fn lengthen(&mut self, next_number: u32) -> Vec<Want> {
+        let hop = self.hops;
+        self.hops += 1;
+        let Some(next) = self.relays.get(usize::from(self.hops)) else { return vec![self.add_hop(hop), self.say(hop, PHASE, vec![], 1, 0)] };
+        let mut extend = vec![0; 32];
+        extend[..2].copy_from_slice(&(*next as u16).to_be_bytes());
+        extend.extend_from_slice(&next_number.to_be_bytes());
+        extend.extend_from_slice(&self.handshake(self.hops));
+        vec![self.add_hop(hop), self.say(hop, EXTEND, extend, 1, 0)]
     }
 
     /// Go on where an event of this circuit asks for it.
     pub fn hear(&mut self, event: &Event, clock: u64, next_number: u32) -> Vec<Want> {
         match event {
-            Event::Created { .. } => {
-                let mut extend = vec![0; 32];
-                extend[..2].copy_from_slice(&(self.junction as u16).to_be_bytes());
-                extend.extend_from_slice(&next_number.to_be_bytes());
-                extend.extend_from_slice(&self.handshake(1));
-                self.hops = 1;
-                vec![self.add_hop(0), self.say(0, EXTEND, extend, 1, 0)]
-            }
-            Event::Answer { kind: EXTENDED, .. } => {
-                self.hops = 2;
-                vec![self.add_hop(1), self.say(1, PHASE, vec![], 1, 0)]
-            }
+            Event::Created { .. } | Event::Answer { kind: EXTENDED, .. } => self.lengthen(next_number),
             Event::Answer { kind: PHASED, payload, .. } => {
                 let in_us = |from: usize| 10 * i64::from(u16::from_be_bytes([payload[from], payload[from + 1]]));
-                let delay_us = (in_us(0) - 2 * in_us(2) - 1_000).rem_euclid(20_000) as u32;
+                let delay_us = (in_us(0) - self.relays.len() as i64 * in_us(2) - 1_000).rem_euclid(20_000) as u32;
                 vec![Want::Command(Command::Shift { link: self.link, delay_us }), Want::SettleAfter(1_000_000)]
             }
             Event::Answer { kind: SETTLED, .. } => {
@@ -157,18 +177,18 @@ impl Own {
 
     pub fn call(&mut self, callee: usize, id: u8) -> Vec<Want> {
         let knock = [&token(callee)[..], &[id; 16], &[0x33; 184]].concat();
-        vec![self.say(1, KNOCK, knock, 2, 0), self.speak(true, id)]
+        vec![self.say(self.last(), KNOCK, knock, 2, 0), self.speak(true, id)]
     }
 
     fn join(&mut self, knock: &[u8]) -> Vec<Want> {
         let id = knock[16];
-        vec![self.say(1, JOIN, vec![id; 16], 2, 0), self.speak(false, id), Want::Rings]
+        vec![self.say(self.last(), JOIN, vec![id; 16], 2, 0), self.speak(false, id), Want::Rings]
     }
 
     /// Hang up. Who ends says `part`; so does the other, a little later.
     pub fn end(&mut self, id: u8) -> Vec<Want> {
         self.in_call = false;
-        vec![Want::Command(Command::Quiet { link: self.link, circuit: self.circuit() }), self.say(1, PART, vec![id; 16], 1, 8)]
+        vec![Want::Command(Command::Quiet { link: self.link, circuit: self.circuit() }), self.say(self.last(), PART, vec![id; 16], 1, 8)]
     }
 }
 

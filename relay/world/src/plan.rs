@@ -5,7 +5,7 @@
 //! wire access|relay DELAY_US JITTER_US LOSS_PER_MILLION
 //! relay DRIFT_PPB                         nodes are numbered in the order of their lines
 //! box DRIFT_PPB PHONE_DRIFT_PPB
-//! circuit BOX GUARD JUNCTION [later]      circuits too; `later`: stands only when built
+//! circuit BOX RELAY... [later]            circuits too, over one to four relays, the last as junction; `later`: stands only when built
 //! at US call A B JOIN_ID                  circuit A calls circuit B
 //! at US end A B JOIN_ID
 //! at US build C | close C
@@ -13,7 +13,8 @@
 //! at US frames C on|off                   the phone of circuit C speaks in its calls, or sends nothing
 //! at US switch fill_off|pass_through|chaff_off|free_tick|stepped_tick|dtx|xor_stream on|off
 //! record FROM_US UNTIL_US                 several may stand; below 0: before all circuits stood
-//! watch FROM TO                           record what these nodes send to each other only; several may stand
+//! watch FROM TO                           record what these nodes send to each other only; several may stand. 65535: a node's phone, whose frames are
+//!                                         recorded towards the node only where this asks for it
 //! until US
 //! ```
 //!
@@ -21,6 +22,9 @@
 
 use crate::wire::{Tamper, Wire};
 use voicebox_core::lab::Switch;
+
+/// Hops of a circuit, at most: an owner has layers for no more.
+const MAX_HOPS: usize = 4;
 
 /// Something to be done.
 #[derive(Clone, Copy)]
@@ -41,12 +45,10 @@ pub struct Clocks {
     pub phone_ppb: i64,
 }
 
-/// A circuit, by the numbers of its nodes.
-#[derive(Clone, Copy)]
+/// A circuit, by the numbers of its nodes. relays: from the box on, the last is the junction.
 pub struct Path {
     pub node: usize,
-    pub guard: usize,
-    pub junction: usize,
+    pub relays: Vec<usize>,
     pub later: bool,
 }
 
@@ -73,7 +75,7 @@ pub fn parse_plan(text: &str) -> Result<Plan, String> {
     }
     plan.acts.sort_by_key(|(at, _)| *at);
     let nodes = plan.nodes.len();
-    let known = plan.circuits.iter().all(|path| path.node < nodes && path.guard < nodes && path.junction < nodes);
+    let known = plan.circuits.iter().all(|path| path.node < nodes && path.relays.iter().all(|relay| *relay < nodes));
     known.then_some(plan).ok_or_else(|| "a circuit through a node that is not there".to_owned())
 }
 
@@ -91,9 +93,8 @@ fn line_of(plan: &mut Plan, words: &[&str]) -> Option<()> {
         }
         ["relay", drift] => plan.nodes.push(Clocks { node_ppb: number(drift)?, phone_ppb: 0 }),
         ["box", drift, phone] => plan.nodes.push(Clocks { node_ppb: number(drift)?, phone_ppb: number(phone)? }),
-        ["circuit", node, guard, junction, rest @ ..] => {
-            plan.circuits.push(Path { node: number(node)?, guard: number(guard)?, junction: number(junction)?, later: *rest == ["later"] });
-        }
+        ["circuit", node, relays @ .., "later"] => plan.circuits.push(path_of(node, relays, true)?),
+        ["circuit", node, relays @ ..] => plan.circuits.push(path_of(node, relays, false)?),
         ["at", at, act @ ..] => {
             let act = act_of(plan.circuits.len(), act)?;
             plan.acts.push((number(at)?, act));
@@ -104,6 +105,11 @@ fn line_of(plan: &mut Plan, words: &[&str]) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+fn path_of(node: &str, relays: &[&str], later: bool) -> Option<Path> {
+    let relays = relays.iter().map(|word| number(word)).collect::<Option<Vec<usize>>>()?;
+    (1..=MAX_HOPS).contains(&relays.len()).then_some(Path { node: number(node)?, relays, later })
 }
 
 fn act_of(circuits: usize, words: &[&str]) -> Option<Act> {

@@ -6,8 +6,8 @@ pub const PHONE: u16 = 0xffff;
 pub const NEVER: i64 = i64::MAX;
 
 /// One cell on one wire, little-endian: left i64 | arrived i64 | from u16 | to u16 | circuit u32 | slot u32 | the body's first 8 octets. Times are true
-/// time in microseconds since all circuits stood. Of an RTP datagram `circuit` is the timestamp, `slot` the sequence number, and in
-/// the place of the body stand the port u32 and how many octets of its frame are not what was said u32.
+/// time in microseconds since all circuits stood. Of an RTP datagram `circuit` is the timestamp, `slot` the sequence number, and in the place of the body
+/// stand its port u16, how many octets of its frame are not what was said u16, and the frame's first four, which are its number.
 pub struct Record {
     pub left: i64,
     pub arrived: i64,

@@ -133,11 +133,13 @@ impl World {
 
     fn lay_cables(&mut self, plan: &Plan) {
         for (index, path) in plan.circuits.iter().enumerate() {
-            let link = LinkId(index as u32 + 1);
-            self.circuits.push(Own::new(index, path.node, link, path.junction));
-            let relays = LinkId(1_000_000 + (path.guard * 1_000 + path.junction) as u32);
-            if !self.cables.contains_key(&(path.guard, relays)) {
-                self.connect((path.guard, path.junction), relays, plan.relay, None, (LinkKind::Relay, LinkKind::Relay));
+            self.circuits.push(Own::new(index, LinkId(index as u32 + 1), path));
+            for ends in path.relays.windows(2) {
+                let (near, far) = (ends[0], ends[1]);
+                let link = LinkId(1_000_000 + (near * 1_000 + far) as u32);
+                if !self.cables.contains_key(&(near, link)) {
+                    self.connect((near, far), link, plan.relay, None, (LinkKind::Relay, LinkKind::Relay));
+                }
             }
             let start = u64::from(draw_u32(&mut self.draws) % SPREAD_US);
             if !path.later {
@@ -145,8 +147,9 @@ impl World {
             }
         }
         for (index, path) in plan.circuits.iter().enumerate() {
-            let link = LinkId(index as u32 + 1);
-            self.connect((path.node, path.guard), link, plan.access, Some(index), (LinkKind::AccessOwner, LinkKind::AccessGuard));
+            // A junction is one at the end of a link of relays only: a box that has its circuit end at the first relay has such a link.
+            let far = if path.relays.len() == 1 { LinkKind::Relay } else { LinkKind::AccessGuard };
+            self.connect((path.node, path.relays[0]), LinkId(index as u32 + 1), plan.access, Some(index), (LinkKind::AccessOwner, far));
             let wants = self.circuits[index].open_port();
             self.obey(index, wants);
         }
@@ -304,6 +307,9 @@ impl World {
         let pauses = phone.pauses;
         let mut payload = [SILENCE; 160];
         payload[..4].copy_from_slice(&frames.to_be_bytes());
+        if self.watched.contains(&(usize::from(PHONE), self.circuits[circuit].node)) {
+            self.record_frame(circuit, frames);
+        }
         let packet =
             RtpPacket { marker: frames == 1, payload_type: 8, sequence_number: frames as u16, rtp_timestamp: 160 * frames, ssrc: 5, payload: &payload };
         let (node, port) = (self.circuits[circuit].node, self.circuits[circuit].port());
@@ -311,6 +317,15 @@ impl World {
             self.handle(node, Input::Rtp { port, datagram: &serialise_rtp(&packet) });
         }
         self.put(next, Happening::Frame { circuit, call });
+    }
+
+    fn record_frame(&mut self, circuit: usize, frame: u32) {
+        let Some(left) = self.is_recorded(self.now) else { return };
+        let mut body = [0; 8];
+        body[..2].copy_from_slice(&(circuit as u16).to_le_bytes());
+        body[4..].copy_from_slice(&frame.to_be_bytes());
+        let to = self.circuits[circuit].node as u16;
+        self.records.push(Record { left, arrived: left, from: PHONE, to, circuit: 160 * frame, slot: frame, body });
     }
 
     fn handle(&mut self, node: usize, input: Input<'_>) {
@@ -370,9 +385,10 @@ impl World {
         }
         let (Some(left), Ok(packet)) = (self.is_recorded(leaves), parse_rtp(datagram)) else { return };
         let mut body = [0; 8];
-        body[..4].copy_from_slice(&port.0.to_le_bytes());
-        let changed = packet.payload.iter().skip(4).filter(|octet| **octet != SILENCE).count() as u32; // at most 160
-        body[4..].copy_from_slice(&changed.to_le_bytes());
+        body[..2].copy_from_slice(&(port.0 as u16).to_le_bytes()); // circuits are numbered from 0, and no more than nodes
+        let changed = packet.payload.iter().skip(4).filter(|octet| **octet != SILENCE).count() as u16; // at most 160
+        body[2..4].copy_from_slice(&changed.to_le_bytes());
+        body[4..].copy_from_slice(packet.payload.first_chunk::<4>().unwrap_or(&[0; 4]));
         let (circuit, slot) = (packet.rtp_timestamp, u32::from(packet.sequence_number));
         self.records.push(Record { left, arrived: left, from: node as u16, to: PHONE, circuit, slot, body });
     }
@@ -382,7 +398,8 @@ impl World {
         let key = |handshake: &[u8], from: usize| handshake[from..from + 16].try_into().unwrap_or([0; 16]);
         let command = match event {
             Event::Create { link, circuit, handshake } => {
-                let junction = link.0 >= 1_000_000;
+                let (index, hop) = (u32::from_be_bytes([handshake[0], handshake[1], handshake[2], handshake[3]]) as usize, handshake[5]);
+                let junction = self.circuits[index].last() == hop;
                 let (forward_key, backward_key) = (key(handshake, 0), key(handshake, 16));
                 Command::Accept {
                     link: *link,

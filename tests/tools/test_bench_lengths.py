@@ -1,0 +1,45 @@
+"""Sound over one to six relays in virtual time: every length comes about, and takes what its links and steps take."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+
+import pytest
+
+from tools.adversary.world import PHONE, RECORD, Plan, run
+from tools.bench.lengths import LENGTHS, SIDES, delays_ms, one_way, plan
+
+STEP_MS, SLOT_MS = 5, 20
+
+
+def test_each_length_has_its_number_of_relays() -> None:
+    assert {near + far - 1 for near, far in SIDES.values()} == set(LENGTHS)
+    for relays in LENGTHS:
+        assert SIDES[relays][0] + SIDES[relays][1] - 1 == relays
+        assert plan(relays, 19, 2, 1).count("\nrelay ") == relays
+
+
+@pytest.mark.parametrize("relays", [1, 2, 4, 6])
+def test_a_call_takes_its_links_and_some_slots(relays: int) -> None:
+    found = one_way(relays, 19, 3, 2.0)
+    assert found["frames"] == 3 * 2 * 100
+    least = 19 * (relays + 1) + STEP_MS
+    assert least <= found["p50_ms"] <= found["p99_ms"] <= least + STEP_MS * relays + 3 * SLOT_MS
+
+
+def test_a_frame_is_found_again_at_the_other_phone_only() -> None:
+    def record(at_us: int, port: int, frame: int, *, spoken: bool) -> bytes:
+        ends = (PHONE, 5) if spoken else (5, PHONE)
+        return RECORD.pack(at_us, at_us, *ends, 0, 0, struct.pack("<I", port) + struct.pack(">I", frame))
+
+    heard = [record(60_000, 1, 7, spoken=False), record(50_000, 0, 8, spoken=False), record(61_000, 1, 9, spoken=False)]
+    octets = b"".join([record(20_000, 0, 7, spoken=True), record(30_000, 0, 8, spoken=True), record(40_000, 0, 9, spoken=True), *heard])
+    assert delays_ms(octets, 40_000) == ([40.0], 2)
+
+
+def test_more_hops_than_an_owner_has_layers_for_are_refused() -> None:
+    assert max(max(side) for side in SIDES.values()) == 4
+    five = Plan(1, lines=[*["relay 0"] * 5, "box 0 0", "circuit 5 0 1 2 3 4"])
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 2"):
+        run(five, switches=False)
