@@ -26,8 +26,8 @@ def _run(us: float) -> dict[str, float]:
     return {"cell_cpu_us": us, "loss": 0.0002, "tick_late_p99_us": 80, "rss_mb": 46.6, "empty_rss_mb": 44.3, "circuit_kb": 2.9, "circuit_and_link_kb": 20}
 
 
-def _journal(*journals: list[tuple[int, int, int]]) -> bytes:
-    return b"".join(struct.pack("<I", len(cells)) + b"".join(struct.pack("<III", *cell) for cell in cells) for cells in journals)
+def _journal(*journals: list[tuple[int, int, int, int]]) -> bytes:
+    return b"".join(struct.pack("<I", len(cells)) + b"".join(struct.pack("<IIII", *cell) for cell in cells) for cells in journals)
 
 
 def test_the_report_has_every_key_that_is_asked_for_whatever_was_measured() -> None:
@@ -74,8 +74,8 @@ def test_a_capture_that_misses_datagrams_of_a_journal_gives_no_figure() -> None:
 
 
 def test_a_journal_is_read_whole_or_not_at_all() -> None:
-    octets = _journal([(0, 1, 2)], [], [(3, 4, 5), (6, 7, 8)], [])
-    assert added.parse_journal(octets) == [[(0, 1, 2)], [], [(3, 4, 5), (6, 7, 8)], []]
+    octets = _journal([(0, 1, 2, 9)], [], [(3, 4, 5, 10), (6, 7, 8, 11)], [])
+    assert added.parse_journal(octets) == [[(0, 1, 2, 9)], [], [(3, 4, 5, 10), (6, 7, 8, 11)], []]
     for end in range(len(octets)):
         with pytest.raises(ValueError, match="cut off"):
             added.parse_journal(octets[:end])

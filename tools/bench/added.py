@@ -33,8 +33,9 @@ SETTLE_S = 2.0
 MIN_JOINED_SHARE = 0.99
 """Of the cells sent while it is measured, at least so many must be found again."""
 
-Cell = tuple[int, int, int]
-"""Link, circuit, slot, as the journal has them; circuits behind the relay have the number of the one before plus FIRST_BEHIND - 1."""
+CELL = struct.Struct("<IIII")
+Cell = tuple[int, int, int, int]
+"""Link, circuit, slot, when the load had it (us, modulo 2^32), as the journal has them; circuits behind the relay have the number of the one before plus FIRST_BEHIND - 1."""
 
 
 def parse_journal(octets: bytes) -> list[list[Cell]]:
@@ -45,17 +46,17 @@ def parse_journal(octets: bytes) -> list[list[Cell]]:
             raise ValueError("the journal was cut off")
         (count,) = struct.unpack_from("<I", octets, position)
         position += 4
-        if position + 12 * count > len(octets):
+        if position + CELL.size * count > len(octets):
             raise ValueError("the journal was cut off")
-        journals.append(list(struct.iter_unpack("<III", octets[position : position + 12 * count])))
-        position += 12 * count
+        journals.append(list(CELL.iter_unpack(octets[position : position + CELL.size * count])))
+        position += CELL.size * count
     return journals
 
 
 def by_link(cells: Iterable[Cell]) -> dict[int, list[tuple[int, int]]]:
     """Return the circuits and slots of each link, in their order."""
     links: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for link, circuit, slot in cells:
+    for link, circuit, slot, _ in cells:
         links[link].append((circuit, slot))
     return links
 

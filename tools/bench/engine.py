@@ -15,9 +15,12 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tools.bench.load import LOCAL, SINKS, RelayUnderLoad, loading
+from tools.bench.load import LOCAL, SINKS, Interval, Load, RelayUnderLoad, loading
 from tools.bench.process import memory_kb, other_core_busy, running
 from voicebox.circuits.handshake import HopBinding, answer_hop
 from voicebox.circuits.hybrid import hybrid_public, new_hybrid_private
@@ -144,8 +147,38 @@ async def serve() -> None:
     await stop.wait()
 
 
-def measure(circuits: int, seconds: float, *, spread: bool, busy: bool = False) -> dict[str, Any]:
-    """Return the figures of one run. spread: as RelayUnderLoad has it. busy: with every core but the relay's in use."""
+class EngineUnderLoad:
+    """The engine in a process of its own, its load, and as many circuits as were built."""
+
+    def __init__(self, process: subprocess.Popen[str], load: Load, sink_pin: bytes, *, realtime: bool) -> None:
+        self._process, self._sink_pin = process, sink_pin
+        self.load, self.pid, self.realtime = load, process.pid, realtime
+
+    def build(self, first: int, count: int) -> None:
+        """Bring more circuits to where each slot carries a cell."""
+        self.load.build(self._sink_id, first, count)
+
+    def _sink_id(self, number: int) -> bytes:
+        return self.load.sink_ports[number].to_bytes(2, "big") + self._sink_pin[:30]
+
+    def _ask(self, line: str) -> dict[str, int]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(line, file=self._process.stdin, flush=True)
+        counters: dict[str, int] = json.loads(self._process.stdout.readline())
+        return counters
+
+    def run(self, seconds: float) -> tuple[Interval, dict[str, int], dict[str, int]]:
+        """Let it run; return what happened, by how much each counter rose, and the counters, whose lateness is of this while."""
+        early = self._ask(f"tap {seconds}")
+        interval = self.load.run(self.pid, seconds)
+        counters = self._ask("counters")
+        return interval, {name: total - early[name] for name, total in counters.items()}, counters
+
+
+@contextmanager
+def engine_under_load(circuits: int, *, spread: bool) -> Iterator[EngineUnderLoad]:
+    """Run the engine and its load, with no circuits yet. circuits: how many there can be. spread: as RelayUnderLoad has it."""
     born_unix_us = int(time.time() * 1e6) - 1_000_000_000
     onion, sink_key = new_hybrid_private(), new_link_key()
     with tempfile.TemporaryDirectory() as directory, running([sys.executable, "-m", "tools.bench.engine", "--serve"]) as relay:
@@ -158,36 +191,33 @@ def measure(circuits: int, seconds: float, *, spread: bool, busy: bool = False) 
             born_unix_us, told["port"], bytes.fromhex(told["pin"]), NETWORK_ID, RELAY_ID, hybrid_public(onion), 0, Path(directory), (0,) * SINKS, circuits,
             boxes=False, spread=spread,
         )  # fmt: skip
-        with loading(under_load) as load, contextlib.ExitStack() as stack:
+        with loading(under_load) as load:
+            yield EngineUnderLoad(relay, load, sink_key.pin, realtime=told["realtime"])
 
-            def sink_id(number: int) -> bytes:
-                return load.sink_ports[number].to_bytes(2, "big") + sink_key.pin[:30]
 
-            # What grows with the first circuits only (links, buffers, the interpreter's first handshakes) is not counted for a circuit.
-            few = min(circuits, 100)
-            load.build(sink_id, 0, few)
-            few_kb = memory_kb(relay.pid)
-            load.build(sink_id, few, circuits - few)
-            if busy:
-                stack.enter_context(other_core_busy(relay.pid))
-            time.sleep(SETTLE_S)
-            print(f"tap {seconds}", file=relay.stdin, flush=True)
-            early = json.loads(relay.stdout.readline())
-            interval = load.run(relay.pid, seconds)
-            print("counters", file=relay.stdin, flush=True)
-            counters = json.loads(relay.stdout.readline())
-            gained = {name: total - early[name] for name, total in counters.items()}
-            return {
-                "circuits": circuits,
-                **interval.figures(),
-                "circuit_kb": (memory_kb(relay.pid) - few_kb) / (circuits - few) if circuits > few else None,
-                "realtime": told["realtime"],
-                "tick_late_p50_us": counters["tick_late_p50_us"],
-                "tick_late_p99_us": counters["tick_late_p99_us"],
-                "turns_per_s": gained["turns"] / interval.seconds,
-                "filled": gained["filled"],
-                "cells_per_receive": gained["link_cells_in"] / gained["receives"],
-            }
+def measure(circuits: int, seconds: float, *, spread: bool, busy: bool = False) -> dict[str, Any]:
+    """Return the figures of one run. spread: as RelayUnderLoad has it. busy: with every core but the relay's in use."""
+    with engine_under_load(circuits, spread=spread) as engine, contextlib.ExitStack() as stack:
+        # What grows with the first circuits only (links, buffers, the interpreter's first handshakes) is not counted for a circuit.
+        few = min(circuits, 100)
+        engine.build(0, few)
+        few_kb = memory_kb(engine.pid)
+        engine.build(few, circuits - few)
+        if busy:
+            stack.enter_context(other_core_busy(engine.pid))
+        time.sleep(SETTLE_S)
+        interval, gained, counters = engine.run(seconds)
+        return {
+            "circuits": circuits,
+            **interval.figures(),
+            "circuit_kb": (memory_kb(engine.pid) - few_kb) / (circuits - few) if circuits > few else None,
+            "realtime": engine.realtime,
+            "tick_late_p50_us": counters["tick_late_p50_us"],
+            "tick_late_p99_us": counters["tick_late_p99_us"],
+            "turns_per_s": gained["turns"] / interval.seconds,
+            "filled": gained["filled"],
+            "cells_per_receive": gained["link_cells_in"] / gained["receives"],
+        }
 
 
 def main() -> None:

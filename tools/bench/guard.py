@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +71,10 @@ class Guard:
         )  # fmt: skip
 
     @contextmanager
-    def run(self) -> Iterator[int]:
-        """Run it as users do; yield the process id once it answers."""
+    def run(self, wrapper: Sequence[str] = ()) -> Iterator[int]:
+        """Run it as users do; yield the process id once it answers. wrapper: a command in front of it, which becomes it."""
         with (self.home / "log").open("ab") as log:
-            process = subprocess.Popen([*VOICEBOX, "relay", "run", "--home", str(self.home)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen([*wrapper, *VOICEBOX, "relay", "run", "--home", str(self.home)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             self._wait_ready(process)
             yield process.pid

@@ -83,6 +83,11 @@ class Load:
         self.sink_ports = [int(self._hear("sink")[1]) for _ in range(SINKS)]
         self._hear("up")
 
+    @property
+    def pid(self) -> int:
+        """Return the process id of the load generator."""
+        return self._process.pid
+
     def _say(self, *words: object) -> None:
         assert self._process.stdin is not None
         print(*words, file=self._process.stdin, flush=True)

@@ -2,17 +2,17 @@
 
 use std::io::Write;
 
-/// Cells of all links of one direction: link, circuit, slot. Bounded by how long the load runs; kept only where it is asked for.
-pub(crate) struct Journal(Option<Vec<[u32; 3]>>);
+/// Cells of all links of one direction: link, circuit, slot, when (us, modulo 2^32) the load had it. Bounded by how long the load runs; kept only where it is asked for.
+pub(crate) struct Journal(Option<Vec<[u32; 4]>>);
 
 impl Journal {
     pub(crate) fn new(kept: bool) -> Self {
         Self(kept.then(Vec::new))
     }
 
-    pub(crate) fn add(&mut self, link: usize, circuit: u32, slot: u32) {
+    pub(crate) fn add(&mut self, link: usize, circuit: u32, slot: u32, now: u64) {
         if let Some(cells) = &mut self.0 {
-            cells.push([link as u32, circuit, slot]);
+            cells.push([link as u32, circuit, slot, now as u32]);
         }
     }
 }

@@ -5,7 +5,8 @@
 //! DIRECTORY: `sink-N.crt` and `sink-N.key` of each sink, DER.
 //! spread: the circuits' cells leave evenly over the slot. aligned: all circuits to one sink at one phase, as a junction's phase makes them (PROTOCOL.md §5.4).
 //! relays: four links with the first sink's certificate. boxes: a link for each circuit, without one, as an access link has (PROTOCOL.md §5.2).
-//! Or: `forward ADDRESS:PORT`, a bare forwarder; `sleep`, a thread that wakes every 250 us until it hears a line.
+//! Or: `forward ADDRESS:PORT`, a bare forwarder; `sleep`, a thread that wakes every 250 us until it hears a line;
+//! `flood ADDRESS:PORT PIN_HEX NEIGHBOURS JUNK_PER_S HANDSHAKES_PER_S SECONDS`, neighbours that do no good.
 //! Says: `sink I PORT` (4), `up`, `created N HEX`, `running N`, `totals SENT GOT BACK_SENT BACK_GOT`, `logged`, `failed REASON`
 //! Hears: `create N CIRCUIT HANDSHAKE_HEX` (over link N % links), `keys N FORWARD_HEX BACKWARD_HEX RELAY_ID_HEX NEXT_CIRCUIT`, `totals`, `log PATH`, `stop`
 //! NEXT_CIRCUIT is 1 000 000 + N, by which a sink knows the circuit's phase.
@@ -18,6 +19,7 @@ mod baseline;
 mod datagrams;
 #[path = "../../src/error.rs"]
 mod error;
+mod flood;
 mod journal;
 mod peer;
 mod sink;
@@ -75,6 +77,7 @@ fn main() {
     let done = match given.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["forward", to] => baseline::forward(to),
         ["sleep"] => baseline::sleep(),
+        ["flood", given @ ..] => flood::flood(given),
         _ => run(),
     };
     if let Err(reason) = done {

@@ -174,7 +174,7 @@ impl Peers {
 
     fn take(&mut self, now: u64, link: usize, cell: &[u8; 256]) -> Result<(), String> {
         let (number, slot, mut body) = parse_cell(cell);
-        self.got_log.add(link, number.0, slot.0);
+        self.got_log.add(link, number.0, slot.0, now);
         let Some(&place) = self.by_number.get(&(link, number.0)) else { return Ok(()) };
         let circuit = &mut self.circuits[place];
         if let Some(layer) = &circuit.backward {
@@ -212,7 +212,7 @@ impl Peers {
             let place = self.turns[self.cursor].1;
             let link = place % self.wanted;
             if self.links.get(link).is_some_and(|link| link.association.state() == State::Open) {
-                self.seal(place, link);
+                self.seal(now, place, link);
                 touched.push(link);
             }
             self.cursor += 1;
@@ -231,12 +231,12 @@ impl Peers {
         }
     }
 
-    fn seal(&mut self, place: usize, link: usize) {
+    fn seal(&mut self, now: u64, place: usize, link: usize) {
         let Some((circuit, cell)) = self.compose(place) else { return };
         let mut datagram = [0; RECORD_OCTETS];
         if self.links[link].association.seal(&cell, &mut datagram).is_ok() {
             self.due[link].push(datagram);
-            self.sent_log.add(link, circuit, self.slot as u32);
+            self.sent_log.add(link, circuit, self.slot as u32, now);
         }
     }
 

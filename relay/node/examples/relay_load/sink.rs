@@ -63,7 +63,7 @@ impl Sinks {
             if association.state() == State::Failed {
                 return Err("a link of a sink failed".into());
             }
-            self.sent += send(sink, now, &peer, |circuit, slot| self.sent_log.add(place, circuit, slot));
+            self.sent += send(sink, now, &peer, |circuit, slot| self.sent_log.add(place, circuit, slot, now));
         }
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Sinks {
                         let Some((association, _)) = sink.link.as_mut() else { continue };
                         if association.handle_datagram(now, datagram, &mut cell) == Received::Cell {
                             let (circuit, slot, _) = parse_cell(&cell);
-                            self.got_log.add(place, circuit.0, slot.0);
+                            self.got_log.add(place, circuit.0, slot.0, now);
                             self.got += u64::from(take(sink, &self.phases_us, now, &cell));
                         }
                     }
