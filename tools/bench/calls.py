@@ -34,6 +34,7 @@ PEOPLE = ("alice", "bob", "carol", "dave", "erin")
 CALLER, CALLEE = PEOPLE[:2]
 RING_TIMEOUT_S = 15.0
 PAUSE_S = 1.0
+SPEECH_S = 5.0
 
 
 def _setup(network: EmbeddedNetwork, name: str, speech: Path) -> PhoneSetup:
@@ -42,11 +43,11 @@ def _setup(network: EmbeddedNetwork, name: str, speech: Path) -> PhoneSetup:
 
 
 @contextmanager
-def _phones(network: EmbeddedNetwork, directory: Path) -> Iterator[Mapping[str, PhoneDriver]]:
-    """Run a phone for each box, all registered."""
+def phones_of(network: EmbeddedNetwork, directory: Path, seconds: float = SPEECH_S) -> Iterator[Mapping[str, PhoneDriver]]:
+    """Run a phone for each box, all registered. seconds: of speech that each has to say in a call."""
     directory.mkdir(parents=True)
     speech = directory / "speech.wav"
-    make_speech(speech, 0, 5, "pcma")
+    make_speech(speech, 0, seconds, "pcma")
     with ExitStack() as stack:
         phones = {name: stack.enter_context(phone_for(_setup(network, name, speech), directory / name)) for name in network.boxes}
         for phone in phones.values():
@@ -91,7 +92,7 @@ def first_calls(directory: Path, count: int) -> list[float]:
             if begin:
                 _restore(network, directory / "kept")
             network.wait_ready()
-            with _phones(network, directory / f"phones-{begin}") as phones:
+            with phones_of(network, directory / f"phones-{begin}") as phones:
                 for number, (caller, callee) in enumerate(pairs[: count - begin]):
                     pcap = directory / f"first-{begin + number}.pcap"
                     with Capture(pcap):
@@ -108,7 +109,7 @@ def met_calls(directory: Path, count: int) -> tuple[list[float], float]:
         network.start()
         network.wait_ready()
         pcap = directory / "met.pcap"
-        with _phones(network, directory / "phones") as phones:
+        with phones_of(network, directory / "phones") as phones:
             caller, callee = phones[CALLER], phones[CALLEE]
             _ring(caller, callee, CALLEE)  # they meet
             with Capture(pcap):

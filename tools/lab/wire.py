@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -122,13 +122,13 @@ class Wires:
             raise HostError(f"the wires broke: {said.strip()}")
         self.report = WireReport(**json.loads(said))
 
-    def sent(self) -> list[Datagram]:
-        """Return every datagram as it left its sender."""
-        return load_capture(self._paths[0])
+    def sent(self, ends: Collection[str] = ()) -> list[Datagram]:
+        """Return every datagram as it left its sender. ends: only those from or to one of these addresses."""
+        return load_capture(self._paths[0], ends)
 
-    def arrived(self) -> list[Datagram]:
-        """Return every datagram as it came to its receiver."""
-        return load_capture(self._paths[1])
+    def arrived(self, ends: Collection[str] = ()) -> list[Datagram]:
+        """Return every datagram as it came to its receiver. ends: as of sent()."""
+        return load_capture(self._paths[1], ends)
 
     def __enter__(self) -> Self:
         self.start()

@@ -7,7 +7,7 @@ over, also fragments behind the first. One TCP segment is one datagram: on a loo
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -122,10 +122,11 @@ def _transport(segment: bytes, protocol: int, endpoints: _Endpoints, addresses: 
     return Datagram(time_ns, protocol, endpoints(addresses[0], segment[0:2]), endpoints(addresses[1], segment[2:4]), payload)
 
 
-def load_capture(path: Path) -> list[Datagram]:
-    """Return the datagrams of a capture file. Raises FileProblem where it cannot be read."""
+def load_capture(path: Path, ends: Collection[str] = ()) -> list[Datagram]:
+    """Return the datagrams of a capture file. ends: only those from or to one of these addresses. Raises FileProblem where it cannot be read."""
     try:
-        return list(parse_pcap(path.read_bytes()))
+        datagrams = parse_pcap(path.read_bytes())
+        return [each for each in datagrams if not ends or each.source.address in ends or each.destination.address in ends]
     except OSError as error:
         raise FileProblem(str(path), 0, f"cannot be read ({error.strerror})") from None
     except ValueError as error:

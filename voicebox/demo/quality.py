@@ -68,6 +68,11 @@ def available() -> bool:
     return all(util.find_spec(name) is not None for name in ("numpy", "onnxruntime", "speechmos"))
 
 
+def pesq_installed() -> bool:
+    """Return whether the user has installed PESQ."""
+    return util.find_spec("pesq") is not None
+
+
 class Plcmos:
     """The model, loaded once. Raises HostError where the extra `quality` is missing."""
 
@@ -123,7 +128,7 @@ def measure_quality(
     rate_hz = RATES_HZ[codec]
     scores: dict[str, list[float]] = {"call": [], "direct": [], "call_with_5pct_loss": []}
     pesq_scores: dict[str, list[float]] = {"call": [], "call_with_5pct_loss": []}
-    with_pesq = util.find_spec("pesq") is not None
+    with_pesq = pesq_installed()
     for number, (played, sent) in enumerate(directions):
         direct, call = (pieces_of(decode_frames(frames, codec), rate_hz) for frames in (sent, played))
         seeds = range(SEED + number * LOSS_SEEDS, SEED + (number + 1) * LOSS_SEEDS)
@@ -136,8 +141,8 @@ def measure_quality(
             scores["call"].append(scores["direct"][-1] if found == reference else model.score(found, rate_hz))
             scores["call_with_5pct_loss"].extend(model.score(piece, rate_hz) for piece in worse)
             if with_pesq:
-                pesq_scores["call"] += _pesq(reference, [found], rate_hz)
-                pesq_scores["call_with_5pct_loss"] += _pesq(reference, worse, rate_hz)
+                pesq_scores["call"] += score_pesq(reference, [found], rate_hz)
+                pesq_scores["call_with_5pct_loss"] += score_pesq(reference, worse, rate_hz)
     if not all(scores.values()):
         raise HostError("no quality is measured: there was no speech in it")
     loudest = [(rate, piece) for rate, samples in heard for piece in sorted(pieces_of(samples, rate), key=rms)[-MAX_PIECES:] if rms(piece) >= LOUD_ENOUGH]
@@ -167,7 +172,8 @@ def quality_of_call(datagrams: Sequence[Datagram], call: CallView, recordings: S
     return measure_quality(directions, callee.codec, [read_mono(path) for path in recordings])
 
 
-def _pesq(reference: array[int], degraded: Sequence[array[int]], rate_hz: int) -> list[float]:
+def score_pesq(reference: array[int], degraded: Sequence[array[int]], rate_hz: int) -> list[float]:
+    """Return the PESQ scores of pieces of sound beside the one that was sent; `pesq` is installed. Pieces without an utterance have none."""
     import numpy as np  # noqa: PLC0415 - an extra
     import pesq  # noqa: PLC0415 - installed by the user
 
