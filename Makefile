@@ -13,7 +13,7 @@ help:
 	@echo "make test       set up, then all tests (Rust, then Python)"
 	@echo "make test-long  the same with a hundred times as many fuzz inputs"
 	@echo "make check      set up, then formatting, lint, types, import contracts, licences, lock files; no tests"
-	@echo "make bench      set up, then speed and memory, results in build/bench.json"
+	@echo "make bench      set up, then speed and memory, results in build/bench.json; PART='kills speech' runs these parts and keeps the others' figures, PART=all every one"
 	@echo "make lab        set up, then the traffic-analysis lab with strict limits, results in build/lab.json and build/lab.html; TEST=c runs one test"
 	@echo "make lock       renew requirements/*.txt from pyproject.toml (needs uv)"
 	@echo "make clean      remove what was built; .venv and an installed Rust stay"
@@ -35,7 +35,7 @@ check:
 	@tools/setup.sh check; . build/env; exec .venv/bin/python tools/check.py
 
 bench:
-	@tools/setup.sh bench; . build/env; exec .venv/bin/python -m tools.bench
+	@tools/setup.sh bench; . build/env; exec .venv/bin/python -m tools.bench $(if $(PART),--part $(PART) --keep)
 
 lab:
 	@tools/setup.sh test; . build/env; exec .venv/bin/python -m tools.adversary $(if $(TEST),--test $(TEST))

@@ -1,99 +1,62 @@
 """`make bench`: speed and memory, as a table and in build/bench.json. [io]
 
-    python -m tools.bench [--seconds S] [--calls N] [--only PART...] [--out FILE]
+    python -m tools.bench [--seconds S] [--calls N] [--part PART...] [--keep] [--out FILE]
 
-Parts: machine (what it takes by itself), guard (`voicebox relay run`, as users run it), engine (the same engine over eight links), added (delay), calls,
-path (calls over the emulated internet of tools/lab). A quick look: --seconds 5 --calls 5. Each part runs as a process of its own. A figure that could not
+The parts are those of parts.py, with what each takes; without --part those of a usual run. A quick look: --seconds 5 --calls 5. A figure that could not
 be had is null, and the table says why; the goals are those of a machine that has nothing else to do, so a load average well above the number of cores
-explains a miss.
+explains a miss. --keep: the other parts' figures of the last run stay; `runs` has when each was measured, and beside what load.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.bench import baseline, engine, guard
+from tools.bench.parts import CALLS, PARTS, SECONDS, Given, Part
 from tools.bench.table import assemble, lines
 from tools.cargo import build
+from voicebox.errors import VoiceboxError
 
 ROOT = Path(__file__).resolve().parents[2]
-CIRCUITS = (1, 100, 1_000)
-MANY = CIRCUITS[1:]
-SECONDS, CALLS = 20.0, 50
-PARTS = ("machine", "guard", "engine", "added", "calls", "path")
-UNDER_LOAD = frozenset(("machine", "guard", "engine", "added"))
-"""Parts that need the load generator."""
-MAX_RINGS = 20
-"""Of each case of the path: enough for a 95th percentile, and some minutes less than what the calls of their own part take."""
-OPEN_FILES = 8_192
-PART_TIMEOUT_S = 900.0
+OPEN_FILES = 16_384
+ALL = "all"
 
 
-def _machine(seconds: float) -> dict[str, Any]:
-    return {"wake_cpu_us": baseline.wake_cpu_us(), "forwarder": baseline.forwarder(100, seconds)}
-
-
-def _guard(seconds: float) -> dict[str, Any]:
-    aligned = {str(circuits): guard.measure(circuits, seconds, spread=False) for circuits in CIRCUITS}
-    return {"aligned": aligned, "spread": {str(circuits): guard.measure(circuits, seconds, spread=True) for circuits in MANY}}
-
-
-def _engine(seconds: float) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        phases: {str(circuits): engine.measure(circuits, seconds, spread=phases == "spread") for circuits in MANY} for phases in ("aligned", "spread")
-    }
-    return {**found, "busy": engine.measure(100, seconds, spread=True, busy=True) if len(os.sched_getaffinity(0)) > 1 else None}
-
-
-def _apart(module: str, *arguments: str) -> dict[str, Any]:
-    """Run a part that wants a network namespace: a process may only enter one before it has threads."""
-    command = [sys.executable, "-m", f"tools.bench.{module}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PART_TIMEOUT_S, check=False, cwd=ROOT)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{module} ended with {done.returncode}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if "missing" in found:
-        raise RuntimeError(found["missing"])
-    return found
-
-
-def _run(part: str, given: argparse.Namespace) -> dict[str, Any]:
-    match part:
-        case "machine":
-            return _machine(min(given.seconds, 10.0))
-        case "guard":
-            return _guard(given.seconds)
-        case "engine":
-            return _engine(given.seconds)
-        case "added":
-            return _apart("added", "--seconds", str(given.seconds))
-        case "path":
-            return _apart("path", "--seconds", str(given.seconds), "--rings", str(min(given.calls, MAX_RINGS)))
-        case _:
-            return _apart("calls", "--calls", str(given.calls))
-
-
-def _run_all(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _run_all(parts: Sequence[Part], given: Given) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Return what each part found, and how it was run."""
     found: dict[str, dict[str, Any]] = {}
-    for part in given.only or PARTS:
-        began = time.monotonic()
-        print(f"bench: {part} ...", file=sys.stderr, flush=True)
+    runs: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        began, load = time.monotonic(), os.getloadavg()[0]
+        print(f"bench: {part.name} (about {part.minutes:g} min) ...", file=sys.stderr, flush=True)
         try:
-            found[part] = _run(part, given)
-        except (RuntimeError, ValueError, OSError, subprocess.SubprocessError) as error:
+            found[part.name] = part.run(given)
+        except (RuntimeError, ValueError, OSError, subprocess.SubprocessError, VoiceboxError) as error:
             # One part that fails must not take the figures of the others with it; the exit code tells of it.
-            found[part] = {"error": str(error)}
-        print(f"bench: {part} {found[part].get('error', 'done')} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
-    return found
+            found[part.name] = {"error": str(error)}
+        took_s = round(time.monotonic() - began)
+        date = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M")
+        runs[part.name] = {"date": date, "took_s": took_s, "load_before": load, "load_after": os.getloadavg()[0]}
+        print(f"bench: {part.name} {found[part.name].get('error', 'done')} ({took_s} s)", file=sys.stderr, flush=True)
+    return found, runs
+
+
+def _kept(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Return the parts of the last run, and how each was run; nothing, where there was none."""
+    try:
+        last = json.loads(path.read_text())
+        return dict(last["parts"]), dict(last["runs"])
+    except (OSError, ValueError, KeyError):
+        return {}, {}
 
 
 def _host(before: tuple[float, float, float]) -> Mapping[str, Any]:
@@ -103,19 +66,31 @@ def _host(before: tuple[float, float, float]) -> Mapping[str, Any]:
 def main() -> int:
     """Run the benchmarks; return 0 where every part gave its figures, whether they reach the goals or not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each run under load")
-    parser.add_argument("--calls", type=int, default=int(os.environ.get("VOICEBOX_BENCH_CALLS", str(CALLS))), help="of either kind")
-    parser.add_argument("--only", nargs="+", choices=PARTS)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each run under load; floods take three times as long")
+    parser.add_argument(
+        "--calls",
+        type=int,
+        default=int(os.environ.get("VOICEBOX_BENCH_CALLS", str(CALLS))),
+        help="of either kind that ring; twice as many are listened to with either codec, and two fifths are kills",
+    )
+    parser.add_argument("--part", "--only", dest="parts", nargs="+", choices=(*(part.name for part in PARTS), ALL))
+    parser.add_argument("--keep", action="store_true", help="keep the other parts' figures of the last run")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench.json")
     given = parser.parse_args()
     # A thousand boxes have a thousand sockets.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard), hard))
     began, load = time.monotonic(), os.getloadavg()
-    if UNDER_LOAD & set(given.only or PARTS):
+    names = given.parts or [part.name for part in PARTS if part.usual]
+    parts = [part for part in PARTS if part.name in names or ALL in names]
+    print(f"bench: about {sum(part.minutes for part in parts):.0f} minutes", file=sys.stderr, flush=True)
+    if any(part.loads for part in parts):
         build("-p", "voicebox-node", "--example", "relay_load")
-    found = _run_all(given)
-    report = assemble(found, {**_host(load), "took_s": round(time.monotonic() - began)})
+    found, runs = _run_all(parts, Given(given.seconds, given.calls))
+    if given.keep:
+        kept = _kept(given.out)
+        found, runs = {**kept[0], **found}, {**kept[1], **runs}
+    report = {**assemble(found, {**_host(load), "took_s": round(time.monotonic() - began)}), "runs": runs}
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(report, indent=1) + "\n")
     print("\n".join(lines(report)))

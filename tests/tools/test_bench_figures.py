@@ -1,0 +1,193 @@
+"""The parts of the benchmarks beyond a relay's speed: what is missing makes no figure better, and the names in the JSON stay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.bench import __main__ as bench
+from tools.bench import document, figures, parts, thesis
+from tools.bench.flood import parse_flood
+from tools.bench.kills import gap_ms, summary
+from tools.bench.octets import sizes
+from tools.bench.pairs import network_of_pairs
+from tools.bench.parts import CALLS, PARTS, SECONDS, Given, Part
+from tools.bench.relay_calls import delays_ms
+from tools.bench.table import assemble, lines
+from voicebox.demo.datagrams import PROTOCOL_UDP, Datagram, Endpoint
+
+MS = 1_000_000
+S = 1_000_000_000
+KEYS = {
+    "one_way_virtual_ms", "link_octets", "relay_delay_ms", "relay_kb_s", "box_cpu_pct", "relay_capacity", "relay_killed", "flood", "speech_plcmos",
+}  # fmt: skip
+
+
+def kills(*gaps_ms: float, lived: int) -> dict[str, Any]:
+    return summary([{"gap_ms": gap, "lived": number < lived} for number, gap in enumerate(gaps_ms)])
+
+
+def found() -> dict[str, Any]:
+    """Return what the parts may find."""
+    way = {"p50_ms": 37.5, "p99_ms": 49.4}
+    cells = {**way, "missing_pct": 0.01}
+    flood = {"calls_lost": 0, "loss_pct": 0.01, "tick_late_p99_us": 90}
+    return {
+        "lengths": {"one_way": {str(link): {str(relays): way for relays in range(1, 7)} for link in (0, 19, 45)}},
+        "octets": {"relays": {"3": {"links": [{"ip_octets": [306]}] * 4}}},
+        "relay_calls": {"full": {"1": cells, "100": cells}, "quota": {"1": cells}, "rates": {"1": {"in_kb_s": 30.6, "out_kb_s": 30.6}}},
+        "box": {"idle_pct": 1.2, "call_pct": 2.1, "circuits_in_call": [2, 2]},
+        "capacity": {
+            "most_calls": 1_000, "most_circuits": 2_000, "wanted_circuits": 4_000, "first_too_many": 2_500, "held_s": 60.0, "rtpengine": "not installed",
+            "held": {"tick_late_p99_us": 900, "loss": 0.0001},
+        },
+        "kills": {"case": "continent-clean", "relays": {"caller_guard": kills(20, 22, 40, lived=3), "junction": kills(20, 700, lived=1)}},
+        "flood": {
+            "quiet": flood, "flooded": {**flood, "flood": {"junk_per_s": 99_000.0, "handshakes_per_s": 990.0}}, "wanted": [100_000.0, 1_000.0],
+        },
+        "speech": {"pesq_installed": False, "codecs": {"opus": {"calls": 100, "p50": 4.7, "p1": 4.5, "direct_p50": 4.72, "missing_pct": 0.1, "pesq": None}}},
+    }  # fmt: skip
+
+
+def test_the_names_are_there_whatever_was_measured() -> None:
+    for what in ({}, {"kills": {"error": "no lab"}}, found()):
+        report = json.loads(json.dumps(assemble(what, {"cores": 2})))
+        assert set(report) >= KEYS
+        assert lines(report)
+    assert "no figures of kills: no lab" in lines(assemble({"kills": {"error": "no lab"}}, {}))
+
+
+def test_the_rows_say_what_reaches_its_goal() -> None:
+    table = lines(assemble(found(), {}))
+
+    def row(begins: str, after: str = "") -> str:
+        start = next(place for place, line in enumerate(table) if line.startswith(after)) if after else 0
+        return next(line for line in table[start:] if line.startswith(begins))
+
+    assert "reached" in row("CPU of a box, idle")
+    assert "MISSED" in row("CPU of a box, in a call")
+    assert "reached" in row("Gap, caller's guard killed")
+    assert "MISSED" in row("  most", "Gap, junction killed")
+    assert "MISSED" in row("  calls that ended", "Gap, junction killed")
+    assert "99000 datagrams and 990 handshakes" in row("Calls lost in a flood")
+    assert "reached" in row("PLCMOS below")
+    assert "no figure" in row("  PESQ below")
+    assert "pesq is not installed" in row("  PESQ below")
+    assert "of 4000 wanted" in row("Circuits that one relay carries")
+
+
+def test_the_tables_of_the_thesis_have_both() -> None:
+    text = "\n".join(thesis.tables(assemble(found(), {})))
+    assert "| 6 | 37.5, 49.4 | 37.5, 49.4 | 37.5, 49.4 | 37 (TLS) |" in text
+    assert "Virtual time" in text
+    assert "| 3 | 306, 306, 306, 306 | - |" in text
+    assert "| 6 | - | 618" in text
+    assert "| 1 | 30.6 | 30.6 | 30.6 | 30.6 |" in text
+    assert thesis.tables(assemble({}, {})) == []
+
+
+def test_a_gap_is_what_is_not_heard_around_a_kill() -> None:
+    even = [number * 20 * MS for number in range(500)]
+    assert gap_ms(even, (5 * S, 9 * S)) == 20
+    hole = [each for each in even if not 5 * S < each < 5 * S + 200 * MS]
+    assert gap_ms(hole, (5 * S, 9 * S)) == 200
+    assert gap_ms([each for each in even if each < 6 * S], (5 * S, 9 * S)) > 2_900, "what never comes again is a gap"
+    assert gap_ms([], (5 * S, 9 * S)) == 4_000
+    assert gap_ms(hole, (8 * S, 9 * S)) == 20, "what was long before the kill is not its doing"
+
+
+def test_a_cell_that_did_not_come_is_missing_and_makes_no_delay() -> None:
+    sent = [(0, 1, slot, 20_000 * slot) for slot in range(10)]
+    got = [(3, 8, slot, 20_000 * slot + 5_250) for slot in range(9)]
+    assert delays_ms(sent, got, 7, 0) == ([5.25] * 9, 10)
+    assert delays_ms(sent, got, 7, 100_000) == ([5.25] * 4, 5)
+    wrapped = [(0, 1, 3, (1 << 32) - 1_000)], [(0, 8, 3, 4_250)]
+    assert delays_ms(*wrapped, 7, (1 << 32) - 2_000) == ([5.25], 1)
+
+
+def test_all_sizes_on_a_link_are_told() -> None:
+    ends = Endpoint("127.0.0.1", 1), Endpoint("127.0.0.2", 2)
+    wire = [Datagram(0, PROTOCOL_UDP, *way, bytes(size)) for way, size in ((ends, 278), (ends[::-1], 278), (ends, 64))]
+    wire.append(Datagram(0, PROTOCOL_UDP, ends[0], Endpoint("127.0.0.3", 2), bytes(10)))
+    assert sizes(wire, "127.0.0.1", "127.0.0.2") == {"udp_octets": [64, 278], "ip_octets": [92, 306], "datagrams": 3}
+
+
+def test_what_a_flood_says() -> None:
+    flood = parse_flood("flooded 2.0 10 20 30 40 6 5\n")
+    assert flood.figures()["junk_per_s"] == 50
+    assert (flood.begun, flood.stood) == (6, 5)
+    with pytest.raises(RuntimeError, match="bad pin"):
+        parse_flood("failed bad pin\n")
+
+
+def test_each_pair_has_guards_of_its_own() -> None:
+    network = network_of_pairs("continent", 3)
+    guards = [set(box.guards) for box in network.boxes.values()]
+    assert len(guards) == 6
+    assert len(set().union(*guards)) == 12
+    assert sum(role == "junction" for role in network.relays.values()) == 2
+    assert list(network.phones.values()) == list(network.boxes)
+
+
+def test_parts_that_did_not_run_keep_their_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "bench.json"
+    given = Given(1, 1)
+    first = Part("lengths", 0.1, lambda _: dict(found()["lengths"]))
+    second = Part("box", 0.1, lambda _: dict(found()["box"]))
+    monkeypatch.setattr(bench, "PARTS", (first, second))
+    for part, keep in (("lengths", []), ("box", ["--keep"])):
+        monkeypatch.setattr("sys.argv", ["bench", "--part", part, *keep, "--out", str(out)])
+        assert bench.main() == 0
+    report = json.loads(out.read_text())
+    assert report["one_way_virtual_ms"]["0"]["6"] == {"p50": 37.5, "p99": 49.4}
+    assert report["box_cpu_pct"] == {"idle": 1.2, "call": 2.1}
+    assert set(report["runs"]) == {"lengths", "box"}
+    assert first.run(given) == found()["lengths"]
+
+
+def test_a_document_gets_figures_between_its_marks_only() -> None:
+    report = {
+        **assemble(found(), {"cores": 2, "kernel": "6"}),
+        "runs": {"box": {"date": "2026-01-31 12:00", "took_s": 9, "load_before": 0.1, "load_after": 0.2}},
+    }
+    text = document.put(f"before\n{document.BEGINS}\nold\n{document.ENDS}\nafter\n", document.figures_text(report))
+    assert "old" not in text
+    assert text.startswith(f"before\n{document.BEGINS}\n")
+    assert text.endswith(f"{document.ENDS}\nafter\n")
+    assert "box 12:00 (0.1 to 0.2, 9 s)" in text
+    assert "| CPU of a box, idle | 1.2 % | 2 | reached | of one core |" in text
+    assert document.put(text, document.figures_text(report)) == text
+    with pytest.raises(ValueError, match="no place"):
+        document.put("nothing", [])
+
+
+def test_the_document_of_this_repository_has_a_place_and_names_every_part() -> None:
+    text = (document.ROOT / "BENCHMARKS.md").read_text()
+    assert document.put(text, [])
+    assert all(part.name in text for part in PARTS)
+
+
+def test_a_usual_run_takes_half_an_hour() -> None:
+    assert sum(part.minutes for part in PARTS if part.usual) <= 30
+    assert len({part.name for part in PARTS}) == len(PARTS)
+
+
+def test_a_part_is_as_large_as_the_goals_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, str] = {}
+    monkeypatch.setattr(parts, "_apart", lambda module, *words: asked.setdefault(module, " ".join(words)))
+    for part in PARTS:
+        if part.name not in {"machine", "guard", "engine"}:
+            part.run(Given(SECONDS, CALLS))
+    assert asked["kills"] == "--kills 20"
+    assert asked["speech"] == "--calls 100"
+    assert asked["flood"] == "--seconds 60"
+    assert asked["capacity"] == "--seconds 8 --hold 60"
+    assert asked["relay_calls"] == "--seconds 10"
+    assert set(asked) == {part.name for part in PARTS} - {"machine", "guard", "engine"}
+
+
+def test_no_row_without_its_part() -> None:
+    assert figures.rows(assemble({}, {}), {}) == []

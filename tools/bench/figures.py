@@ -1,0 +1,149 @@
+"""Keys and rows of the parts lengths, octets, relay_calls, box, capacity, kills, flood and speech. Pure. The others': table.py; the thesis: thesis.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = dict[str, Any]
+Row = tuple[str, Any, float | None, str, str]
+"""What, figure, goal (at most), unit, note."""
+BOX_PCT = 2.0
+GAP_P50_MS, GAP_MAX_MS = 300.0, 600.0
+QUALITY_BELOW = 0.15
+TICK_LATE_MS = 0.5
+PESQ_PCT = 99.0
+
+
+def get(found: Mapping[str, Any], *path: str, times: float = 1.0, digits: int = 2) -> Any:
+    """Return a number deep inside, rounded; None where it is not there."""
+    value: Any = found
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return round(value * times, digits) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _table(found: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    value = get(found, *path)
+    return value if isinstance(value, Mapping) else {}
+
+
+def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
+    """Return what goes into bench.json of these parts: the names stay, and are null or empty where a part did not run."""
+    one_way = _table(found, "lengths", "one_way")
+    return {
+        "one_way_virtual_ms": {
+            link: {relays: {"p50": get(each, "p50_ms"), "p99": get(each, "p99_ms")} for relays, each in lengths.items()} for link, lengths in one_way.items()
+        },
+        "link_octets": {relays: [get(link, "ip_octets") for link in each["links"]] for relays, each in _table(found, "octets", "relays").items()},
+        "relay_delay_ms": {
+            kind: {
+                calls: {"p50": get(each, "p50_ms"), "p99": get(each, "p99_ms"), "missing_pct": get(each, "missing_pct", digits=3)}
+                for calls, each in _table(found, "relay_calls", kind).items()
+            }
+            for kind in ("full", "quota")
+        },
+        "relay_kb_s": {
+            calls: {"in": get(each, "in_kb_s", digits=1), "out": get(each, "out_kb_s", digits=1)}
+            for calls, each in _table(found, "relay_calls", "rates").items()
+        },
+        "box_cpu_pct": {state: get(found, "box", f"{state}_pct") for state in ("idle", "call")},
+        "relay_capacity": {
+            "calls": get(found, "capacity", "most_calls"),
+            "circuits": get(found, "capacity", "most_circuits"),
+            "tick_late_p99_ms": get(found, "capacity", "held", "tick_late_p99_us", times=1e-3, digits=3),
+            "loss_pct": get(found, "capacity", "held", "loss", times=100, digits=4),
+            "rtpengine": get(found, "capacity", "rtpengine"),
+        },
+        "relay_killed": {
+            relay: {name: get(each, name, digits=0) for name in ("kills", "lived", "gap_p50_ms", "gap_max_ms")}
+            for relay, each in _table(found, "kills", "relays").items()
+        },
+        "flood": {
+            "junk_per_s": get(found, "flood", "flooded", "flood", "junk_per_s", digits=0),
+            "handshakes_per_s": get(found, "flood", "flooded", "flood", "handshakes_per_s", digits=0),
+            **{
+                name: {run: get(found, "flood", run, name, digits=4) for run in ("quiet", "flooded")} for name in ("calls_lost", "loss_pct", "tick_late_p99_us")
+            },
+        },
+        "speech_plcmos": {
+            codec: {name: get(each, name) for name in ("calls", "p50", "p1", "direct_p50", "missing_pct", "pesq")}
+            for codec, each in _table(found, "speech", "codecs").items()
+        },
+    }
+
+
+def rows(report: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of the parts that ran; report: as keys() has it."""
+    groups = {
+        "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
+        "speech": _speech_rows,
+    }  # fmt: skip
+    return [row for part, of_part in groups.items() if part in parts and "error" not in parts[part] for row in of_part(report, parts[part])]
+
+
+def _lengths_rows(report: Mapping[str, Any], _: Mapping[str, Any]) -> list[Row]:
+    return [
+        (f"One way, {link} ms links, 3 and 6 relays, p99", get(report, "one_way_virtual_ms", link, "6", "p99"), None, "ms",
+         f"VIRTUAL TIME; 3 relays {get(report, 'one_way_virtual_ms', link, '3', 'p99')}")
+        for link in report["one_way_virtual_ms"]
+    ]  # fmt: skip
+
+
+def _relay_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    delays = report["relay_delay_ms"]
+    note = part.get("no_quota") or f"p50 {get(delays, 'quota', '100', 'p50')}"
+    return [
+        ("Through a relay, 100 calls, p99", get(delays, "full", "100", "p99"), None, "ms", f"p50 {get(delays, 'full', '100', 'p50')}"),
+        ("  with 20 % of a core", get(delays, "quota", "100", "p99"), None, "ms", note),
+    ]
+
+
+def _box_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    shares = report["box_cpu_pct"]
+    circuits = f"{min(part['circuits_in_call'])} circuits in the call"
+    return [("CPU of a box, idle", shares["idle"], BOX_PCT, "%", "of one core"), ("CPU of a box, in a call", shares["call"], BOX_PCT, "%", circuits)]
+
+
+def _capacity_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    found = report["relay_capacity"]
+    wanted = part["wanted_circuits"]
+    note = f"of {wanted} wanted, for {part['held_s']:.0f} s; rtpengine: {found['rtpengine']}"
+    late = f"p99 of {found['circuits']} circuits; the first too many: {part['first_too_many']}"
+    return [("Circuits that one relay carries", found["circuits"], None, "", note), ("  tick late, p99", found["tick_late_p99_ms"], 2.0, "ms", late)]
+
+
+def _kill_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    found: list[Row] = []
+    for relay, each in report["relay_killed"].items():
+        name = relay.replace("_", "'s ", 1) if "_" in relay else relay
+        note = f"{each['kills']:.0f} kills, {part['case']}"
+        found += [
+            (f"Gap, {name} killed, median", each["gap_p50_ms"], GAP_P50_MS, "ms", note),
+            ("  most", each["gap_max_ms"], GAP_MAX_MS, "ms", ""),
+            ("  calls that ended", each["kills"] - each["lived"], 0.0, "", ""),
+        ]
+    return found
+
+
+def _flood_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    found = report["flood"]
+    sent = f"{found['junk_per_s']:.0f} datagrams and {found['handshakes_per_s']:.0f} handshakes a second of {part['wanted'][0]:.0f} and {part['wanted'][1]:.0f}"
+    late = {run: get(found, "tick_late_p99_us", run, times=1e-3, digits=3) for run in ("quiet", "flooded")}
+    return [
+        ("Calls lost in a flood", found["calls_lost"]["flooded"], 0.0, "", sent),
+        ("  cells lost", found["loss_pct"]["flooded"], None, "%", f"left alone {found['loss_pct']['quiet']}"),
+        ("  tick late, p99", late["flooded"], TICK_LATE_MS, "ms", f"left alone {late['quiet']}"),
+    ]
+
+
+def _speech_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    found: list[Row] = []
+    for codec, each in report["speech_plcmos"].items():
+        below = round(each["direct_p50"] - each["p50"], 3)
+        note = f"{each['calls']} calls, median {each['p50']}, 99 % at least {each['p1']}; without the network {each['direct_p50']}"
+        found.append((f"PLCMOS below the codec's, {codec}", below, QUALITY_BELOW, "", note))
+        enough = get(each, "pesq", "enough_pct")
+        missing = "" if part["pesq_installed"] else "pesq is not installed"
+        found.append(("  PESQ below 3.0", None if enough is None else 100 - enough, 100 - PESQ_PCT, "%", missing))
+    return found
