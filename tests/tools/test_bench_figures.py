@@ -102,10 +102,10 @@ def test_a_gap_is_what_is_not_heard_around_a_kill() -> None:
 def test_a_cell_that_did_not_come_is_missing_and_makes_no_delay() -> None:
     sent = [(0, 1, slot, 20_000 * slot) for slot in range(10)]
     got = [(3, 8, slot, 20_000 * slot + 5_250) for slot in range(9)]
-    assert delays_ms(sent, got, 7, 0) == ([5.25] * 9, 10)
-    assert delays_ms(sent, got, 7, 100_000) == ([5.25] * 4, 5)
+    assert delays_ms(sent, got, 7, (0, 200_000)) == ([5.25] * 9, 10)
+    assert delays_ms(sent, got, 7, (100_000, 180_000)) == ([5.25] * 4, 4)
     wrapped = [(0, 1, 3, (1 << 32) - 1_000)], [(0, 8, 3, 4_250)]
-    assert delays_ms(*wrapped, 7, (1 << 32) - 2_000) == ([5.25], 1)
+    assert delays_ms(*wrapped, 7, ((1 << 32) - 2_000, (1 << 32) + 1)) == ([5.25], 1)
 
 
 def test_all_sizes_on_a_link_are_told() -> None:

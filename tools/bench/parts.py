@@ -103,7 +103,7 @@ PARTS = (
     Part("engine", 3, _engine, loads=True),
     Part("added", 0.7, _of("added", seconds=lambda given: given.seconds), loads=True),
     Part("calls", 5, _of("calls", calls=lambda given: given.calls)),
-    Part("path", 8, _of("path", seconds=lambda given: given.seconds, rings=lambda given: min(given.calls, MAX_RINGS))),
+    Part("path", 10, _of("path", seconds=lambda given: given.seconds, rings=lambda given: min(given.calls, MAX_RINGS))),
     Part("lengths", 0.3, _of("lengths")),
     Part("octets", 1.5, _of("octets")),
     Part("box", 1.7, _of("box", seconds=lambda given: 1.5 * given.seconds)),

@@ -30,7 +30,7 @@ from voicebox.demo.phones import PhoneDriver
 from voicebox.demo.sipview import find_calls
 from voicebox.demo.speech import make_speech
 
-CASES = ("continent", "between-continents", "continent-clean", "between-continents-clean")
+CASES = ("continent", "between-continents", "continent-clean", "between-continents-clean", "clean")
 CALLER, CALLEE = "alice", "bob"
 CALLS, RINGS = 2, 20
 READY_TIMEOUT_S = 90.0

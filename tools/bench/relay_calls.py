@@ -36,15 +36,18 @@ SHARE = 0.2
 SETTLE_S = 2.0
 SECONDS = 10.0
 WRAP = 1 << 32
+UNDER_WAY_US = 500_000
+"""What was sent so shortly before the end may still be under way, and is not looked at."""
 IP_AND_UDP_OCTETS = 28
 
 
-def delays_ms(sent: Sequence[Cell], got: Sequence[Cell], shift: int, since_us: int) -> tuple[list[float], int]:
-    """Return how long each cell sent from a time on took, and how many were sent. shift: from the number of a circuit before the relay to behind it."""
+def delays_ms(sent: Sequence[Cell], got: Sequence[Cell], shift: int, span_us: tuple[int, int]) -> tuple[list[float], int]:
+    """Return how long each cell sent in a span took, and how many were sent. shift: from the number of a circuit before the relay to behind it."""
+    since_us, until_us = span_us
     times = {(circuit, slot): at_us for _, circuit, slot, at_us in got}
     found, count = [], 0
     for _, circuit, slot, at_us in sent:
-        if circuit and (at_us - since_us) % WRAP < WRAP // 2:
+        if circuit and (at_us - since_us) % WRAP < until_us - since_us:
             count += 1
             there_us = times.get((circuit + shift, slot))
             if there_us is not None:
@@ -52,14 +55,13 @@ def delays_ms(sent: Sequence[Cell], got: Sequence[Cell], shift: int, since_us: i
     return found, count
 
 
-def _delays(journals: Sequence[Sequence[Cell]], since_us: int) -> dict[str, Any]:
+def _delays(journals: Sequence[Sequence[Cell]], span_us: tuple[int, int]) -> dict[str, Any]:
     sent, got, back_sent, back_got = journals
-    forward, sent_forward = delays_ms(sent, got, FIRST_BEHIND - 1, since_us)
-    backward, sent_backward = delays_ms(back_sent, back_got, 1 - FIRST_BEHIND, since_us)
+    forward, sent_forward = delays_ms(sent, got, FIRST_BEHIND - 1, span_us)
+    backward, sent_backward = delays_ms(back_sent, back_got, 1 - FIRST_BEHIND, span_us)
     both = forward + backward
     if not both:
         raise HostError("no cell came through the relay")
-    # What was under way when the journal was written is not lost; at 20 ms a slot it is less than the loss that is looked for.
     return {
         "p50_ms": percentile(both, 0.5),
         "p99_ms": percentile(both, 0.99),
@@ -93,11 +95,12 @@ def delay(calls: int, seconds: float, quota: Quota | None = None) -> dict[str, A
         interval = load.run(pid, seconds)
         realtime = is_realtime(pid)
         load.write_log(directory / "journal")
+        span_us = since_us, since_us + round(interval.seconds * 1e6) - UNDER_WAY_US
         journals = parse_journal((directory / "journal").read_bytes())
         if quota is not None:
             throttled = quota.throttled() - throttled
     periods = {"throttled_periods": throttled} if quota else {}
-    return {"calls": calls, **_delays(journals, since_us), "cpu_share": interval.cpu_s / interval.seconds, "realtime": realtime, **periods}
+    return {"calls": calls, **_delays(journals, span_us), "cpu_share": interval.cpu_s / interval.seconds, "realtime": realtime, **periods}
 
 
 def rate(calls: int, seconds: float) -> dict[str, Any]:

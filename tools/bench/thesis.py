@@ -40,9 +40,9 @@ def _one_way(report: Mapping[str, Any]) -> list[str]:
     if not virtual:
         return []
     rows: list[list[Any]] = [[relays, *(_both(virtual, link, str(relays)) for link in virtual), ONE_WAY_MS.get(relays)] for relays in range(1, 7)]
-    real = [_both(report, "path", case, "rtp_ms") for case in ("continent-clean", "between-continents-clean")]
+    real = [_both(report, "path", case, "rtp_ms") for case in ("clean", "continent-clean", "between-continents-clean")]
     if any(real):
-        rows.append(["3, real processes (part `path`)", None, *real, None])
+        rows.append(["3, real processes (part `path`)", *real, None])
     title = "One way, from the phone's packet at a box to the other box's packet to its phone, ms, p50 and p99. **Virtual time**: real cores, real cells, no machine."
     return _markdown(title, ["relays", *(f"links of {link} ms" for link in virtual), "thesis, one way"], rows)
 
