@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import struct
 import subprocess
+from random import Random
 
 import pytest
 
+from tests.support.networks import NOW, make_network
 from tools.adversary.world import PHONE, RECORD, Plan, run
 from tools.bench.lengths import LENGTHS, SIDES, delays_ms, one_way, plan
+from tools.bench.long_node import with_two_middles
+from voicebox.circuits.path import Path
+from voicebox.errors import PolicyError
 
 STEP_MS, SLOT_MS = 5, 20
 
@@ -43,3 +48,19 @@ def test_more_hops_than_an_owner_has_layers_for_are_refused() -> None:
     five = Plan(1, lines=[*["relay 0"] * 5, "box 0 0", "circuit 5 0 1 2 3 4"])
     with pytest.raises(subprocess.CalledProcessError, match="exit status 2"):
         run(five, switches=False)
+
+
+def test_a_path_with_two_middles_has_four_different_relays() -> None:
+    small = make_network(guards=6)
+    guards = [relay.descriptor for relay in small.relays[:2]]
+    for seed in range(20):
+        path = with_two_middles(small.network, Path(guards[0], small.relays[6].descriptor), guards, NOW, Random(seed))
+        ids = [relay.relay_id for relay in path.relays]
+        assert len(set(ids)) == 4
+        assert ids[0] == guards[0].relay_id
+        assert ids[-1] == small.relays[6].descriptor.relay_id
+        assert guards[1].relay_id not in ids
+    few = make_network(guards=3)
+    own = [relay.descriptor for relay in few.relays[:2]]
+    with pytest.raises(PolicyError, match="not two"):
+        with_two_middles(few.network, Path(own[0], few.relays[3].descriptor), own, NOW, Random(0))

@@ -1,6 +1,8 @@
-"""What a frame of 160 octets is on every link of a call over three, four and five relays: datagrams of a capture, and nothing that is known beforehand. [io]
+"""What a frame of 160 octets is on every link of a call over three to six relays: datagrams of a capture, and nothing that is known beforehand. [io]
 
-Real phones, boxes and relays on the loopback; four and five relays with `middle: yes` in the settings of one box and of both. Octets are of IPv4, UDP and what is in it.
+Real phones, boxes and relays on the loopback; four and five relays with `middle: yes` in the settings of one box and of both, six with nodes that are not shipped
+(long_node.py). One and two relays are in virtual time only (lengths.py), where there are cells and no datagrams. Octets are of IPv4, UDP and what is in it.
+The delay beside them is from phone to phone.
 
     python -m tools.bench.octets [--seconds S]     in a network namespace of its own; prints one line of JSON
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -20,13 +23,16 @@ from typing import Any
 from tools.bench.calls import CALLEE, CALLER, phones_of
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import Datagram, load_capture
+from voicebox.demo.measure import frames_received, frames_sent, measure_direction, percentile
 from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.network import EmbeddedNetwork, Plan
-from voicebox.demo.sipview import find_calls
+from voicebox.demo.sipview import CLOCK_RATES_HZ, find_calls
 from voicebox.errors import HostError
 
-MIDDLES: dict[int, tuple[str, ...]] = {3: (), 4: (CALLER,), 5: (CALLER, CALLEE)}
-"""Relays of a call, and the boxes with a middle."""
+MIDDLES: dict[int, tuple[str, ...]] = {3: (), 4: (CALLER,), 5: (CALLER, CALLEE), 6: (CALLER, CALLEE)}
+"""Relays of a call, and the boxes with a middle; of six, the caller's has two."""
+LONG = 6
+LONG_NODE = (sys.executable, "-m", "tools.bench.long_node")
 IP_AND_UDP_OCTETS = 28
 FRAME_OCTETS = 160
 SECONDS = 4.0
@@ -68,6 +74,9 @@ def of_call(relays: int, seconds: float) -> dict[str, Any]:
         for name in MIDDLES[relays]:
             settings = network.boxes[name].home / "box.yaml"
             settings.write_text(settings.read_text().replace("middle: no\n", "middle: yes\n"))
+        if relays == LONG:
+            for node in (*network.relays.values(), network.boxes[CALLER]):
+                node.wrapper = LONG_NODE
         network.start()
         network.wait_ready()
         whole, part = Path(scratch) / "call.pcap", Path(scratch) / "part.pcap"
@@ -86,14 +95,21 @@ def of_call(relays: int, seconds: float) -> dict[str, Any]:
         (call,) = find_calls(load_capture(whole), *(network.plan.phone_sip(name) for name in (CALLER, CALLEE)))
         wire = load_capture(part)
         assert call.caller_media is not None
+        assert call.callee_media is not None
         phone = Counter(len(each.payload) for each in wire if each.source == call.caller_media.endpoint)
+        heard = measure_direction(frames_sent(wire, call.caller_media), frames_received(wire, call.callee_media), CLOCK_RATES_HZ[call.callee_media.codec])
         found = {f"{one} - {other}": sizes(wire, _address(network, one), _address(network, other)) for one, other in links_of(near, far)}
     if len(found) != relays + 1 or not all(each["datagrams"] for each in found.values()):
         raise HostError(f"the capture does not show the {relays + 1} links of the call")
-    return {"links": [{"place": place, **each} for place, each in enumerate(found.values())], "rtp_ip_octets": phone.most_common(1)[0][0] + IP_AND_UDP_OCTETS}
+    return {
+        "links": [{"place": place, **each} for place, each in enumerate(found.values())],
+        "rtp_ip_octets": phone.most_common(1)[0][0] + IP_AND_UDP_OCTETS,
+        "one_way_p50_ms": percentile(heard.delays_ms, 0.5),
+        "one_way_p99_ms": percentile(heard.delays_ms, 0.99),
+    }
 
 
-def measure(seconds: float, lengths: Iterable[int] = MIDDLES) -> dict[str, Any]:
+def measure(seconds: float, lengths: Iterable[int]) -> dict[str, Any]:
     """Return the octets by the number of relays."""
     return {"frame_octets": FRAME_OCTETS, "relays": {str(relays): of_call(relays, seconds) for relays in lengths}}
 
@@ -101,13 +117,14 @@ def measure(seconds: float, lengths: Iterable[int] = MIDDLES) -> dict[str, Any]:
 def main() -> None:
     """Run as a script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--relays", type=int, nargs="+", choices=MIDDLES, default=list(MIDDLES))
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each call")
     given = parser.parse_args()
     isolation = enter_private_network()
     if not isolation.private:
         print(json.dumps({"missing": isolation.reason}))
         return
-    print(json.dumps(measure(given.seconds)))
+    print(json.dumps(measure(given.seconds, given.relays)))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _octets(report: Mapping[str, Any]) -> list[str]:
         links = found.get(str(relays))
         each = None if links is None else ", ".join("/".join(map(str, sizes)) for sizes in links)
         rows.append([relays, each, OCTETS.get(relays)])
-    title = "Octets on each link between the boxes of a call, for a frame of 160 octets, with IPv4 and UDP: all sizes that a capture has. No box that is shipped has six."
+    title = "Octets on each link between the boxes of a call, for a frame of 160 octets, with IPv4 and UDP: all sizes that a capture has. Six with nodes that are not shipped."
     return _markdown(title, ["relays", "links in their order", "thesis"], rows)
 
 
