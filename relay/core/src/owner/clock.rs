@@ -16,8 +16,8 @@ const WINDOW_TICKS: i64 = 64;
 const LEAST_CELLS: u32 = 16;
 /// The regression's memory, in windows: 82 s.
 const MOST_WINDOWS: i64 = 64;
-/// The first rate is drawn within this: 100 ppm.
-const FIRST_RATE: i64 = 2 * PARTS;
+/// The first rate is drawn within this: 150 ppm.
+const FIRST_RATE: i64 = 3 * PARTS;
 /// Bounds for each tick: 200 ppm of rate, 100 ppm towards the model.
 const MOST_RATE: i64 = 4 * PARTS;
 const MOST_PACE: i64 = 2 * PARTS;
