@@ -13,22 +13,31 @@ from pathlib import Path
 import pytest
 
 from tests.sim.boxes import CoreNode
-from tests.sim.call import TO_CALLEE, TO_CALLER, built, call, part
+from tests.sim.call import TO_CALLEE, TO_CALLER, TOKEN, call, part
+from tests.sim.network import two_boxes
 
 ROOT = Path(__file__).resolve().parents[2]
+LAYER_KEYS = 16
+"""Four circuits of two hops, forward and backward."""
+LAST_MADE = (b"key, of all last", b"one to hear with")
+"""Nothing is made after them that could take the place of a copy they left behind."""
 FORGETS_S = 70
 """A relay forgets a circuit a minute after its last cell (PROTOCOL.md §6.3), a link that is silent as well."""
 
 
 def main() -> None:
     """Run the network; after each step say which, and go on when a line comes."""
-    network, caller, callee = built(7, make_node=CoreNode)
+    network, circuits = two_boxes(7, make_node=CoreNode)
+    caller, callee = circuits[0], circuits[2]
+    callee.tokens = TOKEN + callee.tokens[16:]
+    while not all(circuit.ready_us for circuit in circuits):
+        network.run(0.5)
 
     def tell(step: str) -> None:
         print(step, flush=True)
         sys.stdin.readline()
 
-    print(" ".join(key.hex() for each in (caller, callee) for hop in each.keys for key in hop), flush=True)
+    print(" ".join(key.hex() for circuit in circuits for hop in circuit.keys for key in hop), flush=True)
     tell("circuits stand")
     call(network, caller, callee)
     tell("a call")
@@ -36,11 +45,13 @@ def main() -> None:
     callee.command("quiet")
     network.run(1)
     tell("no call")
-    for circuit in (caller, callee):
+    for circuit in circuits:
         network.at(network.now_us, *_guards_end(network.wires[circuit.box, circuit.link].to))
     network.run(FORGETS_S)
+    caller.command("speak", LAST_MADE[0], [LAST_MADE[1]])
+    network.run(1)
     tell("relays forgot")
-    for circuit in (caller, callee):
+    for circuit in circuits:
         circuit.command("close")
     network.run(1)
     tell("boxes forgot")
@@ -105,23 +116,27 @@ def test_keys_of_a_circuit_and_of_a_call_are_gone_with_them() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         layers = [bytes.fromhex(key) for key in process.stdout.readline().split()]
-        needles = [last_round_key(key) for key in (*layers, TO_CALLEE, TO_CALLER)]
+        needles = [last_round_key(key) for key in (*layers, TO_CALLEE, TO_CALLER, *LAST_MADE)]
         seen: dict[str, list[int]] = {}
         for line in process.stdout:
             seen[line.strip()] = times_in_memory(process.pid, needles)
             print(line.strip(), seen[line.strip()])
             process.stdin.write("\n")
             process.stdin.flush()
-    assert len(layers) == 8
-    held = {step: ([count > 0 for count in counts[:8]], [count > 0 for count in counts[8:]]) for step, counts in seen.items()}
+    assert len(layers) == LAYER_KEYS
+    held = {step: [any(counts[:LAYER_KEYS]), any(counts[LAYER_KEYS:-2]), any(counts[-2:])] for step, counts in seen.items()}
     assert held == {
-        "circuits stand": ([True] * 8, [False] * 2),
-        "a call": ([True] * 8, [True] * 2),
-        "no call": ([True] * 8, [False] * 2),
-        "relays forgot": ([True] * 8, [False] * 2),
-        "boxes forgot": ([False] * 8, [False] * 2),
+        "circuits stand": [True, False, False],
+        "a call": [True, True, False],
+        "no call": [True, False, False],
+        "relays forgot": [True, False, True],
+        "boxes forgot": [False, False, False],
     }
-    assert all(after < before for before, after in zip(seen["no call"][:8], seen["relays forgot"][:8], strict=True)), "what is left are the boxes' own"
+    assert all(seen["no call"][:LAYER_KEYS])
+    assert all(seen["a call"][LAYER_KEYS:-2] + seen["relays forgot"][-2:])
+    assert all(after < before for before, after in zip(seen["no call"][:LAYER_KEYS], seen["relays forgot"][:LAYER_KEYS], strict=True)), (
+        "what is left are the boxes' own"
+    )
 
 
 if __name__ == "__main__":

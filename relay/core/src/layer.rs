@@ -19,8 +19,8 @@ pub const BLOCK_OCTETS: usize = 16;
 /// Blocks of key stream made at once; the cipher works on eight in parallel.
 const STREAM_BLOCKS: usize = 8;
 
-/// More than making a key ready leaves on the stack.
-const STACK_OCTETS: usize = 4_096;
+/// Words of 16 octets, more than making a key ready leaves on the stack.
+const STACK_WORDS: usize = 256;
 
 /// A key made ready for use. Its tables are erased when it is dropped, and lie in one place till then: what is moved leaves a copy behind.
 pub struct Layer {
@@ -133,7 +133,7 @@ impl Keys {
 /// Overwrite what the function called before this one left on the stack: the cipher's tables passed through there.
 #[inline(never)]
 fn wipe_stack() {
-    let mut left = [0xffu8; STACK_OCTETS];
+    let mut left = [u128::MAX; STACK_WORDS];
     black_box(&mut left).zeroize();
 }
 
