@@ -38,7 +38,7 @@ def found() -> dict[str, Any]:
     return {
         "lengths": {"one_way": {str(link): {str(relays): way for relays in range(1, 7)} for link in (0, 19, 45)}},
         "octets": {"relays": {"3": {"links": [{"ip_octets": [306]}] * 4}, "6": {"links": [{"ip_octets": [92, 306]}] * 7}}},
-        "relay_calls": {"full": {"1": cells, "100": cells}, "quota": {"1": cells}, "rates": {"1": {"in_kb_s": 30.6, "out_kb_s": 30.6}}},
+        "relay_calls": {"full": {"1": cells, "100": cells}, "quota": {"1": cells}, "failed": {"quota 1000": "no link"}, "rates": {"1": {"in_kb_s": 30.6, "out_kb_s": 30.6}}},
         "box": {"idle_pct": 1.2, "call_pct": 2.1, "circuits_in_call": [2, 2]},
         "capacity": {
             "most_calls": 1_000, "most_circuits": 2_000, "wanted_circuits": 4_000, "first_too_many": 2_500, "held_s": 60.0, "rtpengine": "not installed",
@@ -76,6 +76,7 @@ def test_the_rows_say_what_reaches_its_goal() -> None:
     assert "reached" in row("PLCMOS below")
     assert "no figure" in row("  PESQ below")
     assert "pesq is not installed" in row("  PESQ below")
+    assert "quota 1000: no link" in row("  with 20 % of a core")
     assert "of 4000 wanted" in row("Circuits that one relay carries")
 
 

@@ -6,6 +6,7 @@ peers and sinks got with the other's mark.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ BATCH = 100
 """Circuits that are built at one time: a relay keeps at most 256 extends waiting (PROTOCOL.md §6.3)."""
 BATCH_EVERY_S = 1.0
 """With a relay of users, which discards creates at random from 250 in a second on (§6.3); two batches may fall into one second of its clock."""
+SETUP_TIMEOUT_S = 90.0
+"""For all links, and for each batch: on a quiet machine a thousand links take 12 s."""
 BINARY = TARGET / "release" / "examples" / "relay_load"
 
 
@@ -120,7 +123,8 @@ class Load:
         end = self._relay.circuits if count is None else first + count
         for start in range(first, end, BATCH):
             began = time.monotonic()
-            self._build(range(start, min(start + BATCH, end)), sink_id)
+            with _ended_after(self._process, SETUP_TIMEOUT_S):
+                self._build(range(start, min(start + BATCH, end)), sink_id)
             if self._relay.boxes and start + BATCH < end:
                 time.sleep(max(0.0, began + BATCH_EVERY_S - time.monotonic()))
 
@@ -157,4 +161,17 @@ def loading(relay: RelayUnderLoad) -> Iterator[Load]:
     """Run the load, with its links up and no circuits yet."""
     with running(relay.command()) as process:
         hurry(process.pid)
-        yield Load(process, relay)
+        with _ended_after(process, SETUP_TIMEOUT_S):
+            load = Load(process, relay)
+        yield load
+
+
+@contextmanager
+def _ended_after(process: Popen[str], seconds: float) -> Iterator[None]:
+    """End a process that takes too long, so that whoever reads from it is told nothing more."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

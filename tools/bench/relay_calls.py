@@ -13,7 +13,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,15 +123,26 @@ def rate(calls: int, seconds: float) -> dict[str, Any]:
 
 
 def measure(calls: Sequence[int], quota_calls: Sequence[int], rates: Sequence[int], seconds: float) -> dict[str, Any]:
-    """Return the figures by the number of calls. Of those under a quota: why there are none, where this machine has no quota to give."""
-    found: dict[str, Any] = {"full": {str(count): delay(count, seconds) for count in calls}, "quota": {}, "quota_share": SHARE}
-    try:
-        for count in quota_calls:
-            with group() as quota:
-                found["quota"][str(count)] = delay(count, seconds, quota)
-    except HostError as error:
-        found["no_quota"] = str(error)
-    found["rates"] = {str(count): rate(count, min(seconds, SECONDS)) for count in rates}
+    """Return the figures by the number of calls; failed: why there are none of a number."""
+
+    def under_quota(count: int) -> dict[str, Any]:
+        with group() as quota:
+            return delay(count, seconds, quota)
+
+    runs: dict[str, tuple[Sequence[int], Callable[[int], dict[str, Any]]]] = {
+        "full": (calls, lambda count: delay(count, seconds)),
+        "quota": (quota_calls, under_quota),
+        "rates": (rates, lambda count: rate(count, seconds)),
+    }
+    found: dict[str, Any] = {"quota_share": SHARE, "failed": {}}
+    for name, (counts, run) in runs.items():
+        found[name] = {}
+        for count in counts:
+            try:
+                found[name][str(count)] = run(count)
+            except (HostError, RuntimeError, ValueError) as error:
+                # A machine that cannot carry a thousand calls has figures of a hundred.
+                found["failed"][f"{name} {count}"] = str(error)
     return found
 
 

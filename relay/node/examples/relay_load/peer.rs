@@ -15,8 +15,8 @@ use crate::datagrams::{bind, send_all, Inbox, Parcel, RawAddress, MAX_TRAIN};
 use crate::journal::Journal;
 use crate::{hex, Error, LINKS, MARK, SLOT_US};
 
-/// A listener begins at most 200 handshakes a second (PROTOCOL.md §2.1).
-const BEGIN_EVERY_US: u64 = 8_000;
+/// A listener begins at most 200 handshakes a second, and discards others at random from the half on (PROTOCOL.md §2.1).
+const BEGIN_EVERY_US: u64 = 12_000;
 /// Where there are many links, each is looked at in one of so many turns.
 const LOOKS: usize = 64;
 
@@ -55,6 +55,8 @@ pub(crate) struct Peers {
     wanted: usize,
     boxes: bool,
     begin_at: u64,
+    /// Links that failed before all were open, and were begun anew.
+    begun_anew: usize,
     links: Vec<Link>,
     next_look: usize,
     circuits: Vec<Circuit>,
@@ -82,6 +84,7 @@ impl Peers {
             wanted,
             boxes: identity.is_none(),
             begin_at: now,
+            begun_anew: 0,
             links: Vec::new(),
             next_look: 0,
             circuits: turns.iter().map(|_| idle()).collect(),
@@ -105,10 +108,24 @@ impl Peers {
     fn begin(&mut self, now: u64) -> Result<(), String> {
         if self.links.len() < self.wanted && now >= self.begin_at {
             self.begin_at = now + BEGIN_EVERY_US;
-            let (dialer, pin) = (self.dialer.clone(), self.target.pin);
             let socket = bind(self.target.local, 0).map_err(|error| error.to_string())?;
-            self.links.push(Link { socket, association: Dial::new(now, move |now| dialer.connect(pin, now)) });
+            self.links.push(Link { socket, association: self.dial(now) });
         }
+        Ok(())
+    }
+
+    fn dial(&self, now: u64) -> Dial<BoringAssociation> {
+        let (dialer, pin) = (self.dialer.clone(), self.target.pin);
+        Dial::new(now, move |now| dialer.connect(pin, now))
+    }
+
+    /// A link that fails while others are still begun was discarded by a busy listener, as boxes' are: it is begun anew. Later it is a failure.
+    fn begin_anew(&mut self, now: u64, place: usize) -> Result<(), String> {
+        self.begun_anew += 1;
+        if self.begun_anew > self.wanted || self.by_number.values().next().is_some() {
+            return Err("a link to the relay failed".into());
+        }
+        self.links[place].association = self.dial(now);
         Ok(())
     }
 
@@ -149,7 +166,7 @@ impl Peers {
                 send_all(&link.socket, &[Parcel { octets: &[&datagram], to: &self.target.relay }], &mut false);
             }
             if link.association.state() == State::Failed {
-                return Err("a link to the relay failed".into());
+                self.begin_anew(now, place)?;
             }
         }
         self.send(now);
