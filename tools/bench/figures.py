@@ -84,8 +84,8 @@ def rows(report: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Row]:
 
 def _lengths_rows(report: Mapping[str, Any], _: Mapping[str, Any]) -> list[Row]:
     return [
-        (f"One way, {link} ms links, 3 and 6 relays, p99", get(report, "one_way_virtual_ms", link, "6", "p99"), None, "ms",
-         f"VIRTUAL TIME; 3 relays {get(report, 'one_way_virtual_ms', link, '3', 'p99')}")
+        (f"One way, six relays, links of {link} ms, p99", get(report, "one_way_virtual_ms", link, "6", "p99"), None, "ms",
+         f"VIRTUAL TIME; three relays {get(report, 'one_way_virtual_ms', link, '3', 'p99')}")
         for link in report["one_way_virtual_ms"]
     ]  # fmt: skip
 

@@ -23,7 +23,7 @@ LINKS_MS = (0, 19, 45)
 SIDES = {1: (1, 1), 2: (2, 1), 3: (2, 2), 4: (3, 2), 5: (3, 3), 6: (4, 3)}
 """Relays of the caller's circuit and of the callee's, the junction in both."""
 SEED = 7
-CALLS, SECONDS = 60, 2.0
+CALLS, SECONDS = 30, 2.0
 """In virtual time the frames of a call all take as long; what differs is where in the slot its phone speaks."""
 US_PER_S = 1_000_000
 TALKS_AFTER_US = 4 * US_PER_S

@@ -104,7 +104,7 @@ PARTS = (
     Part("added", 0.7, _of("added", seconds=lambda given: given.seconds), loads=True),
     Part("calls", 5, _of("calls", calls=lambda given: given.calls)),
     Part("path", 10, _of("path", seconds=lambda given: given.seconds, rings=lambda given: min(given.calls, MAX_RINGS))),
-    Part("lengths", 0.3, _of("lengths")),
+    Part("lengths", 0.5, _of("lengths")),
     Part("octets", 2, _of("octets")),
     Part("box", 1.7, _of("box", seconds=lambda given: 1.5 * given.seconds)),
     Part("flood", 3, _of("flood", seconds=lambda given: 3 * given.seconds), loads=True),
