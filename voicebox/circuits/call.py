@@ -312,7 +312,7 @@ class Call:
         """Something valid came under a key of the latest speak()."""
         circuit = self._circuit()
         if self.spare is not None and self.spare.circuit.link == link:
-            self.spare.heard(circuit, now_us)
+            self.spare.heard(now_us)
             return
         if self.state is State.KNOCKING:
             self.state = State.AWAIT_KEY
@@ -515,7 +515,7 @@ class Call:
             knock = pair.seal_spare(owner.secret, circuit.path.junction.relay_id, contact.contact_id, self._knock_digest)
             to_callee, to_caller = pair.spare_keys(keys, knock)
             self.spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner())
-            self.spare.begin(Speech.KNOCK, knock.serialise(), to_callee, to_caller, now_us)
+            self.spare.begin(first, Speech.KNOCK, knock.serialise(), to_callee, to_caller, now_us)
 
     def wants_spare(self, digest: bytes) -> bool:
         """Return whether a knock with the digest of our call's first may bring its second circuit."""
@@ -527,7 +527,7 @@ class Call:
             raise Bug("a call without keys")
         to_callee, to_caller = pair.spare_keys(self._keys, knock)
         self.spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner())
-        self.spare.begin(Speech.JOIN, knock.join_id, to_caller, to_callee, now_us)
+        self.spare.begin(self._circuit(), Speech.JOIN, knock.join_id, to_caller, to_callee, now_us)
 
     def _spare_owner(self) -> SpareOwner:
         return SpareOwner(self.is_dummy, lambda: self.deadline_us, self._let_spare_go)

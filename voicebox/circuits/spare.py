@@ -4,7 +4,9 @@
 
     KNOCKING   the caller knocks at its other circuit, once the call is open
     JOINING    the callee, whose circuit at that junction is free, says join
-    UP         something valid came: the engine carries the call over both circuits
+    UP         something valid came
+
+From its first cell on the engine says over it what it says over the first; the path is there when something valid comes.
 
 Nobody waits for a spare: where it does not come about, or leaves, the call is over its first circuit alone. NOT here: the call (call.py), what the engine
 does with two circuits (relay/core). Driver: call.py. Pure: takes `now_us`. Spec: PROTOCOL.md §9.5.
@@ -41,20 +43,20 @@ class Spare:
         self.up = False
         self.deadline_us = NEVER_US
 
-    def begin(self, kind: Speech, payload: bytes, send_key: Secret, receive_key: Secret, now_us: int) -> None:
-        """Knock, or join, and speak."""
+    def begin(self, first: Circuit, kind: Speech, payload: bytes, send_key: Secret, receive_key: Secret, now_us: int) -> None:
+        """Knock, or join, and speak as the first circuit does."""
         circuit = self.circuit
         circuit.busy, circuit.gives_way = True, self
         self.deadline_us = now_us + SPARE_KNOCK_US
         self._plane.speak(circuit.link, circuit.circuit, send_key.reveal(), [receive_key.reveal()])
+        self._plane.couple(first.link, first.circuit, circuit.link, circuit.circuit)
         circuit.call_say(kind, payload)
 
-    def heard(self, first: Circuit, now_us: int) -> None:
-        """Something valid came over it: let the engine use both."""
+    def heard(self, now_us: int) -> None:
+        """Something valid came over it: the path is there."""
         if not self.up:
             self.up, self.deadline_us = True, NEVER_US
             self.circuit.hush(now_us)
-            self._plane.couple(first.link, first.circuit, self.circuit.link, self.circuit.circuit)
 
     def release(self, now_us: int) -> None:
         """Give the circuit back, as a call's first."""

@@ -307,6 +307,12 @@ impl EndToEnd {
         Ok(Opened { key_index, counter, content })
     }
 
+    /// Return whether something valid came since the keys were set.
+    #[must_use]
+    pub fn has_heard(&self) -> bool {
+        self.heard != 0
+    }
+
     /// Return whether this is the first cell under the key since the keys were set, and remember it.
     pub fn is_first_under(&mut self, key_index: usize) -> bool {
         let bit = 1u32 << (key_index % MAX_RECEIVE_KEYS);

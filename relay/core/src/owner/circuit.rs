@@ -290,7 +290,9 @@ impl OwnCircuit {
             return body;
         };
         let counter = self.end.count_slots(1);
-        let talk = speaking.talk.as_deref_mut().filter(|_| says);
+        // Whether a spare's cells arrive anywhere is not known before something came: an acknowledgement must not be said to nobody.
+        let talks = says && (self.end.has_heard() || !self.mate.is_some_and(|mate| mate.is_first));
+        let talk = speaking.talk.as_deref_mut().filter(|_| talks);
         let frame = port.filter(|_| says).and_then(|port| frame_for_slot(port, counter, talk.as_deref()));
         let (codec, octets) = frame.as_ref().map_or((None, &[][..]), |(codec, frame)| (Some(*codec), frame.as_slice()));
         let mut room = [0; PAYLOAD_OCTETS];
@@ -424,9 +426,7 @@ impl OwnCircuit {
                 Err(_) => ctx.count(DropReason::ChannelJunk),
             }
         }
-        // A spare's cells without a frame may be of a sender that does not yet count as on the first circuit.
-        let plays = content.codec.is_some() || !self.mate.is_some_and(|mate| mate.is_first);
-        if let (Some(port), Some(due)) = (port.filter(|_| plays), taken.due) {
+        if let (Some(port), Some(due)) = (port, taken.due) {
             if let (Some(codec), false) = (content.codec, content.copy.is_empty()) {
                 port.repair(now, due, counter, (codec, content.copy)).unwrap_or_else(|reason| ctx.count(reason));
             }

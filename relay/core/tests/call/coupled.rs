@@ -24,8 +24,20 @@ fn couple(world: &mut World, first: End, spare: End) {
     world.command(first.node, command);
 }
 
+fn couple_with_first(world: &mut World, spare: End) {
+    couple(world, if spare.node == BOX_A { End::a() } else { End::b() }, spare);
+}
+
 /// Two boxes with two circuits each, in a call over both.
 fn coupled_call(wire: Wire, drifts: (i64, i64), seed: u8) -> World {
+    let mut world = call_beside_spares(wire, drifts, seed);
+    meet_and(&mut world, spare_a(), spare_b(), [seed ^ 0xff; 16], couple_with_first);
+    world.run_for(SECOND_US);
+    world
+}
+
+/// Two boxes with two circuits each, in a call over the first.
+fn call_beside_spares(wire: Wire, drifts: (i64, i64), seed: u8) -> World {
     let mut world = World::new(&[drifts.0, 0, 0, 0, drifts.1, 0, 0, 0], seed);
     for (near, far, link) in [(GUARD_A, JUNCTION, 2), (GUARD_B, JUNCTION, 3), (GUARD_A2, JUNCTION_2, 6), (GUARD_B2, JUNCTION_2, 7)] {
         world.connect(near, far, link, (LinkKind::Relay, LinkKind::Relay), wire);
@@ -39,10 +51,6 @@ fn coupled_call(wire: Wire, drifts: (i64, i64), seed: u8) -> World {
     End::a().open_port(&mut world);
     End::b().open_port(&mut world);
     call(&mut world, [seed; 16]);
-    meet(&mut world, spare_a(), spare_b(), [seed ^ 0xff; 16]);
-    couple(&mut world, End::a(), spare_a());
-    couple(&mut world, End::b(), spare_b());
-    world.run_for(SECOND_US);
     world
 }
 
@@ -138,6 +146,24 @@ fn messages_pass_over_whichever_path_lives_and_once_each() {
     say(&mut world, End::b(), 301);
     world.run_for(3 * SECOND_US);
     assert_eq!((messages(&mut world, BOX_B), messages(&mut world, BOX_A)), (vec![message(300)], vec![message(301)]));
+}
+
+#[test]
+fn a_spare_that_nobody_hears_costs_no_message_and_no_time() {
+    let took_us = |speaks: [bool; 2]| {
+        let mut world = call_beside_spares(LOCAL, (0, 0), 16);
+        for (spare, _) in [spare_a(), spare_b()].into_iter().zip(speaks).filter(|(_, speaks)| *speaks) {
+            spare.speak(&mut world);
+            couple_with_first(&mut world, spare);
+        }
+        let from = world.now;
+        for (end, other) in [(End::a(), BOX_B), (End::b(), BOX_A)] {
+            world.command(end.node, Command::ChannelSend { link: end.name.0, circuit: end.name.1, message: vec![9; 5_000] });
+            world.wait_for(other, "the message", |event| matches!(event, Event::Message { message, .. } if message.len() == 5_000).then_some(()));
+        }
+        world.now - from
+    };
+    assert!(took_us([true, true]).abs_diff(took_us([false, false])) <= 2 * SLOT_US);
 }
 
 #[test]

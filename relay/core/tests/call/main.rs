@@ -151,13 +151,20 @@ fn call(world: &mut World, join_id: [u8; 16]) {
 }
 
 fn meet(world: &mut World, a: End, b: End, join_id: [u8; 16]) {
+    meet_and(world, a, b, join_id, |_, _| ());
+}
+
+/// Likewise; `at_speak` is done at each end when it begins to speak.
+fn meet_and(world: &mut World, a: End, b: End, join_id: [u8; 16], at_speak: impl Fn(&mut World, End)) {
     let knock = [&TOKEN[..], &join_id, &[0x33; 184]].concat();
     world.events(BOX_B);
     world.command(BOX_A, say(a.name, 1, 26, knock.clone(), 2, 0));
     a.speak(world);
+    at_speak(world, a);
     assert_eq!(b.answer(world, 27), knock);
     world.command(BOX_B, say(b.name, 1, 28, join_id.to_vec(), 2, 0));
     b.speak(world);
+    at_speak(world, b);
     a.heard(world);
     world.command(BOX_A, Command::Hush { link: a.name.0, circuit: a.name.1 });
     b.heard(world);
