@@ -13,7 +13,7 @@ from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, MEASURED_CELLS, SLOT_US, 
 if TYPE_CHECKING:
     from relay.model.node import Node
 
-MAX_HOPS, MAX_RECEIVE_KEYS, NUMBER_WINDOW, SHIFT_US, SILENT_US = 4, 8, 64, 500, 10_000_000
+MAX_HOPS, MAX_MATES, MAX_RECEIVE_KEYS, NUMBER_WINDOW, SHIFT_US, SILENT_US = 4, 2, 8, 64, 500, 10_000_000
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Say:
     ticks: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class OwnCircuit:
     """An own circuit. create: while it is said; then hops grow one by one."""
 
@@ -49,7 +49,7 @@ class OwnCircuit:
     slots: CounterWindow = field(default_factory=lambda: CounterWindow(NUMBER_WINDOW))
     settling: Settling | None = None  # of the own end; its earliest_us is the `a` of §5.3, by the link's clock
     end_to_end: EndToEnd | None = None
-    mate: "OwnCircuit | None" = None  # carries the same call (§9.5)
+    mates: "list[OwnCircuit]" = field(default_factory=list)  # carry the same call (§9.5)
 
 
 class OwnLink:
@@ -212,22 +212,24 @@ class OwnLink:
         return True
 
     def do_couple(self, own: OwnCircuit, spare_link: int, spare_circuit: int) -> bool | None:
-        """Let the spare count as this circuit does: what this one sends at a tick goes out on the spare's next."""
+        """Let the spare count as this circuit and its mates do: what this one sends at a tick goes out on the spare's next."""
         other = self.node.links[spare_link].own if spare_link in self.node.links else None
         spare = other.own if other is not None and other is not self else None
-        if spare is None or other is None or spare.circuit != spare_circuit or spare.mate is not None or own.mate is not None:
+        if spare is None or other is None or spare.circuit != spare_circuit or spare.mates or len(own.mates) == MAX_MATES:
             return False
         first, second = own.end_to_end, spare.end_to_end
-        counter = max(0, first.counter - (other.tick_us < self.tick_us)) if first is not None else 0
-        if first is None or second is None or counter < second.counter:
+        if first is None or second is None or (counter := max(0, first.counter - (other.tick_us < self.tick_us))) < second.counter:
             return False
-        second.counter, own.mate, spare.mate = counter, spare, own
+        second.counter, spare.mates = counter, [own, *own.mates]
+        for mate in spare.mates:
+            mate.mates.append(spare)
         return True
 
     def uncouple(self, own: OwnCircuit) -> None:
-        """One of two coupled circuits goes; the other goes on alone."""
-        if own.mate is not None:
-            own.mate.mate, own.mate = None, None
+        """A coupled circuit goes; the others go on."""
+        for mate in own.mates:
+            mate.mates.remove(own)
+        own.mates = []
 
     def do_quiet(self, own: OwnCircuit) -> None:
         self.uncouple(own)

@@ -1,6 +1,6 @@
 """A small network in which everything goes wrong, from a seed: what the comparison of model and core is fed.
 
-Two boxes with two access links each, four guards, a relay in the middle, two junctions. Wires lose, delay, reorder, repeat, replay and flip; cells
+Two boxes with three and two access links, four guards, a relay in the middle, two junctions. Wires lose, delay, reorder, repeat, replay and flip; cells
 of noise, and well-enciphered speech that breaks every rule, are slipped in; control planes are slow, wrong, or forget; circuits are closed and made anew; links go down.
 Boxes knock, join, part and speak with tokens, ids and keys from small pools, so that they often fit.
 """
@@ -23,6 +23,7 @@ JOIN_IDS = [bytes([i]) * 16 for i in range(16, 22)]
 KEYS = [bytes([i]) * 16 for i in range(32, 35)]
 BOXES = ("box_a", "box_b")
 GUARDS = ("guard1", "guard2", "guard3", "guard4")
+TWO_EACH = (("box_a", "guard1"), ("box_a", "guard2"), ("box_b", "guard3"), ("box_b", "guard4"))
 JUNCTIONS = ("junction1", "junction2")
 STUCK_US = 12_000_000  # a circuit that is not ready by then is made anew
 
@@ -58,7 +59,7 @@ class Chaos(Network):
         self.rate = self.chance.choice((0.001, 0.005, 0.02))  # how many cells something happens to
         for name in (*BOXES, *GUARDS, "middle", *JUNCTIONS):
             self.add(name)
-        self.lives = [self._access(box, guard) for box, guard in (("box_a", "guard1"), ("box_a", "guard2"), ("box_b", "guard3"), ("box_b", "guard4"))]
+        self.lives = [self._access(box, guard) for box, guard in (*TWO_EACH, ("box_a", "guard3"))]
         for guard in GUARDS:
             for relay in ("middle", *JUNCTIONS):
                 self.connect(guard, relay, access=False)
@@ -169,10 +170,13 @@ class Chaos(Network):
                 self._say_to(life, "say", junction, int(Kind.PART), join_id, every, 8)
             case 5:
                 self._say_to(life, "speak", chance.choice([None, *KEYS]), [chance.choice(KEYS)])
-                other = next(each for each in self.lives if each.box == life.box and each is not life)
-                self._say_to(
-                    life, "couple", *chance.choice(((other.link, other.number), (other.link, other.number), (life.link, life.number), (other.link, 1)))
-                )
+                others = [each for each in self.lives if each.box == life.box and each is not life]
+                for other in chance.sample(others, chance.randrange(1, len(others) + 1)):
+                    if chance.random() < 0.8:  # begin to count anew
+                        self._say_to(other, "quiet")
+                        self._say_to(other, "speak", chance.choice(KEYS), KEYS)
+                    named = chance.choice((*[(other.link, other.number)] * 6, (life.link, life.number), (other.link, 1)))
+                    self._say_to(life, "couple", *named)
             case 6:
                 self._say_to(life, chance.choice(("quiet", "hush", "settle_own")))
             case 7 if chance.random() < 0.5:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay.model.node import Node, Output
+from relay.model.owner import MAX_MATES
 from relay.model.slots import COMPOSE_US
 from voicebox import _relay
 
@@ -23,18 +24,21 @@ class EngineLayer:
 
 
 class Compared(Node):
-    """Node whose every output and count is compared with the core's. inputs: how many were; coupled: how often two circuits were."""
+    """Node whose every output and count is compared with the core's. inputs: how many were; coupled: how often two circuits were; tripled: and a third one."""
 
     def __init__(self, seed: bytes) -> None:
         super().__init__(seed, EngineLayer, max_circuits=24)
         self.core = _relay.CoreMachine(seed, 24)
-        self.inputs = self.coupled = 0
+        self.inputs = self.coupled = self.tripled = 0
 
     def handle(self, now_us: int, given: tuple[object, ...]) -> None:
         """Give an input to both. Raises AssertionError where they differ."""
         refused = self.counters["bad_command"]
         super().handle(now_us, given)
-        self.coupled += given[:2] == ("command", "couple") and self.counters["bad_command"] == refused
+        if given[:2] == ("command", "couple") and self.counters["bad_command"] == refused:
+            self.coupled += 1
+            own = self.links[given[2]].own if isinstance(given[2], int) else None
+            self.tripled += own is not None and own.own is not None and len(own.own.mates) == MAX_MATES
         core = self.core.handle(now_us, given)
         self.inputs += 1
         assert self._outputs == core, difference(given, self._outputs, core)

@@ -87,7 +87,7 @@ pub enum Command {
     SettleOwn { link: LinkId, circuit: CircId, step_us: u32 },
     /// Owner: begin the end-to-end layer or change its keys.
     Speak { link: LinkId, circuit: CircId, send_key: Option<[u8; 16]>, receive_keys: Vec<[u8; 16]> },
-    /// Owner: let two circuits carry one call (PROTOCOL.md §9.5).
+    /// Owner: let one more circuit carry a call, the spare; a third one may come while the call moves to the next epoch (PROTOCOL.md §9.5).
     Couple { link: LinkId, circuit: CircId, spare_link: LinkId, spare_circuit: CircId },
     /// Owner: queue a message of the channel (PROTOCOL.md §9.2).
     ChannelSend { link: LinkId, circuit: CircId, message: Vec<u8> },

@@ -25,7 +25,7 @@ use crate::random::draw_u32;
 use crate::rtp::{parse_media, MediaDatagram};
 use crate::sound::{Port, PortOutput, Remote};
 
-use circuit::{Mate, OwnCircuit, Received};
+use circuit::{Name, OwnCircuit, Received};
 use clock::Clock;
 
 /// Access links of a box, the ones about to be replaced included.
@@ -55,7 +55,7 @@ struct AccessLink {
 
 struct PhonePort {
     port: Port,
-    bound: Option<(LinkId, CircId)>,
+    bound: Option<Name>,
 }
 
 /// What is to be done next, in the order of one instant.
@@ -289,47 +289,52 @@ impl Owner {
         true
     }
 
-    /// Let two circuits carry one call: the same counters, the same sound, one channel. What the first sends at a tick goes out on the spare's next.
-    fn couple(&mut self, first: (LinkId, CircId), spare: (LinkId, CircId)) -> bool {
-        let place = |name: (LinkId, CircId)| {
+    /// Let one more circuit carry a call: the same counters, the same sound, one channel. What the first sends at a tick goes out on the spare's next.
+    fn couple(&mut self, first: Name, spare: Name) -> bool {
+        let place = |name: Name| {
             let index = self.index_of(name.0)?;
-            let own = self.links[index].circuit.as_ref().filter(|own| own.name == name && own.mate.is_none())?;
-            Some((self.links[index].next_tick, own.counter()?, own.port))
+            let own = self.links[index].circuit.as_ref().filter(|own| own.name == name && !own.mates.is_full())?;
+            Some((self.links[index].next_tick, own.counter()?, own.port, own.mates))
         };
-        let (Some((tick, counter, port)), Some((spare_tick, _, None))) = (place(first), place(spare)) else { return false };
+        let (Some((tick, counter, port, mates)), Some((spare_tick, _, None, of_spare))) = (place(first), place(spare)) else { return false };
         let last = if spare_tick < tick { counter.saturating_sub(1) } else { counter };
-        if first.0 == spare.0 || !self.own(spare.0, spare.1).is_some_and(|own| own.become_spare(first, last)) {
+        let fits = first.0 != spare.0 && of_spare.is_empty();
+        if !fits || !self.own(spare.0, spare.1).is_some_and(|own| own.become_spare(last)) {
             return false;
         }
-        if let Some(own) = self.own(spare.0, spare.1) {
-            own.port = port;
+        for name in std::iter::once(first).chain(mates.iter()) {
+            for (one, other) in [(name, spare), (spare, name)] {
+                self.own(one.0, one.1).into_iter().for_each(|own| own.mates.add(other));
+            }
         }
-        if let Some(own) = self.own(first.0, first.1) {
-            own.mate = Some(Mate { name: spare, is_first: false });
-        }
+        self.own(spare.0, spare.1).into_iter().for_each(|own| own.port = port);
         true
     }
 
-    /// Let a coupled circuit have the channel that it shares with its mate.
+    /// Let a coupled circuit have the channel that it shares with its mates.
     fn fetch_talk(&mut self, index: usize) {
-        let Some(mate) = self.links[index].circuit.as_ref().and_then(|own| own.mate) else { return };
-        let talk = self.own(mate.name.0, mate.name.1).and_then(OwnCircuit::take_talk);
+        let Some(mates) = self.links[index].circuit.as_ref().map(|own| own.mates) else { return };
+        let talk = mates.iter().find_map(|mate| self.own(mate.0, mate.1).and_then(OwnCircuit::take_talk));
         if let (Some(own), Some(talk)) = (&mut self.links[index].circuit, talk) {
             own.put_talk(talk);
         }
     }
 
-    /// One of two coupled circuits goes: what they shared stays with the other.
+    /// A coupled circuit goes: what it shared stays with the others, the oldest of which is the first from now on.
     fn uncouple(&mut self, index: usize) {
         let Some(own) = &mut self.links[index].circuit else { return };
-        let Some(mate) = own.mate.take() else { return };
+        let (name, mates, was_spare) = (own.name, std::mem::take(&mut own.mates), std::mem::take(&mut own.is_spare));
+        let Some(heir) = mates.iter().next() else { return };
         let (talk, port) = (own.take_talk(), own.port.take());
-        if let Some(other) = self.own(mate.name.0, mate.name.1) {
-            other.mate = None;
+        for mate in mates.iter() {
+            self.own(mate.0, mate.1).into_iter().for_each(|other| other.mates.remove(name));
+        }
+        if let Some(other) = self.own(heir.0, heir.1) {
+            other.is_spare &= was_spare;
             talk.into_iter().for_each(|talk| other.put_talk(talk));
         }
         if let Some(phone) = port.and_then(|port| self.ports.get_mut(&port)) {
-            phone.bound = Some(mate.name);
+            phone.bound = Some(heir);
         }
     }
 
@@ -371,7 +376,7 @@ impl Owner {
         true
     }
 
-    fn media_bind(&mut self, port: PortId, name: (LinkId, CircId), codec: u8) -> bool {
+    fn media_bind(&mut self, port: PortId, name: Name, codec: u8) -> bool {
         let Some(codec) = Codec::from_code(codec).filter(|_| self.ports.contains_key(&port)) else { return false };
         let Some(own) = self.own(name.0, name.1) else { return false };
         if let Some(before) = own.port.filter(|before| *before != port) {
@@ -395,13 +400,13 @@ impl Owner {
         true
     }
 
-    /// Say whose sound a circuit carries, and its mate if it has one.
-    fn set_port(&mut self, name: (LinkId, CircId), port: Option<PortId>) {
+    /// Say whose sound a circuit carries, and its mates.
+    fn set_port(&mut self, name: Name, port: Option<PortId>) {
         let Some(own) = self.own(name.0, name.1) else { return };
         own.port = port;
-        let mate = own.mate;
-        if let Some(other) = mate.and_then(|mate| self.own(mate.name.0, mate.name.1)) {
-            other.port = port;
+        let mates = own.mates;
+        for mate in mates.iter() {
+            self.own(mate.0, mate.1).into_iter().for_each(|other| other.port = port);
         }
     }
 }

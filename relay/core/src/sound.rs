@@ -25,7 +25,12 @@ use crate::rtp::{
 /// Frames of the phone that may wait for their slot.
 pub const MAX_WAITING_FRAMES: usize = 3;
 /// Frames from cells that may wait for their due time.
-pub const MAX_PENDING_FRAMES: usize = 8;
+pub const MAX_PENDING_FRAMES: usize = 16;
+/// Where a quicker path joins a call, a frame is played by so much sooner than a slot after the one before, until the path's own due times are reached:
+/// so what is still under way on the slower path has its turn.
+const GLIDE_US: Micros = 5_000;
+/// Longest wait for what a slower path still brings.
+const LONGEST_HOLD_US: Micros = 8 * SLOT_US;
 /// Sound is put together this long before it is due.
 pub const COMPOSE_AHEAD_US: Micros = 1_000;
 
@@ -293,6 +298,16 @@ impl Port {
         self.bound_codec
     }
 
+    /// Return whether the frame for a slot is there already.
+    #[must_use]
+    pub fn has_frame_of(&self, counter: u64) -> bool {
+        let Some((newest, _)) = self.shared.back() else { return false };
+        match counter.checked_sub(*newest) {
+            Some(later @ 1..) => self.waiting.len() as u64 >= later, // at most 3
+            _ => self.shared.iter().any(|(known, frame)| *known == counter && frame.is_some()),
+        }
+    }
+
     /// Return how many octets the frame of a slot has, or will have; 0 where none waits.
     #[must_use]
     pub fn frame_octets_of(&self, counter: u64) -> usize {
@@ -357,12 +372,24 @@ impl Port {
         if self.outgoing.has_played(counter) {
             return Ok(());
         }
+        let due = due.max(self.turn_of(counter).saturating_sub(GLIDE_US).min(due + LONGEST_HOLD_US));
         if now + COMPOSE_AHEAD_US > due {
             return if frame.is_some() { Err(DropReason::SoundLate) } else { Ok(()) };
         }
-        // What came late, but in time, is better than its copy.
-        self.pending.retain(|pending| !pending.is_copy || pending.counter != counter);
+        if self.pending.iter().any(|pending| !pending.is_copy && pending.counter == counter && pending.due <= due) {
+            return Ok(());
+        }
+        // What came late, but in time, is better than its copy, and what is due sooner than what another circuit brought.
+        self.pending.retain(|pending| pending.counter != counter);
         self.insert(Pending { due, counter, frame: frame.map(|(_, octets)| Frame::new(octets)), is_copy: false })
+    }
+
+    /// Return when a frame has its turn, by the one before it that is known: as many slots later as its counter is. 0 where none is known.
+    fn turn_of(&self, counter: u64) -> Micros {
+        let played = self.outgoing.counter_base.map(|_| (self.outgoing.last_counter, self.outgoing.anchor.0));
+        let known = self.pending.iter().map(|pending| (pending.counter, pending.due)).chain(played);
+        let before = known.filter(|(known, _)| *known < counter).max();
+        before.map_or(0, |(known, due)| due.saturating_add((counter - known).saturating_mul(SLOT_US)))
     }
 
     fn insert(&mut self, new: Pending) -> Result<(), DropReason> {
@@ -395,7 +422,8 @@ impl Port {
             Codec::Opus => Frame::new(octets),
             Codec::Pcma | Codec::Pcmu => Frame::new(&frame_of_copy(codec, octets).ok_or(DropReason::EndToEndMalformed)?),
         };
-        self.insert(Pending { due: due.saturating_sub(SLOT_US), counter: lost, frame: Some(frame), is_copy: true })
+        let due = due.saturating_sub(SLOT_US);
+        self.insert(Pending { due: due.max(self.turn_of(lost).min(due + LONGEST_HOLD_US)), counter: lost, frame: Some(frame), is_copy: true })
     }
 
     /// Return when `poll` has something next.

@@ -213,6 +213,28 @@ fn the_phone_hears_frames_at_their_due_times_with_fresh_numbers() {
 }
 
 #[test]
+fn what_a_quicker_path_brings_waits_for_what_a_slower_one_still_brings_and_then_comes_sooner() {
+    let mut port = open_port(OPUS);
+    let (slow, quick) = (|counter: u64| 600_000 + counter * SLOT_US, |counter: u64| 530_000 + counter * SLOT_US);
+    // The slow path brings all; from 11 on the quick one does too, 5 ms before it plays them, each with a copy of the frame before.
+    let mut cells: Vec<_> = (1..=40).map(|counter| (slow(counter) - 5_000, slow(counter), counter)).collect();
+    cells.extend((11..=60).map(|counter| (quick(counter) - 5_000, quick(counter), counter)));
+    cells.sort_unstable();
+    let mut heard = Vec::new();
+    for (now, due, counter) in cells {
+        heard.extend(sent_until(&mut port, now));
+        assert_eq!(port.repair(now, due, counter, (Codec::Opus, &[100 + counter as u8; 60])), Ok(()));
+        assert_eq!(port.enqueue(now, due, counter, Some((Codec::Opus, &[counter as u8; 60]))), Ok(()));
+    }
+    heard.extend(sent_until(&mut port, 3 * SECOND_US));
+    assert!(heard.iter().map(|(_, rtp)| u64::from(rtp.payload[0])).eq(1..=60), "each once, none repaired");
+    let at = |counter: usize| heard[counter - 1].0;
+    assert!((1..11).all(|counter| at(counter) == slow(counter as u64)) && (30..=60).all(|counter| at(counter) == quick(counter as u64)));
+    assert!(heard.windows(2).all(|pair| (15_000..=SLOT_US).contains(&(pair[1].0 - pair[0].0))), "5 ms sooner each");
+    assert_eq!(port.take_drops(), []);
+}
+
+#[test]
 fn a_copy_stands_in_for_a_frame_that_did_not_come_and_for_no_other() {
     let mut port = open_port(OPUS);
     let (due, arrival) = (|counter: u64| 500_000 + counter * SLOT_US, |counter: u64| 496_000 + counter * SLOT_US);
@@ -266,7 +288,7 @@ fn sound_that_cannot_be_played_is_counted() {
     for counter in 1..=MAX_PENDING_FRAMES as u64 {
         assert_eq!(port.enqueue(10_000, 11_000 + counter * SLOT_US, counter, frame), Ok(()));
     }
-    assert_eq!(port.enqueue(10_000, 11_000 + SLOT_US, 9, frame), Err(DropReason::SoundOverflow));
+    assert_eq!(port.enqueue(10_000, 11_000 + SLOT_US, MAX_PENDING_FRAMES as u64 + 1, frame), Err(DropReason::SoundOverflow));
     port.unbind();
     assert_eq!(port.enqueue(10_000, 500_000, 10, frame), Err(DropReason::SoundCodec));
     assert_eq!(sent_until(&mut port, SECOND_US), []);

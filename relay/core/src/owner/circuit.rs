@@ -27,8 +27,13 @@ use crate::speech::{parse_speech, Carousel, Kind, Speech, HANDSHAKE_OCTETS};
 
 /// Hops of a circuit, at most.
 pub const MAX_HOPS: usize = 4;
+/// Circuits that carry a call beside one.
+pub const MAX_MATES: usize = 2;
 /// Time without a valid end-to-end cell after which the control plane is told (PROTOCOL.md §9.1).
 pub const SILENT_AFTER_US: Micros = 10_000_000;
+
+/// A spare whose frames all wait for a whole slot leaves one out, which its mates say: should it be the first one day, no sound is late for its sake.
+const CATCH_UP_AFTER_SLOTS: u32 = 25;
 
 /// Seals what is thrown away, so its value does not matter.
 const IDLE_KEY: [u8; 16] = [0x5a; 16];
@@ -62,8 +67,12 @@ pub struct OwnCircuit {
     pub name: (LinkId, CircId),
     /// The phone whose sound it carries.
     pub port: Option<PortId>,
-    /// The circuit that carries the same call, and whether this one came second.
-    pub mate: Option<Mate>,
+    /// The circuits that carry the same call.
+    pub mates: Mates,
+    /// It came to the call after another that is still in it.
+    pub is_spare: bool,
+    /// Slots in a row in which the frame after the one that this circuit says was there already.
+    ahead_slots: u32,
     stage: Stage,
     hops: Vec<HopLayers>,
     saying: Option<Saying>,
@@ -72,13 +81,43 @@ pub struct OwnCircuit {
     speaking: Option<Speaking>,
 }
 
-/// The other of two coupled circuits (PROTOCOL.md §9.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mate {
-    /// Its link and number.
-    pub name: (LinkId, CircId),
-    /// It is the first of the two, so this one is the spare.
-    pub is_first: bool,
+/// A circuit's link and number.
+pub type Name = (LinkId, CircId);
+
+/// Circuits coupled with one, in the order in which they came: first, spare, and while a call moves to the next epoch one more (PROTOCOL.md §9.5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mates([Option<Name>; MAX_MATES]);
+
+impl Mates {
+    /// Return them in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Name> + '_ {
+        self.0.iter().flatten().copied()
+    }
+
+    /// Return whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// Return whether there are as many as there may be.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.iter().all(Option::is_some)
+    }
+
+    /// Add one at the end; what is beyond the bound, which the caller has seen to, is not.
+    pub fn add(&mut self, name: Name) {
+        if let Some(place) = self.0.iter_mut().find(|place| place.is_none()) {
+            *place = Some(name);
+        }
+    }
+
+    /// Take one out; the others keep their order.
+    pub fn remove(&mut self, name: Name) {
+        let left: Vec<_> = self.iter().filter(|other| *other != name).collect();
+        self.0 = [left.first().copied(), left.get(1).copied()];
+    }
 }
 
 /// What the two boxes of a call tell each other; coupled circuits have one, and whichever of them needs it takes it.
@@ -87,7 +126,7 @@ pub struct Talk {
 }
 
 struct Speaking {
-    /// `None` only while the mate has it.
+    /// `None` only while a mate has it.
     talk: Option<Box<Talk>>,
     /// Of the slot before.
     said_frame: Option<SaidFrame>,
@@ -115,7 +154,9 @@ impl OwnCircuit {
         Some(Self {
             name,
             port: None,
-            mate: None,
+            mates: Mates::default(),
+            is_spare: false,
+            ahead_slots: 0,
             stage: Stage::Opening(carousel),
             hops: Vec::with_capacity(MAX_HOPS),
             saying: None,
@@ -196,20 +237,20 @@ impl OwnCircuit {
         self.speaking.as_ref().map(|_| self.end.counter())
     }
 
-    /// Carry the call of `first` too: its channel, and its count from `counter` on. False where this end has counted further.
-    pub fn become_spare(&mut self, first: (LinkId, CircId), counter: u64) -> bool {
+    /// Carry a call of other circuits too: their channel, and their count from `counter` on. False where this end has counted further.
+    pub fn become_spare(&mut self, counter: u64) -> bool {
         let Some(speaking) = self.speaking.as_mut().filter(|_| self.end.count_from(counter)) else { return false };
         speaking.talk = None;
-        self.mate = Some(Mate { name: first, is_first: true });
+        self.is_spare = true;
         true
     }
 
-    /// Give the channel to the mate, where this circuit has it.
+    /// Give the channel to a mate, where this circuit has it.
     pub fn take_talk(&mut self) -> Option<Box<Talk>> {
         self.speaking.as_mut()?.talk.take()
     }
 
-    /// Get the channel from the mate.
+    /// Get the channel from a mate.
     pub fn put_talk(&mut self, talk: Box<Talk>) {
         if let Some(speaking) = &mut self.speaking {
             speaking.talk = Some(talk);
@@ -279,10 +320,25 @@ impl OwnCircuit {
         Some(said)
     }
 
+    /// Leave one counter out where the frame after it has been there already in each of so many slots. The mates say it, and this cell has its copy.
+    fn catch_up(&mut self, port: Option<&mut Port>) {
+        let left_out = self.end.counter() + 1;
+        let port = port.filter(|port| self.is_spare && port.has_frame_of(left_out + 1));
+        self.ahead_slots = if port.is_some() { self.ahead_slots + 1 } else { 0 };
+        let (Some(port), Some(speaking)) = (port.filter(|_| self.ahead_slots >= CATCH_UP_AFTER_SLOTS), &mut self.speaking) else { return };
+        if speaking.talk.as_ref().is_none_or(|talk| !talk.channel.has_something_to_say()) {
+            self.end.count_slots(1);
+            self.ahead_slots = 0;
+            let frame = port.bound_codec().zip(port.take_frame_of(left_out));
+            speaking.said_frame = SaidFrame::new(left_out, frame.as_ref());
+        }
+    }
+
     /// Put this slot's end-to-end body together and seal it; with the same work where it will not be said.
-    fn seal_slot(&mut self, slot_taken: bool, port: Option<&mut Port>) -> Body {
+    fn seal_slot(&mut self, slot_taken: bool, mut port: Option<&mut Port>) -> Body {
         let mut body = [0; BODY_OCTETS];
         let says = !slot_taken && self.end.speaks();
+        self.catch_up(port.as_deref_mut().filter(|_| says));
         let Some(speaking) = &mut self.speaking else {
             black_box(SaidFrame::new(1, None));
             serialise_content(&mut body, 1, &Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[] });
@@ -291,7 +347,7 @@ impl OwnCircuit {
         };
         let counter = self.end.count_slots(1);
         // Whether a spare's cells arrive anywhere is not known before something came: an acknowledgement must not be said to nobody.
-        let talks = says && (self.end.has_heard() || !self.mate.is_some_and(|mate| mate.is_first));
+        let talks = says && (self.end.has_heard() || !self.is_spare);
         let talk = speaking.talk.as_deref_mut().filter(|_| talks);
         let frame = port.filter(|_| says).and_then(|port| frame_for_slot(port, counter, talk.as_deref()));
         let (codec, octets) = frame.as_ref().map_or((None, &[][..]), |(codec, frame)| (Some(*codec), frame.as_slice()));

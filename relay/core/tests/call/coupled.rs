@@ -9,6 +9,9 @@ use super::*;
 const GUARD_A2: usize = 5;
 const JUNCTION_2: usize = 6;
 const GUARD_B2: usize = 7;
+const GUARD_A3: usize = 8;
+const JUNCTION_3: usize = 9;
+const GUARD_B3: usize = 10;
 const FRAMES: u32 = 250;
 
 fn spare_a() -> End {
@@ -17,6 +20,14 @@ fn spare_a() -> End {
 
 fn spare_b() -> End {
     End::new(BOX_B, 8, JUNCTION_2, 0x0d0d, 40, ([4; 16], [3; 16]))
+}
+
+fn third_a() -> End {
+    End::new(BOX_A, 9, JUNCTION_3, 0x0e0e, 50, ([5; 16], [6; 16]))
+}
+
+fn third_b() -> End {
+    End::new(BOX_B, 12, JUNCTION_3, 0x0f0f, 60, ([6; 16], [5; 16]))
 }
 
 fn couple(world: &mut World, first: End, spare: End) {
@@ -38,14 +49,24 @@ fn coupled_call(wire: Wire, drifts: (i64, i64), seed: u8) -> World {
 
 /// Two boxes with two circuits each, in a call over the first.
 fn call_beside_spares(wire: Wire, drifts: (i64, i64), seed: u8) -> World {
-    let mut world = World::new(&[drifts.0, 0, 0, 0, drifts.1, 0, 0, 0], seed);
-    for (near, far, link) in [(GUARD_A, JUNCTION, 2), (GUARD_B, JUNCTION, 3), (GUARD_A2, JUNCTION_2, 6), (GUARD_B2, JUNCTION_2, 7)] {
-        world.connect(near, far, link, (LinkKind::Relay, LinkKind::Relay), wire);
+    call_beside(&[wire, wire], drifts, seed)
+}
+
+/// Two boxes with as many circuits as there are kinds of wires, in a call over the first.
+fn call_beside(wires: &[Wire], drifts: (i64, i64), seed: u8) -> World {
+    let paths = [(GUARD_A, JUNCTION, GUARD_B, 1), (GUARD_A2, JUNCTION_2, GUARD_B2, 5), (GUARD_A3, JUNCTION_3, GUARD_B3, 9)];
+    let mut all_drifts = vec![0; 2 + 3 * wires.len()];
+    (all_drifts[BOX_A], all_drifts[BOX_B]) = drifts;
+    let mut world = World::new(&all_drifts, seed);
+    for (&(guard_a, junction, guard_b, link), wire) in paths.iter().zip(wires) {
+        world.connect(guard_a, junction, link + 1, (LinkKind::Relay, LinkKind::Relay), *wire);
+        world.connect(guard_b, junction, link + 2, (LinkKind::Relay, LinkKind::Relay), *wire);
     }
-    for (near, far, link) in [(BOX_A, GUARD_A, 1), (BOX_B, GUARD_B, 4), (BOX_A, GUARD_A2, 5), (BOX_B, GUARD_B2, 8)] {
-        world.connect(near, far, link, (LinkKind::AccessOwner, LinkKind::AccessGuard), wire);
+    for (&(guard_a, _, guard_b, link), wire) in paths.iter().zip(wires) {
+        world.connect(BOX_A, guard_a, link, (LinkKind::AccessOwner, LinkKind::AccessGuard), *wire);
+        world.connect(BOX_B, guard_b, link + 3, (LinkKind::AccessOwner, LinkKind::AccessGuard), *wire);
     }
-    for end in [End::a(), End::b(), spare_a(), spare_b()] {
+    for end in [End::a(), End::b(), spare_a(), spare_b(), third_a(), third_b()].into_iter().take(2 * wires.len()) {
         end.stand(&mut world);
     }
     End::a().open_port(&mut world);
@@ -187,6 +208,63 @@ fn either_circuit_may_leave_and_the_call_goes_on_over_the_other() {
         world.run_for(SECOND_US);
         talk(&mut world, 20);
         assert!(world.heard.is_empty(), "nothing is heard after the end");
+    }
+}
+
+/// The boxes are quiet on one circuit each, not at the same time.
+fn leave(world: &mut World, ends: (End, End), join_id: [u8; 16]) {
+    ends.0.hang_up(world, join_id);
+    world.run_for(SECOND_US / 7);
+    ends.1.hang_up(world, join_id);
+    world.run_for(SECOND_US);
+}
+
+#[test]
+fn a_call_moves_to_a_quicker_or_a_slower_path_and_no_frame_is_lost() {
+    let (near, far) = (LOCAL, Wire { loss_per_million: 0, ..CONTINENT });
+    for wires in [[near, near], [near, far], [far, near]] {
+        let mut world = call_beside(&wires, (30, -30), 17);
+        begin_talk(&mut world, 400, [0, 0]);
+        world.run_for(SECOND_US);
+        meet_and(&mut world, spare_a(), spare_b(), [18; 16], couple_with_first);
+        world.run_for(2 * SECOND_US);
+        leave(&mut world, (End::a(), End::b()), [17; 16]);
+        world.run_for(5 * SECOND_US);
+        for node in [BOX_A, BOX_B] {
+            let (gap, lost) = longest_gap(&world, node, 400);
+            println!("from {} us a wire to {}: longest time between two packets {gap} us", wires[0].delay_us, wires[1].delay_us);
+            assert_eq!((lost, world.count(node, "sound_late"), world.count(node, "bad_command")), (0, 0, 0));
+            let later_us = 4 * wires[1].delay_us.saturating_sub(wires[0].delay_us);
+            assert!(gap <= 2 * SLOT_US + later_us);
+        }
+    }
+}
+
+#[test]
+fn a_call_over_two_circuits_changes_one_after_the_other_and_stays_over_two() {
+    let wire = Wire { loss_per_million: 0, ..CONTINENT };
+    for (leaves, stays, dies) in [((End::a(), End::b()), (spare_a(), spare_b()), GUARD_A2), ((spare_a(), spare_b()), (End::a(), End::b()), GUARD_A)] {
+        let mut world = call_beside(&[wire; 3], (0, 0), 19);
+        meet_and(&mut world, spare_a(), spare_b(), [20; 16], couple_with_first);
+        begin_talk(&mut world, 500, [0, 0]);
+        world.run_for(SECOND_US);
+        meet_and(&mut world, third_a(), third_b(), [21; 16], couple_with_first);
+        couple(&mut world, third_a(), third_a());
+        world.command(BOX_A, Command::ChannelSend { link: third_a().name.0, circuit: third_a().name.1, message: vec![8; 3_000] });
+        world.run_for(2 * SECOND_US);
+        leave(&mut world, leaves, if leaves.0.name == End::a().name { [19; 16] } else { [20; 16] });
+        for node in [BOX_A, BOX_B] {
+            let (gap, _) = longest_gap(&world, node, 500);
+            assert!(gap <= 2 * SLOT_US, "node {node}: {gap} us");
+        }
+        world.stop(dies);
+        world.command(BOX_B, Command::ChannelSend { link: stays.1.name.0, circuit: stays.1.name.1, message: vec![9; 300] });
+        world.run_for(8 * SECOND_US);
+        for node in [BOX_A, BOX_B] {
+            assert!(longest_gap(&world, node, 500).1 <= 2, "over the circuit that came last");
+            assert_eq!(world.count(node, "bad_command"), u64::from(node == BOX_A));
+        }
+        assert_eq!((messages(&mut world, BOX_B), messages(&mut world, BOX_A)), (vec![vec![8; 3_000]], vec![vec![9; 300]]));
     }
 }
 
