@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from tests.support.fake_engine import FakePlane, FakeWorld
+from tests.support.fake_engine import FakeWorld
 from tests.support.networks import NOW, SmallNetwork
 from voicebox.b2bua.events import CallEvent, Offer
 from voicebox.b2bua.ports import CircuitLeg
@@ -26,7 +26,7 @@ class Box:
     def __init__(self, world: FakeWorld, name: str, count: int, seed: int) -> None:
         self.world, self.name, self.count, self.seed = world, name, count, seed
         self.identity: Identity = new_identity(name, NOW)
-        self.plane = FakePlane(world)
+        self.plane = world.make_plane()
         self.saved: list[Contact] = []
         self.rung: list[tuple[str, Offer, CircuitLeg]] = []
         self.events: list[CallEvent] = []

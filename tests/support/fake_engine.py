@@ -46,7 +46,7 @@ class FakeCircuit:
     messages: list[bytes] = field(default_factory=list)
     speaking: bool = False
     bound: tuple[int, int] | None = None
-    coupled: FakeCircuit | None = None
+    coupled: list[FakeCircuit] = field(default_factory=list)
     last_valid_us: int = 0
     told_silent: bool = False
 
@@ -65,6 +65,10 @@ class FakeWorld:
         """Told what a junction sees: open (a circuit comes to it), knock (who knocks), knocked (at whom), splice (who joined), part, gone."""
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._count = itertools.count()
+
+    def make_plane(self) -> FakePlane:
+        """Make the engine of one more box."""
+        return FakePlane(self)
 
     def at(self, delay_us: int, action: Callable[[], None]) -> None:
         heapq.heappush(self._heap, (self.now_us + delay_us, next(self._count), action))
@@ -97,6 +101,8 @@ class FakePlane:
     def __init__(self, world: FakeWorld) -> None:
         self.world = world
         self.listen: Callable[[tuple[object, ...]], None] = lambda _event: None
+        self.lives: dict[int, list[int]] = {}
+        """When each link began and, at the end, ended."""
         self._links: dict[int, bytes] = {}
         self._circuits: dict[int, FakeCircuit] = {}
         self._next_link = itertools.count(1)
@@ -116,6 +122,7 @@ class FakePlane:
         relay = next(keys.descriptor for keys in self.world.small.relays if keys.descriptor.port == port)
         assert relay.link_pin == pin
         link = next(self._next_link)
+        self.lives[link] = [self.world.now_us]
         self._links[link] = relay.relay_id
         if relay.relay_id in self.world.dead:
             del self._links[link]
@@ -126,6 +133,8 @@ class FakePlane:
 
     def disconnect(self, link: int) -> None:
         self._links.pop(link, None)
+        if len(self.lives[link]) == 1:
+            self.lives[link].append(self.world.now_us)
         circuit = self._circuits.pop(link, None)
         if circuit is not None:
             self.world.tap("gone", circuit, b"")
@@ -286,14 +295,18 @@ class FakePlane:
         first, spare = self._own(link, number), self._own(spare_link, spare_number)
         assert first.speaking
         assert spare.speaking
-        assert first.coupled is spare.coupled is None
-        first.coupled, spare.coupled = spare, first
+        assert not spare.coupled
+        assert len(first.coupled) < 2
+        spare.coupled = [first, *first.coupled]
+        for mate in spare.coupled:
+            mate.coupled.append(spare)
         spare.messages, spare.bound = first.messages, first.bound
 
     def _uncouple(self, circuit: FakeCircuit) -> None:
-        if circuit.coupled is not None:
-            circuit.coupled.coupled, circuit.coupled = None, None
+        for mate in circuit.coupled:
+            mate.coupled.remove(circuit)
             circuit.bound = None
+        circuit.coupled = []
 
     def channel_send(self, link: int, number: int, message: bytes) -> None:
         circuit = self._own(link, number)
@@ -309,5 +322,5 @@ class FakePlane:
     def media_bind(self, port: int, link: int, number: int, codec: int) -> None:
         circuit = self._own(link, number)
         circuit.bound = (port, codec)
-        if circuit.coupled is not None:
-            circuit.coupled.bound = (port, codec)
+        for mate in circuit.coupled:
+            mate.bound = (port, codec)

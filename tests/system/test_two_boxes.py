@@ -58,6 +58,15 @@ def calling(network: EmbeddedNetwork, name: str) -> list[dict[str, Any]]:
     return [circuit for circuit in status(network, name)["circuits"] if circuit["in_call"]]
 
 
+def moved(network: EmbeddedNetwork, name: str) -> bool:
+    """Return whether a call is over circuits of the present epoch, and over no other."""
+    return {circuit["present"] for circuit in calling(network, name)} == {True}
+
+
+def wait_for_epoch_after(network: EmbeddedNetwork, epoch: int) -> None:
+    wait_until(lambda: status(network, CALLER)["epoch"] > epoch, "the next epoch", EPOCH_S + 5)
+
+
 def nothing_wrong(network: EmbeddedNetwork) -> None:
     for node in (*network.relays.values(), *network.boxes.values()):
         told = network.status(node)
@@ -119,11 +128,14 @@ def test_call_goes_on_over_the_end_of_its_epoch(network: EmbeddedNetwork, tmp_pa
     with phones(network, tmp_path) as (caller, callee):
         caller.dial(f"sip:{CALLEE}.privacy")
         caller.wait_for("connected", timeout_s=RING_TIMEOUT_S)
-        begun = status(network, CALLER)["epoch"]
-        wait_until(lambda: status(network, CALLER)["epoch"] > begun, "the next epoch", EPOCH_S + 5)
-        time.sleep(2)
-        assert [circuit["present"] for circuit in calling(network, CALLER)] == [False, False]
-        assert status(network, CALLER)["ready"], "the new epoch's circuits stand at its first slot"
+        first = status(network, CALLER)["epoch"]
+        for epoch in (first, first + 1):
+            wait_for_epoch_after(network, epoch)
+            assert status(network, CALLER)["ready"], "the new epoch's circuits stand at its first slot"
+            wait_until(lambda: all(moved(network, name) for name in (CALLER, CALLEE)), "the call's move to the new epoch's circuits", EPOCH_S / 3 + 3)
+        wait_until(lambda: all(len(status(network, name)["circuits"]) == 2 for name in (CALLER, CALLEE)), "the end of the former circuits", EPOCH_S / 3)
+        assert "ended" not in caller.events + callee.events
+        assert callee.events.count("incoming") == 1
         caller.hang_up()
         callee.wait_for("ended")
         time.sleep(1.5)

@@ -88,7 +88,7 @@ class SparsePlane(FakePlane):
         self._wake(self._own(link, number))
 
     def _wake(self, circuit: FakeCircuit) -> None:
-        for each in (circuit, circuit.mate, circuit.coupled):
+        for each in (circuit, circuit.mate, *circuit.coupled):
             if each is not None and each.speaking:
                 plane = each.box
                 assert isinstance(plane, SparsePlane)
@@ -352,4 +352,4 @@ class Town:
         return self.chance.lognormvariate(math.log(median_s), sigma)
 
     def _is_call(self, join_id: bytes) -> bool:
-        return any(talk.leg is not None and join_id in talk.leg.join_ids() for talk in reversed(self.talks[-200:]))
+        return any(talk.leg is not None and join_id in talk.leg.circuits.join_ids() for talk in reversed(self.talks[-200:]))

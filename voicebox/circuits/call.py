@@ -17,8 +17,9 @@ from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse,
 from voicebox.b2bua.ports import MediaPort
 from voicebox.circuits import pair
 from voicebox.circuits.attempts import Attempt, attempts_at
+from voicebox.circuits.call_circuits import MOVE_AGAIN_US, CallCircuits
 from voicebox.circuits.call_record import HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
-from voicebox.circuits.circuit import Circuit, Stage
+from voicebox.circuits.circuit import NEVER_US, Circuit
 from voicebox.circuits.dummies import Ending, Script
 from voicebox.circuits.kdf import X25519_OCTETS
 from voicebox.circuits.network import SLOT_US
@@ -44,7 +45,6 @@ WAIT_STEP_US = 50_000
 """A circuit whose call is just ending is waited for; whoever dials again at once should not be told that nobody can be reached."""
 DUMMY_SLACK_US = 10_000_000
 """So much later than its script says a dummy is ended by the side that does not end it, should the other have failed to."""
-NEVER_US = 2**62
 
 
 @runtime_checkable
@@ -91,20 +91,18 @@ class _Full:
 
 
 class Call:
-    """One call; also the CircuitLeg that the B2BUA holds. over: it can be forgotten."""
+    """One call; also the CircuitLeg that the B2BUA holds. over: it can be forgotten. successor(circuit): the one of the next epoch in its place."""
 
-    def __init__(self, setting: CallSetting, petname: str, now_us: int) -> None:
-        self._setting, self._plane = setting, setting.plane
+    def __init__(self, setting: CallSetting, petname: str, successor: Callable[[Circuit], Circuit | None], now_us: int) -> None:
+        self._setting, self._plane, self._successor = setting, setting.plane, successor
         self.petname = petname
         self.state = State.NEW
-        self.circuit: Circuit | None = None
-        self.join_id = b""
+        self.circuits = CallCircuits(self._plane, lambda: self if self.is_dummy else None)
         self.deadline_us = now_us
         self.listener: Callable[[CallEvent], None] = lambda _event: None
         self.secrets_changed = False
         self.script: Script | None = None
         """Of a dummy; else None."""
-        self.spare: Spare | None = None
         self._given: list[Circuit] = []
         self._knock_digest = b""
         self._is_caller = False
@@ -157,7 +155,7 @@ class Call:
         self._knock_next(now_us)
 
     def _knock_next(self, now_us: int) -> None:
-        self._release(now_us)
+        self.circuits.release(now_us, stay_quiet=False)
         attempt, circuit = next(((attempt, free) for attempt in self._attempts if (free := attempt.free()) is not None), (None, None))
         contact = self._setting.book.get(self.petname)
         if attempt is None or circuit is None or contact is None:
@@ -172,7 +170,7 @@ class Call:
         junction_id, dummy = circuit.path.junction.relay_id, self.script is not None
         self._sent = pair.seal_knock(attempt.owner.secret, junction_id, contact.contact_id, self._record, now_us // SLOT_US, full_handshake=full, dummy=dummy)
         self._full, self._knock_digest = None, self._sent.knock.digest()
-        self._take(circuit, self._sent.knock.join_id)
+        self.circuits.take(circuit, self._sent.knock.join_id)
         self._wants_full = full
         self._plane.speak(circuit.link, circuit.circuit, None, [pair.answer_key(attempt.owner.secret, self._sent.knock).reveal()])
         circuit.call_say(Speech.KNOCK, self._sent.knock.serialise())
@@ -239,7 +237,7 @@ class Call:
         else:
             self._offer = what
         self._wants_full, self._knock_digest = opened.full_handshake_wanted, knock.digest()
-        self._take(circuit, knock.join_id)
+        self.circuits.take(circuit, knock.join_id)
         self.state = State.JOINING
         self.deadline_us = now_us + KNOCK_US
         self._plane.speak(circuit.link, circuit.circuit, pair.answer_key(owner.secret, knock).reveal(), [self._keys.to_callee.reveal()])
@@ -311,8 +309,7 @@ class Call:
     def heard(self, link: int, key_index: int, now_us: int) -> None:
         """Something valid came under a key of the latest speak()."""
         circuit = self._circuit()
-        if self.spare is not None and self.spare.circuit.link == link:
-            self.spare.heard(now_us)
+        if self.circuits.heard(link, now_us):
             return
         if self.state is State.KNOCKING:
             self.state = State.AWAIT_KEY
@@ -338,7 +335,7 @@ class Call:
             case ((State.OPEN | State.CLOSING), RecordType.THIRD):
                 self._third_came(octets[1:])
             case ((State.OPEN | State.CLOSING), RecordType.ALONE) if len(octets) == 1:
-                self._drop_spare(now_us)
+                self.circuits.drop_spare(now_us)
             case State.OPEN, _ if kind not in HANDSHAKE_TYPES:
                 self._pass_on(parse_event(octets), now_us)
             case State.CLOSING, _:
@@ -401,8 +398,9 @@ class Call:
 
     def handle_timer(self, now_us: int) -> None:
         """The time of this state is over."""
-        if self.spare is not None and self.spare.deadline_us <= now_us:
-            self._drop_spare(now_us)
+        self.circuits.handle_timer(now_us)
+        if self._may_move and self.circuits.move_us() <= now_us:
+            self._move(now_us)
         if self.state is State.KNOCKING and self._attempts:
             self._knock_next(now_us)
         if self.deadline_us <= now_us:
@@ -430,36 +428,20 @@ class Call:
     @property
     def next_us(self) -> int:
         """Return when handle_timer is to be called next."""
-        return min(self.deadline_us, self.spare.deadline_us if self.spare is not None else NEVER_US)
-
-    def join_ids(self) -> set[bytes]:
-        """Return the ids of its splices, or of its knocks."""
-        return {self.join_id, *([self.spare.join_id] if self.spare is not None else [])}
-
-    def has(self, circuit: Circuit) -> bool:
-        """Return whether it is over this circuit."""
-        return circuit is self.circuit or (self.spare is not None and circuit is self.spare.circuit)
+        return min(self.deadline_us, self.circuits.next_us, self.circuits.move_us() if self._may_move else NEVER_US)
 
     def silent(self, link: int, now_us: int) -> None:
         """No valid cell for 10 s: the other box is gone, or the path is. Over two circuits the call goes on over the one that lives."""
-        spare = self.spare
-        if spare is not None and spare.circuit.link == link:
-            self._drop_spare(now_us)
-            return
-        if spare is not None and spare.up:
-            self._leave_first(spare, now_us)
-            return
-        if self.state not in {State.KNOCKING, State.OVER}:
-            self.fail(Refusal.UNREACHABLE, now_us)
+        for circuit in [circuit for circuit in self.circuits.all() if circuit.link == link]:
+            if not self.circuits.without(circuit, now_us) and self.state not in {State.KNOCKING, State.OVER}:
+                self.fail(Refusal.UNREACHABLE, now_us)
 
     def circuit_lost(self, circuit: Circuit, now_us: int) -> None:
         """A circuit is gone."""
-        if self.spare is not None and self.spare.circuit is circuit:
-            self._drop_spare(now_us)
-        elif self.spare is not None and self.spare.up:
-            self._leave_first(self.spare, now_us)
-        elif self.state is State.KNOCKING and self._attempts:
-            self.circuit = None
+        if self.circuits.without(circuit, now_us):
+            return
+        if self.state is State.KNOCKING and self._attempts:
+            self.circuits.first = None
             self._knock_next(now_us)
         else:
             self.fail(Refusal.UNREACHABLE, now_us)
@@ -475,59 +457,85 @@ class Call:
     def _close(self, until_us: int) -> None:
         self.state = State.CLOSING
         self.deadline_us = until_us
-        self._circuit().closing = True
-        if self.spare is not None:
-            self.spare.circuit.closing = True
+        self.circuits.close()
 
     def _finish(self, now_us: int, *, stay_quiet: bool = False) -> None:
-        self._release(now_us, stay_quiet=stay_quiet)
+        self.circuits.release(now_us, stay_quiet=stay_quiet)
         self.state = State.OVER
         self.deadline_us = NEVER_US
 
-    def _take(self, circuit: Circuit, join_id: bytes) -> None:
-        self.circuit, self.join_id = circuit, join_id
-        circuit.busy = True
-        circuit.gives_way = self if self.is_dummy else None
-
-    def _release(self, now_us: int, *, stay_quiet: bool = False) -> None:
-        """Give the circuits back: filler again, and no splice and no knock of ours at the junctions."""
-        self._drop_spare(now_us)
-        circuit, self.circuit = self.circuit, None
-        if circuit is not None:
-            if circuit.stage is not Stage.GONE:
-                circuit.hush(now_us)
-                self._plane.quiet(circuit.link, circuit.circuit)
-                if not stay_quiet:
-                    circuit.part(self.join_id, now_us)
-            circuit.busy, circuit.closing, circuit.gives_way = False, False, None
-
-    # ----------------------------------------------------------------------------------------------- the second circuit
+    # --------------------------------------------------------------------------------------------------- further circuits
 
     def _knock_for_spare(self, now_us: int) -> None:
         """Knock at the other junction of the first one's epoch, where a circuit there is free: should a path die, the call goes on over the other."""
-        first, keys, contact = self._circuit(), self._keys, self._setting.book.get(self.petname)
+        first = self._circuit()
         others = [each for each in reversed(self._given) if each.epoch == first.epoch and each.path.junction != first.path.junction]
         circuit = next((each for each in others if each.free), None)
-        if circuit is None or keys is None or contact is None:
+        if circuit is not None:
+            self._knock_at(circuit, None, now_us)
+
+    def _knock_at(self, circuit: Circuit, replaces: Circuit | None, now_us: int) -> None:
+        """Knock at one more circuit for this call."""
+        keys, contact = self._keys, self._setting.book.get(self.petname)
+        owner = next((owner for owner in self._setting.book.secrets_of(self.petname, circuit.epoch) if not owner.former), None)
+        if keys is None or contact is None or owner is None:
             return
-        owner = next((owner for owner in self._setting.book.secrets_of(self.petname, first.epoch) if not owner.former), None)
-        if owner is not None:
-            knock = pair.seal_spare(owner.secret, circuit.path.junction.relay_id, contact.contact_id, self._knock_digest)
-            to_callee, to_caller = pair.spare_keys(keys, knock)
-            self.spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner())
-            self.spare.begin(first, Speech.KNOCK, knock.serialise(), to_callee, to_caller, now_us)
+        knock = pair.seal_spare(owner.secret, circuit.path.junction.relay_id, contact.contact_id, self._knock_digest)
+        to_callee, to_caller = pair.spare_keys(keys, knock)
+        spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner(), replaces)
+        spare.begin(self._circuit(), Speech.KNOCK, knock.serialise(), to_callee, to_caller, now_us)
+        self.circuits.add(spare)
 
-    def wants_spare(self, digest: bytes) -> bool:
-        """Return whether a knock with the digest of our call's first may bring its second circuit."""
-        return self.state is State.OPEN and not self._is_caller and self.spare is None and self._knock_digest == digest
+    def wants(self, circuit: Circuit, digest: bytes) -> bool:
+        """Return whether a knock there with the digest of our call's first may bring a circuit for it: the spare, or the next epoch's of one it has."""
+        if self.state is not State.OPEN or self._is_caller or self._knock_digest != digest or circuit in self.circuits.all():
+            return False
+        if self.moves_to(circuit):
+            return self.circuits.moving is None
+        return self.circuits.spare is None and circuit.epoch == self._circuit().epoch
 
-    def join_spare(self, circuit: Circuit, knock: pair.Knock, now_us: int) -> None:
-        """Agree to a second circuit."""
+    def join_further(self, circuit: Circuit, knock: pair.Knock, now_us: int) -> None:
+        """Agree to one more circuit."""
         if self._keys is None:
             raise Bug("a call without keys")
         to_callee, to_caller = pair.spare_keys(self._keys, knock)
-        self.spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner())
-        self.spare.begin(self._circuit(), Speech.JOIN, knock.join_id, to_caller, to_callee, now_us)
+        spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner(), self._replaced_by(circuit))
+        spare.begin(self._circuit(), Speech.JOIN, knock.join_id, to_caller, to_callee, now_us)
+        self.circuits.add(spare)
+
+    def makes_way(self, circuit: Circuit) -> bool:
+        """Let a dummy or another call's spare give a circuit of the next epoch up, so that this call can move there; false where it is a call's."""
+        holder = circuit.gives_way
+        if holder is None or not (holder.is_dummy or self.circuits.spare is None):
+            return circuit.soon_vacant
+        if not circuit.closing:
+            holder.give_way()
+        return True
+
+    def moves_to(self, circuit: Circuit) -> bool:
+        """Return whether this is the next epoch's circuit in the place of one of ours."""
+        return self._replaced_by(circuit) is not None
+
+    def _replaced_by(self, circuit: Circuit) -> Circuit | None:
+        return next((each for each in self.circuits.all() if self._successor(each) is circuit), None)
+
+    @property
+    def _may_move(self) -> bool:
+        return self.state is State.OPEN and self._is_caller
+
+    def _move(self, now_us: int) -> None:
+        """Knock at the next epoch's circuit, in the place of one whose time is ending. A dummy that finds it in a call's hands ends."""
+        former = self.circuits.to_move(now_us)
+        successor = self._successor(former) if former is not None else None
+        self.circuits.move_again_us = now_us + MOVE_AGAIN_US
+        if former is None or successor is None:
+            return
+        if successor.vacant:
+            self._knock_at(successor, former, now_us)
+        elif self.makes_way(successor):
+            self.circuits.move_again_us = now_us + WAIT_STEP_US
+        elif self.is_dummy and successor.busy:
+            self.give_way()
 
     def _spare_owner(self) -> SpareOwner:
         return SpareOwner(self.is_dummy, lambda: self.deadline_us, self._let_spare_go)
@@ -535,23 +543,7 @@ class Call:
     def _let_spare_go(self) -> None:
         if self.state is State.OPEN:
             self._send(bytes([RecordType.ALONE]))  # so that the other box's circuit is free as soon as ours
-        self._drop_spare(self._setting.clock())
-
-    def _drop_spare(self, now_us: int) -> None:
-        spare, self.spare = self.spare, None
-        if spare is not None:
-            spare.release(now_us)
-
-    def _leave_first(self, spare: Spare, now_us: int) -> None:
-        """Go on over the spare alone."""
-        first, join_id, closing = self._circuit(), self.join_id, self.state is State.CLOSING
-        self.spare = None
-        if first.stage is not Stage.GONE:
-            self._plane.quiet(first.link, first.circuit)
-            first.part(join_id, now_us)
-        first.busy, first.closing, first.gives_way = False, False, None
-        self._take(spare.circuit, spare.join_id)
-        spare.circuit.closing = closing
+        self.circuits.drop_spare(self._setting.clock())
 
     def _open(self, now_us: int) -> None:
         self.state = State.OPEN
@@ -568,9 +560,7 @@ class Call:
         self._plane.channel_send(circuit.link, circuit.circuit, message)
 
     def _circuit(self) -> Circuit:
-        if self.circuit is None:
-            raise Bug("a call without a circuit")
-        return self.circuit
+        return self.circuits.present()
 
     def _authority(self) -> VerifiedAuthority:
         contact = self._setting.book.get(self.petname)

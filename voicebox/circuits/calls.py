@@ -94,7 +94,7 @@ class Calls:
         if self._setting.book.get(petname) is None:
             raise UsageError("There is no contact of that name.")
         now_us = self._setting.clock()
-        call = Call(self._setting, petname, now_us)
+        call = Call(self._setting, petname, self._circuits().successor, now_us)
         self._waiting = None
         self._calls.append(call)
         call.listener = listener
@@ -110,7 +110,7 @@ class Calls:
         if not circuits:
             self._waiting = petname, script
             return
-        call = Call(self._setting, petname, now_us)
+        call = Call(self._setting, petname, self._circuits().successor, now_us)
         self._calls.append(call)
         call.begin_dummy(script, circuits, now_us)
         self._dummies_us.append(now_us)
@@ -149,15 +149,15 @@ class Calls:
         owner = self._tables.get((junction_id, circuit.epoch), {}).get(knock.token)
         if owner is None or self._setting.book.get(owner.petname) is None:
             raise RemoteError("a knock with an unknown token")
-        current = next((call for call in self._calls if call.has(circuit)), None)
-        if any(knock.join_id in call.join_ids() for call in self._calls):
+        current = next((call for call in self._calls if circuit in call.circuits.all()), None)
+        if any(knock.join_id in call.circuits.join_ids() for call in self._calls):
             return
         opened = open_knock(knock, owner.secret, junction_id, self._setting.identity.contact_id)
         seen = sha256(opened.caller_public)
         if seen in self._seen:
             raise RemoteError("a knock that came before")
         if opened.spare:
-            self._take_spare(circuit, knock, parse_digest(opened.record), owner.petname, now_us)
+            self._take_further(circuit, knock, parse_digest(opened.record), owner.petname, now_us)
             return
         what = parse_script(opened.record) if opened.dummy else parse_offer_record(opened.record)
         if not opened.full_handshake_wanted and not self._setting.book.met(owner.petname):
@@ -185,7 +185,7 @@ class Calls:
             self._dummies_us.append(now_us)
             if what.ending is Ending.UNANSWERED:
                 return
-        call = Call(self._setting, owner.petname, now_us)
+        call = Call(self._setting, owner.petname, self._circuits().successor, now_us)
         self._calls.append(call)
         call.join(circuit, knock, opened, owner, what, self._accept, now_us, ring_at_once=self._is_no_copy(opened.made, now_us))
 
@@ -203,12 +203,16 @@ class Calls:
         """Return whether what has a circuit gives way to a dummy: a quarter of the dummies do, of those that do not still knock."""
         return holder.is_dummy and current is not None and not current.knocking and self._coin()
 
-    def _take_spare(self, circuit: Circuit, knock: Knock, digest: bytes, petname: str, now_us: int) -> None:
-        """A contact who is in a call with us knocks for the call's second circuit; it is taken where one is free there, and nothing gives way to it."""
-        call = next((call for call in self._calls if call.petname == petname and call.wants_spare(digest)), None)
-        free = next((each for each in self._circuits_beside(circuit) if each.free), None)
-        if call is not None and free is not None:
-            call.join_spare(free, knock, now_us)
+    def _take_further(self, circuit: Circuit, knock: Knock, digest: bytes, petname: str, now_us: int) -> None:
+        """A contact who is in a call with us knocks for one more circuit of it. A spare is taken where one is free there; to the next epoch's circuit a call
+        moves as one that begins: what gives way to a call gives way."""
+        here = self._circuits_beside(circuit)
+        wanted = [(call, each) for call in self._calls if call.petname == petname for each in here if call.wants(each, digest)]
+        taken = next(((call, each) for call, each in wanted if each.free or (each.vacant and call.moves_to(each))), None)
+        if taken is not None:
+            taken[0].join_further(taken[1], knock, now_us)
+        elif any(call.moves_to(each) and call.makes_way(each) for call, each in wanted):
+            self._sweep()  # the knock comes again, and finds the circuit free
 
     def _remember(self, seen: bytes) -> None:
         self._seen[seen] = None
@@ -243,13 +247,13 @@ class Calls:
 
     def circuit_lost(self, circuit: Circuit, now_us: int) -> None:
         """A circuit is gone, and a call that was over it alone."""
-        for call in [call for call in self._calls if call.has(circuit)]:
+        for call in [call for call in self._calls if circuit in call.circuits.all()]:
             call.circuit_lost(circuit, now_us)
         self._sweep()
 
     def _feed(self, link: int, step: Callable[[Call], None], now_us: int) -> None:
         circuit = self._circuits().by_link(link)
-        for call in [call for call in self._calls if circuit is not None and call.has(circuit)]:
+        for call in [call for call in self._calls if circuit is not None and circuit in call.circuits.all()]:
             try:
                 step(call)
             except RemoteError:

@@ -37,6 +37,7 @@ OWN_SETTLING_SLOTS = 55
 COMPOSE_US = 1_000
 PART_ROUNDS = 8
 PROBE_LIMIT_US = 6_000_000
+NEVER_US = 2**62
 TokenMaker = Callable[[Path, int], bytes]
 
 
@@ -75,10 +76,28 @@ class Mouth(Enum):
 
 
 class Circuit:
-    """One circuit over one access link of its own. make_tokens(path, epoch) returns the 2048 octets to leave; own_step_us: the de-jitter step of our own end."""
+    """One circuit over one access link of its own. make_tokens(path, epoch) returns the 2048 octets to leave; own_step_us: the de-jitter step of our own end.
 
-    def __init__(self, plane: OwnerPlane, network_id: bytes, path: Path, epoch: int, make_tokens: TokenMaker, now_us: int, own_step_us: int) -> None:
-        self.path, self.epoch = path, epoch
+    index: its place among the circuits of its epoch.
+    """
+
+    def __init__(
+        self,
+        plane: OwnerPlane,
+        network_id: bytes,
+        path: Path,
+        epoch: int,
+        make_tokens: TokenMaker,
+        now_us: int,
+        own_step_us: int,
+        *,
+        index: int = 0,
+    ) -> None:
+        self.path, self.epoch, self.index = path, epoch, index
+        self.move_us = NEVER_US
+        """From when on a call moves to the circuit at this place in the next epoch. Set by standing.py at the end of the epoch, as is the next."""
+        self.predecessor: Circuit | None = None
+        """The circuit at this place in the former epoch, while that is there."""
         self.stage = Stage.LINKING
         self.circuit = 1 + secrets.randbelow(2**32 - 1)
         self.busy = False
@@ -171,14 +190,29 @@ class Circuit:
     # ------------------------------------------------------------------------------------------------- mouth of a standing circuit
 
     @property
-    def free(self) -> bool:
-        """Return whether a call may take it: it stands, no call has it, and no part is being said."""
+    def vacant(self) -> bool:
+        """Return whether nothing is on it: it stands, no call has it, and no part is being said."""
         return self.stage is Stage.STANDING and not self.busy and self._mouth is not Mouth.PART
+
+    @property
+    def soon_vacant(self) -> bool:
+        """Return whether it is vacant, or will be within a second or two."""
+        return self.stage is Stage.STANDING and (not self.busy or self.closing)
+
+    @property
+    def free(self) -> bool:
+        """Return whether a call may begin on it: it is vacant, and no call will move to it."""
+        return self.vacant and not self._awaited
 
     @property
     def soon_free(self) -> bool:
         """Return whether it is free, or will be within a second or two."""
-        return self.stage is Stage.STANDING and (not self.busy or self.closing)
+        return self.soon_vacant and not self._awaited
+
+    @property
+    def _awaited(self) -> bool:
+        before = self.predecessor
+        return before is not None and before.stage is Stage.STANDING and before.busy and not before.closing and before.gives_way is None
 
     def renew_tokens(self, now_us: int) -> None:
         """Leave tokens anew as soon as nothing else is said: the contacts or their secrets changed."""
@@ -192,7 +226,7 @@ class Circuit:
 
     def probe(self, now_us: int) -> None:
         """Ask the junction something it must answer: relays fill, so silence is never the sign of a dead one."""
-        if self.free and self._mouth is Mouth.FREE:
+        if self.vacant and self._mouth is Mouth.FREE:
             self._mouth = Mouth.PROBE
             self._deadline_us = now_us + PROBE_LIMIT_US
             self._say(self._junction_hop, Speech.PHASE, b"")

@@ -1,4 +1,4 @@
-"""The second circuit of a call: how it comes to the call, and how it leaves it.
+"""A further circuit of a call, beside its first: the second one, or the one of the next epoch. How it comes to the call, and how it leaves it.
 
     KNOCKING or JOINING -> UP -> over
 
@@ -8,8 +8,8 @@
 
 From its first cell on the engine says over it what it says over the first; the path is there when something valid comes.
 
-Nobody waits for a spare: where it does not come about, or leaves, the call is over its first circuit alone. NOT here: the call (call.py), what the engine
-does with two circuits (relay/core). Driver: call.py. Pure: takes `now_us`. Spec: PROTOCOL.md §9.5.
+Nobody waits for a spare: where it does not come about, or leaves, the call is over its first circuit alone. NOT here: the call (call.py), when a call moves to
+the next epoch (call_circuits.py), what the engine does with more circuits than one (relay/core). Driver: call.py. Pure: takes `now_us`. Spec: PROTOCOL.md §9.5.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from voicebox.circuits.circuit import Circuit, Stage
+from voicebox.circuits.circuit import NEVER_US, Circuit, Stage
 from voicebox.circuits.speech import OwnerPlane, Speech
 from voicebox.sensitive import Secret
 
 SPARE_KNOCK_US = 4_000_000
-NEVER_US = 2**62
+OVERLAP_US = 1_000_000
+"""So long a call is over a new circuit before the former one goes: the other box hears the new one by then, and nothing is under way on the former alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,14 @@ class SpareOwner:
 
 
 class Spare:
-    """One circuit beside the first of a call. Contract: begin(), then heard(), handle at deadline_us, release()."""
+    """One circuit beside the first of a call. Contract: begin(), then heard(), handle at deadline_us, release().
 
-    def __init__(self, plane: OwnerPlane, circuit: Circuit, join_id: bytes, owner: SpareOwner) -> None:
+    replaces: the circuit of the former epoch that goes when this one is there.
+    """
+
+    def __init__(self, plane: OwnerPlane, circuit: Circuit, join_id: bytes, owner: SpareOwner, replaces: Circuit | None = None) -> None:
         self._plane, self._owner = plane, owner
-        self.circuit, self.join_id = circuit, join_id
+        self.circuit, self.join_id, self.replaces = circuit, join_id, replaces
         self.up = False
         self.deadline_us = NEVER_US
 
@@ -55,8 +59,12 @@ class Spare:
     def heard(self, now_us: int) -> None:
         """Something valid came over it: the path is there."""
         if not self.up:
-            self.up, self.deadline_us = True, NEVER_US
+            self.up, self.deadline_us = True, NEVER_US if self.replaces is None else now_us + OVERLAP_US
             self.circuit.hush(now_us)
+
+    def stay(self) -> None:
+        """Replace nothing any longer: what it replaced is gone."""
+        self.replaces, self.deadline_us = None, NEVER_US
 
     def release(self, now_us: int) -> None:
         """Give the circuit back, as a call's first."""

@@ -1,8 +1,8 @@
 """The standing circuits of a box: which are wanted, when each is built, tried again, replaced at an epoch, and given up.
 
-A box of profile `home` keeps two, over two guards to the two junctions of the epoch; `dsl` one; `lan` eight, over the same two ways in turn. The next epoch's are made beside the present ones, at a
-random time near the epoch's end, and are used from its first slot on; the old ones leave at a random time after it, or when their call ends.
-Nothing here depends on calls but the last.
+A box of profile `home` keeps two, over two guards to the two junctions of the epoch; `dsl` one; `lan` eight, over the same two ways in turn. The next epoch's
+are made beside the present ones, at a random time near the epoch's end, and are used from its first slot on; the old ones leave at a random time after it. A
+call moves to the new ones at a random time before that (call_circuits.py). Nothing here depends on calls.
 NOT here: how one is built (circuit.py), calls (calls.py). Drivers: the engine's events, and time. Pure: takes `now_us`, network time, and randomness.
 Spec: PROTOCOL.md §10.3, §10.4.
 """
@@ -32,7 +32,10 @@ GUARD_PATIENCE_US = 600_000_000
 GUARD_PATIENCE_TRIES = 8
 PROBE_EVERY_US = (20_000_000, 40_000_000)
 PREPARE_AT_MOST_US = 240_000_000
-LEAVE_AT_MOST_US = 600_000_000
+LEAVE_AT_MOST_US = 400_000_000
+LEAVE = (0.5, 1.0)
+"""In these parts of it circuits are let go after the end of their epoch, and before that calls move from them: in time for a contact's that goes first."""
+MOVE = (0.05, 0.25)
 
 
 class Rng(Protocol):
@@ -127,6 +130,11 @@ class StandingCircuits:
         coming = [post.circuit for post in self._coming.posts if post.circuit is not None] if self._coming else []
         return [*self.present(), *coming, *(leaving.circuit for leaving in self._leaving)]
 
+    def successor(self, circuit: Circuit) -> Circuit | None:
+        """Return the circuit to which the call of a former epoch's moves: the one at its place among those of this epoch."""
+        later = [each for each in self.present() if each.index == circuit.index]
+        return later[0] if later and circuit.epoch < self._present.number else None
+
     def ready(self) -> bool:
         """Return whether every circuit of the profile stands."""
         return sum(circuit.stage is Stage.STANDING for circuit in self.present()) == self._count
@@ -183,9 +191,12 @@ class StandingCircuits:
         for epoch in (self._present, self._coming):
             if epoch is not None:
                 self._build(epoch, now_us)
-        for leaving in [leaving for leaving in self._leaving if leaving.close_us <= now_us and not leaving.circuit.busy]:
+        for leaving in [leaving for leaving in self._leaving if leaving.close_us <= now_us]:
             leaving.circuit.give_up()
         self._clear(now_us)
+        former = {leaving.circuit.index: leaving.circuit for leaving in self._leaving}
+        for circuit in self.present():
+            circuit.predecessor = former.get(circuit.index)
 
     def next_timer(self) -> int:
         """Return when handle_timer is to be called next."""
@@ -193,7 +204,7 @@ class StandingCircuits:
         if self._coming is None:
             times.append(self._prepare_us)
         times += [timer for circuit in self.all() if (timer := circuit.next_timer()) is not None]
-        times += [leaving.close_us for leaving in self._leaving if not leaving.circuit.busy]
+        times += [leaving.close_us for leaving in self._leaving]
         for epoch in (self._present, self._coming):
             if epoch is not None:
                 times += [post.retry_us if post.circuit is None else post.probe_us for post in epoch.posts]
@@ -271,15 +282,25 @@ class StandingCircuits:
                     post.retry_us = now_us + LAST_RETRY_US
                 else:
                     post.circuit = Circuit(
-                        self._plane, self._network.network_id, path, epoch.number, self._tokens_of(post), now_us, self._steps.of(path.guard.relay_id)
+                        self._plane,
+                        self._network.network_id,
+                        path,
+                        epoch.number,
+                        self._tokens_of(post),
+                        now_us,
+                        self._steps.of(path.guard.relay_id),
+                        index=post.index,
                     )
                     post.probe_us = now_us + self._between(PROBE_EVERY_US)
 
     def _switch(self, now_us: int) -> None:
         """The epoch is over: what was coming is present, what was present leaves."""
         leave_us = min(LEAVE_AT_MOST_US, self._network.epoch_us / 3)
-        for circuit in self.present():
-            self._leaving.append(_Leaving(circuit, int(now_us + self._rng.uniform(0.1, 1) * leave_us)))
+        for post in self._present.posts:  # drawn whether it has a circuit or not
+            move_us, close_us = (int(now_us + self._rng.uniform(*part) * leave_us) for part in (MOVE, LEAVE))
+            if post.circuit is not None:
+                post.circuit.move_us = move_us
+                self._leaving.append(_Leaving(post.circuit, close_us))
         number = self._network.epoch_at(now_us)
         self._present = self._coming if self._coming is not None and self._coming.number == number else _Epoch(number, self._posts())
         self._coming = None

@@ -217,11 +217,11 @@ def test_lost_circuit_ends_the_call_at_once_where_there_is_no_other() -> None:
     world, alice, bob = two_boxes(SMALL, counts=(1, 2))
     alice.calls.call("bob", OFFER, alice.listener)
     run(world, [alice, bob], 2)
-    used = alice.calls._calls[0].circuit
+    used = alice.calls._calls[0].circuits.first
     assert used is not None
     alice.standing.lost(used.link, world.now_us)
     assert alice.events == [End()]
-    theirs = bob.calls._calls[0].circuit
+    theirs = bob.calls._calls[0].circuits.first
     assert theirs is not None
     bob.calls.silent(theirs.link, world.now_us)
     assert bob.events == [End()]
@@ -290,7 +290,7 @@ def test_wrong_messages_end_the_call(message: bytes) -> None:
     world, alice, bob = two_boxes(SMALL)
     alice.calls.call("bob", OFFER, alice.listener)
     run(world, [alice, bob], 2)
-    circuit = bob.calls._calls[0].circuit
+    circuit = bob.calls._calls[0].circuits.first
     assert circuit is not None
     bob.calls.message(circuit.link, message, world.now_us)
     assert bob.calls.counters["call_broken"] == 1

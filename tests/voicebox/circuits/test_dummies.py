@@ -125,7 +125,7 @@ def test_dummies_begin_by_themselves_and_leave_nothing() -> None:
     for _ in range(240):
         run(world, [alice, bob], 1)
         most = max(most, splices(world))
-    assert 1 <= most <= 2
+    assert 1 <= most <= 3, "two junctions, and one more while a dummy moves to the next epoch"
     assert alice.rung == bob.rung == []
     now, last_hour = alice.calls.dummies(world.now_us)
     assert now <= 2

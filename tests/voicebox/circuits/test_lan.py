@@ -33,8 +33,8 @@ def calls(box: Box) -> list[Call]:
 
 
 def first_of(call: Call) -> tuple[int, bytes]:
-    assert call.circuit is not None
-    return call.circuit.link, call.circuit.path.junction.relay_id
+    first = call.circuits.present()
+    return first.link, first.path.junction.relay_id
 
 
 def test_lan_goes_the_two_ways_of_home_four_times() -> None:
@@ -71,7 +71,7 @@ def test_eight_calls_at_once_and_a_ninth_gets_no_answer() -> None:
         run(world, [alice, bob], 1)
         assert alice.events == [Ringing()] * count, "no call was ended for another"
     assert len({first_of(call) for call in calls(bob)}) == len({first_of(call) for call in calls(alice)}) == LAN
-    assert all(circuit.mate is not None and circuit.coupled is None for circuit in world.circuits), "every circuit has a call of its own; none a spare"
+    assert all(circuit.mate is not None and not circuit.coupled for circuit in world.circuits), "every circuit has a call of its own; none a spare"
     alice.calls.call("bob", OFFER, alice.listener)
     run(world, [alice, bob], 12)
     assert alice.events[LAN:] == [Refuse(Refusal.UNREACHABLE)]
@@ -110,7 +110,7 @@ def test_second_call_in_is_joined_beside_the_circuit_that_it_came_to() -> None:
     door = alice.standing.present()[0]
     bob.calls.call("alice", OFFER, bob.listener)
     run(world, [alice, bob], 2)
-    assert calls(alice)[0].circuit is door, "so that the first call shows nothing of the other circuits"
+    assert calls(alice)[0].circuits.first is door, "so that the first call shows nothing of the other circuits"
     bob.calls.call("alice", OFFER, bob.listener)
     run(world, [alice, bob], 8)
     assert len(alice.rung) == 2
@@ -135,9 +135,10 @@ def test_spare_is_at_the_other_junction() -> None:
     for box in (alice, bob):
         assert len(calls(box)) == 3
         for call in calls(box):
-            assert call.spare is not None
-            assert call.spare.up
-            assert call.spare.circuit.path.junction.relay_id != first_of(call)[1]
+            spare = call.circuits.spare
+            assert spare is not None
+            assert spare.up
+            assert spare.circuit.path.junction.relay_id != first_of(call)[1]
 
 
 def test_lan_keeps_its_circuits_over_epochs_and_the_loss_of_one() -> None:

@@ -49,17 +49,17 @@ def in_call(counts: tuple[int, int] = (2, 2), *, met: bool = True) -> tuple[Fake
 
 
 def coupled(world: FakeWorld) -> list[FakeCircuit]:
-    return [circuit for circuit in world.circuits if circuit.coupled is not None]
+    return [circuit for circuit in world.circuits if circuit.coupled]
 
 
 def first_of(box: Box) -> Circuit:
-    circuit = box.calls._calls[0].circuit
+    circuit = box.calls._calls[0].circuits.first
     assert circuit is not None
     return circuit
 
 
 def spare_of(box: Box) -> Circuit:
-    spare = box.calls._calls[0].spare
+    spare = box.calls._calls[0].circuits.spare
     assert spare is not None
     return spare.circuit
 
@@ -197,7 +197,7 @@ def test_spare_takes_no_circuit_from_a_dummy() -> None:
     alice.calls.call("bob", OFFER, alice.listener)
     run(world, boxes, 8)
     assert [petname for petname, _, _ in bob.rung] == ["alice"]
-    assert bob.calls._calls[-1].circuit is first
+    assert bob.calls._calls[-1].circuits.first is first
     assert second.gives_way is not None
     assert second.gives_way.is_dummy
     assert coupled(world) == []

@@ -115,16 +115,18 @@ def test_many_epochs_leave_nothing_behind() -> None:
     assert box.standing.ready()
 
 
-def test_leaving_circuit_waits_for_its_call() -> None:
+def test_leaving_circuit_goes_at_its_time_whatever_is_on_it() -> None:
     world, box = lone_box(make_network(epoch_s=60))
     run(world, [box], 10)
-    held = box.standing.present()[0]
+    held, idle = box.standing.present()
     held.busy = True
-    run(world, [box], 100)
-    assert held.stage is Stage.STANDING
-    held.busy = False
-    run(world, [box], 1)
-    assert held not in box.standing.all()
+    run(world, [box], 54)
+    assert set(stages(box)) == {Stage.STANDING}, "nine seconds of twenty after the end of their epoch"
+    assert [box.standing.successor(circuit) for circuit in (held, idle)] == box.standing.present()
+    assert [box.standing.successor(circuit) for circuit in box.standing.present()] == [None] * 2
+    assert [circuit.free for circuit in box.standing.present()] == [False, True], "a call will move to the one"
+    run(world, [box], 12)
+    assert [circuit.stage for circuit in (held, idle)] == [Stage.GONE] * 2
 
 
 def test_guard_out_of_reach_is_tried_again_and_not_soon_replaced() -> None:

@@ -1,0 +1,172 @@
+"""Calls over the ends of epochs on real cores in virtual time: no frame is lost, nothing rings or ends, and no link shows anything."""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+
+import pytest
+
+from tests.support.boxes import Box, run
+from tests.support.core_world import CorePlane, CoreWorld
+from tests.support.networks import make_network
+from voicebox.b2bua.events import Answer, Codec, End, Offer
+from voicebox.circuits.dummies import Ending, Script
+
+EPOCH_S = 40
+ENDS = 4
+SMALL = make_network(epoch_s=EPOCH_S)
+OFFER = Offer((Codec.PCMA,))
+SLOT_US = 20_000
+PORT, PAYLOAD_TYPE = 7, 8
+UNTIL_S = ENDS * EPOCH_S + 14
+
+
+class PhonePort:
+    """The phone's port of a core."""
+
+    reference = PORT
+    rtp_port = 20_000
+
+    def nothing(self, *arguments: object, **named: object) -> None:
+        """Stand for what a call never uses."""
+
+    set_remote = set_direction = on_digit = play_digit = close = nothing
+
+
+def wire_us(port: int) -> int:
+    """Return a length of wires that is another for each relay, so that paths differ by up to some 60 ms."""
+    return 2_000 + 9_000 * (port % 4)
+
+
+def two_boxes(count: int) -> tuple[CoreWorld, Box, Box]:
+    """Return a world in which alice and bob have their circuits."""
+    world = CoreWorld(SMALL, 5_000_000, wire_us)
+    alice, bob = Box(world, "alice", count, 1), Box(world, "bob", count, 2)
+    alice.knows(bob)
+    bob.knows(alice)
+    for box in (alice, bob):
+        box.start()
+    run(world, [alice, bob], 12)
+    assert alice.standing.ready()
+    assert bob.standing.ready()
+    return world, alice, bob
+
+
+def plane_of(box: Box) -> CorePlane:
+    assert isinstance(box.plane, CorePlane)
+    return box.plane
+
+
+def lives(box: Box) -> list[list[int]]:
+    return list(plane_of(box).lives.values())
+
+
+def speak(world: CoreWorld, box: Box, frames: int) -> None:
+    """Let a phone talk, one frame a slot; each frame says which it is."""
+    plane = plane_of(box)
+    for index in range(frames):
+        datagram = struct.pack(">BBHII", 0x80, PAYLOAD_TYPE, index % 2**16, index * 160, 99) + struct.pack(">I", index) * 40
+        world.at(SLOT_US * index, lambda datagram=datagram: world.give(plane.name, "rtp", PORT, datagram))  # type: ignore[misc] # this one
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["dsl", "home"])
+def idle(request: pytest.FixtureRequest) -> tuple[int, list[list[list[int]]]]:
+    """Return how many circuits the boxes have, and how long the links of each live when nothing happens."""
+    world, alice, bob = two_boxes(request.param)
+    run(world, [alice, bob], UNTIL_S - world.now_us / 1e6)
+    return request.param, [lives(alice), lives(bob)]
+
+
+def test_no_frame_is_lost_and_links_live_as_when_idle(idle: tuple[int, list[list[list[int]]]]) -> None:
+    count, lives_when_idle = idle
+    world, alice, bob = two_boxes(count)
+    leg = alice.calls.call("bob", OFFER, alice.listener)
+    run(world, [alice, bob], 3)
+    ((_, _, other),) = bob.rung
+    for box, each in ((alice, leg), (bob, other)):
+        plane = plane_of(box)
+        plane.command("media_open", PORT)
+        plane.command("media_remote", PORT, int(Codec.PCMA), PAYLOAD_TYPE, None)
+        each.bind(PhonePort(), Codec.PCMA)
+    other.send(Answer(Codec.PCMA))
+    run(world, [alice, bob], 1)
+    alice.events.clear()
+    frames = int((UNTIL_S - 2 - world.now_us / 1e6) * 50)
+    for box in (alice, bob):
+        speak(world, box, frames)
+    run(world, [alice, bob], UNTIL_S - world.now_us / 1e6)
+    for box in (alice, bob):
+        heard = [(each.at_us, each.datagram) for each in world.heard if each.box == plane_of(box).name]
+        assert len(heard) == frames
+        for place in (slice(2, 4), slice(4, 8)):  # sequence number and timestamp: each frame once, in order, none left out
+            numbers = [int.from_bytes(datagram[place], "big") for _, datagram in heard]
+            steps = {(later - sooner) % 256 ** (place.stop - place.start) for sooner, later in pairwise(numbers)}
+            assert steps == {1 if place.start == 2 else 160}
+        counters = world.counters(plane_of(box).name)
+        copies = [index for index, (_, datagram) in enumerate(heard) if datagram[12:16] != index.to_bytes(4, "big")]
+        assert len(copies) == counters["sound_repaired"] <= 1, "of the frame that a spare left out at the begin of the talk, which the other path brings later"
+        gaps_us = [later - sooner for (sooner, _), (later, _) in pairwise(heard)]
+        print(f"{count} circuits: time between two packets {min(gaps_us)} to {max(gaps_us)} us")
+        assert max(gaps_us) <= 150_000, "no longer than the longest path is longer than the shortest"
+        assert [counters[name] for name in ("sound_late", "sound_overflow", "channel_junk", "bad_command")] == [0] * 4
+        (call,) = box.calls._calls
+        assert {circuit.epoch for circuit in call.circuits.all()} == {ENDS}
+        assert len(call.circuits.all()) == count
+    assert alice.events == bob.events == []
+    assert len(bob.rung) == 1
+    compare(lives_when_idle, [lives(alice), lives(bob)])
+    leg.send(End())
+    run(world, [alice, bob], 3)
+    assert bob.events == [End()]
+    assert all(circuit.free for box in (alice, bob) for circuit in box.standing.present())
+
+
+def test_dummies_move_likewise(idle: tuple[int, list[list[list[int]]]]) -> None:
+    count, lives_when_idle = idle
+    world, alice, bob = two_boxes(count)
+    alice.calls.begin_dummy("bob", Script(Ending.CALLER, 6_000), world.now_us)
+    run(world, [alice, bob], UNTIL_S - world.now_us / 1e6)
+    for box in (alice, bob):
+        (dummy,) = box.calls._calls
+        assert ({circuit.epoch for circuit in dummy.circuits.all()}, len(dummy.circuits.all())) == ({ENDS}, count)
+    assert (alice.events, bob.events, bob.rung) == ([], [], [])
+    compare(lives_when_idle, [lives(alice), lives(bob)])
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_call_moves_where_dummies_come_and_go_on_the_next_circuits(seed: int) -> None:
+    """Found by watching: where a dummy had just parted from the circuit, the call waited for two seconds, and the next dummy was there."""
+    world = CoreWorld(SMALL, 5_000_000, lambda _port: 200)
+    alice, bob = Box(world, "alice", 2, seed), Box(world, "bob", 2, 1_000 + seed)
+    boxes = [alice, bob]
+    alice.knows(bob)
+    bob.knows(alice)
+    for box in boxes:
+        box.start()
+    run(world, boxes, 12)
+    for box in boxes:
+        box.start_chaff()
+    run(world, boxes, 5)
+    leg = alice.calls.call("bob", OFFER, alice.listener)
+    run(world, boxes, 7)
+    assert len(bob.rung) == 1
+    for epoch in range(1, ENDS + 1):
+        run(world, boxes, epoch * EPOCH_S + 9 - world.now_us / 1e6)
+        for box in boxes:
+            (call,) = (call for call in box.calls._calls if call.script is None)
+            assert [circuit.epoch for circuit in call.circuits.all()] == [epoch] * 2
+    assert min(box.calls.dummies(world.now_us)[1] for box in boxes) >= 5
+    assert alice.events == bob.events == []
+    leg.send(End())
+    run(world, boxes, 3)
+    assert bob.events == [End()]
+
+
+def compare(idle: list[list[list[int]]], other: list[list[list[int]]]) -> None:
+    """Whatever goes over them, links begin and end at the same times, to the step of this clock."""
+    for left, right in zip(idle, other, strict=True):
+        assert [len(life) for life in left] == [len(life) for life in right]
+        apart_us = [abs(one - two) for lefts, rights in zip(left, right, strict=True) for one, two in zip(lefts, rights, strict=True)]
+        assert max(apart_us) <= 20_000
+        assert sum(len(life) == 2 for life in left) >= ENDS
