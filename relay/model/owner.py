@@ -98,10 +98,8 @@ class OwnLink:
     def take(self, circuit: int, number: int, body: bytes) -> None:
         """Take a cell of this link."""
         own, now_us = self.own, self.node.now_us
-        if circuit == 0:
-            return None
         if own is None or circuit != own.circuit:
-            return self.node.drop("owner_unknown_circuit")
+            return self.node.drop("owner_unknown_circuit") if circuit else None
         slot, at_us, settling = unwrap(number, now_us), now_us - self.clock.model // PARTS, own.settling
         if settling is not None and settling.cells == MEASURED_CELLS and slot > (at_us - settling.earliest_us - settling.step_us) // SLOT_US + AHEAD_SLOTS:
             return self.node.drop("owner_ahead")

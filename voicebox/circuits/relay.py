@@ -162,7 +162,7 @@ class Relay:
             return
         self.counters["created"] += 1
         junction, relay_step_us = self._own.role is Role.JUNCTION, self._relay_steps.choose()
-        step_us = relay_step_us if junction else self._access_steps.choose()
+        step_us = self._access_steps.choose() if link in self._access_links else relay_step_us
         self._plane.accept(link, circuit, keys.forward.reveal(), keys.backward.reveal(), created, junction, step_us, relay_step_us)
 
     def _answer(self, link: int, circuit: int, handshake: bytes, now_us: int) -> tuple[LayerKeys, bytes]:

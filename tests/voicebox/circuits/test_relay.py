@@ -128,6 +128,15 @@ def test_guard_is_a_middle_for_other_relays() -> None:
     assert [entry[:2] for entry in plane.take()] == [("connect", JUNCTION.descriptor.port)]
 
 
+def test_a_middle_takes_the_step_of_relay_links_both_ways() -> None:
+    relay, plane = make(GUARD)
+    relay.link_up(2, OTHER_GUARD.descriptor.link_pin, NOW_US, incoming=True)
+    relay.take_jitter([(1, 40_000), (2, 20_000)])
+    relay.create(2, 5, begin_hop(binding(GUARD)).handshake, NOW_US)
+    (accepted,) = plane.take()
+    assert accepted[7:] == (20_000, 20_000)
+
+
 def test_guard_extends_its_boxes_circuits_to_a_middle() -> None:
     relay, plane = make(GUARD)
     relay.extend(1, 5, OTHER_GUARD.descriptor.relay_id, 77, b"h", NOW_US)
