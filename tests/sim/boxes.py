@@ -85,6 +85,9 @@ class _Circuits:
     def all(self) -> list[Circuit]:
         return self._circuits
 
+    def successor(self, _circuit: Circuit) -> Circuit | None:
+        return None
+
     def by_link(self, link: int) -> Circuit | None:
         return next((circuit for circuit in self._circuits if circuit.link == link), None)
 

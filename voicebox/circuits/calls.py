@@ -212,6 +212,7 @@ class Calls:
         if taken is not None:
             taken[0].join_further(taken[1], knock, now_us)
         elif any(call.moves_to(each) and call.makes_way(each) for call, each in wanted):
+            self._waiting = None
             self._sweep()  # the knock comes again, and finds the circuit free
 
     def _remember(self, seen: bytes) -> None:
@@ -250,6 +251,7 @@ class Calls:
         for call in [call for call in self._calls if circuit in call.circuits.all()]:
             call.circuit_lost(circuit, now_us)
         self._sweep()
+        self._begin_waiting(now_us)
 
     def _feed(self, link: int, step: Callable[[Call], None], now_us: int) -> None:
         circuit = self._circuits().by_link(link)
@@ -264,6 +266,7 @@ class Calls:
                 call.secrets_changed = False
                 self._circuits().renew_tokens(now_us)
         self._sweep()
+        self._begin_waiting(now_us)
 
     # ---------------------------------------------------------------------------------------------------------------- time
 
@@ -273,6 +276,7 @@ class Calls:
             if call.next_us <= now_us:
                 call.handle_timer(now_us)
         self._sweep()
+        self._begin_waiting(now_us)
         standing = self._circuits()
         if any(circuit.stood for circuit in standing.present()):  # relays made circuits for this epoch: it is not only this machine's date that says so
             self._setting.book.forget_before(standing.epoch - 1)
@@ -288,6 +292,9 @@ class Calls:
         for call in gone:
             if call.script is not None and call.ran:
                 self.on_dummy_over(call.petname, now_us)
+
+    def _begin_waiting(self, now_us: int) -> None:
+        """Begin the dummy that waits, where a circuit is free or will be. Never while a knock is looked at: what is freed for it is not ours."""
         if self._waiting is not None and any(circuit.soon_free for circuit in self._circuits().present()):
             (petname, script), self._waiting = self._waiting, None
             self.begin_dummy(petname, script, now_us)
