@@ -93,7 +93,7 @@ def test(seed: int, *, strict: bool) -> Result:
     probed, called = probe(seed, count, by_calling=False), probe(seed + 1, count // 3, by_calling=True)
     comparisons = [compare("a dummy is not joined", *scores(probed)), compare("how long it takes to be joined", *scores(probed, by_time=True))]
     controls = [
-        Control("a call that does not ring", auc(*scores(called)), 0.95),
-        Control("a call that does not ring, second attacker", auc(*scores(called, by_time=True)), 0.95),
+        Control("a call that does not ring", auc(*scores(called)), 0.85),
+        Control("a call that does not ring, second attacker", auc(*scores(called, by_time=True)), 0.85),
     ]
     return Result(NAME, TITLE, seed, limit(*comparisons[0].n, len(comparisons)), comparisons, controls)

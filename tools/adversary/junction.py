@@ -55,7 +55,7 @@ def scores(train: Seen, examined: Seen, learner: str, columns: Sequence[int] | N
 
 def test(seed: int, *, strict: bool) -> Result:
     """Run the junction's part of test (d)."""
-    hours = 60.0 if strict else 9.0
+    hours = 100.0 if strict else 16.0
     train, examined = (watch(seed + at, hours) for at in (0, 1))
     made, made_test = (watch(seed + at, hours / 3, "per_call") for at in (2, 3))
     loops, loops_test = (watch(seed + at, hours / 3, "loops") for at in (4, 5))
