@@ -112,6 +112,7 @@ def test_the_callers_phone_does_not_show_at_the_callees(lab: Lab) -> None:
 
 
 @needs("a")
+@pytest.mark.long
 def test_idle_and_call_look_alike_on_an_access_link(lab: Lab) -> None:
     entry = lab["a"]
     missed = [name for name, control in entry["controls"].items() if not control["fired"]]
@@ -122,11 +123,13 @@ def test_idle_and_call_look_alike_on_an_access_link(lab: Lab) -> None:
 
 
 @needs("a")
+@pytest.mark.long
 def test_a_box_sends_nothing_that_is_on_no_list(lab: Lab) -> None:
     assert_pass(lab["f"])
 
 
 @needs("a")
+@pytest.mark.long
 @pytest.mark.xfail(
     raises=AssertionError, strict=True, reason="the host of a box that crashed answers the guard's cells with ICMP port unreachable (THREATS.md 19)"
 )
