@@ -97,7 +97,7 @@ class Call:
         self._setting, self._plane, self._successor = setting, setting.plane, successor
         self.petname = petname
         self.state = State.NEW
-        self.circuits = CallCircuits(self._plane, lambda: self if self.is_dummy else None)
+        self.circuits = CallCircuits(lambda: self if self.is_dummy else None)
         self.deadline_us = now_us
         self.listener: Callable[[CallEvent], None] = lambda _event: None
         self.secrets_changed = False

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from voicebox.circuits.circuit import NEVER_US, Circuit, GivesWay, Stage
+from voicebox.circuits.circuit import NEVER_US, Circuit, GivesWay
 from voicebox.circuits.spare import Spare
-from voicebox.circuits.speech import OwnerPlane
 from voicebox.errors import Bug
 
 MOVE_AGAIN_US = 2_000_000
@@ -29,8 +28,8 @@ class CallCircuits:
     holder(): what the first circuit says has it, if that gives way to a call.
     """
 
-    def __init__(self, plane: OwnerPlane, holder: Callable[[], GivesWay | None]) -> None:
-        self._plane, self._holder = plane, holder
+    def __init__(self, holder: Callable[[], GivesWay | None]) -> None:
+        self._holder = holder
         self.first: Circuit | None = None
         self.join_id = b""
         self.spare: Spare | None = None
@@ -134,7 +133,7 @@ class CallCircuits:
         self._drop_moving(now_us)
         first, self.first = self.first, None
         if first is not None:
-            self._give_back(first, now_us, stay_quiet=stay_quiet)
+            first.give_back(self.join_id, now_us, stay_quiet=stay_quiet)
 
     def handle_timer(self, now_us: int) -> None:
         """Do what is due."""
@@ -160,17 +159,9 @@ class CallCircuits:
 
     def _leave_first(self, heir: Spare, now_us: int) -> None:
         first, closing = self.present(), self.present().closing
-        self._give_back(first, now_us, stay_quiet=False)
+        first.give_back(self.join_id, now_us)
         self.take(heir.circuit, heir.join_id)
         heir.circuit.closing = closing
-
-    def _give_back(self, first: Circuit, now_us: int, *, stay_quiet: bool) -> None:
-        if first.stage is not Stage.GONE:
-            first.hush(now_us)
-            self._plane.quiet(first.link, first.circuit)
-            if not stay_quiet:
-                first.part(self.join_id, now_us)
-        first.busy, first.closing, first.gives_way = False, False, None
 
     def _further(self) -> list[Spare]:
         return [spare for spare in (self.spare, self.moving) if spare is not None]

@@ -249,6 +249,15 @@ class Circuit:
             self._plane.hush(self.link, self.circuit)
             self.use_mouth(now_us)
 
+    def give_back(self, join_id: bytes, now_us: int, *, stay_quiet: bool = False) -> None:
+        """Take it from the call that has it: filler again, and no splice and no knock of that call at the junction. stay_quiet: say no part."""
+        if self.stage is not Stage.GONE:
+            self.hush(now_us)
+            self._plane.quiet(self.link, self.circuit)
+            if not stay_quiet:
+                self.part(join_id, now_us)
+        self.busy, self.closing, self.gives_way = False, False, None
+
     def part(self, join_id: bytes, now_us: int) -> None:
         """End the splice of that id, or withdraw our knock; a few rounds, since nothing answers it."""
         self._interrupt()

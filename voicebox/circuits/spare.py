@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from voicebox.circuits.circuit import NEVER_US, Circuit, Stage
+from voicebox.circuits.circuit import NEVER_US, Circuit
 from voicebox.circuits.speech import OwnerPlane, Speech
 from voicebox.sensitive import Secret
 
@@ -68,12 +68,7 @@ class Spare:
 
     def release(self, now_us: int) -> None:
         """Give the circuit back, as a call's first."""
-        circuit = self.circuit
-        if circuit.stage is not Stage.GONE:
-            circuit.hush(now_us)
-            self._plane.quiet(circuit.link, circuit.circuit)
-            circuit.part(self.join_id, now_us)
-        circuit.busy, circuit.closing, circuit.gives_way = False, False, None
+        self.circuit.give_back(self.join_id, now_us)
 
     @property
     def is_dummy(self) -> bool:
