@@ -36,9 +36,22 @@ from voicebox.config.model import BoxConfig
 from voicebox.contacts.identity import Identity, renewed
 from voicebox.contacts.store import StateDirectory
 from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
-from voicebox.dialplan.load import load_plan
-from voicebox.dialplan.match import route
-from voicebox.dialplan.model import Action
+from voicebox.dialplan.dnd import Dnd
+from voicebox.dialplan.load import load_dnd, load_plan
+from voicebox.dialplan.match import EVERY_PHONE, outgoing
+from voicebox.dialplan.model import (
+    EMERGENCY_STATUS,
+    CallContact,
+    Callers,
+    DialPlan,
+    EchoTest,
+    EmergencyCall,
+    House,
+    OutgoingDecision,
+    RefuseCall,
+    RingPhones,
+    Silence,
+)
 from voicebox.errors import HostError, SipError, UsageError
 from voicebox.repeating import Repeating
 from voicebox.sip.auth import Account
@@ -53,13 +66,14 @@ class BoxDaemon:
         now = dt.datetime.now(dt.UTC)
         self._store = StateDirectory(home)
         self._config: BoxConfig = load_box(home)
-        self._plan = load_plan(home / self._config.dialplan)
         self._identity = identity = self._renewed(self._store.load_identity(now), now)
         self._network: VerifiedNetwork = load_network(self._store)
         born = self._network.terms.born_unix_us
         if time.time() * 1e6 < born:
             raise UsageError("The network begins in the future, so this machine's clock is wrong.")
         self._accounts = self._load_accounts()
+        self._plan, self._dnd = self._load_plan(), load_dnd(home)
+        _check_built(self._plan, self._dnd)
         self._dates = DateWatch(born)
         self._plane = self._new_plane()
         self._realtime = False
@@ -122,7 +136,7 @@ class BoxDaemon:
             suffixes=self._config.suffixes,
             hosts=frozenset(endpoint.address for endpoint in self._config.sip_listen),
         )
-        self._server = SipServer(self._accounts, self._calls, EngineMediaPorts(self._plane), self._resolve, settings, on_bug=self._count_bug)
+        self._server = SipServer(self._accounts, self._calls, EngineMediaPorts(self._plane), self._petname, settings, on_bug=self._count_bug)
         await self._server.start([(transport, endpoint.address, endpoint.port) for endpoint in self._config.sip_listen for transport in ("udp", "tcp")])
 
     async def stop(self) -> None:
@@ -190,12 +204,27 @@ class BoxDaemon:
 
     # ---------------------------------------------------------------------------------------------------------- questions
 
-    def _resolve(self, dialled: str) -> str | None:
-        """Ask the dial plan. Raises SipError where it refuses."""
-        found = route(self._plan, dialled, self._book.petnames(), self._config.suffixes)
-        if found.action is Action.REFUSE:
-            raise SipError(found.status, "emergency calls are not carried here" if found.emergency else "refused by the dial plan")
-        return found.target if self._book.get(found.target) is not None else None
+    def _resolve(self, dialled: str) -> OutgoingDecision:
+        """Ask the dial plan what a phone dialled."""
+        return outgoing(self._plan, dialled, self._house())
+
+    def _petname(self, dialled: str) -> str | None:
+        """Return whom a phone dialled. Raises SipError where it is nobody."""
+        match self._resolve(dialled):
+            case CallContact(petname):
+                return petname
+            case RefuseCall(status):
+                raise SipError(status, "refused by the dial plan")
+            case EmergencyCall():
+                raise SipError(EMERGENCY_STATUS, "emergency calls are not carried here")
+            case RingPhones() | EchoTest():
+                raise SipError(501, "calls inside the house are not built yet")
+
+    def _house(self) -> House:
+        return House(self._users(), self._book.petnames(), dnd=self._dnd.everybody, dnd_phones=self._dnd.phones)
+
+    def _users(self) -> tuple[str, ...]:
+        return tuple(account.user for account in self._accounts)
 
     def ready(self) -> bool:
         """Return whether every circuit of the profile stands."""
@@ -222,6 +251,7 @@ class BoxDaemon:
             "dummies": {"now": dummies, "last_hour": dummies_last_hour},
             "contacts": len(self._book.petnames()),
             "phones": [{"user": phone.user, "transport": phone.transport} for phone in self._server.registrations()],
+            "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "realtime": self._realtime,
             "cost": {"promised": _cost_status(promised(self._config.profile.circuits)), "measured": _cost_status(self._meter.measured())},
             "engine": self._plane.counters(),
@@ -231,10 +261,16 @@ class BoxDaemon:
         }
 
     def reload(self) -> None:
-        """Take the contacts of the directory: new ones are added, missing ones forgotten. Raises FileProblem; then nothing has changed."""
+        """Take the dial plan, do-not-disturb and the contacts of the directory: new contacts are added, missing ones forgotten. Calls that there are go on.
+
+        Raises FileProblem, ProblemsFound; then nothing has changed.
+        """
+        plan, dnd = self._load_plan(), load_dnd(self._store.home)
+        _check_built(plan, dnd)
         contacts = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
         new = [contact for petname, contact in contacts.items() if self._book.get(petname) is None]
         gone = [petname for petname in self._book.petnames() if petname not in contacts]
+        self._plan, self._dnd = plan, dnd
         for petname in gone:
             self._book.remove(petname)
         for contact in new:
@@ -242,9 +278,23 @@ class BoxDaemon:
         if (new or gone) and self._standing is not None:
             self._standing.renew_tokens(self._plane.now_us(), at_once=True)
 
+    def _load_plan(self) -> DialPlan:
+        return load_plan(self._store.home / self._config.dialplan, self._users(), self._config.suffixes)
+
     def _load_accounts(self) -> list[Account]:
         realm = self._config.sip_realm
         return [Account.from_password(user, password, realm) for user, password in load_phones(self._store.home)]
+
+
+def _check_built(plan: DialPlan, dnd: Dnd) -> None:
+    """Refuse what is not built yet: to choose who rings. Raises UsageError."""
+    chosen = any(
+        Callers.CONTACTS not in rule.callers or rule.hours is not None or rule.do != EVERY_PHONE for rule in plan.incoming or () if rule.do != Silence()
+    )
+    if chosen or any(Callers.BLOCKED not in rule.callers and rule.do == Silence() for rule in plan.incoming or ()) or plan.quiet is not None or dnd != Dnd():
+        raise UsageError(
+            "Who rings for callers, and do not disturb, are not built yet. Write `incoming: [{ from: contacts, do: { ring: all } }]` and no quiet hours."
+        )
 
 
 def _cost_status(cost: Cost | None) -> dict[str, float] | None:

@@ -7,7 +7,7 @@ NOT here: what the values mean (config/, dialplan/), reading files. Pure.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import yaml
@@ -16,6 +16,8 @@ from voicebox.errors import LocalError
 
 MAX_FILE_CHARACTERS = 262_144
 MAX_PROBLEMS = 50
+MAX_BRACKETS = 50
+_TOO_DEEP = ("brackets or indentation go too deep", "Nothing here needs more than a few levels.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,10 @@ class PositionedFile:
         self.problems: list[ConfigProblem] = []
         self.root: yaml.Node | None = None
         if len(text) > MAX_FILE_CHARACTERS:
-            self.problems.append(ConfigProblem(file, 0, 0, "", f"longer than {MAX_FILE_CHARACTERS} characters"))
+            self.problems.append(ConfigProblem(file, 0, 0, "", f"longer than {MAX_FILE_CHARACTERS} characters", "Make it shorter."))
+            return
+        if (line := _too_deep(text)) is not None:
+            self.problems.append(ConfigProblem(file, line, 1, "", *_TOO_DEEP))
             return
         try:
             self.root = yaml.compose(text, Loader=yaml.BaseLoader)
@@ -58,8 +63,10 @@ class PositionedFile:
             mark = error.problem_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
             self.problems.append(ConfigProblem(file, line, column, "", error.problem or "not YAML", "Look at the indentation and quotes of this line."))
-        except (yaml.YAMLError, RecursionError, ValueError):
-            self.problems.append(ConfigProblem(file, 0, 0, "", "not YAML"))
+        except RecursionError:
+            self.problems.append(ConfigProblem(file, 1, 1, "", *_TOO_DEEP))
+        except (yaml.YAMLError, ValueError):
+            self.problems.append(ConfigProblem(file, 1, 1, "", "not YAML", "Look for letters that no editor shows."))
 
     def problem(self, node: yaml.Node | None, path: str, message: str, hint: str = "") -> None:
         """Note a problem at a node."""
@@ -71,8 +78,13 @@ class PositionedFile:
         if self.problems:
             raise ProblemsFound(sorted(self.problems, key=lambda problem: (problem.line, problem.column)))
 
-    def mapping(self, node: yaml.Node | None, path: str, known: Iterable[str] | None = None) -> dict[str, yaml.Node]:
-        """Return a mapping's values by key; unknown and repeated keys, and anything but a mapping, are problems. known None: any key."""
+    def mapping(
+        self, node: yaml.Node | None, path: str, known: Iterable[str] | None = None, refused: Mapping[str, tuple[str, str]] | None = None
+    ) -> dict[str, yaml.Node]:
+        """Return a mapping's values by key; unknown and repeated keys, and anything but a mapping, are problems.
+
+        known: None for any key; refused: what is said about some unknown keys, message and hint.
+        """
         if node is None or (isinstance(node, yaml.ScalarNode) and node.value == ""):
             return {}
         if not isinstance(node, yaml.MappingNode):
@@ -84,11 +96,11 @@ class PositionedFile:
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
             here = f"{path}.{name}" if path else name
             if not isinstance(key, yaml.ScalarNode):
-                self.problem(key, path, "a key should be one word")
+                self.problem(key, path, "a key should be one word", "Write `key: value`.")
             elif name in found:
                 self.problem(key, here, "given twice", "Delete one of the two.")
             elif names is not None and name not in names:
-                self.problem(key, here, "unknown", did_you_mean(name, names))
+                self.problem(key, here, *(refused or {}).get(name, ("unknown", did_you_mean(name, names))))
             else:
                 found[name] = value
         return found
@@ -106,8 +118,19 @@ class PositionedFile:
         """Return a single value; anything else is a problem."""
         if isinstance(node, yaml.ScalarNode):
             return str(node.value)
-        self.problem(node, path, "here should be one value")
+        self.problem(node, path, "here should be one value", "Write one word or number, in quotes if need be.")
         return None
+
+
+def _too_deep(text: str) -> int | None:
+    """Return the line, 1-based, in which too many brackets are open; None where none is. The YAML reader takes seconds for hundreds of them."""
+    depth, line = 0, 1
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        line += letter == "\n"
+        if depth > MAX_BRACKETS:
+            return line
+    return None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -19,6 +19,8 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("init",): ("init", "make a box: own certificate authority, box certificate, settings"),
     ("run",): ("run_box", "run the box"),
     ("status",): ("status", "ask a running box or relay how it is"),
+    ("reload",): ("reload", "let a running box take its dial plan and contacts anew"),
+    ("dnd",): ("dnd", "do not disturb, for the house or for one phone"),
     ("doctor",): ("doctor", "look for what stands in the way: of this machine, and of a box or relay"),
     ("phone", "add"): ("phone_add", "make an account for a softphone"),
     ("phone", "run"): ("phone_run", "the built-in softphone"),
@@ -26,13 +28,16 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("contact", "add"): ("contact_add", "add somebody's card under a petname"),
     ("contact", "remove"): ("contact_remove", "forget a contact"),
     ("contact", "list"): ("contact_list", "print the contacts"),
+    ("dialplan", "check"): ("dialplan_check", "say what is wrong with a dial plan"),
+    ("dialplan", "test"): ("dialplan_test", "run the tests that stand in a dial plan"),
+    ("dialplan", "explain"): ("dialplan_explain", "say which rule decides about a call, and why those before it do not"),
     ("relay", "init"): ("relay_init", "make a relay: keys, descriptor, settings"),
     ("relay", "run"): ("relay_run", "run the relay"),
     ("network", "sign"): ("network_sign", "sign a network of relays"),
     ("network", "use"): ("network_use", "set the network that a box or relay belongs to"),
     ("demo",): ("demo", "a real call over an embedded network, with a report"),
 }
-GROUPS = {"phone": "softphones", "contact": "contacts", "relay": "relays", "network": "networks"}
+GROUPS = {"phone": "softphones", "contact": "contacts", "dialplan": "dial plans", "relay": "relays", "network": "networks"}
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import ControlServer
-from voicebox.errors import HostError
+from voicebox.errors import HostError, VoiceboxError
 
 READY_CHECK_S = 0.1
 
@@ -30,7 +30,7 @@ class Daemon(Protocol):
 
 
 def run_daemon(home: Path, make: Callable[[Path], Daemon], ready_line: str) -> int:
-    """Run until SIGTERM or SIGINT; print ready_line once the daemon is ready. Raises HostError where its engine fails."""
+    """Run until SIGTERM or SIGINT, reloading at SIGHUP; print ready_line once the daemon is ready. Raises HostError where its engine fails."""
     if not home.is_dir():
         raise HostError(f"{home} is no directory.")
     with StateDirectory(home).locked():
@@ -43,6 +43,7 @@ async def _run(home: Path, make: Callable[[Path], Daemon], ready_line: str) -> i
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, daemon)
     loop.set_exception_handler(_Complaints().hear)
     control = ControlServer(home, daemon)
     await daemon.start()
@@ -61,6 +62,13 @@ async def _run(home: Path, make: Callable[[Path], Daemon], ready_line: str) -> i
     if daemon.failed.is_set():
         raise HostError("The engine ended on an error of its own; everything was stopped. Start again, and please report it.")
     return 0
+
+
+def _reload(daemon: Daemon) -> None:
+    try:
+        daemon.reload()
+    except VoiceboxError:
+        print("voicebox: nothing was taken anew, because something is wrong; `voicebox reload` says what.", file=sys.stderr, flush=True)
 
 
 class _Complaints:

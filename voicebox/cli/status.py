@@ -43,12 +43,18 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"cover      {_cover(status)}",
         f"contacts   {status['contacts']}",
         f"phones     {', '.join(phones) or 'none registered'}",
+        *([f"disturb    {_dnd(status['dnd'])}"] if status["dnd"]["everybody"] or status["dnd"]["phones"] else []),
         f"cost       {_cost(status['cost'])}",
         f"real time  {real_time}",
     ]
     if status["no_path"]:
         lines.append("problem    no path through the network keeps the rules: too few guards or junctions, or too many of one operator")
     return lines
+
+
+def _dnd(dnd: dict[str, Any]) -> str:
+    everybody = ["nothing rings for callers, but by rules of the dial plan that say so"] if dnd["everybody"] else []
+    return "; ".join([*everybody, *([f"these never ring: {', '.join(dnd['phones'])}"] if dnd["phones"] else [])])
 
 
 def _cost(cost: dict[str, Any]) -> str:

@@ -1,74 +1,194 @@
-"""Ask a dial plan: the first rule that matches decides. Emergency numbers are refused before any rule is looked at. Pure."""
+"""Ask a dial plan: the first rule that matches decides. Emergency numbers are refused, and blocked callers not answered, before any rule is looked at. Pure.
+
+1. choose_outgoing(), choose_incoming(): the rule, and what it does as it is written.
+2. outgoing(), incoming(): that, with phones in the place of extensions and groups, and what do-not-disturb leaves of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+import datetime as dt
+from dataclasses import replace
 
-from voicebox.dialplan.model import Action, DialPlan, Route
+from voicebox.dialplan.emergency import is_emergency
+from voicebox.dialplan.model import (
+    ALL_PHONES,
+    DEFAULT_RING_S,
+    NOBODY_THERE,
+    NOT_FOUND,
+    Call,
+    CallContact,
+    Caller,
+    Callers,
+    DialPlan,
+    EchoTest,
+    EmergencyCall,
+    House,
+    IncomingAct,
+    IncomingDecision,
+    IncomingRule,
+    Local,
+    NoAnswer,
+    OutgoingAct,
+    OutgoingDecision,
+    OutgoingRule,
+    Place,
+    RefuseCall,
+    Ring,
+    RingPhones,
+    Silence,
+    SpeedDial,
+)
+from voicebox.dialplan.pattern import Pattern, without_suffix
 
-EMERGENCY_STATUS = 503
-NOT_FOUND = 404
 MAX_DIALLED = 128
-_SEPARATORS = str.maketrans("", "", "-. ()/")
+EVERY_PHONE = Ring(ALL_PHONES)
+
+# ------------------------------------------------------------------------------------------------------------- outgoing
 
 
-def route(plan: DialPlan, dialled: str, contacts: Container[str] | None, suffixes: tuple[str, ...] = ("privacy",)) -> Route:
-    """Return what a dialled text means. dialled: without its suffix or with it; contacts: the petnames there are, None to take any.
+def outgoing(plan: DialPlan, dialled: str, house: House) -> OutgoingDecision:
+    """Return what becomes of a call that a phone begins. dialled: with a suffix or without."""
+    act, _ = choose_outgoing(plan, dialled, house)
+    match act:
+        case Call(petname):
+            return CallContact(petname) if _is_contact(house, petname) else RefuseCall(NOT_FOUND)
+        case SpeedDial(number):
+            petname = plan.speed_dials.get(number, "")
+            return CallContact(petname) if petname and _is_contact(house, petname) else RefuseCall(NOT_FOUND)
+        case Ring():
+            ring = _phones(plan, house, act)
+            if ring is None:
+                return RefuseCall(NOT_FOUND)
+            left = _without(ring, house.dnd_phones)
+            return left if left is not None else RefuseCall(NOBODY_THERE)
+        case Local():
+            return RefuseCall(NOT_FOUND)  # no such place: choose_outgoing() has put a Ring where there is one
+        case EchoTest() | RefuseCall() | EmergencyCall():
+            return act
 
-    A rule with a suffix matches with and without it, since the box knows its suffixes before the plan is asked.
-    """
-    text = dialled.lower()
-    if is_emergency(plan, text):
-        return Route(Action.REFUSE, status=EMERGENCY_STATUS, emergency=True)
+
+def choose_outgoing(plan: DialPlan, dialled: str, house: House) -> tuple[OutgoingAct, int | None]:
+    """Return what is to be done about something dialled, and the index of the rule that says so; None where no rule decides."""
+    text = without_suffix(dialled.lower(), plan.suffixes)
+    if is_emergency(plan.emergency, text):
+        return EmergencyCall(), None
     if not text or len(text) > MAX_DIALLED:
-        return Route(Action.REFUSE, status=NOT_FOUND)
-    spellings = (text, *(f"{text}.{suffix}" for suffix in suffixes))
-    for index, rule in enumerate(plan.rules):
+        return RefuseCall(NOT_FOUND), None
+    for index, rule in enumerate(plan.outgoing):
         for pattern in rule.patterns:
-            for spelling in spellings:
-                found = pattern.fullmatch(spelling)
-                if found is None or not _contact_is_there(found.groupdict().get("contact"), contacts):
-                    continue
-                target = rule.target
-                for name, value in found.groupdict().items():
-                    target = target.replace(f"{{{name}}}", value)
-                return _decided(plan, index, target)
-    return Route(Action.REFUSE, status=NOT_FOUND)
+            words = _words(plan, pattern, text, house)
+            if words is not None:
+                return _filled(plan, house, rule, text, words), index
+    return RefuseCall(NOT_FOUND), None
 
 
-def is_emergency(plan: DialPlan, dialled: str) -> bool:
-    """Return whether a number is an emergency number, however it is written."""
-    number = dialled.translate(_SEPARATORS).removeprefix("+")
-    return number in plan.emergency
+def misfit(plan: DialPlan, pattern: Pattern, dialled: str) -> str:
+    """Say why a pattern does not fit something dialled. Contract: it does not."""
+    text = without_suffix(dialled.lower(), plan.suffixes)
+    found = pattern.expression.fullmatch(text)
+    if found is None:
+        return pattern.misfit(text)
+    return "no contact has that petname" if pattern.label == "contact" else "no extension, group or phone has that number or name"
 
 
-def _contact_is_there(contact: str | None, contacts: Container[str] | None) -> bool:
-    return contact is None or contacts is None or contact in contacts
+def _words(plan: DialPlan, pattern: Pattern, text: str, house: House) -> dict[str, str] | None:
+    found = pattern.expression.fullmatch(text)
+    if found is None:
+        return None
+    words = found.groupdict()
+    there = _is_contact(house, words.get("contact")) and ("local" not in words or place_of(plan, words["local"], house) is not None)
+    return words if there else None
 
 
-def _decided(plan: DialPlan, index: int, target: str) -> Route:
-    rule = plan.rules[index]
-    match rule.action:
-        case Action.REFUSE:
-            return Route(Action.REFUSE, status=rule.status, rule=index)
-        case Action.CALL:
-            return Route(Action.CALL, target, rule=index)
-        case Action.CONTACT:
-            petname = plan.speed_dials.get(target)
-            return Route(Action.CALL, petname, rule=index) if petname else Route(Action.REFUSE, target, status=NOT_FOUND, rule=index)
+def _is_contact(house: House, petname: str | None) -> bool:
+    return petname is None or house.contacts is None or petname in house.contacts
 
 
-def failed_tests(plan: DialPlan, say: Callable[[int, str], None]) -> None:
-    """Run the plan's own tests; say(line, what) for each that fails."""
-    for test in plan.tests:
-        found = route(plan, test.dialled, None)
-        rule = None if found.rule is None else plan.rules[found.rule]
-        if test.action is Action.REFUSE:
-            right = found.action is Action.REFUSE
-        elif test.action is Action.CONTACT:
-            right = rule is not None and rule.action is Action.CONTACT and found.target in {test.target, plan.speed_dials.get(test.target)}
-        else:
-            right = found.action is Action.CALL and found.target == test.target
-        if not right:
-            by = "no rule" if rule is None else f"the rule of line {rule.line}"
-            say(test.line, f"this test fails: {by} decides, with `{found.action.value}`")
+def _filled(plan: DialPlan, house: House, rule: OutgoingRule, dialled: str, words: dict[str, str]) -> OutgoingAct:
+    """Return what a rule does, with the words caught in it."""
+
+    def fill(text: str) -> str:
+        for word, value in words.items():
+            text = text.replace(f"{{{word}}}", value)
+        return text
+
+    act = rule.do
+    match act:
+        case Call(petname):
+            return Call(fill(petname))
+        case SpeedDial(number):
+            return SpeedDial(fill(number))
+        case Ring(place):
+            return replace(act, place=fill(place))
+        case Local():
+            place = words.get("local", dialled)
+            return Ring(place) if place_of(plan, place, house) is not None else act
+        case EchoTest() | RefuseCall() | EmergencyCall():
+            return act
+
+
+# ------------------------------------------------------------------------------------------------------------- incoming
+
+
+def incoming(plan: DialPlan, petname: str, house: House, at: dt.datetime) -> IncomingDecision:
+    """Return who rings for a contact's call. at: now, with its zone.
+
+    Whoever gets no answer gets it after as long as the phones would have rung for him at another hour.
+    """
+    act, _ = choose_incoming(plan, petname, house, at)
+    ring = _phones(plan, house, act) if isinstance(act, Ring) else None
+    left = _without(ring, house.dnd_phones) if ring is not None else None
+    return left if left is not None else NoAnswer(_patience_s(plan, petname, house))
+
+
+def choose_incoming(plan: DialPlan, caller: Caller, house: House, at: dt.datetime) -> tuple[IncomingAct, int | None]:
+    """Return what is to be done about a caller, and the index of the rule that says so; None where no rule decides."""
+    if caller in {Callers.BLOCKED, Callers.UNKNOWN} or caller in house.blocked:
+        return Silence(), None
+    act: IncomingAct = EVERY_PHONE if plan.incoming is None else Silence()
+    chosen = None
+    for index, rule in enumerate(plan.incoming or ()):
+        if named(rule, caller) and (rule.hours is None or rule.hours.hold(at)):
+            act, chosen = rule.do, index
+            break
+    open_door = not house.dnd and (plan.quiet is None or not plan.quiet.hold(at))
+    return act if open_door or (isinstance(act, Ring) and act.ignore_dnd) else Silence(), chosen
+
+
+def named(rule: IncomingRule, caller: Caller) -> bool:
+    """Return whether a rule is about a caller."""
+    return caller in rule.callers or (isinstance(caller, str) and Callers.CONTACTS in rule.callers)
+
+
+def _patience_s(plan: DialPlan, petname: str, house: House) -> int:
+    rules = (rule.do for rule in plan.incoming or () if named(rule, petname))
+    act = EVERY_PHONE if plan.incoming is None else next((act for act in rules if isinstance(act, Ring)), None)
+    ring = _phones(plan, house, act) if act is not None else None
+    return ring.total_s if ring is not None else DEFAULT_RING_S
+
+
+# --------------------------------------------------------------------------------------------------------------- phones
+
+
+def place_of(plan: DialPlan, name: str, house: House) -> Place | None:
+    """Return what can be rung under a number or name: an extension, a group, else a phone."""
+    if name == ALL_PHONES:
+        return Place(ALL_PHONES, ALL_PHONES, (house.phones,)) if house.phones else None
+    phone = next((phone for phone in house.phones if phone.lower() == name.lower()), None)
+    return plan.places.get(name) or (Place(phone, phone, ((phone,),)) if phone is not None else None)
+
+
+def _phones(plan: DialPlan, house: House, ring: Ring) -> RingPhones | None:
+    """Return the phones of a place; None where there is no such place, or no phone in it."""
+    place = place_of(plan, ring.place, house)
+    then = _phones(plan, house, Ring(ring.then)) if ring.then is not None else None
+    if place is None:
+        return then
+    return RingPhones(place.members, place.strategy, ring.timeout_s or place.timeout_s, then)
+
+
+def _without(ring: RingPhones, phones: frozenset[str]) -> RingPhones | None:
+    """Return what is left without some phones; None where nothing is."""
+    then = _without(ring.then, phones) if ring.then is not None else None
+    members = tuple(left for member in ring.members if (left := tuple(phone for phone in member if phone not in phones)))
+    return replace(ring, members=members, then=then) if members else then

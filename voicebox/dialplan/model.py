@@ -1,110 +1,229 @@
-"""A dial plan: what a dialled name or number means. Frozen; made by load.py, asked through match.py. Pure."""
+"""A dial plan, and what it decides about a call. Frozen; made by load.py, asked through match.py. Pure.
+
+    outgoing (a phone dialled)   CallContact | RingPhones | EchoTest | RefuseCall | EmergencyCall
+    incoming (a contact calls)   RingPhones | NoAnswer
+
+NOT here: patterns (pattern.py), times of day (hours.py).
+"""
 
 from __future__ import annotations
 
-import re
+import datetime as dt
+from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum, unique
+from zoneinfo import ZoneInfo
 
-PATTERN_PARTS = re.compile(r"<(?P<name>[a-z]+)(?::(?P<inner>[^<>]+))?>|\[(?P<set>[0-9*#-]+)\]|(?P<one>[XZN.!])|(?P<literal>[a-z0-9*#+-])")
-CAPTURES = {"name": r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", "contact": r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"}
-DIGITS = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": ".+", "!": ".*"}
-MAX_PATTERN_LENGTH = 64
+from voicebox.dialplan.hours import Hours
+from voicebox.dialplan.pattern import Pattern
+
+DEFAULT_RING_S = 60
+MAX_RING_S = 90
+"""What a whole call rings at most; the box ends it then in any case."""
+EMERGENCY_STATUS = 503
+NOT_FOUND = 404
+NOBODY_THERE = 480
+
+# ------------------------------------------------------------------------------------------------------------ decisions
 
 
 @unique
-class Action(Enum):
-    """What a rule does."""
+class Strategy(Enum):
+    """In which order the members of a group ring."""
 
-    CALL = "call"
-    """Call the contact of that petname."""
-    CONTACT = "contact"
-    """Call the contact whose speed dial that is."""
-    REFUSE = "refuse"
-    """Refuse with a SIP status."""
+    ALL = "all"
+    IN_ORDER = "in order"
+    RANDOM = "random"
+    """One after the other, in an order drawn for each call."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of `outgoing`. patterns: compiled; target: text with {captures}; status: for REFUSE; line: 1-based, of the file."""
+class CallContact:
+    """Call a contact through a circuit. petname: of a contact that there is."""
 
-    patterns: tuple[re.Pattern[str], ...] = field(repr=False)
-    texts: tuple[str, ...]
-    action: Action
-    target: str
+    petname: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RingPhones:
+    """Ring phones of this box.
+
+    members: the phones of each member; those of one member ring together; never empty, and no member is. timeout_s: ALL: for how long all ring; else
+    how long each member rings. then: what rings when nobody has answered; None: the caller gets no answer.
+    """
+
+    members: tuple[tuple[str, ...], ...] = field(repr=False)
+    strategy: Strategy = Strategy.ALL
+    timeout_s: int = DEFAULT_RING_S
+    then: RingPhones | None = None
+
+    @property
+    def phones(self) -> tuple[str, ...]:
+        """Return every phone, each once, in order."""
+        return tuple(dict.fromkeys(phone for member in self.members for phone in member))
+
+    @property
+    def total_s(self) -> int:
+        """Return how long it rings when nobody answers."""
+        turns = 1 if self.strategy is Strategy.ALL else len(self.members)
+        return self.timeout_s * turns + (self.then.total_s if self.then is not None else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class EchoTest:
+    """Answer, and send every sound back: nothing leaves the box."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseCall:
+    """Refuse with a SIP status, 400..699."""
+
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyCall:
+    """Refuse, and say that emergency calls are not carried here."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Let it ring at the caller's, and nowhere here. after_s: when the caller is told that nobody answers, as if a phone had rung for that long."""
+
+    after_s: int = DEFAULT_RING_S
+
+
+OutgoingDecision = CallContact | RingPhones | EchoTest | RefuseCall | EmergencyCall
+IncomingDecision = RingPhones | NoAnswer
+
+# ----------------------------------------------------------------------------------------------------------------- plan
+
+ALL_PHONES = "all"
+"""As what a Ring rings: every phone of the box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An extension or a group: what can be rung inside the house. members, strategy, timeout_s: as in RingPhones."""
+
+    number: str
+    name: str
+    members: tuple[tuple[str, ...], ...] = field(repr=False)
+    strategy: Strategy = Strategy.ALL
+    timeout_s: int = DEFAULT_RING_S
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call the contact of that petname."""
+
+    petname: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedDial:
+    """Call the contact whose speed dial that is."""
+
+    number: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Ring a place. place: a number, a name or a phone, ALL_PHONES for every phone; timeout_s: None for the place's own; then: another place."""
+
+    place: str = field(repr=False)
+    timeout_s: int | None = None
+    then: str | None = field(default=None, repr=False)
+    ignore_dnd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Ring the place that was dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Ring nothing: the caller gets no answer."""
+
+
+OutgoingAct = Call | SpeedDial | Ring | Local | EchoTest | RefuseCall | EmergencyCall
+IncomingAct = Ring | Silence
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRule:
+    """One line of `outgoing`. do: with {words} in it that a pattern catches; line: 1-based, of the file."""
+
+    patterns: tuple[Pattern, ...]
+    do: OutgoingAct
+    line: int
+
+
+@unique
+class Callers(Enum):
+    """Whom a rule of `incoming` names without a petname."""
+
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+    CONTACTS = "contacts"
+
+
+Caller = str | Callers
+"""A petname, or callers together."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRule:
+    """One line of `incoming`. hours: None for always."""
+
+    callers: tuple[Caller, ...] = field(repr=False)
+    hours: Hours | None
+    do: IncomingAct
     line: int
 
 
 @dataclass(frozen=True, slots=True)
 class PlanTest:
-    """One line of `tests`."""
+    """One line of `tests`, of what is dialled or of who calls. expect: None where any refusal will do."""
 
-    dialled: str
-    action: Action
-    target: str
+    dialled: str | None = field(repr=False)
+    caller: Caller | None = field(repr=False)
+    at: dt.datetime
+    dnd: bool
+    expect: OutgoingAct | IncomingAct | None
     line: int
 
 
 @dataclass(frozen=True, slots=True)
 class DialPlan:
-    """A whole plan. emergency: numbers that are refused before any rule; speed_dials: number to petname."""
+    """A whole plan.
+
+    emergency: numbers that are refused before any rule; places: by number, and by name; speed_dials: number to petname; incoming: None where the file
+    has no such part, and every phone rings for every contact; quiet: hours in which nothing rings but by rules that say so; suffixes: of names; zone: in which times that name
+    none are meant.
+    """
 
     emergency: frozenset[str]
+    places: dict[str, Place] = field(repr=False)
     speed_dials: dict[str, str] = field(repr=False)
-    rules: tuple[Rule, ...]
+    outgoing: tuple[OutgoingRule, ...]
+    incoming: tuple[IncomingRule, ...] | None
+    quiet: Hours | None
     tests: tuple[PlanTest, ...]
+    suffixes: tuple[str, ...]
+    zone: ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """What a dialled text means. target: a petname for CALL; status: of the refusal; rule: index of the rule, None for emergency numbers."""
+class House:
+    """What a plan is asked about beside the call.
 
-    action: Action
-    target: str = field(default="", repr=False)
-    status: int = 0
-    rule: int | None = None
-    emergency: bool = False
-
-
-def compile_pattern(text: str) -> re.Pattern[str]:
-    """Compile a pattern: X 0-9, Z 1-9, N 2-9, [..] one of, `.` the rest, `!` the rest or nothing, <name> and <contact> one label, <n:XX> digits kept
-    as {n}, a suffix after <name>; all else stands for itself. Raises ValueError with what is wrong.
+    phones: users of all accounts; contacts: petnames, None to take any; blocked: petnames; dnd: nobody outside may ring; dnd_phones: those that do not ring.
     """
-    if not 0 < len(text) <= MAX_PATTERN_LENGTH:
-        raise ValueError(f"a pattern has 1 to {MAX_PATTERN_LENGTH} characters")
-    head, dot, suffix = text.partition(">.")
-    body, tail = (head + ">", re.escape(f".{suffix}")) if dot else (text, "")
-    if dot and not re.fullmatch(r"[a-z][a-z0-9.-]*", suffix):
-        raise ValueError("after <name>. comes a suffix of names, for example privacy")
-    expression, position, seen = "", 0, set()
-    while position < len(body):
-        found = PATTERN_PARTS.match(body, position)
-        if found is None:
-            raise ValueError(f"`{body[position]}` cannot stand here; write X, Z or N for digits, small letters for themselves")
-        position = found.end()
-        if found["one"] in {".", "!"} and position < len(body):
-            raise ValueError(f"`{found['one']}` stands at the end only")
-        if found["name"]:
-            if found["name"] in seen:
-                raise ValueError(f"<{found['name']}> stands twice")
-            seen.add(found["name"])
-        expression += _part(found)
-    return re.compile(expression + tail, re.DOTALL)
 
-
-def _part(found: re.Match[str]) -> str:
-    if found["literal"]:
-        return re.escape(found["literal"])
-    if found["one"]:
-        return DIGITS[found["one"]]
-    if found["set"]:
-        return f"[{found['set'].replace('#', chr(92) + '#')}]"
-    name, inner = found["name"], found["inner"]
-    if inner is None:
-        if name not in CAPTURES:
-            raise ValueError(f"<{name}> is not known; write <name>, <contact>, or <{name}:XX> for digits")
-        return f"(?P<{name}>{CAPTURES[name]})"
-    if not re.fullmatch(r"[XZN0-9.!]+", inner) or any(mark in inner[:-1] for mark in ".!"):
-        raise ValueError(f"<{name}:...> holds X, Z, N and digits")
-    return f"(?P<{name}>{''.join(DIGITS.get(letter, letter) for letter in inner)})"
+    phones: tuple[str, ...] = field(default=(), repr=False)
+    contacts: Container[str] | None = field(default=None, repr=False)
+    blocked: Container[str] = field(default=(), repr=False)
+    dnd: bool = False
+    dnd_phones: frozenset[str] = field(default=frozenset(), repr=False)

@@ -36,6 +36,9 @@ class Daemon:
         elif self.fate == "fault":
             loop.call_soon(self._fault)
             loop.call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
+        elif self.fate == "reload":
+            loop.call_later(0.1, os.kill, os.getpid(), signal.SIGHUP)
+            loop.call_later(0.3, os.kill, os.getpid(), signal.SIGTERM)
 
     def _fault(self) -> None:
         raise ValueError("192.0.2.77 planted")
@@ -135,3 +138,15 @@ def test_fault_inside_is_told_without_its_text(tmp_path: Path, capsys: pytest.Ca
     told = capsys.readouterr().err
     assert "ValueError in Daemon._fault" in told
     assert "planted" not in told
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_hang_up_signal_reloads(tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: bool) -> None:
+    """What is wrong is not told there: it may name people, and this goes to the system's log."""
+    daemon = Daemon(tmp_path, "reload")
+    daemon.damaged = damaged
+    assert run_daemon(tmp_path, lambda home: daemon, "ready") == 0
+    assert daemon.log == ["start", "reload", "stop"]
+    said = capsys.readouterr().err
+    assert ("`voicebox reload` says what" in said) is damaged
+    assert "card" not in said

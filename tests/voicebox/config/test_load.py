@@ -71,7 +71,7 @@ def test_all_problems_come_at_once_with_their_places() -> None:
         ("a: b: c\n", "box.yaml:1:5"),
         ("a: [1, 2\n", "expected"),
         ("\t", "box.yaml:1:1"),
-        ("x: " + "[" * 1500, "YAML"),
+        ("x: " + "[" * 1500, "too deep"),
         ("# " + "x" * 300_000, "longer than"),
         ("profile: &a home\nsuffix: *b\n", "undefined alias"),
     ],

@@ -1,0 +1,33 @@
+"""The words of a dial plan's file: what load.py and its parts take, and what dialplans/schema.json tells editors. A test holds the two together."""
+
+from __future__ import annotations
+
+PLAN = ("version", "settings", "emergency", "extensions", "groups", "speed_dials", "outgoing", "incoming", "tests")
+SETTINGS = ("tz", "quiet", "call_log")
+EMERGENCY = ("numbers", "do")
+EXTENSION = ("name", "phones", "voicemail")
+GROUP = ("name", "ring", "strategy", "timeout")
+OUTGOING_RULE = ("dial", "do", "unknown")
+INCOMING_RULE = ("from", "when", "do")
+WHEN = ("hours", "days", "tz")
+OUTGOING_RING = ("ring", "timeout", "then")
+INCOMING_RING = ("ring", "timeout", "then", "ignore_dnd")
+OUTGOING_TEST = ("dial", "expect")
+INCOMING_TEST = ("from", "at", "dnd", "expect")
+
+OUTGOING_WORDS = ("echo", "local")
+OUTGOING_ACTS = ("call", "contact", "refuse", "ring")
+INCOMING_WORDS = ("drop", "no-answer")
+INCOMING_ACTS = ("ring",)
+
+NOT_BUILT = {
+    "voicemail": "Write `no-answer`, or a place that rings.",
+    "voicemail-box": "Leave the rule out.",
+    "probe": "Leave the rule out.",
+    "trunk": "Leave it out: numbers of the telephone network cannot be called.",
+    "contact-request": "Write `refuse`, or `drop` for callers: exchange cards instead.",
+    "missed": "Write `call_log: none`.",
+    "share_name": "Leave it out: no name is sent with a call.",
+}
+"""What other systems have, and people may write, with what to write until it is built."""
+ELSEWHERE = {"suffix": "`suffix` stands in box.yaml."}
