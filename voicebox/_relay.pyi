@@ -145,6 +145,9 @@ class Engine:
     def media_bind(self, port: int, link: int, circuit: int, codec: int) -> None:
         """Connect a port with a circuit's end-to-end layer, both ways."""
 
+    def media_join(self, port: int, other: int, codec: int) -> None:
+        """Connect two ports with each other, or one with itself: each frame goes on at once as fresh RTP, through no circuit."""
+
     def media_unbind(self, port: int) -> None: ...
     def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...
     def media_close(self, port: int) -> None: ...

@@ -255,6 +255,7 @@ class DataPlane(Protocol):
     def media_remote(self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None: ...
     def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...  # noqa: FBT001 - as the engine has it
     def media_bind(self, port: int, link: int, circuit: int, codec: int) -> None: ...
+    def media_join(self, port: int, other: int, codec: int) -> None: ...
     def media_unbind(self, port: int) -> None: ...
     def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...
     def media_close(self, port: int) -> None: ...
@@ -317,6 +318,7 @@ class DigitRoutes(Protocol):
     def media_remote(self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None: ...
     def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...  # noqa: FBT001 - as the engine has it
     def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...
+    def media_join(self, port: int, other: int, codec: int) -> None: ...
     def media_close(self, port: int) -> None: ...
     def route_digits(self, port: int, listener: Callable[[int, int], None] | None) -> None: ...
 
@@ -324,13 +326,13 @@ class DigitRoutes(Protocol):
 class EngineMediaPort:
     """One pair of media ports of the engine; the MediaPort of b2bua/ports.py.
 
-    reference: the engine's number for it, for media_bind().
+    reference: the engine's number for it, for media_bind(); closed: it was given back.
     """
 
     def __init__(self, plane: DigitRoutes, local_address: str) -> None:
         self._plane = plane
         self.reference, self._rtp_port = plane.media_open(local_address)
-        self._closed = False
+        self.closed = False
 
     @property
     def rtp_port(self) -> int:
@@ -339,28 +341,35 @@ class EngineMediaPort:
 
     def set_remote(self, address: str, port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None:
         """Send to the phone's address from its SDP, and hear nobody else. address: IPv4 or IPv6 in numbers, else LocalError."""
-        if not self._closed:
+        if not self.closed:
             self._plane.media_remote(self.reference, address, port, codec, payload_type, event_payload_type)
 
     def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
         """Open or shut each direction."""
-        if not self._closed:
+        if not self.closed:
             self._plane.media_direction(self.reference, to_phone, from_phone)
 
     def on_digit(self, listener: Callable[[int, int], None]) -> None:
         """Call listener(code, duration_ms) once for each RFC 4733 event of the phone."""
-        if not self._closed:
+        if not self.closed:
             self._plane.route_digits(self.reference, listener)
 
     def play_digit(self, code: int, duration_ms: int) -> None:
         """Send an RFC 4733 event to the phone."""
-        if not self._closed:
+        if not self.closed:
             self._plane.media_digit(self.reference, code, duration_ms)
+
+    def join(self, other: object, codec: int) -> None:
+        """Connect this port with another of the engine's, or with itself: each hears the other's phone. codec: a call event's, which both phones speak."""
+        if not isinstance(other, EngineMediaPort):
+            raise Bug("a media port that is not the engine's")
+        if not self.closed and not other.closed:
+            self._plane.media_join(self.reference, other.reference, codec)
 
     def close(self) -> None:
         """Give the ports back; idempotent, and every later call is ignored."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self._plane.route_digits(self.reference, None)
             self._plane.media_close(self.reference)
 

@@ -146,6 +146,31 @@ def test_a_media_port_has_an_even_port_and_hears_only_the_phone(plane: LiveDataP
         again.bind((LOCAL, port.rtp_port))
 
 
+def test_two_joined_ports_let_two_phones_hear_each_other_and_one_is_an_echo(plane: LiveDataPlane) -> None:
+    here, there = EngineMediaPorts(plane).open(LOCAL), EngineMediaPorts(plane).open(LOCAL)
+    with socket.socket(type=socket.SOCK_DGRAM) as ann, socket.socket(type=socket.SOCK_DGRAM) as ben:
+        for phone, port, payload_type in ((ann, here, 8), (ben, there, 98)):
+            phone.bind((LOCAL, 0))
+            phone.settimeout(5)
+            port.set_remote(LOCAL, phone.getsockname()[1], 2, payload_type, None)
+            port.set_direction(to_phone=True, from_phone=True)
+        here.join(there, 2)
+        ann.sendto(b"\x80\x08" + bytes(10) + b"a" * 160, (LOCAL, here.rtp_port))
+        ben.sendto(b"\x80\x62" + bytes(10) + b"b" * 160, (LOCAL, there.rtp_port))
+        heard, sender = ben.recvfrom(2_048)
+        assert (heard[1] & 0x7F, heard[12:], sender) == (98, b"a" * 160, (LOCAL, there.rtp_port))
+        assert heard[8:12] != bytes(4), "a source of the port's own"
+        assert ann.recv(2_048)[12:] == b"b" * 160
+        here.join(here, 2)
+        ann.sendto(b"\x80\x08" + bytes(10) + b"c" * 160, (LOCAL, here.rtp_port))
+        assert ann.recv(2_048)[12:] == b"c" * 160
+    there.close()
+    here.join(there, 2)
+    assert plane.counters()["bad_command"] == 0
+    with pytest.raises(Bug):
+        here.join(object(), 2)
+
+
 def test_media_addresses_are_checked(plane: LiveDataPlane) -> None:
     ports = EngineMediaPorts(plane)
     with pytest.raises(HostError):

@@ -103,7 +103,9 @@ pub enum Command {
     MediaDirection { port: PortId, to_phone: bool, from_phone: bool },
     /// Connect a port with a circuit's end-to-end layer.
     MediaBind { port: PortId, link: LinkId, circuit: CircId, codec: u8 },
-    /// Undo that.
+    /// Connect two ports with each other, or one with itself.
+    MediaJoin { port: PortId, other: PortId, codec: u8 },
+    /// Undo either.
     MediaUnbind { port: PortId },
     /// Say a digit to the phone (RFC 4733).
     MediaDigit { port: PortId, code: u8, duration_ms: u16 },

@@ -2,7 +2,7 @@
 //!
 //! In order: (1) a link stands: its tick begins at a random phase, and one cell leaves at every tick from then on, of its circuit or of link control;
 //! (2) `open`, `add_hop`, `say`: the circuit grows; (3) `speak`, `media_bind`: sound passes between a port and a circuit.
-//! Not here: relays ([`crate::node`] drives both sides), handshakes, sockets. Bounds: 64 links, 64 ports, one circuit on a link.
+//! Not here: relays ([`crate::node`] drives both sides), handshakes, sockets. Bounds: 64 links, 256 ports, one circuit on a link.
 //!
 //! Spec: PROTOCOL.md §5.1, §5.2, §5.4, §5.6.
 
@@ -10,6 +10,7 @@ mod backward;
 mod circuit;
 pub mod clock;
 mod copying;
+mod joined;
 
 use std::collections::BTreeMap;
 
@@ -27,11 +28,12 @@ use crate::sound::{Port, PortOutput, Remote};
 
 use circuit::{Name, OwnCircuit, Received};
 use clock::Clock;
+use joined::Joined;
 
 /// Access links of a box, the ones about to be replaced included.
 pub const MAX_LINKS: usize = 64;
 /// Ports of phones.
-pub const MAX_PORTS: usize = 64;
+pub const MAX_PORTS: usize = 256;
 
 /// What a tick carries is put together this long before it is due (PROTOCOL.md §5.2).
 const COMPOSE_AHEAD_US: Micros = 1_000;
@@ -56,6 +58,7 @@ struct AccessLink {
 struct PhonePort {
     port: Port,
     bound: Option<Name>,
+    joined: Option<Joined>,
 }
 
 /// What is to be done next, in the order of one instant.
@@ -137,6 +140,7 @@ impl Owner {
             ctx.count(reason);
         }
         drain_port(ctx, port, phone, now);
+        self.pass_on(ctx, now, port);
     }
 
     /// Return when the earliest work is to be done.
@@ -187,8 +191,13 @@ impl Owner {
                 let codec = Codec::from_code(codec).filter(|_| payload_type < 128 && event_payload_type.is_none_or(|event| event < 128));
                 codec.map(|codec| phone.port.set_remote(now, Remote { codec, payload_type, event_payload_type })).is_some()
             }),
-            Command::MediaDirection { port, to_phone, from_phone } => self.phone(port).map(|phone| phone.port.set_direction(to_phone, from_phone)).is_some(),
+            Command::MediaDirection { port, to_phone, from_phone } => self.phone(port).is_some_and(|phone| {
+                phone.joined.iter_mut().for_each(Joined::interrupt);
+                phone.port.set_direction(to_phone, from_phone);
+                true
+            }),
             Command::MediaBind { port, link, circuit, codec } => self.media_bind(port, (link, circuit), codec),
+            Command::MediaJoin { port, other, codec } => self.media_join(port, other, codec),
             Command::MediaUnbind { port } => self.media_unbind(port),
             Command::MediaDigit { port, code, duration_ms } => self.phone(port).is_some_and(|phone| phone.port.digit(now, code, duration_ms)),
             Command::MediaClose { port } => self.media_unbind(port) && self.ports.remove(&port).is_some(),
@@ -372,7 +381,7 @@ impl Owner {
         if self.ports.len() >= MAX_PORTS || self.ports.contains_key(&port) {
             return false;
         }
-        self.ports.insert(port, PhonePort { port: Port::new(now, ctx.random), bound: None });
+        self.ports.insert(port, PhonePort { port: Port::new(now, ctx.random), bound: None, joined: None });
         true
     }
 
@@ -394,9 +403,11 @@ impl Owner {
     fn media_unbind(&mut self, port: PortId) -> bool {
         let Some(phone) = self.ports.get_mut(&port) else { return false };
         phone.port.unbind();
+        let joined = phone.joined.take();
         if let Some(name) = phone.bound.take() {
             self.set_port(name, None);
         }
+        joined.iter().for_each(|joined| self.part_from(joined));
         true
     }
 

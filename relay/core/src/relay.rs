@@ -404,6 +404,7 @@ impl Relay {
             | Command::MediaRemote { .. }
             | Command::MediaDirection { .. }
             | Command::MediaBind { .. }
+            | Command::MediaJoin { .. }
             | Command::MediaUnbind { .. }
             | Command::MediaDigit { .. }
             | Command::MediaClose { .. } => None,

@@ -342,6 +342,20 @@ impl Port {
         Some(frame)
     }
 
+    /// Take the frame that came, with its number: nothing waits for a slot where two phones of one box are joined.
+    pub fn pass(&mut self) -> Option<(u64, Frame)> {
+        let (number, frame) = self.waiting.pop_front()?;
+        self.last_taken = number;
+        Some((number, frame))
+    }
+
+    /// Let what is enqueued next follow nothing: it has its due time, and no turn.
+    pub fn begin_anew(&mut self) {
+        self.pending.clear();
+        self.outgoing.counter_base = None;
+        self.outgoing.marker = true;
+    }
+
     /// Drop one frame where two or more waited at each slot of ten seconds: the phone's clock is the faster one.
     fn watch_for_slips(&mut self) {
         self.fewest_waiting = self.fewest_waiting.min(self.waiting.len());

@@ -151,6 +151,7 @@ fn media_command() -> impl Strategy<Value = Command> {
             circuit,
             codec
         }),
+        (0u32..3, 0u32..3, 0u8..6).prop_map(|(port, other, codec)| Command::MediaJoin { port: PortId(port), other: PortId(other), codec }),
         (0u32..3, any::<u8>(), any::<u16>()).prop_map(|(port, code, duration_ms)| Command::MediaDigit { port: PortId(port), code, duration_ms }),
         (0u32..3).prop_map(|port| Command::MediaClose { port: PortId(port) }),
     ]

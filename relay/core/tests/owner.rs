@@ -387,10 +387,10 @@ fn commands_out_of_place_are_counted_and_ignored() {
     bench.refused("a payload type of 8 bits", Command::MediaRemote { port: PORT, codec: 2, payload_type: 128, event_payload_type: None });
     bench.refused("no circuit", Command::MediaBind { port: PORT, link, circuit: CircId(1), codec: 2 });
     bench.refused("the port is there", Command::MediaOpen { port: PORT });
-    for port in 100..163 {
+    for port in 100..355 {
         bench.command(Command::MediaOpen { port: PortId(port) });
     }
-    bench.refused("a 65th port", Command::MediaOpen { port: PortId(200) });
+    bench.refused("a 257th port", Command::MediaOpen { port: PortId(400) });
     let accept = Command::Refuse { link, circuit, reason: 1 };
     assert!(bench.with(|owner, ctx| owner.command(ctx, UP_AT, accept.clone())) == Err(accept), "a relay's command comes back");
 }

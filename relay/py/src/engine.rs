@@ -195,6 +195,10 @@ impl Engine {
         self.command(Command::MediaBind { port: PortId(port), link: LinkId(link), circuit: CircId(circuit), codec })
     }
 
+    fn media_join(&self, port: u32, other: u32, codec: u8) -> PyResult<()> {
+        self.command(Command::MediaJoin { port: PortId(port), other: PortId(other), codec })
+    }
+
     fn media_unbind(&self, port: u32) -> PyResult<()> {
         self.command(Command::MediaUnbind { port: PortId(port) })
     }
