@@ -36,23 +36,10 @@ from voicebox.config.model import BoxConfig
 from voicebox.contacts.identity import Identity, renewed
 from voicebox.contacts.store import StateDirectory
 from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
-from voicebox.dialplan.dnd import Dnd
 from voicebox.dialplan.load import load_dnd, load_plan
-from voicebox.dialplan.match import EVERY_PHONE, outgoing
-from voicebox.dialplan.model import (
-    EMERGENCY_STATUS,
-    CallContact,
-    Callers,
-    DialPlan,
-    EchoTest,
-    EmergencyCall,
-    House,
-    OutgoingDecision,
-    RefuseCall,
-    RingPhones,
-    Silence,
-)
-from voicebox.errors import HostError, SipError, UsageError
+from voicebox.dialplan.match import incoming, outgoing
+from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision
+from voicebox.errors import HostError, UsageError
 from voicebox.repeating import Repeating
 from voicebox.sip.auth import Account
 
@@ -73,7 +60,6 @@ class BoxDaemon:
             raise UsageError("The network begins in the future, so this machine's clock is wrong.")
         self._accounts = self._load_accounts()
         self._plan, self._dnd = self._load_plan(), load_dnd(home)
-        _check_built(self._plan, self._dnd)
         self._dates = DateWatch(born)
         self._plane = self._new_plane()
         self._realtime = False
@@ -136,7 +122,7 @@ class BoxDaemon:
             suffixes=self._config.suffixes,
             hosts=frozenset(endpoint.address for endpoint in self._config.sip_listen),
         )
-        self._server = SipServer(self._accounts, self._calls, EngineMediaPorts(self._plane), self._petname, settings, on_bug=self._count_bug)
+        self._server = SipServer(self._accounts, self._calls, EngineMediaPorts(self._plane), self._resolve, self._admit, settings, on_bug=self._count_bug)
         await self._server.start([(transport, endpoint.address, endpoint.port) for endpoint in self._config.sip_listen for transport in ("udp", "tcp")])
 
     async def stop(self) -> None:
@@ -208,17 +194,9 @@ class BoxDaemon:
         """Ask the dial plan what a phone dialled."""
         return outgoing(self._plan, dialled, self._house())
 
-    def _petname(self, dialled: str) -> str | None:
-        """Return whom a phone dialled. Raises SipError where it is nobody."""
-        match self._resolve(dialled):
-            case CallContact(petname):
-                return petname
-            case RefuseCall(status):
-                raise SipError(status, "refused by the dial plan")
-            case EmergencyCall():
-                raise SipError(EMERGENCY_STATUS, "emergency calls are not carried here")
-            case RingPhones() | EchoTest():
-                raise SipError(501, "calls inside the house are not built yet")
+    def _admit(self, petname: str) -> IncomingDecision:
+        """Ask the dial plan what rings for a contact."""
+        return incoming(self._plan, petname, self._house(), dt.datetime.now(dt.UTC))
 
     def _house(self) -> House:
         return House(self._users(), self._book.petnames(), dnd=self._dnd.everybody, dnd_phones=self._dnd.phones)
@@ -266,7 +244,6 @@ class BoxDaemon:
         Raises FileProblem, ProblemsFound; then nothing has changed.
         """
         plan, dnd = self._load_plan(), load_dnd(self._store.home)
-        _check_built(plan, dnd)
         contacts = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
         new = [contact for petname, contact in contacts.items() if self._book.get(petname) is None]
         gone = [petname for petname in self._book.petnames() if petname not in contacts]
@@ -284,17 +261,6 @@ class BoxDaemon:
     def _load_accounts(self) -> list[Account]:
         realm = self._config.sip_realm
         return [Account.from_password(user, password, realm) for user, password in load_phones(self._store.home)]
-
-
-def _check_built(plan: DialPlan, dnd: Dnd) -> None:
-    """Refuse what is not built yet: to choose who rings. Raises UsageError."""
-    chosen = any(
-        Callers.CONTACTS not in rule.callers or rule.hours is not None or rule.do != EVERY_PHONE for rule in plan.incoming or () if rule.do != Silence()
-    )
-    if chosen or any(Callers.BLOCKED not in rule.callers and rule.do == Silence() for rule in plan.incoming or ()) or plan.quiet is not None or dnd != Dnd():
-        raise UsageError(
-            "Who rings for callers, and do not disturb, are not built yet. Write `incoming: [{ from: contacts, do: { ring: all } }]` and no quiet hours."
-        )
 
 
 def _cost_status(cost: Cost | None) -> dict[str, float] | None:

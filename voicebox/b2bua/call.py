@@ -1,18 +1,20 @@
 """One call: a caller, a callee, and the table of what the one's events do to the other. Pure: takes `now`.
 
  1. OFFERED: the callee was asked. 2. RINGING. 3. EARLY: the callee's phone is heard. 4. TALKING. 5. ENDED, for ever.
-Whether the caller is a phone and the callee a circuit or the other way round makes no difference to the table. An event that has
-no entry breaks the protocol of call events (PROTOCOL.md §9.3) and ends the call on both sides.
+Which of the two is a phone, a circuit or the echo makes no difference to the table. An event that has no entry breaks the protocol
+of call events (PROTOCOL.md §9.3) and ends the call on both sides.
 NOT here: SIP (leg.py, fork.py), circuits (behind ports.CircuitLeg).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, unique
+from functools import partial
 from typing import Protocol
 
-from voicebox.b2bua.context import LegContext, LegTimer
+from voicebox.b2bua.context import DialogUser, LegContext, LegTimer
 from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
 from voicebox.b2bua.ports import CircuitLeg, MediaPort
 
@@ -23,6 +25,11 @@ class Side(Enum):
 
     CALLER = "caller"
     CALLEE = "callee"
+
+    @property
+    def other(self) -> Side:
+        """Return the other one."""
+        return Side.CALLEE if self is Side.CALLER else Side.CALLER
 
 
 @unique
@@ -69,16 +76,29 @@ class Party(Protocol):
 
     @property
     def port(self) -> MediaPort | None:
-        """The media port of the phone that is heard, None on the side of the circuit."""
+        """The media port of the phone that is heard, None where there is no phone."""
+
+    @property
+    def dialog(self) -> DialogUser | None:
+        """The dialog with the phone that talks, None where there is no phone, or none yet."""
+
+    @property
+    def user(self) -> str:
+        """The account of the phone that talks, "" where there is none."""
 
     def handle(self, event: CallEvent, now: float) -> None:
         """Take what the other side did."""
+
+    def connect(self, port: MediaPort, codec: Codec) -> None:
+        """Let this side and a phone's port hear each other."""
 
 
 class CircuitParty:
     """The side of a call that is reached through a circuit."""
 
     port: MediaPort | None = None
+    dialog: DialogUser | None = None
+    user = ""
 
     def __init__(self, leg: CircuitLeg) -> None:
         self._leg = leg
@@ -87,9 +107,41 @@ class CircuitParty:
         """Send the event to the far box."""
         self._leg.send(event)
 
-    def bind(self, port: MediaPort, codec: Codec) -> None:
+    def connect(self, port: MediaPort, codec: Codec) -> None:
         """Connect the circuit's slots with a phone's port."""
         self._leg.bind(port, codec)
+
+
+class EchoParty:
+    """Nobody: what the phone at the other side says, it hears. Nothing of it leaves the box."""
+
+    port: MediaPort | None = None
+    dialog: DialogUser | None = None
+    user = ""
+
+    def __init__(self, tell: Callable[[CallEvent, float], None]) -> None:
+        self._tell = tell
+
+    def handle(self, event: CallEvent, now: float) -> None:
+        """Give a digit back."""
+        if isinstance(event, Digit):
+            self._tell(event, now)
+
+    def connect(self, port: MediaPort, codec: Codec) -> None:
+        """Connect a port with itself."""
+        port.join(port, codec)
+
+
+@dataclass(eq=False, slots=True)
+class Seat:
+    """Where a party's events go. Made before the party and its call are; nobody listens before."""
+
+    listener: Callable[[CallEvent, float], None] | None = None
+
+    def tell(self, event: CallEvent, now: float) -> None:
+        """Pass on what the party did, if anybody listens."""
+        if self.listener is not None:
+            self.listener(event, now)
 
 
 class Call:
@@ -100,6 +152,11 @@ class Call:
         self.parties: dict[Side, Party] = {}
         self.broken = False
         self._context, self._offer, self._on_end = context, offer, on_end
+
+    def sit(self, side: Side, party: Party, seat: Seat) -> None:
+        """Give a side to a party whose events come through seat."""
+        self.parties[side] = party
+        seat.listener = partial(self.tell, side)
 
     def started(self, now: float) -> None:
         """Begin to count the time that it may ring."""
@@ -127,15 +184,18 @@ class Call:
             self._on_end(self)
 
     def _pass_on(self, side: Side, event: CallEvent, now: float) -> None:
-        other = self.parties.get(Side.CALLEE if side is Side.CALLER else Side.CALLER)
+        other = self.parties.get(side.other)
         if other is not None:
             other.handle(event, now)
 
     def _connect(self, codec: Codec) -> None:
-        circuit = next((party for party in self.parties.values() if isinstance(party, CircuitParty)), None)
-        port = next((party.port for party in self.parties.values() if party.port is not None), None)
-        if circuit is not None and port is not None:
-            circuit.bind(port, codec)
+        caller, callee = self.parties.get(Side.CALLER), self.parties.get(Side.CALLEE)
+        if caller is None or callee is None:
+            return
+        if caller.port is not None:
+            callee.connect(caller.port, codec)
+        elif callee.port is not None:
+            caller.connect(callee.port, codec)
 
     def _end_both(self, now: float) -> None:
         self.state = CallState.ENDED

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from voicebox.b2bua.ports import MediaPorts
 from voicebox.errors import SipError
-from voicebox.sip.dialog import Dialog, DialogKey
+from voicebox.sip.dialog import Dialog, DialogKey, DialogState
 from voicebox.sip.flow import Flow, Transport
 from voicebox.sip.identifiers import Identifiers
 from voicebox.sip.message import SipRequest
@@ -32,12 +32,13 @@ Post = Callable[[Callable[[float], None]], None]
 @dataclass(frozen=True, slots=True)
 class CallSettings:
     """Limits of calls. ring_limit_s: how long a call may stay unanswered; check_interval_s: how often a silent phone in a call is asked
-    whether it is still there; max_calls: both directions together; max_forks: phones rung at once.
+    whether it is still there; max_calls: all together; max_calls_of_user: begun by the phones of one account; max_forks: phones rung at once.
     """
 
     ring_limit_s: float = 90.0
     check_interval_s: float = 300.0
-    max_calls: int = 16
+    max_calls: int = 32
+    max_calls_of_user: int = 8
     max_forks: int = 10
 
 
@@ -51,6 +52,7 @@ class LegTimer(Enum):
     CHECK = "ask whether the phone is still there"
     CANCELLED = "the phone never ended a cancelled INVITE"
     RINGING = "nobody answered"
+    TURN = "the phones whose turn it is have rung long enough"
 
 
 class TimerOwner(Protocol):
@@ -79,6 +81,10 @@ class LegContext:
     settings: CallSettings = field(default_factory=CallSettings)
     timers: Timers[tuple[TimerOwner, LegTimer]] = field(default_factory=Timers)
     dialogs: dict[DialogKey, DialogUser] = field(default_factory=dict)
+
+    def talks(self, flow: Flow) -> bool:
+        """Say whether the phone at a flow is in a call of this box."""
+        return any(user.dialog.flow == flow and user.dialog.state is DialogState.CONFIRMED for user in self.dialogs.values())
 
 
 def our_contact(flow: Flow) -> tuple[str, str]:

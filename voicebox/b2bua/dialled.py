@@ -42,9 +42,19 @@ def _without_suffix(text: str, suffixes: tuple[str, ...]) -> str | None:
     return None
 
 
+def local_address(user: str, host: str) -> str:
+    """Return the From value, without tag, under which a phone of the house calls another one: its account; dialling it calls back."""
+    shown = _shown(user)
+    return f'"{shown}" <sip:{quote(user[:MAX_SHOWN_LETTERS], safe="")}@{host}>'
+
+
 def caller_address(petname: str, suffix: str) -> str:
     """Return the From value, without tag, under which a contact's call is shown: the petname and nothing else; dialling it calls back."""
-    shown = petname.replace("\\", "").replace('"', "")
-    shown = "".join(letter for letter in shown if letter.isprintable())[:MAX_SHOWN_LETTERS] or "unknown"
+    shown = _shown(petname)
     host = f"{petname.lower()}.{suffix}" if len(petname) <= MAX_SHOWN_LETTERS and _LABELS.fullmatch(petname) else suffix
     return f'"{shown}" <sip:{quote(shown, safe="")}@{host}>'
+
+
+def _shown(name: str) -> str:
+    shown = name.replace("\\", "").replace('"', "")
+    return "".join(letter for letter in shown if letter.isprintable())[:MAX_SHOWN_LETTERS] or "unknown"

@@ -1,34 +1,66 @@
-"""The callee's phones as one party: all registered contacts ring, the first that answers wins. Pure: takes `now`.
+"""The callee's phones as one party: they ring together or in turns, the first that answers wins. Pure: takes `now`.
 
 Drivers: call.py hands events of the caller in; events of the phones go out through tell. The others are cancelled with the Reason
-"completed elsewhere". When all have refused, the refusal that says most about the person is told: declined, busy, no common
-codec, no answer.
-Spec: RFC 3261 §16.7 in spirit (a decline ends all), RFC 3326.
+"completed elsewhere". When all have refused, the refusal that says most is told: declined, busy, no common codec, no answer. Who declines
+ends the ringing of the other phones of the same member, not that of other people.
+
+A discreet fork is for a caller from outside: to him a house in which nobody picks up, no phone is there, a phone wants no calls, or none is to
+ring are the same. He was told already that it rings; he hears of a refusal only from a phone that rang for him, or that is in another call.
+Spec: RFC 3261 §16.7 in spirit, RFC 3326.
 """
 
 from __future__ import annotations
 
-from voicebox.b2bua.context import LegContext
-from voicebox.b2bua.events import Answer, CallEvent, End, Offer, Progress, Refusal, Refuse, Ringing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from voicebox.b2bua.context import LegContext, LegTimer
+from voicebox.b2bua.events import Answer, CallEvent, Codec, End, Offer, Progress, Refusal, Refuse, Ringing
 from voicebox.b2bua.leg import ANSWERED_ELSEWHERE, UacLeg
-from voicebox.b2bua.phone_dialog import Tell
+from voicebox.b2bua.phone_dialog import PhoneDialog, Tell
 from voicebox.b2bua.ports import MediaPort
 from voicebox.b2bua.registrar import Binding
+from voicebox.dialplan.model import RingPhones, Strategy
 from voicebox.errors import HostError
 
 _WEIGHT = (Refusal.DECLINED, Refusal.BUSY, Refusal.NO_COMMON_CODEC, Refusal.NO_ANSWER, Refusal.UNREACHABLE)
+_SAID_BY_PEOPLE = {Refusal.DECLINED, Refusal.BUSY}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Phones that ring together. members: the phones of each member."""
+
+    members: tuple[tuple[Binding, ...], ...]
+    seconds: float
+
+
+def turns_of(ring: RingPhones, bindings: Callable[[Iterable[str]], list[Binding]], draw: Callable[[], int]) -> tuple[Turn, ...]:
+    """Return who rings when. bindings(accounts): where their phones are now; draw(): a random number for each member, by which they are put in order."""
+    members = [tuple(bindings(member)) for member in ring.members]
+    if ring.strategy is Strategy.RANDOM:
+        members = [member for _, member in sorted(((draw(), member) for member in members), key=lambda pair: pair[0])]
+    together = [tuple(members)] if ring.strategy is Strategy.ALL else [(member,) for member in members]
+    turns = tuple(Turn(each, ring.timeout_s) for each in together)
+    return turns + (turns_of(ring.then, bindings, draw) if ring.then is not None else ())
 
 
 class PhoneFork:
     """Several UacLegs, one of which may win. Call start() once tell may be called."""
 
-    def __init__(self, context: LegContext, tell: Tell) -> None:
-        self._context, self._tell = context, tell
-        self._ringing: list[UacLeg] = []
+    def __init__(self, context: LegContext, tell: Tell, *, discreet: bool = False) -> None:
+        self._context, self._tell, self._discreet = context, tell, discreet
+        self._turns: list[Turn] = []
+        self._asked: tuple[str, Offer] | None = None
+        self._ends_at = 0.0
+        self._ringing: dict[UacLeg, int] = {}
+        """The legs whose turn it is, each with the number of its member."""
+        self._rang: set[UacLeg] = set()
         self._winner: UacLeg | None = None
         self._early: UacLeg | None = None
         self._refusals: list[Refusal] = []
-        self._rang = self._over = False
+        self._somebody_refused = False
+        self._over = False
 
     @property
     def port(self) -> MediaPort | None:
@@ -36,71 +68,125 @@ class PhoneFork:
         leg = self._winner or self._early
         return None if leg is None else leg.port
 
-    def start(self, bindings: list[Binding], caller: str, offer: Offer, now: float) -> None:
+    @property
+    def dialog(self) -> PhoneDialog | None:
+        """Return the dialog with the phone that answered."""
+        return None if self._winner is None else self._winner.dialog
+
+    @property
+    def user(self) -> str:
+        """Return the account of the phone that answered."""
+        return "" if self._winner is None else self._winner.user
+
+    def connect(self, port: MediaPort, codec: Codec) -> None:
+        """Let the phone that is heard and the one at another port hear each other."""
+        if self.port is not None:
+            self.port.join(port, codec)
+
+    def start(self, turns: Iterable[Turn], caller: str, offer: Offer, now: float) -> None:
         """Ring phones; caller: the From value."""
-        for binding in bindings[: self._context.settings.max_forks]:
-            # The leg's events name the leg, which exists only after its constructor; none of them comes before a response does.
-            legs: list[UacLeg] = []
-            try:
-                leg = UacLeg(self._context, binding, caller, offer, self._listener(legs), now)
-            except HostError:
-                self._refusals.append(Refusal.NO_ANSWER)
-                continue
-            legs.append(leg)
-            self._ringing.append(leg)
+        self._turns, self._asked = list(turns), (caller, offer)
+        self._ends_at = now + sum(turn.seconds for turn in self._turns)
+        self._next_turn(now)
+
+    def _next_turn(self, now: float) -> None:
+        assert self._asked is not None
+        caller, offer = self._asked
+        while self._turns and not self._ringing:
+            turn = self._turns.pop(0)
+            places = [(binding, number) for number, member in enumerate(turn.members) for binding in member]
+            for binding, number in places[: self._context.settings.max_forks]:
+                # The leg's events name the leg, which exists only after its constructor; none of them comes before a response does.
+                legs: list[UacLeg] = []
+                try:
+                    leg = UacLeg(self._context, binding, caller, offer, self._listener(legs), now)
+                except HostError:
+                    self._refusals.append(Refusal.NO_ANSWER)
+                    continue
+                legs.append(leg)
+                self._ringing[leg] = number
+            if self._ringing:
+                self._context.timers.set((self, LegTimer.TURN), now + turn.seconds)
         if not self._ringing:
             self._finish_refused(now)
 
     def _listener(self, legs: list[UacLeg]) -> Tell:
         return lambda event, now: self._leg_told(legs[0], event, now)
 
+    def timer_due(self, timer: LegTimer, now: float) -> None:
+        """Take that the phones have rung long enough, or that it is time to say so."""
+        if timer is LegTimer.TURN and self._winner is None and not self._over:
+            if self._ringing:
+                self._refusals.append(Refusal.NO_ANSWER)
+            self._give_up(list(self._ringing), now)
+            self._next_turn(now)
+
     def handle(self, event: CallEvent, now: float) -> None:
         """Take what the caller did."""
         if isinstance(event, End):
-            self._over = True
+            self._end()
         for leg in [self._winner] if self._winner is not None else list(self._ringing):
             leg.handle(event, now)
 
-    def give_up(self, now: float) -> None:
-        """Stop ringing because nobody answered in time."""
-        self.handle(End(), now)
+    def _end(self) -> None:
+        self._over = True
+        self._context.timers.cancel((self, LegTimer.TURN))
+
+    def _give_up(self, legs: Iterable[UacLeg], now: float, reason: tuple[tuple[str, str], ...] = ()) -> None:
+        for leg in legs:
+            del self._ringing[leg]
+            if self._early is leg:
+                self._early = None
+            leg.give_up(now, reason)
 
     def _leg_told(self, leg: UacLeg, event: CallEvent, now: float) -> None:
         if self._over or (self._winner is not None and self._winner is not leg):
             return
         match event:
             case Ringing():
-                if not self._rang:
-                    self._rang = True
+                first = not self._rang
+                self._rang.add(leg)
+                if first and not self._discreet:
                     self._tell(event, now)
             case Progress():
+                self._rang.add(leg)
                 if self._early is None:
                     self._early = leg
                     self._tell(event, now)
             case Answer():
                 self._winner = leg
-                for other in self._ringing:
-                    if other is not leg:
-                        other.give_up(now, (ANSWERED_ELSEWHERE,))
+                self._context.timers.cancel((self, LegTimer.TURN))
+                self._give_up([other for other in self._ringing if other is not leg], now, (ANSWERED_ELSEWHERE,))
                 self._ringing.clear()
                 self._tell(event, now)
             case Refuse(why):
                 self._leg_refused(leg, why, now)
             case _:
-                self._over = isinstance(event, End)
+                if isinstance(event, End):
+                    self._end()
                 self._tell(event, now)
 
     def _leg_refused(self, leg: UacLeg, why: Refusal, now: float) -> None:
+        number = self._ringing.pop(leg, None)
+        if number is None:
+            return
+        if leg in self._rang or self._context.talks(leg.flow):
+            self._somebody_refused = True
+        elif self._discreet and why in _SAID_BY_PEOPLE:
+            why = Refusal.NO_ANSWER  # the phone refused by itself
         self._refusals.append(why)
-        self._ringing = [other for other in self._ringing if other is not leg]
         if self._early is leg:
             self._early = None
-        if why is Refusal.DECLINED or not self._ringing:
-            for other in self._ringing:
-                other.give_up(now)
-            self._ringing.clear()
-            self._finish_refused(now)
+        if why is Refusal.DECLINED:
+            self._give_up([other for other, member in self._ringing.items() if member == number], now)
+        if not self._ringing:
+            self._context.timers.cancel((self, LegTimer.TURN))
+            self._next_turn(now)
 
     def _finish_refused(self, now: float) -> None:
-        self._over = True
-        self._tell(Refuse(min(self._refusals or [Refusal.NO_ANSWER], key=_WEIGHT.index)), now)
+        why = min(self._refusals or [Refusal.NO_ANSWER], key=_WEIGHT.index)
+        if self._discreet and why is Refusal.NO_ANSWER and not self._somebody_refused and now < self._ends_at:
+            self._context.timers.set((self, LegTimer.TURN), self._ends_at)
+            return
+        self._end()
+        self._tell(Refuse(why), now)

@@ -31,10 +31,11 @@ ANSWERED_ELSEWHERE = ("reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
 
 class UasLeg:
-    """The leg of a phone that calls. Raises SipError or HostError from the constructor: then nothing is left behind."""
+    """The leg of a phone that calls. user: its account. Raises SipError or HostError from the constructor: then nothing is left behind."""
 
-    def __init__(self, context: LegContext, transaction: Transaction, request: SipRequest, flow: Flow, tell: Tell) -> None:
+    def __init__(self, context: LegContext, transaction: Transaction, request: SipRequest, flow: Flow, user: str, tell: Tell) -> None:
         self._context, self._invite, self._tell = context, transaction, tell
+        self.user = user
         check_session_expires(request)
         self._phone: PhoneMedia | None = None
         if request.body:
@@ -52,6 +53,15 @@ class UasLeg:
     def port(self) -> MediaPort:
         """Return the port that faces the phone."""
         return self._side.port
+
+    @property
+    def dialog(self) -> PhoneDialog:
+        """Return the dialog with the phone."""
+        return self._side
+
+    def connect(self, port: MediaPort, codec: Codec) -> None:
+        """Let the phone and the one at another port hear each other."""
+        self.port.join(port, codec)
 
     def _phone_told(self, event: CallEvent, now: float) -> None:
         if isinstance(event, End) and not self._finished:
@@ -138,6 +148,7 @@ class UacLeg:
         self._acks: dict[str, bytes] = {}
         self._rang = self._progressed = False
         self._side: PhoneDialog | None = None
+        self.user = binding.user
         self.port = context.media.open(self._flow.local_address)
         self._media = OurMedia(self._flow.local_address, self.port.rtp_port, context.identifiers.sdp_number())
         self._tag = context.identifiers.tag()
@@ -153,6 +164,16 @@ class UacLeg:
         )
         request = OutgoingRequest("INVITE", binding.uri, fields, self._media.offer(offer.codecs))
         self._invite = context.layer.send_request(request, self._flow, self, now)
+
+    @property
+    def flow(self) -> Flow:
+        """Return how the phone is reached."""
+        return self._flow
+
+    @property
+    def dialog(self) -> PhoneDialog | None:
+        """Return the dialog with the phone, None before it answered."""
+        return self._side
 
     def handle(self, event: CallEvent, now: float) -> None:
         """Let the phone know what the caller did."""

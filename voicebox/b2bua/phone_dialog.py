@@ -27,7 +27,7 @@ Tell = Callable[[CallEvent, float], None]
 MAX_DIGIT_MS = 5_000
 DEFAULT_DIGIT_MS = 160
 _GONE = {408, 481}
-_DTMF = re.compile(rb"\s*Signal\s*=\s*([0-9*#A-Da-d])\s*(?:\r?\n\s*Duration\s*=\s*([0-9]{1,5})\s*)?", re.IGNORECASE)
+_DTMF = re.compile(rb"\s*Signal\s*=\s*([0-9*#A-Da-d])[ \t]*(?:\r?\n\s*Duration\s*=\s*([0-9]{1,5})\s*)?", re.IGNORECASE)
 _DIGITS = b"0123456789*#ABCD"
 
 
@@ -51,6 +51,11 @@ class PhoneDialog:
         self._ended = False
         context.dialogs[dialog.key] = self
         port.on_digit(self._digit_heard)
+
+    @property
+    def over(self) -> bool:
+        """Say whether the phone is no longer served."""
+        return self._ended
 
     # --------------------------------------------------------------------------------------------------------- sound
 
@@ -269,7 +274,7 @@ class PhoneDialog:
             self._context.layer.send_request(self.dialog.request("OPTIONS"), self.dialog.flow, self, now)
 
     def response_came(self, transaction: Transaction, response: SipResponse, now: float) -> None:
-        """Take the answer to an OPTIONS or BYE of ours."""
+        """Take the answer to a request of ours; only that to an OPTIONS means something."""
         if self._ended or transaction.outgoing is None or transaction.outgoing.method != "OPTIONS" or response.status < 200:
             return
         if response.status in _GONE:

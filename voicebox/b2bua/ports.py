@@ -32,6 +32,9 @@ class MediaPort(Protocol):
     def play_digit(self, code: int, duration_ms: int) -> None:
         """Send an RFC 4733 event to the phone."""
 
+    def join(self, other: MediaPort, codec: Codec) -> None:
+        """Connect two ports, or one with itself: each hears the other's phone, in a codec that both speak. Ends what they were connected with; closing one parts both."""
+
     def close(self) -> None: ...
 
 

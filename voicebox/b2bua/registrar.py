@@ -8,6 +8,7 @@ phone that gets its own instance back shows it in calls.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from voicebox.errors import SipError
@@ -26,8 +27,9 @@ MAX_EXPIRES_S = 3_600
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One registered contact. uri: its Contact as the phone wrote it, the Request-URI of calls to it."""
+    """One registered contact. user: its account; uri: its Contact as the phone wrote it, the Request-URI of calls to it."""
 
+    user: str
     uri: str = field(repr=False)
     flow: Flow
     expires_at: float
@@ -70,14 +72,14 @@ class Registrar:
             table = {key: binding for key, binding in table.items() if _is_stale(request, binding)}
         else:
             for contact in contacts:
-                self._bind(table, parse_name_addr(contact), default_s, request, flow, now)
+                self._bind(table, account.user, parse_name_addr(contact), default_s, request, flow, now)
         if len(table) > self._max_contacts:
             raise SipError(503, "too many phones on one account")
         self._bindings[account.user] = table
         return tuple(("contact", f"<{binding.uri}>;expires={max(1, round(binding.expires_at - now))}") for binding in table.values())
 
     @staticmethod
-    def _bind(table: dict[str, Binding], contact: NameAddr, default_s: int | None, request: SipRequest, flow: Flow, now: float) -> None:
+    def _bind(table: dict[str, Binding], user: str, contact: NameAddr, default_s: int | None, request: SipRequest, flow: Flow, now: float) -> None:
         uri = parse_uri(contact.uri)
         key = _binding_key(uri)
         own_expires = param(contact.params, "expires")
@@ -92,16 +94,17 @@ class Registrar:
         elif expires_s < MIN_EXPIRES_S:
             raise SipError(423, "a registration lasts at least a minute")
         else:
-            table[key] = Binding(contact.uri, flow, now + min(expires_s, MAX_EXPIRES_S), request.call_id, request.cseq.number)
+            table[key] = Binding(user, contact.uri, flow, now + min(expires_s, MAX_EXPIRES_S), request.call_id, request.cseq.number)
 
     def flow_closed(self, flow: Flow) -> None:
         """Forget the contacts of a connection that is gone."""
         for user, table in self._bindings.items():
             self._bindings[user] = {key: binding for key, binding in table.items() if binding.flow != flow}
 
-    def bindings(self, now: float) -> list[Binding]:
-        """Return every live contact of the box's user, the latest registration first."""
-        live = [binding for table in self._bindings.values() for binding in table.values() if binding.expires_at > now]
+    def bindings(self, now: float, users: Iterable[str] | None = None) -> list[Binding]:
+        """Return the live contacts of some accounts, the latest registration first. users: None for all; one that is none has none."""
+        tables = [self._bindings.get(user, {}) for user in (self._bindings if users is None else users)]
+        live = [binding for table in tables for binding in table.values() if binding.expires_at > now]
         return sorted(live, key=lambda binding: -binding.expires_at)
 
     def registrations(self, now: float) -> list[Registration]:

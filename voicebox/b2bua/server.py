@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from voicebox.b2bua.ports import MediaPorts, Network
 from voicebox.b2bua.registrar import Registration
-from voicebox.b2bua.switchboard import Resolve, Switchboard, SwitchboardSettings
+from voicebox.b2bua.switchboard import Admit, Resolve, Switchboard, SwitchboardSettings
 from voicebox.errors import UsageError, VoiceboxError
 from voicebox.sip.auth import Account
 from voicebox.sip.flow import Flow, Transport
@@ -26,7 +26,7 @@ LAST_WORDS_S = 0.2
 class SipServer:
     """A registrar and B2BUA for the phones of one box.
 
-    accounts: each with its HA1 under settings.realm. resolve(dialled): see switchboard.Resolve. Whatever goes wrong inside is counted
+    accounts: each with its HA1 under settings.realm. resolve(dialled), admit(petname): see switchboard.Resolve, Admit. Whatever goes wrong inside is counted
     as `bugs` and costs the one message, never the server; on_bug gets the exception for whoever may look at it.
     """
 
@@ -36,6 +36,7 @@ class SipServer:
         network: Network,
         media: MediaPorts,
         resolve: Resolve,
+        admit: Admit,
         settings: SwitchboardSettings | None = None,
         limits: TransportLimits | None = None,
         on_bug: Callable[[Exception], None] | None = None,
@@ -46,7 +47,7 @@ class SipServer:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
         self._transports = SipTransports(self._receive, self._closed, limits)
-        self._board = Switchboard(accounts, network, media, resolve, self._post, secrets.token_bytes, settings)
+        self._board = Switchboard(accounts, network, media, resolve, admit, self._post, secrets.token_bytes, settings)
 
     async def start(self, listen: Iterable[tuple[str, str, int]]) -> list[int]:
         """Listen on (transport "udp" or "tcp", literal address, port); return the ports. Raises HostError, UsageError; then nothing listens."""

@@ -1,35 +1,36 @@
-"""The box's SIP side without a socket: requests of phones, calls, registrations, and the calls of the network. Pure: takes `now`.
+"""The box's SIP side without a socket: requests of phones, calls of the house and of the network, registrations. Pure: takes `now`.
 
  1. receive() takes octets of a flow; transactions are served, requests dispatched, calls made.
  2. Calls from the network come through ports.Network.on_call, posted so that they never run inside another event.
  3. poll() gives what to send; next_timer() and handle_timer() drive time. Contract: call one method, drain poll(), re-arm, repeat.
 Who may do what: OPTIONS is answered to anybody; REGISTER and INVITE need the digest of an account; requests inside a dialog need its
-identifiers, and come from the phone's address or carry its digest. Challenges are stateless.
+identifiers, and come from the phone's address or carry its digest. Challenges are stateless. A call inside the house never touches ports.Network.
 Spec: RFC 3261 §8.2, §9.2, §10.3, §11.2, §22; RFC 3265 §3.1.4 (489).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from voicebox.b2bua.call import Call, CallState, CircuitParty, Side
+from voicebox.b2bua.call import Call, CallState, CircuitParty, EchoParty, Seat, Side
 from voicebox.b2bua.context import ALLOW, SUPPORTED, CallSettings, DialogUser, LegContext, Post, error_fields
-from voicebox.b2bua.dialled import caller_address, dialled_name
-from voicebox.b2bua.events import CallEvent, End, Offer, Refusal, Refuse
-from voicebox.b2bua.fork import PhoneFork
+from voicebox.b2bua.dialled import caller_address, dialled_name, local_address
+from voicebox.b2bua.events import Answer, CallEvent, End, Offer, Refusal, Refuse, Ringing
+from voicebox.b2bua.fork import PhoneFork, Turn, turns_of
 from voicebox.b2bua.leg import UasLeg
 from voicebox.b2bua.phone_dialog import check_require
 from voicebox.b2bua.ports import CircuitLeg, MediaPorts, Network
-from voicebox.b2bua.registrar import Registrar, Registration
+from voicebox.b2bua.registrar import Binding, Registrar, Registration
+from voicebox.dialplan.model import CallContact, EmergencyCall, IncomingDecision, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
 from voicebox.errors import HostError, SipError, UsageError
 from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user
 from voicebox.sip.flow import Flow
 from voicebox.sip.identifiers import Identifiers
 from voicebox.sip.message import SipRequest
 from voicebox.sip.transaction import DropReason, Failed, NewRequest, NewResponse, TimerValues, Transaction, TransactionLayer, Transmit
-from voicebox.sip.uri import parse_uri
+from voicebox.sip.uri import SipUri, parse_uri
 
 MAX_AUTHORIZATIONS = 4
 _INSIDE_ONLY = {"BYE", "INFO", "UPDATE", "PRACK"}
@@ -37,8 +38,11 @@ _KNOWN_ELSEWHERE = {"MESSAGE", "REFER"}
 _COUNTED = {"INVITE", "REGISTER", "OPTIONS", "CANCEL", "BYE", "UPDATE", "INFO", "MESSAGE", "SUBSCRIBE"}
 _EVENT_METHODS = {"SUBSCRIBE", "NOTIFY", "PUBLISH"}
 
-Resolve = Callable[[str], str | None]
-"""The dialled name or number to a contact's petname, None where there is none. May raise SipError to refuse (emergency numbers)."""
+Resolve = Callable[[str], OutgoingDecision]
+"""What a dialled name or number means."""
+
+Admit = Callable[[str], IncomingDecision]
+"""What rings for a contact's call, by petname."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Switchboard:
         network: Network,
         media: MediaPorts,
         resolve: Resolve,
+        admit: Admit,
         post: Post,
         random_octets: Callable[[int], bytes],
         settings: SwitchboardSettings | None = None,
@@ -70,7 +75,7 @@ class Switchboard:
         self.layer = TransactionLayer(Identifiers(random_octets), self.settings.timers)
         self.registrar = Registrar([account.user for account in accounts])
         self._accounts = {account.user: account for account in accounts}
-        self._resolve, self._post = resolve, post
+        self._resolve, self._admit, self._post = resolve, admit, post
         self._digest = DigestServer(self.settings.realm, random_octets)
         self._guesses = GuessLimiter()
         self._context = LegContext(self.layer, Identifiers(random_octets), media, post, self.settings.calls)
@@ -251,35 +256,77 @@ class Switchboard:
         merge_key = (request.call_id, request.from_.tag, request.cseq.number)
         if any(leg.merge_key == merge_key for leg in self._uas_legs.values()):
             raise SipError(482, "the same call came twice")  # RFC 3261 §8.2.2.2
-        if self._authenticate(transaction, request, flow, now) is None:
+        account = self._authenticate(transaction, request, flow, now)
+        if account is None:
             return
         self.layer.respond(transaction, 100, now)
         if (request.headers.get("max-forwards") or "70").strip("0 ") == "":
             raise SipError(483, "no hops left")
-        name = dialled_name(parse_uri(request.uri), self.settings.suffixes, self._hosts | {flow.local_address})
-        petname = self._resolve(name)
-        if petname is None:
-            raise SipError(404, "no such contact")
-        if len(self._calls) >= self.settings.calls.max_calls:
+        decision = self._decide(parse_uri(request.uri), flow)
+        begun = sum(leg.user == account.user for leg in self._uas_legs.values())
+        if len(self._calls) >= self.settings.calls.max_calls or begun >= self.settings.calls.max_calls_of_user:
             raise SipError(503, "too many calls")
-        self._place_call(transaction, request, flow, petname, now)
+        self._place_call(transaction, request, flow, account, decision, now)
 
-    def _place_call(self, transaction: Transaction, request: SipRequest, flow: Flow, petname: str, now: float) -> None:
-        calls: list[Call] = []
-        leg = UasLeg(self._context, transaction, request, flow, lambda event, when: calls[0].tell(Side.CALLER, event, when))
+    def _decide(self, uri: SipUri, flow: Flow) -> OutgoingDecision:
+        """Return what a phone dialled. Raises SipError where it is refused."""
+        decision = self._resolve(dialled_name(uri, self.settings.suffixes, self._hosts | {flow.local_address}))
+        match decision:
+            case RefuseCall(status):
+                raise SipError(status, "refused by the dial plan")
+            case EmergencyCall():
+                raise SipError(503, "emergency calls are not carried here")
+            case _:
+                return decision
+
+    def _place_call(self, transaction: Transaction, request: SipRequest, flow: Flow, account: Account, decision: OutgoingDecision, now: float) -> None:
+        seat = Seat()
+        leg = UasLeg(self._context, transaction, request, flow, account.user, seat.tell)
         call = Call(self._context, leg.offer, self._call_ended)
-        calls.append(call)
-        call.parties[Side.CALLER] = leg
+        call.sit(Side.CALLER, leg, seat)
         self._calls.add(call)
         self._uas_legs[transaction] = leg
-        self.counters["calls_out"] += 1
+        match decision:
+            case CallContact(petname):
+                self.counters["calls_out"] += 1
+                self._reach_contact(call, petname, leg.offer, now)
+            case RingPhones():
+                self.counters["calls_local"] += 1
+                self._reach_phones(call, self._turns(decision, flow, now), self._shown(account.user), leg.offer, now, discreet=False)
+            case _:
+                self.counters["calls_echo"] += 1
+                echo_seat = Seat()
+                call.sit(Side.CALLEE, EchoParty(echo_seat.tell), echo_seat)
+                echo_seat.tell(Answer(leg.offer.codecs[0]), now)
+
+    def _reach_contact(self, call: Call, petname: str, offer: Offer, now: float) -> None:
         try:
-            circuit = self._network.call(petname, leg.offer, lambda event: self._post(lambda when: self._far_event(call, Side.CALLEE, event, when)))
+            circuit = self._network.call(petname, offer, lambda event: self._post(lambda when: self._far_event(call, Side.CALLEE, event, when)))
         except UsageError:
             call.tell(Side.CALLEE, Refuse(Refusal.UNREACHABLE), now)
             return
         call.parties[Side.CALLEE] = CircuitParty(circuit)
         call.started(now)
+
+    def _reach_phones(self, call: Call, turns: tuple[Turn, ...], caller: str, offer: Offer, now: float, *, discreet: bool) -> None:
+        seat = Seat()
+        fork = PhoneFork(self._context, seat.tell, discreet=discreet)
+        call.sit(Side.CALLEE, fork, seat)
+        call.started(now)
+        fork.start(turns, caller, offer, now)
+
+    def _turns(self, ring: RingPhones, caller: Flow | None, now: float) -> tuple[Turn, ...]:
+        """Return who rings when. caller: where the calling phone is, which does not ring itself."""
+
+        def bindings(users: Iterable[str]) -> list[Binding]:
+            return [binding for binding in self.registrar.bindings(now, users) if binding.flow != caller]
+
+        return turns_of(ring, bindings, self._context.identifiers.reference)
+
+    def _shown(self, user: str) -> str:
+        return local_address(user, self.settings.realm)
+
+    # -------------------------------------------------------------------------------------------- calls of the network
 
     def _accept_call(self, petname: str, offer: Offer, circuit: CircuitLeg) -> Callable[[CallEvent], None]:
         call = Call(self._context, offer, self._call_ended)
@@ -296,10 +343,11 @@ class Switchboard:
         if full:
             call.tell(Side.CALLEE, Refuse(Refusal.BUSY), now)
             return
-        fork = PhoneFork(self._context, lambda event, when: call.tell(Side.CALLEE, event, when))
-        call.parties[Side.CALLEE] = fork
-        call.started(now)
-        fork.start(self.registrar.bindings(now), caller_address(petname, self.settings.suffixes[0]), offer, now)
+        decision = self._admit(petname)
+        turns = (Turn((), decision.after_s),) if isinstance(decision, NoAnswer) else self._turns(decision, None, now)
+        # It rings as soon as the box knows of the call, whatever its phones do: when they do it, and whether, is nobody's business.
+        call.tell(Side.CALLEE, Ringing(), now)
+        self._reach_phones(call, turns, caller_address(petname, self.settings.suffixes[0]), offer, now, discreet=True)
 
     def _far_event(self, call: Call, side: Side, event: CallEvent, now: float) -> None:
         # The far box may end a call that broke on its side with End where it is the callee and has not answered: a refusal to the phone.
@@ -311,7 +359,7 @@ class Switchboard:
         self._calls.discard(call)
         if call.broken:
             self.counters["calls_broken"] += 1
-        gone = [transaction for transaction, leg in self._uas_legs.items() if leg is call.parties.get(Side.CALLER)]
+        gone = [transaction for transaction, leg in self._uas_legs.items() if leg in call.parties.values() or leg.dialog.over]
         for transaction in gone:
             del self._uas_legs[transaction]
 

@@ -28,6 +28,21 @@ class PlainPort:
     closed: bool = False
     played: list[tuple[int, int]] = field(default_factory=list)
     listener: Callable[[int, int], None] | None = None
+    joined: tuple[MediaPort, Codec] | None = None
+
+    def join(self, other: MediaPort, codec: Codec) -> None:
+        assert isinstance(other, PlainPort)
+        assert not self.closed
+        assert not other.closed
+        for one in (self, other):
+            one.part()
+        self.joined, other.joined = (other, codec), (self, codec)
+
+    def part(self) -> None:
+        if self.joined is not None:
+            other, self.joined = self.joined[0], None
+            assert isinstance(other, PlainPort)
+            other.joined = None
 
     def set_remote(self, address: str, port: int, codec: Codec, payload_type: int, event_payload_type: int | None) -> None:
         assert not self.closed
@@ -44,6 +59,7 @@ class PlainPort:
         self.played.append((code, duration_ms))
 
     def close(self) -> None:
+        self.part()
         self.closed = True
 
 
@@ -146,6 +162,9 @@ class LoopPort:
 
     def play_digit(self, code: int, duration_ms: int) -> None:
         pass
+
+    def join(self, other: MediaPort, codec: Codec) -> None:
+        raise AssertionError("phones of two boxes hear each other through circuits")
 
     def close(self) -> None:
         self._owner.close(self)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tests.voicebox.b2bua.loopback import LoopLeg, LoopNetwork, PlainMedia
 from voicebox.b2bua.events import CallEvent, Codec, Offer
 from voicebox.b2bua.switchboard import Switchboard, SwitchboardSettings
+from voicebox.dialplan.model import CallContact, EchoTest, EmergencyCall, IncomingDecision, OutgoingDecision, RefuseCall, RingPhones
 from voicebox.sensitive import Secret
 from voicebox.sip.auth import Account, DigestAlgorithm, digest_response, parse_digest
 from voicebox.sip.flow import Flow, Transport
@@ -40,14 +41,20 @@ class Box:
         accounts = [Account.from_password(user, Secret(PASSWORD), REALM) for user in users]
         accounts.append(Account.from_password("sha", Secret(PASSWORD), REALM, DigestAlgorithm.SHA_256))
         self.dialled: list[str] = []
-        self.board = Switchboard(accounts, self.network, self.media, self._resolve, self.posted.append, source.randbytes, settings)
+        self.plan: dict[str, OutgoingDecision] = {name: CallContact("bob") for name in ("bob", "712")}
+        self.plan |= {"ghost": CallContact("ghost"), "*43": EchoTest(), "112": EmergencyCall()}
+        self.plan |= {user: RingPhones(((user,),)) for user in users}
+        self.incoming: IncomingDecision = RingPhones((users,))
+        self.board = Switchboard(
+            accounts, self.network, self.media, self._resolve, lambda petname: self.incoming, self.posted.append, source.randbytes, settings
+        )
         self.outbox: list[tuple[Flow, SipMessage]] = []
         self.octets: list[bytes] = []
         self.phones: dict[Flow, Phone] = {}
 
-    def _resolve(self, dialled: str) -> str | None:
+    def _resolve(self, dialled: str) -> OutgoingDecision:
         self.dialled.append(dialled)
-        return {"bob": "bob", "712": "bob", "ghost": "ghost"}.get(dialled)
+        return self.plan.get(dialled, RefuseCall(404))
 
     def _far_accepts(self, petname: str, offer: Offer, leg: object) -> Callable[[CallEvent], None]:
         self.offers.append(offer)
@@ -114,6 +121,14 @@ class Phone:
         self.branches = 0
         self.call_id = f"planted-call-id-{user}-{number}"
         box.phones[self.flow] = self
+
+    def sdp(self, codec: str = "PCMA", direction: str = "sendrecv") -> str:
+        """Return a description of this phone, RTP at its port 4000."""
+        formats, more = {"PCMA": ("8 0 101", ""), "OPUS": ("111 101", "a=rtpmap:111 opus/48000/2\r\n")}[codec]
+        return (
+            f"v=0\r\no=planted 5 6 IN IP4 {self.address}\r\ns=Planted\r\nc=IN IP4 {self.address}\r\nt=0 0\r\nm=audio 4000 RTP/AVP {formats}\r\n"
+            f"{more}a=rtpmap:101 telephone-event/8000\r\na=tool:planted\r\na={direction}\r\n"
+        )
 
     @property
     def contact(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.voicebox.b2bua.loopback import PlainMedia, PlainPort
 from voicebox.b2bua.call import Call, CallState, CircuitParty, Side
-from voicebox.b2bua.context import LegContext, LegTimer
+from voicebox.b2bua.context import DialogUser, LegContext, LegTimer
 from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
 from voicebox.b2bua.ports import MediaPort
 from voicebox.sip.identifiers import Identifiers
@@ -30,12 +30,18 @@ EVENTS: list[CallEvent] = [
 
 
 class Listener:
+    dialog: DialogUser | None = None
+    user = ""
+
     def __init__(self, port: MediaPort | None) -> None:
         self.port = port
         self.heard: list[CallEvent] = []
 
     def handle(self, event: CallEvent, now: float) -> None:
         self.heard.append(event)
+
+    def connect(self, port: MediaPort, codec: Codec) -> None:
+        raise AssertionError("a circuit is connected with a phone, not a phone with a circuit")
 
 
 class Circuit:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
 from tests.voicebox.b2bua.loopback import PlainPort
@@ -9,6 +12,7 @@ from tests.voicebox.b2bua.scripted import SDP_OPUS, SDP_PCMA, Box, Phone, status
 from voicebox.b2bua.context import CallSettings
 from voicebox.b2bua.events import Answer, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
 from voicebox.b2bua.switchboard import SwitchboardSettings
+from voicebox.dialplan.model import NoAnswer
 from voicebox.sip.flow import Transport
 from voicebox.sip.message import SipRequest
 from voicebox.sip.sdp import parse_sdp
@@ -30,6 +34,7 @@ def test_a_call_from_the_network_to_a_phone() -> None:
     offered = parse_sdp(invite.body).media[0]
     assert [encoding.name for encoding in offered.encodings] == ["opus", "pcma", "telephone-event", "telephone-event"]
     assert offered.port == box.media.ports[0].rtp_port
+    assert box.far_heard == [Ringing()]
     phone.answer(invite, 180)
     assert box.far_heard == [Ringing()]
     phone.answer(invite, 200, SDP_PCMA)
@@ -149,7 +154,7 @@ def test_a_contact_that_forks_answers_twice() -> None:
     assert [message.to.tag for message in phone.requests("BYE")] == ["two"]
     phone.answer(invite, 200, SDP_PCMA, tag="one")
     assert [message.to.tag for message in phone.requests("ACK")] == ["one", "two", "one"], "a repeated 200 gets its ACK again"
-    assert box.far_heard == [Answer(Codec.PCMA)]
+    assert box.far_heard == [Ringing(), Answer(Codec.PCMA)]
 
 
 @pytest.mark.parametrize(
@@ -158,28 +163,29 @@ def test_a_contact_that_forks_answers_twice() -> None:
         ([486], Refusal.BUSY),
         ([603], Refusal.DECLINED),
         ([480], Refusal.NO_ANSWER),
+        ([404], Refusal.NO_ANSWER),
         ([488], Refusal.NO_COMMON_CODEC),
-        ([302], Refusal.NO_ANSWER),
-        ([401], Refusal.NO_ANSWER),
         ([600], Refusal.BUSY),
         ([404, 486], Refusal.BUSY),
         ([486, 404], Refusal.BUSY),
         ([480, 603], Refusal.DECLINED),
     ],
 )
-def test_refusals(answers: list[int], why: Refusal) -> None:
+def test_what_a_person_does_at_a_ringing_phone_is_told(answers: list[int], why: Refusal) -> None:
     box, phones, invites = ringing(len(answers))
     for phone, invite, status in zip(phones, invites, answers, strict=True):
+        phone.answer(invite, 180)
         phone.answer(invite, status)
         assert phone.requests("ACK")
-    assert box.far_heard == [Refuse(why)]
+    assert box.far_heard == [Ringing(), Refuse(why)]
     assert box.media.open_ports() == 0
     assert box.board.calls == 0
 
 
 def test_one_decline_stops_all_phones() -> None:
     box, phones, invites = ringing(2)
-    phones[1].answer(invites[1], 180)
+    for phone, invite in zip(phones, invites, strict=True):
+        phone.answer(invite, 180)
     phones[0].answer(invites[0], 603)
     assert box.far_heard == [Ringing(), Refuse(Refusal.DECLINED)]
     assert phones[1].requests("CANCEL")
@@ -189,28 +195,112 @@ def test_one_busy_phone_does_not_stop_the_other() -> None:
     box, phones, invites = ringing(2)
     phones[0].answer(invites[0], 486)
     phones[1].answer(invites[1], 200, SDP_PCMA)
-    assert box.far_heard == [Answer(Codec.PCMA)]
+    assert box.far_heard == [Ringing(), Answer(Codec.PCMA)]
 
 
-def test_no_phone_is_registered() -> None:
+def nobody_there() -> Box:
+    """A house without a phone that is on."""
     box = Box()
     box.far_calls()
-    assert box.far_heard == [Refuse(Refusal.NO_ANSWER)]
+    return box
 
 
-def test_no_phone_answers_at_all() -> None:
+def quiet() -> Box:
+    """A house whose plan lets nothing ring."""
+    box = Box()
+    phone = Phone(box, "alice")
+    phone.register()
+    box.incoming = NoAnswer(60)
+    box.far_calls()
+    assert phone.requests("INVITE") == []
+    return box
+
+
+def unanswered() -> Box:
+    """A phone that rings."""
+    box, [phone], [invite] = ringing()
+    phone.answer(invite, 180)
+    return box
+
+
+def dead() -> Box:
+    """A phone that says nothing at all."""
+    return ringing()[0]
+
+
+def gone() -> Box:
+    """A phone whose connection ends."""
+    box = Box()
+    phone = Phone(box, "alice", 1, Transport.TCP)
+    phone.register()
+    box.far_calls()
+    box.board.flow_closed(phone.flow, box.now)
+    box.settle()
+    return box
+
+
+def not_disturbed(status: int) -> Box:
+    """A phone that refuses by itself, and another that rings."""
+    box, phones, invites = ringing(2)
+    phones[0].answer(invites[0], status)
+    phones[1].answer(invites[1], 180)
+    return box
+
+
+def wants_no_calls(status: int) -> Box:
+    """A phone that refuses by itself."""
+    box, [phone], [invite] = ringing()
+    phone.answer(invite, status)
+    return box
+
+
+HOUSES: list[Callable[[], Box]] = [nobody_there, quiet, unanswered, dead, gone]
+HOUSES += [partial(house, status) for house in (not_disturbed, wants_no_calls) for status in (302, 401, 404, 480, 486, 600, 603)]
+
+
+@pytest.mark.parametrize("house", HOUSES, ids=lambda house: getattr(house, "__name__", None) or f"{house.func.__name__}-{house.args[0]}")
+def test_a_caller_cannot_tell_why_nobody_picks_up(house: Callable[[], Box]) -> None:
+    """It rings at once, and after the same time nobody has answered, whatever the phones did."""
+    box = house()
+    box.advance(59.9)
+    assert box.far_heard == [Ringing()]
+    box.advance(0.2)
+    assert box.far_heard == [Ringing(), Refuse(Refusal.NO_ANSWER)]
+    assert box.media.open_ports() == 0
+    assert box.board.calls == 0
+
+
+def test_a_phone_that_does_not_answer_is_asked_seven_times() -> None:
     box, [phone], _ = ringing()
     box.advance(33)
     assert len(phone.requests("INVITE")) == 7, "timer A doubles until timer B"
-    assert box.far_heard == [Refuse(Refusal.NO_ANSWER)]
 
 
-def test_nobody_picks_up() -> None:
+def test_a_phone_in_a_call_that_takes_no_second_one_is_busy() -> None:
     box, [phone], [invite] = ringing()
-    phone.answer(invite, 180)
-    box.advance(91)
-    assert phone.requests("CANCEL")
-    assert box.far_heard == [Ringing(), Refuse(Refusal.NO_ANSWER)]
+    phone.answer(invite, 200, SDP_PCMA)
+    box.far_heard.clear()
+    box.far_calls()
+    second = phone.last_request("INVITE")
+    assert second.call_id != invite.call_id
+    phone.answer(second, 486)
+    assert box.far_heard == [Ringing(), Refuse(Refusal.BUSY)]
+
+
+def test_a_phone_in_a_call_may_take_a_second_one() -> None:
+    box, [phone], [invite] = ringing()
+    phone.answer(invite, 200, SDP_PCMA)
+    first = box.far_leg
+    phone.from_callee("UPDATE", invite, body=SDP_PCMA + "a=sendonly\r\n")
+    box.far_calls()
+    second = phone.last_request("INVITE")
+    phone.answer(second, 180)
+    phone.answer(second, 200, phone.sdp(), tag="second")
+    assert box.board.calls == 2
+    assert box.media.open_ports() == 2
+    first.send(End())
+    box.settle()
+    assert [bye.call_id for bye in phone.requests("BYE")] == [invite.call_id]
 
 
 def test_over_tcp_nothing_is_repeated_and_a_lost_connection_is_noticed() -> None:
@@ -223,14 +313,15 @@ def test_over_tcp_nothing_is_repeated_and_a_lost_connection_is_noticed() -> None
     assert ";transport=tcp" in (phone.last_request("INVITE").headers.get("contact") or "")
     box.board.flow_closed(phone.flow, box.now)
     box.settle()
-    assert box.far_heard == [Refuse(Refusal.NO_ANSWER)]
+    box.advance(60)
+    assert box.far_heard == [Ringing(), Refuse(Refusal.NO_ANSWER)]
 
 
 def test_early_media_of_a_phone() -> None:
     box, [phone], [invite] = ringing()
     phone.answer(invite, 183, SDP_PCMA)
     port = box.media.ports[0]
-    assert box.far_heard == [Progress(Codec.PCMA)]
+    assert box.far_heard == [Ringing(), Progress(Codec.PCMA)]
     assert (port.to_phone, port.from_phone) == (False, True)
     assert box.network.legs[-1].bound == (port, Codec.PCMA)
     phone.answer(invite, 200, SDP_PCMA)
@@ -241,7 +332,7 @@ def test_early_media_of_one_phone_and_the_answer_of_another() -> None:
     box, phones, invites = ringing(2, Codec.OPUS, Codec.PCMA)
     phones[0].answer(invites[0], 183, SDP_PCMA)
     phones[1].answer(invites[1], 200, SDP_OPUS.replace("192.0.2.20", "192.0.2.21"))
-    assert box.far_heard == [Progress(Codec.PCMA), Answer(Codec.OPUS)]
+    assert box.far_heard == [Ringing(), Progress(Codec.PCMA), Answer(Codec.OPUS)]
     assert box.network.legs[-1].bound == (box.media.ports[1], Codec.OPUS)
 
 
@@ -251,7 +342,7 @@ def test_an_answer_that_cannot_be_used(body: str) -> None:
     phone.answer(invite, 200, body)
     assert phone.requests("ACK")
     assert phone.requests("BYE")
-    assert box.far_heard == [Refuse(Refusal.NO_COMMON_CODEC)]
+    assert box.far_heard == [Ringing(), Refuse(Refusal.NO_COMMON_CODEC)]
     assert box.media.open_ports() == 0
 
 
@@ -264,7 +355,7 @@ def test_hold_resume_and_digits_of_the_callee() -> None:
     assert port.listener is not None
     port.listener(1, 80)
     box.settle()
-    assert box.far_heard == [Answer(Codec.PCMA), Hold(), Resume(), Digit(1, 80)]
+    assert box.far_heard == [Ringing(), Answer(Codec.PCMA), Hold(), Resume(), Digit(1, 80)]
     box.far_says(Digit(2, 90))
     box.far_says(Hold())
     assert port.played == [(2, 90)]
@@ -287,7 +378,7 @@ def test_digits_beside_opus_are_counted_on_the_clock_of_the_phones_events() -> N
 def test_calls_are_bounded() -> None:
     box, _, _ = ringing(settings=SwitchboardSettings(calls=CallSettings(max_calls=1)))
     box.far_calls()
-    assert box.far_heard == [Refuse(Refusal.BUSY)]
+    assert box.far_heard == [Ringing(), Refuse(Refusal.BUSY)]
 
 
 def test_the_caller_gives_up_at_once() -> None:

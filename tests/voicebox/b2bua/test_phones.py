@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +20,7 @@ from tests.voicebox.b2bua.loopback import LoopMedia, LoopNetwork
 from voicebox.b2bua.events import Codec
 from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
+from voicebox.dialplan.model import CallContact, IncomingDecision, RingPhones
 from voicebox.sensitive import Secret
 from voicebox.sip.auth import Account
 
@@ -29,6 +30,11 @@ ADDRESS = "127.0.0.1"
 PASSWORD = Secret(b"a-long-password")
 TALK_S = 2.0
 TONES_HZ = {"alice": 440, "bob": 1000, "carol": 700}
+
+
+def ringing(users: list[str]) -> Callable[[str], IncomingDecision]:
+    """Let phones ring for every contact."""
+    return lambda petname: RingPhones((tuple(users),))
 
 
 class TwoBoxes:
@@ -45,11 +51,10 @@ class TwoBoxes:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     async def _run(self) -> None:
-        names = {"bob": "bob", "alice": "alice"}
         settings = SwitchboardSettings(realm=ADDRESS)
         for network, users, port in ((self.alice, ["alice"], self.alice_port), (self.bob, ["bob", "carol"], self.bob_port)):
             accounts = [Account.from_password(user, PASSWORD, ADDRESS) for user in users]
-            server = SipServer(accounts, network, self.media, names.get, settings, on_bug=self.bugs.append)
+            server = SipServer(accounts, network, self.media, CallContact, ringing(users), settings, on_bug=self.bugs.append)
             await server.start([("udp", ADDRESS, port), ("tcp", ADDRESS, port)])
             self.servers.append(server)
         self._ready.set()

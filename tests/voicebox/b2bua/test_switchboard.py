@@ -6,8 +6,9 @@ import pytest
 
 from tests.voicebox.b2bua.scripted import REALM, SDP_PCMA, Box, Phone, final, statuses
 from voicebox.b2bua.context import CallSettings
+from voicebox.b2bua.events import Refusal, Refuse
 from voicebox.b2bua.switchboard import SwitchboardSettings
-from voicebox.errors import SipError
+from voicebox.dialplan.model import RefuseCall
 from voicebox.sip.flow import Flow, Transport
 from voicebox.sip.message import SipResponse
 
@@ -169,14 +170,16 @@ def test_a_contact_that_the_network_does_not_know_is_unavailable() -> None:
     assert box.board.calls == 0
 
 
-def test_the_resolver_may_refuse_with_its_own_status() -> None:
+def test_emergency_numbers_are_refused() -> None:
     box = Box()
-
-    def refuse(dialled: str) -> str | None:
-        raise SipError(503, "emergency calls are not possible here")
-
-    box.board._resolve = refuse
     assert statuses(Phone(box, "alice").invite("sip:112@voicebox")) == [100, 503]
+    assert box.offers == []
+
+
+def test_the_plan_refuses_with_its_own_status() -> None:
+    box = Box()
+    box.plan["bob"] = RefuseCall(486)
+    assert statuses(Phone(box, "alice").invite("sip:bob.privacy")) == [100, 486]
     assert box.offers == []
 
 
@@ -209,6 +212,15 @@ def test_calls_are_bounded() -> None:
     box = Box(SwitchboardSettings(calls=CallSettings(max_calls=2)))
     assert [statuses(Phone(box, "alice", number).invite())[-1] for number in (1, 2, 3)] == [100, 100, 503]
     assert box.media.open_ports() == 2
+
+
+def test_calls_of_one_account_are_bounded() -> None:
+    box = Box(SwitchboardSettings(calls=CallSettings(max_calls_of_user=2)))
+    assert [statuses(Phone(box, "alice", number).invite())[-1] for number in (1, 2, 3)] == [100, 100, 503]
+    assert statuses(Phone(box, "carol", 4).invite()) == [100]
+    box.far.legs[0].send(Refuse(Refusal.BUSY))
+    box.settle()
+    assert statuses(Phone(box, "alice", 5).invite()) == [100]
 
 
 def test_no_media_port_is_a_clean_refusal() -> None:

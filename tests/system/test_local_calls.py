@@ -1,0 +1,152 @@
+"""Phones that others wrote, in calls inside one house: through the real engine's media ports and no circuit. There is no network at all."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from tests.support.phones import PHONES, Login, PhoneDriver, PhoneSetup, free_port_block, installed
+from tests.support.tone import seconds_of_tone, write_tone
+from tests.voicebox.b2bua.house import NoNetwork
+from voicebox.b2bua.server import SipServer
+from voicebox.b2bua.switchboard import SwitchboardSettings
+from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
+from voicebox.dialplan.model import EchoTest, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
+from voicebox.sensitive import Secret
+from voicebox.sip.auth import Account
+
+pytestmark = pytest.mark.interop
+
+ADDRESS = "127.0.0.1"
+PASSWORD = Secret(b"a-long-password")
+TALK_S = 2.0
+TONES_HZ = {"ann": 440, "ben": 1000, "kitchen": 700}
+PLAN: dict[str, OutgoingDecision] = {"*43": EchoTest(), "30": RingPhones((("ben",), ("kitchen",))), **{user: RingPhones(((user,),)) for user in TONES_HZ}}
+
+
+class House:
+    """A box with an engine and without circuits, in a loop of its own thread."""
+
+    def __init__(self) -> None:
+        self.bugs: list[Exception] = []
+        self.port = free_port_block(2)
+        self.plane = LiveDataPlane(born_unix_us=0, realtime=False)
+        self._ready, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    async def _run(self) -> None:
+        self.plane.start()
+        self.plane.attach(lambda event: None)
+        accounts = [Account.from_password(user, PASSWORD, ADDRESS) for user in TONES_HZ]
+        media, settings = EngineMediaPorts(self.plane), SwitchboardSettings(realm=ADDRESS)
+        server = SipServer(
+            accounts, NoNetwork(), media, lambda dialled: PLAN.get(dialled, RefuseCall(404)), lambda petname: NoAnswer(), settings, on_bug=self.bugs.append
+        )
+        await server.start([("udp", ADDRESS, self.port), ("tcp", ADDRESS, self.port)])
+        self._ready.set()
+        while not self._stop.is_set():  # noqa: ASYNC110  # set by another thread
+            await asyncio.sleep(0.02)
+        await server.stop()
+        self.plane.detach()
+        self.plane.stop()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with House() as made:
+        yield made
+        deadline = time.monotonic() + 3
+        while made.plane.counters()["media_ports"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert made.plane.counters()["media_ports"] == 0, "every media port was given back"
+        assert made.plane.counters()["link_cells_out"] == 0
+        assert made.bugs == []
+
+
+def phone(house: House, user: str, kind: str, transport: str, codec: str, directory: Path) -> PhoneDriver:
+    if not installed(kind):
+        pytest.skip(f"{kind} is not installed")
+    ports = free_port_block(20)
+    play = write_tone(directory / f"{user}.wav", TONES_HZ[user], 12, 48000 if codec == "opus" else 8000)
+    setup = PhoneSetup(user, Login(ADDRESS, house.port, user, PASSWORD, transport), ADDRESS, ports, ports + 4, play, codec, None, transport)
+    return PHONES[kind](setup, directory / user)
+
+
+def assert_hears(listener: PhoneDriver, theirs: str, own: str) -> None:
+    heard = listener.heard()
+    assert heard is not None
+    assert seconds_of_tone(heard, TONES_HZ[theirs]) >= TALK_S - 1
+    assert seconds_of_tone(heard, TONES_HZ[own]) == 0
+
+
+@pytest.mark.parametrize(
+    ("caller", "callee", "codec", "who_hangs_up"),
+    [
+        (("baresip", "udp"), ("pjsua2", "tcp"), "pcma", "caller"),
+        (("baresip", "tcp"), ("baresip", "udp"), "opus", "callee"),
+        (("linphonec", "udp"), ("pjsua2", "udp"), "pcmu", "callee"),
+    ],
+)
+def test_two_phones_of_a_house_hear_each_other(
+    house: House, tmp_path: Path, caller: tuple[str, str], callee: tuple[str, str], codec: str, who_hangs_up: str
+) -> None:
+    ann, ben = phone(house, "ann", *caller, codec, tmp_path), phone(house, "ben", *callee, codec, tmp_path)
+    with ann, ben:
+        ann.wait_for("registered")
+        ben.wait_for("registered")
+        ann.dial(f"sip:ben@{ADDRESS}")
+        ben.wait_for("incoming")
+        ann.wait_for("ringing")
+        ben.answer()
+        ann.wait_for("connected")
+        ben.wait_for("connected")
+        time.sleep(TALK_S)
+        (ann if who_hangs_up == "caller" else ben).hang_up()
+        ann.wait_for("ended")
+        ben.wait_for("ended")
+    assert_hears(ann, "ben", "ann")
+    assert_hears(ben, "ann", "ben")
+
+
+def test_a_group_rings_and_one_phone_is_answered(house: House, tmp_path: Path) -> None:
+    ann, ben = phone(house, "ann", "pjsua2", "udp", "pcma", tmp_path), phone(house, "ben", "baresip", "udp", "pcma", tmp_path)
+    kitchen = phone(house, "kitchen", "pjsua2", "tcp", "pcma", tmp_path)
+    with ann, ben, kitchen:
+        for one in (ann, ben, kitchen):
+            one.wait_for("registered")
+        ann.dial(f"sip:30@{ADDRESS}")
+        ben.wait_for("incoming")
+        kitchen.wait_for("incoming")
+        kitchen.answer()
+        ann.wait_for("connected")
+        ben.wait_for("ended")
+        kitchen.hang_up()
+        ann.wait_for("ended")
+
+
+def test_the_echo_test_is_heard(house: House, tmp_path: Path) -> None:
+    with phone(house, "ann", "pjsua2", "udp", "pcma", tmp_path) as ann:
+        ann.wait_for("registered")
+        ann.dial(f"sip:*43@{ADDRESS}")
+        ann.wait_for("connected")
+        time.sleep(TALK_S)
+        ann.hang_up()
+        ann.wait_for("ended")
+    heard = ann.heard()
+    assert heard is not None
+    assert seconds_of_tone(heard, TONES_HZ["ann"]) >= TALK_S - 1
