@@ -1,0 +1,100 @@
+"""A running box takes its dial plan anew: whole or not at all, with calls that there are going on; and whoever is not to be disturbed is not. [io]"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.embedded import CALLEE, CALLER, told, wait_until
+from tools.adversary.phones import Account, Phone, header
+from voicebox.cli.main import main
+from voicebox.demo.network import EmbeddedNetwork
+
+pytestmark = pytest.mark.system
+
+PATIENCE_S = 2
+PLAN = f"""version: 1
+emergency: {{ numbers: ["112"], do: refuse }}
+outgoing:
+  - {{ dial: "<contact>", do: {{ call: "{{contact}}" }} }}
+incoming:
+  - {{ from: contacts, do: {{ ring: all, timeout: {PATIENCE_S}s }} }}
+"""
+
+
+class Listed(Phone):
+    """A phone that answers, and remembers what came."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self.came: list[str] = []
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.came.append(data.decode("utf-8", "replace").split("\r\n", 1)[0])
+        super().datagram_received(data, addr)
+
+
+@pytest.fixture
+def home(embedded_network: EmbeddedNetwork) -> Iterator[Path]:
+    """The callee's box, with its plan put back afterwards."""
+    folder = embedded_network.boxes[CALLEE].home
+    plan = (folder / "dialplan.yaml").read_bytes()
+    yield folder
+    (folder / "dialplan.yaml").write_bytes(plan)
+    (folder / "dnd.yaml").unlink(missing_ok=True)
+    assert main(["reload", "--home", str(folder)]) == 0
+
+
+def account(network: EmbeddedNetwork, box: str) -> Account:
+    login, own = network.login(box), network.plan.phone_sip(box).address
+    return Account(box, (login.host, login.port), login.user, login.password.reveal().decode(), (own, {CALLER: 5_900, CALLEE: 5_901}[box]))
+
+
+async def test_plan_is_taken_whole_or_not_at_all(embedded_network: EmbeddedNetwork, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node, loop, words = embedded_network.boxes[CALLEE], asyncio.get_running_loop(), ["--home", str(home)]
+    plan = home / "dialplan.yaml"
+    caller, desk = Listed(account(embedded_network, CALLER)), Listed(account(embedded_network, CALLEE))
+    with contextlib.ExitStack() as stack:
+        for phone in (caller, desk):
+            stack.callback(phone.close)
+            await loop.create_datagram_endpoint(lambda phone=phone: phone, local_addr=phone.account.own)  # type: ignore[misc]  # mypy has no type for a lambda with a default
+            assert await phone.register()
+        plan.write_text(PLAN)
+        assert await asyncio.to_thread(main, ["reload", *words]) == 0
+        assert await caller.dial(f"sip:{CALLEE}.privacy"), caller.final
+        # A plan that is wrong is not taken, and neither is what lies beside it; the call goes on.
+        plan.write_text(PLAN.replace("ring: all", "ring: nobody-there"))
+        (home / "dnd.yaml").write_text("everybody: true\n")
+        capsys.readouterr()
+        assert await asyncio.to_thread(main, ["reload", *words]) == 2
+        assert f"{plan}:6:35 incoming[0].do.ring: there is no extension, group or phone `nobody-there`" in capsys.readouterr().err
+        assert node.process is not None
+        os.kill(node.process.pid, signal.SIGHUP)
+        assert not told(node)["dnd"]["everybody"]
+        assert told(node)["calls"] == 1
+        # One that is right is, at SIGHUP too.
+        plan.write_text(PLAN)
+        os.kill(node.process.pid, signal.SIGHUP)
+        await asyncio.to_thread(wait_until, lambda: bool(told(node)["dnd"]["everybody"]), "do not disturb")
+        assert told(node)["calls"] == 1
+        assert not any(line.startswith("BYE") for line in caller.came + desk.came)
+        assert await caller.hang_up()
+        # Now it rings at the caller's and nowhere else, for as long as the plan would let it ring.
+        desk.came.clear()
+        begun_s = time.monotonic()
+        assert not await caller.dial(f"sip:{CALLEE}.privacy")
+        assert caller.final.startswith("SIP/2.0 480"), caller.final
+        assert time.monotonic() - begun_s >= PATIENCE_S
+        assert "SIP/2.0 180 Ringing" in caller.came
+        assert header(caller.final, "Reason") == ""
+        assert not any(line.startswith("INVITE") for line in desk.came)
+        assert await asyncio.to_thread(main, ["dnd", "off", *words]) == 0
+        assert await caller.dial(f"sip:{CALLEE}.privacy"), caller.final
+        assert await caller.hang_up()
