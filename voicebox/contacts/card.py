@@ -79,6 +79,13 @@ def parse_card(text: str, now: dt.datetime, path: str) -> VerifiedCard:
     return VerifiedCard(authority, body[3 + length : -SIGNATURE_OCTETS])
 
 
+def only_card(text: str) -> str:
+    """Return the card's lines alone, without what a mail has around them. Contract: parse_card took the text."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    first = lines.index(BEGIN)
+    return "\n".join([*lines[first : lines.index(END, first)], END, ""])
+
+
 def _check_digits(number: int, line: str) -> str:
     """Return what shows a typing error in a line, or lines out of order. number: 1-based within the card."""
     return hashlib.sha256(f"{number} {line}".encode()).hexdigest()[:4]
@@ -98,7 +105,10 @@ def _unarmour(text: str, path: str) -> tuple[bytes, int]:
         if not line.isascii() or digits != _check_digits(number, encoded):
             raise FileProblem(path, first + 1 + number, "this line of the card was changed or is out of place", _AGAIN)
         try:
-            body += base64.b64decode(encoded, validate=True)
+            octets = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             raise FileProblem(path, first + 1 + number, "this line is not base64", _AGAIN) from None
+        if base64.b64encode(octets).decode() != encoded:
+            raise FileProblem(path, first + 1 + number, "this line is not written as a card's is", _AGAIN)
+        body += octets
     return body, first + 1

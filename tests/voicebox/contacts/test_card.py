@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import string
-from random import Random
 
 import pytest
 
-from voicebox.contacts.card import BEGIN, END, parse_card, serialise_card
+from voicebox.contacts.card import BEGIN, END, only_card, parse_card, serialise_card
 from voicebox.contacts.identity import new_identity
 from voicebox.errors import FileProblem
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 ANN = new_identity("Ann", NOW)
 CARD = serialise_card(ANN)
+LETTERS = string.ascii_letters + string.digits + "+/= -"
 
 
 def problem(text: str) -> FileProblem:
@@ -35,21 +36,48 @@ def test_card_is_read_from_mail() -> None:
     assert card.contact_id == ANN.contact_id
 
 
+def refused(changed: str, at: int) -> None:
+    """See that a card with something changed at a character is refused, with the line where that is told from the frame."""
+    found = problem(changed)
+    assert str(found).startswith(f"mine.card:{found.line}: ")
+    assert found.hint
+    lines = changed.split("\n")
+    if BEGIN in lines and END in lines and len(lines) == len(CARD.split("\n")):
+        # The first line stands for the whole: one time in 65 536 the check digits fit, and the signature is what tells.
+        assert found.line in {CARD[:at].count("\n") + 1, 1}, f"character {at}"
+
+
+LAST = CARD.index(END) + len(END)
+
+
 def test_any_one_character_changed_is_refused_with_its_line() -> None:
-    rng = Random(1)
-    letters = string.ascii_letters + string.digits + "+/= -"
-    last = CARD.index(END) + len(END)
-    for at in range(last):
-        if CARD[at] == "\n":
-            changed = CARD[:at] + CARD[at + 1 :]
-        else:
-            changed = CARD[:at] + rng.choice([letter for letter in letters if letter != CARD[at]]) + CARD[at + 1 :]
-        found = problem(changed)
-        line = CARD[:at].count("\n") + 1
-        assert str(found).startswith(f"mine.card:{found.line}: ")
-        assert found.hint
-        if BEGIN in changed and END in changed and CARD[at] != "\n":
-            assert found.line == line, f"character {at}"
+    for at in range(LAST):
+        for letter in LETTERS:
+            if letter != CARD[at]:
+                refused(CARD[:at] + letter + CARD[at + 1 :], at)
+
+
+def test_any_one_character_more_or_less_is_refused() -> None:
+    for at in range(LAST):
+        refused(CARD[:at] + CARD[at + 1 :], at)
+        for letter in (CARD[at], "A", " "):
+            refused(CARD[:at] + letter + CARD[at:], at)
+
+
+def test_any_one_character_changed_is_refused_where_the_check_digits_are_made_to_fit() -> None:
+    """Then it is the authority's signature that tells, over all that the card says."""
+    lines = CARD.split("\n")
+    for number, line in enumerate(lines[1:-2], 1):
+        encoded = line.partition(" ")[0]
+        for at, former in enumerate(encoded):
+            letter = LETTERS[(LETTERS.index(former) + 1 + number + at) % 64]
+            changed = encoded[:at] + (letter if letter != former else "+") + encoded[at + 1 :]
+            digits = hashlib.sha256(f"{number} {changed}".encode()).hexdigest()[:4]
+            problem("\n".join([*lines[:number], f"{changed} {digits}", *lines[number + 1 :]]))
+
+
+def test_the_card_alone_is_kept_of_a_mail() -> None:
+    assert only_card("  Hello,\r\n\r\n" + CARD.replace("\n", "\r\n") + "bye") == CARD
 
 
 def test_lines_out_of_order_are_refused() -> None:
