@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,10 +24,12 @@ MAX_CLIENTS = 8
 
 
 class Controlled(Protocol):
-    """What is controlled."""
+    """What is controlled. answers: what else it can be asked, by the word after `do`; each takes the request and returns the answer."""
 
     def status(self, *, show_path: bool = False) -> dict[str, Any]: ...
     def reload(self) -> None: ...
+    @property
+    def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]: ...
 
 
 class ControlServer:
@@ -81,14 +83,19 @@ class ControlServer:
                 case {"do": "reload"}:
                     self._controlled.reload()
                     return {"done": True}
+                case {"do": str(word)} if word in self._controlled.answers:
+                    return self._controlled.answers[word](asked)
                 case _:
-                    return {"error": "unknown request; known are status and reload"}
+                    return {"error": "unknown request; it may be one of a newer version, or for another kind of daemon"}
         except VoiceboxError as problem:
             return {"error": str(problem)}
 
 
-def ask(home: Path, what: str, *, show_path: bool = False) -> dict[str, Any]:
-    """Ask the daemon of a directory. show_path: name the operators of a box's relays, which nobody is told unasked. Raises UsageError where none runs, HostError where it does not answer."""
+def ask(home: Path, do: str, **more: str | bool) -> dict[str, Any]:
+    """Ask the daemon of a directory. more: what belongs to the request, as show_path to status: name the operators of a box's relays, which nobody is told unasked.
+
+    Raises UsageError where none runs, HostError where it does not answer.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(ANSWER_LIMIT_S)
         try:
@@ -99,7 +106,7 @@ def ask(home: Path, what: str, *, show_path: bool = False) -> dict[str, Any]:
         except OSError as error:
             raise HostError(f"The daemon of {home} cannot be asked ({error.strerror}).") from None
         try:
-            client.sendall(json.dumps({"do": what, "show_path": show_path}).encode() + b"\n")
+            client.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
             with client.makefile("rb") as file:
                 answer = json.loads(file.readline(1 << 22))
         except (OSError, ValueError):

@@ -14,6 +14,7 @@ import datetime as dt
 import random
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from voicebox.circuits.standing import StandingCircuits
 from voicebox.circuits.steps import ASK_EVERY_S
 from voicebox.config.load import load_box, load_phones
 from voicebox.config.model import BoxConfig
+from voicebox.contacts.changes import Step, decide, parse_change
+from voicebox.contacts.contact import Trust
 from voicebox.contacts.identity import Identity, renewed
 from voicebox.contacts.store import StateDirectory
 from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
@@ -227,7 +230,10 @@ class BoxDaemon:
             "links": len(circuits),
             "calls": self._calls.active(),
             "dummies": {"now": dummies, "last_hour": dummies_last_hour},
-            "contacts": len(self._book.petnames()),
+            "contacts": len(self._book.contacts()),
+            "contacts_verified": sum(contact.trust is Trust.VERIFIED for contact in self._book.contacts()),
+            "contacts_changed": sum(contact.trust is Trust.CHANGED for contact in self._book.contacts()),
+            "contacts_blocked": sum(contact.blocked for contact in self._book.contacts()),
             "phones": [{"user": phone.user, "transport": phone.transport} for phone in self._server.registrations()],
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "realtime": self._realtime,
@@ -244,16 +250,33 @@ class BoxDaemon:
         Raises FileProblem, ProblemsFound; then nothing has changed.
         """
         plan, dnd = self._load_plan(), load_dnd(self._store.home)
-        contacts = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
-        new = [contact for petname, contact in contacts.items() if self._book.get(petname) is None]
-        gone = [petname for petname in self._book.petnames() if petname not in contacts]
+        there = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
+        known = {contact.petname: contact for contact in self._book.contacts()}
         self._plan, self._dnd = plan, dnd
-        for petname in gone:
-            self._book.remove(petname)
-        for contact in new:
-            self._book.add(contact)
-        if (new or gone) and self._standing is not None:
-            self._standing.renew_tokens(self._plane.now_us(), at_once=True)
+        for petname in known.keys() - there.keys():
+            self._take(Step(known[petname], None))
+        for petname in there.keys() - known.keys():
+            self._take(Step(None, there[petname]))
+
+    @property
+    def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
+        """Return what else a box can be asked on its control socket."""
+        return {"contact": self._change_contact}
+
+    def _change_contact(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Change the list of contacts: what, petname, value as in contacts/changes.py. On disk first, so that what is done is not undone by a crash."""
+        step = decide(parse_change(asked), self._book.contacts(), self._identity.contact_id, dt.datetime.now(dt.UTC))
+        self._store.keep(step)
+        self._take(step)
+        return {"done": True}
+
+    def _take(self, step: Step) -> None:
+        self._book.take(step)
+        if self._calls is not None and self._standing is not None:
+            self._calls.contact_changed(step, self._plane.now_us())
+            if step.doors_change:
+                self._standing.renew_tokens(self._plane.now_us(), at_once=True)
+            self._wake()
 
     def _load_plan(self) -> DialPlan:
         return load_plan(self._store.home / self._config.dialplan, self._users(), self._config.suffixes)

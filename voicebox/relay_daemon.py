@@ -9,6 +9,7 @@ import asyncio
 import datetime as dt
 import random
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,8 @@ class RelayDaemon:
 
     def reload(self) -> None:
         """There is nothing that a relay could take while it runs."""
+
+    @property
+    def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
+        """Return what else a relay can be asked: nothing."""
+        return {}

@@ -36,6 +36,7 @@ from voicebox.circuits.pair import Knock, open_knock, parse_knock
 from voicebox.circuits.pair_book import TokenOwner, tokens_payload
 from voicebox.circuits.path import Path
 from voicebox.circuits.standing import StandingCircuits
+from voicebox.contacts.changes import Step
 from voicebox.contacts.identity import Identity
 from voicebox.errors import Bug, RemoteError, UsageError
 
@@ -118,6 +119,27 @@ class Calls:
     def on_call(self, acceptor: Acceptor) -> None:
         """Set who takes incoming calls; see b2bua/ports.py."""
         self._acceptor = acceptor
+
+    def contact_changed(self, step: Step, now_us: int) -> None:
+        """Take a change of a contact: calls go on under a new petname; those with whom there are none any more end, in silence.
+
+        A token that is still left at a junction stands for nobody from now on, where it no longer is the same person's.
+        """
+        if step.before is None:
+            return
+        petname, name = step.before.petname, None if step.doors_change or step.after is None else step.after.petname
+        if name is None:
+            for call in [call for call in self._calls if call.petname == petname]:
+                call.fail(Refusal.UNREACHABLE, now_us)
+            self._sweep()
+        self._waiting = None
+        for call in self._calls:
+            call.petname = name if name is not None and call.petname == petname else call.petname
+        for table in self._tables.values():
+            for token in [token for token, owner in table.items() if owner.petname == petname]:
+                owner = table.pop(token)
+                if name is not None:
+                    table[token] = replace(owner, petname=name)
 
     def renew_identity(self, identity: Identity) -> None:
         """Show this box certificate from the next call on."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from voicebox.circuits.pair import TOKEN_OCTETS, secret_of_epoch, static_secret, token_of
 from voicebox.circuits.speech import TOKENS_LEFT
+from voicebox.contacts.changes import Step
 from voicebox.contacts.contact import MAX_CONTACTS, Contact, PairState
 from voicebox.contacts.identity import Identity
 from voicebox.errors import HandshakeError, UsageError
@@ -27,7 +28,10 @@ class TokenOwner:
 
 
 class PairBook:
-    """All contacts of a box with their secrets. save(contact) is called whenever one changed, before it is used."""
+    """All contacts of a box with their secrets. save(contact) is called whenever a secret changed, before it is used.
+
+    What is asked for a call answers for a contact who is blocked, or whose key changed, as for a stranger.
+    """
 
     def __init__(self, identity: Identity, network_id: bytes, contacts: Iterable[Contact], save: Callable[[Contact], None]) -> None:
         self._identity, self._network_id, self._save = identity, network_id, save
@@ -48,13 +52,25 @@ class PairBook:
         """Forget a contact; nothing of it is saved from then on."""
         self._contacts.pop(petname, None)
 
+    def take(self, step: Step) -> None:
+        """Take a change of the contacts that was decided and saved."""
+        if step.before is not None:
+            self.remove(step.before.petname)
+        if step.after is not None:
+            self.add(step.after)
+
+    def contacts(self) -> list[Contact]:
+        """Return all contacts, those too with whom there are no calls."""
+        return list(self._contacts.values())
+
     def get(self, petname: str) -> Contact | None:
-        """Return the contact of that petname."""
-        return self._contacts.get(petname)
+        """Return the contact of that petname; None where there are no calls with it: it is blocked, or its key changed."""
+        contact = self._contacts.get(petname)
+        return contact if contact is not None and contact.open else None
 
     def petnames(self) -> list[str]:
-        """Return all petnames."""
-        return list(self._contacts)
+        """Return the petnames of all with whom there may be calls."""
+        return [petname for petname, contact in self._contacts.items() if contact.open]
 
     def met(self, petname: str) -> bool:
         """Return whether a full handshake was ever finished with a contact."""
@@ -74,7 +90,7 @@ class PairBook:
 
     def tokens(self, junction_id: bytes, epoch: int) -> dict[bytes, TokenOwner]:
         """Return the tokens under which contacts knock at us at a junction in an epoch."""
-        owners = [owner for petname in self._contacts for owner in self.secrets_of(petname, epoch)]
+        owners = [owner for petname in self.petnames() for owner in self.secrets_of(petname, epoch)]
         return {token_of(owner.secret, junction_id, self._identity.contact_id): owner for owner in owners}
 
     def renew(self, petname: str, secret: Secret, epoch: int, former: Secret | None) -> None:
@@ -93,8 +109,8 @@ class PairBook:
         That of two cards can be had from the cards at any time; it moves forward in memory only, so that nobody hashes it from epoch 0 on at each call.
         """
         for petname, contact in list(self._contacts.items()):
-            pair = self._pair(petname)
-            if pair.epoch >= epoch:
+            pair = contact.pair
+            if pair is None or pair.epoch >= epoch:
                 continue
             former, former_epoch = pair.former, pair.former_epoch
             if former is not None and former_epoch < epoch:
@@ -106,9 +122,9 @@ class PairBook:
                 self._contacts[petname] = replace(contact, pair=moved)
 
     def _pair(self, petname: str) -> PairState:
-        contact = self._contacts.get(petname)
+        contact = self.get(petname)
         if contact is None or contact.pair is None:
-            raise HandshakeError("the contact was removed")
+            raise HandshakeError("the contact was removed or blocked")
         return contact.pair
 
     def _set(self, petname: str, pair: PairState) -> None:

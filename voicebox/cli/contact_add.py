@@ -6,13 +6,12 @@ import argparse
 import datetime as dt
 from pathlib import Path
 
+from voicebox.cli.changing import change_contact
 from voicebox.cli.home import add_home, home_of
 from voicebox.config.load import load_box, load_text
-from voicebox.contacts.card import parse_card
-from voicebox.contacts.contact import MAX_CONTACTS, Contact, checked_petname
+from voicebox.contacts.changes import Change, What
+from voicebox.contacts.contact import checked_petname
 from voicebox.contacts.store import StateDirectory
-from voicebox.control import SOCKET_NAME, ask
-from voicebox.errors import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,27 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the card, keep it, and tell the box if it runs."""
+    """Check the card and keep it."""
     home = home_of(args)
     config = load_box(home)
-    now = dt.datetime.now(dt.UTC)
-    store = StateDirectory(home)
     petname = checked_petname(args.petname)
-    text = load_text(args.card, "Give the file that holds the card.")
-    card = parse_card(text, now, str(args.card))
-    contacts = store.load_contacts(now)
-    if card.contact_id == store.load_identity(now).contact_id:
-        raise UsageError("This is your own card. Give it to your contact, and add theirs.")
-    for contact in contacts:
-        if contact.petname == petname:
-            raise UsageError("There is a contact of that petname. Take another, or `voicebox contact remove` it first.")
-        if contact.contact_id == card.contact_id:
-            raise UsageError(f"This person is a contact already, as {contact.petname}.")
-    if len(contacts) >= MAX_CONTACTS:
-        raise UsageError(f"A box has at most {MAX_CONTACTS} contacts.")
-    store.save_contact(Contact(petname, card, text))
-    if (home / SOCKET_NAME).exists():
-        ask(home, "reload")
-    claims = f" They call themselves {card.authority.claimed_name!r}." if card.authority.claimed_name != "voicebox" else ""
+    change_contact(home, Change(What.ADD, petname, load_text(args.card, "Give the file that holds the card."), str(args.card)))
+    contact = next(contact for contact in StateDirectory(home).load_contacts(dt.datetime.now(dt.UTC)) if contact.petname == petname)
+    if contact.changed is not None:
+        print(
+            f"This is another card than the one you have of {petname}: a new box, or somebody else. There are no calls with {petname} until you decide. "
+            f"Ask them in another way, then `voicebox contact accept {petname}`, or `voicebox contact accept {petname} --former` to stay with the old one."
+        )
+        return 0
+    claimed = contact.card.authority.claimed_name
+    claims = f" They call themselves {claimed!r}." if claimed != "voicebox" else ""
     print(f"{petname} is a contact now: dial {petname}.{config.suffixes[0]} once they have added your card too.{claims}")
     return 0

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 
 from voicebox.cli.home import add_home, home_of
+from voicebox.contacts.contact import Contact
 from voicebox.contacts.store import StateDirectory
 
 
@@ -17,15 +18,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print petname, whether a first call was made, and what they call themselves."""
-    contacts = StateDirectory(home_of(args)).load_contacts(dt.datetime.now(dt.UTC))
-    rows = [
-        {"petname": contact.petname, "met": contact.pair is not None and contact.pair.met, "claims": contact.card.authority.claimed_name}
-        for contact in contacts
-    ]
+    """Print petname, how sure it is who that is, whether a first call was made, and what they call themselves."""
+    rows = [facts_of(contact) for contact in StateDirectory(home_of(args)).load_contacts(dt.datetime.now(dt.UTC))]
     if args.json:
         print(json.dumps(rows))
     else:
         for row in rows:
-            print(f"{row['petname']:<32} {'met' if row['met'] else 'not met yet':<12} {row['claims']}")
+            state = "blocked" if row["blocked"] else row["state"]
+            print(f"{row['petname']:<32} {state:<12} {'met' if row['met'] else 'not met yet':<12} {row['claims']}")
     return 0
+
+
+def facts_of(contact: Contact) -> dict[str, str | bool]:
+    """Return what a list says of a contact."""
+    return {
+        "petname": contact.petname,
+        "state": contact.trust.value,
+        "blocked": contact.blocked,
+        "met": contact.pair is not None and contact.pair.met,
+        "claims": contact.card.authority.claimed_name,
+    }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from voicebox.cli.changing import change_contact
 from voicebox.cli.home import add_home, home_of
+from voicebox.contacts.changes import Change, What
 from voicebox.contacts.contact import checked_petname
-from voicebox.contacts.store import StateDirectory
-from voicebox.control import SOCKET_NAME, ask
-from voicebox.errors import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,12 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Delete the contact, and tell the box if it runs."""
-    home = home_of(args)
+    """Delete the contact; calls with it end."""
     petname = checked_petname(args.petname)
-    if not StateDirectory(home).remove_contact(petname):
-        raise UsageError("There is no contact of that petname; `voicebox contact list` prints all.")
-    if (home / SOCKET_NAME).exists():
-        ask(home, "reload")
-    print(f"{petname} is forgotten. To be contacts again both of you must remove and add each other.")
+    change_contact(home_of(args), Change(What.REMOVE, petname))
+    print(f"{petname} is forgotten: to them your box is off from now on. To be contacts again both of you must remove and add each other.")
     return 0

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +27,8 @@ class Daemon(Protocol):
     def ready(self) -> bool: ...
     def status(self, *, show_path: bool = False) -> dict[str, Any]: ...
     def reload(self) -> None: ...
+    @property
+    def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]: ...
 
 
 def run_daemon(home: Path, make: Callable[[Path], Daemon], ready_line: str) -> int:

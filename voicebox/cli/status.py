@@ -41,7 +41,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"circuits   {'; '.join(circuits) or 'none'}",
         f"calls      {status['calls']}",
         f"cover      {_cover(status)}",
-        f"contacts   {status['contacts']}",
+        f"contacts   {_contacts(status)}",
         f"phones     {', '.join(phones) or 'none registered'}",
         *([f"disturb    {_dnd(status['dnd'])}"] if status["dnd"]["everybody"] or status["dnd"]["phones"] else []),
         f"cost       {_cost(status['cost'])}",
@@ -55,6 +55,15 @@ def _lines(status: dict[str, Any]) -> list[str]:
 def _dnd(dnd: dict[str, Any]) -> str:
     everybody = ["nothing rings for callers, but by rules of the dial plan that say so"] if dnd["everybody"] else []
     return "; ".join([*everybody, *([f"these never ring: {', '.join(dnd['phones'])}"] if dnd["phones"] else [])])
+
+
+def _contacts(status: dict[str, Any]) -> str:
+    said = f"{status['contacts']}, {status['contacts_verified']} verified"
+    if status["contacts_blocked"]:
+        said += f", {status['contacts_blocked']} blocked"
+    if status["contacts_changed"]:
+        said += f"; {status['contacts_changed']} with another key than before: no calls with them until `voicebox contact accept`"
+    return said
 
 
 def _cost(cost: dict[str, Any]) -> str:

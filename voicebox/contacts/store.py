@@ -2,7 +2,7 @@
 
     DIR/                    0700; every file 0600, written beside and renamed into place, so that none is ever half written
       identity/             authority.key authority.crt box.key box.crt static.key
-      contacts/NAME.yaml    the card of a contact, and the secret shared with it
+      contacts/NAME.yaml    the card of a contact, and the secret shared with it (contact_file.py)
       phones/NAME.yaml      the account of a phone (softphone/account.py)
       guards                ids of the guards, in their order
       network.signed        the network file; network.id its id, pinned at first use
@@ -26,16 +26,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from voicebox.contacts.card import parse_card
-from voicebox.contacts.contact import PETNAME, Contact, PairState
+from voicebox.contacts.changes import Step
+from voicebox.contacts.contact import PETNAME, Contact
+from voicebox.contacts.contact_file import RESTORE, parse_contact, serialise_contact
 from voicebox.contacts.identity import Identity, verify_authority
 from voicebox.errors import FileProblem, HandshakeError, HostError, UsageError
-from voicebox.positions import PositionedFile
-from voicebox.sensitive import Secret
 
 MAX_FILE_OCTETS = 16 << 20
-MAX_EPOCH = 2**40
-RESTORE = "Restore it from a backup."
+
+
+class DirectoryInUse(UsageError):
+    """A daemon, or a command that just changes something, holds the directory."""
 
 
 class StateDirectory:
@@ -73,11 +74,7 @@ class StateDirectory:
             except BaseException:
                 Path(temporary).unlink(missing_ok=True)
                 raise
-            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(target.parent)
         except OSError as error:
             raise HostError(f"{target} cannot be written ({error.strerror}).") from None
 
@@ -104,7 +101,7 @@ class StateDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory for one daemon. Raises UsageError where another has it."""
+        """Hold the directory for one daemon or command. Raises DirectoryInUse where another has it."""
         try:
             handle = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -113,7 +110,7 @@ class StateDirectory:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError:
-            raise UsageError(f"Something runs in {self.home} already; `voicebox status --home {self.home}` asks it.") from None
+            raise DirectoryInUse(f"Something runs in {self.home} already; `voicebox status --home {self.home}` asks it.") from None
         finally:
             os.close(handle)
 
@@ -163,23 +160,26 @@ class StateDirectory:
 
     def save_contact(self, contact: Contact) -> None:
         """Write one contact, with the secret shared."""
-        lines = ["card: |", *(f"  {line}" for line in contact.card_text.splitlines())]
-        if contact.pair is not None and contact.pair.met:
-            pair = contact.pair
-            lines += [f"secret: {pair.secret.reveal().hex()}", f"epoch: {pair.epoch}"]
-            if pair.former is not None:
-                lines += [f"former_secret: {pair.former.reveal().hex()}", f"former_epoch: {pair.former_epoch}"]
-        self.write(f"contacts/{contact.petname}.yaml", ("\n".join(lines) + "\n").encode())
+        self.write(f"contacts/{contact.petname}.yaml", serialise_contact(contact).encode())
 
-    def remove_contact(self, petname: str) -> bool:
-        """Delete one contact; False where there is none. Raises HostError."""
+    def keep(self, step: Step) -> None:
+        """Carry out on disk what was decided of a contact: one file is written, renamed or deleted, at once or not at all. Raises HostError."""
+        before, after = step.before, step.after
+        if before is not None and (after is None or after.petname != before.petname):
+            self._move_contact(before.petname, None if after is None else after.petname)
+        elif after is not None:
+            self.save_contact(after)
+
+    def _move_contact(self, petname: str, to: str | None) -> None:
+        folder = self.home / "contacts"
         try:
-            (self.home / "contacts" / f"{petname}.yaml").unlink()
-        except FileNotFoundError:
-            return False
+            if to is None:
+                (folder / f"{petname}.yaml").unlink()
+            else:
+                (folder / f"{petname}.yaml").rename(folder / f"{to}.yaml")
+            sync_folder(folder)
         except OSError as error:
-            raise HostError(f"The contact's file cannot be deleted ({error.strerror}).") from None
-        return True
+            raise HostError(f"The contact's file cannot be changed ({error.strerror}).") from None
 
     def load_contacts(self, now: dt.datetime) -> list[Contact]:
         """Read all contacts. Raises FileProblem, ProblemsFound for the first that is damaged."""
@@ -189,40 +189,7 @@ class StateDirectory:
 
     def _load_contact(self, petname: str, now: dt.datetime) -> Contact:
         name = f"contacts/{petname}.yaml"
-        source = PositionedFile(self.read_text(name), str(self.path(name)))
-        nodes = source.mapping(source.root, "", ("card", "secret", "epoch", "former_secret", "former_epoch"))
-        values = {key: source.text(node, key) or "" for key, node in nodes.items()}
-        if "card" not in values:
-            source.problem(source.root, "card", "is missing", RESTORE)
-        source.raise_problems()
-        try:
-            card = parse_card(values["card"], now, str(self.path(name)))
-        except FileProblem as problem:
-            # The lines of the card are counted from the one behind `card: |`.
-            line = problem.line + nodes["card"].start_mark.line + 1 if problem.line else 0
-            raise FileProblem(problem.path, line, problem.problem, problem.hint) from None
-        pair = None
-        if "secret" in values:
-            former = self._secret(values["former_secret"], name) if "former_secret" in values else None
-            former_epoch = self._epoch(values.get("former_epoch", "0"), name)
-            pair = PairState(
-                self._secret(values["secret"], name), self._epoch(values.get("epoch", ""), name), met=True, former=former, former_epoch=former_epoch
-            )
-        return Contact(petname, card, values["card"], pair)
-
-    def _secret(self, text: str, name: str) -> Secret:
-        try:
-            octets = bytes.fromhex(text)
-        except ValueError:
-            octets = b""
-        if len(octets) != 32:
-            raise FileProblem(str(self.path(name)), 0, "a secret is damaged", f"{RESTORE} Or remove the contact and add its card again; both of you must.")
-        return Secret(octets)
-
-    def _epoch(self, text: str, name: str) -> int:
-        if not text.isdecimal() or len(text) > 13 or int(text) > MAX_EPOCH:
-            raise FileProblem(str(self.path(name)), 0, "an epoch is damaged", RESTORE)
-        return int(text)
+        return parse_contact(petname, self.read_text(name), str(self.path(name)), now)
 
     # ---------------------------------------------------------------------------------------------------------- guards
 
@@ -244,6 +211,15 @@ class StateDirectory:
                 raise FileProblem(str(self.path("guards")), number, "this is no relay's id", "Delete the file: other guards are chosen then.")
             found.append(relay_id)
         return found
+
+
+def sync_folder(path: Path) -> None:
+    """Let the names in a directory reach the disk too."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _pem(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:

@@ -98,9 +98,10 @@ def test_contacts_are_added_by_card(cli: Cli) -> None:
     card = cli.folder / "bob.card"
     card.write_text(cli.good("contact", "card", home=bob))
     assert "dial bob.privacy" in cli.good("contact", "add", "Bob", str(card), home=ann)
-    assert json.loads(cli.good("contact", "list", "--json", home=ann)) == [{"petname": "bob", "met": False, "claims": "bob"}]
+    row = {"petname": "bob", "state": "unverified", "blocked": False, "met": False, "claims": "bob"}
+    assert json.loads(cli.good("contact", "list", "--json", home=ann)) == [row]
     assert "not met yet" in cli.good("contact", "list", home=ann)
-    assert "of that petname" in cli.bad("contact", "add", "bob", str(card), home=ann)
+    assert "already, as bob" in cli.bad("contact", "add", "bob", str(card), home=ann)
     cli.good("contact", "remove", "bob", home=ann)
     assert cli.good("contact", "list", home=ann) == ""
     assert "no contact" in cli.bad("contact", "remove", "bob", home=ann)
@@ -109,6 +110,34 @@ def test_contacts_are_added_by_card(cli: Cli) -> None:
     assert "your own card" in cli.bad("contact", "add", "me", str(card), home=bob)
     assert "petname is" in cli.bad("contact", "add", "b b", str(card), home=ann)
     assert "cannot be read" in cli.bad("contact", "add", "x", str(cli.folder / "none"), home=ann)
+
+
+def test_contacts_are_shown_renamed_blocked_and_changed(cli: Cli) -> None:
+    ann = cli.box("ann")
+    cards = []
+    for home in (cli.box("bob"), cli.box("bobs-new-box")):
+        cards.append(cli.folder / f"{home.name}.card")
+        cards[-1].write_text(cli.good("contact", "card", home=home))
+    cli.good("contact", "add", "bob", str(cards[0]), home=ann)
+    assert "unverified" in cli.good("contact", "show", "bob", home=ann)
+    cli.good("contact", "block", "bob", home=ann)
+    assert "blocked" in cli.good("contact", "list", home=ann)
+    assert "none, either way: blocked" in cli.good("contact", "show", "bob", home=ann)
+    cli.good("contact", "unblock", "bob", home=ann)
+    assert "robert now" in cli.good("contact", "rename", "bob", "robert", home=ann)
+    assert "no contact" in cli.bad("contact", "show", "bob", home=ann)
+    former = json.loads(cli.good("contact", "show", "robert", "--json", home=ann))
+    assert "another card" in cli.good("contact", "add", "robert", str(cards[1]), home=ann)
+    changed = json.loads(cli.good("contact", "show", "robert", "--json", home=ann))
+    assert changed == former | {"state": "changed", "new_id": changed["new_id"]}
+    assert changed["new_id"] not in {"", former["id"]}
+    assert "new key" in cli.good("contact", "show", "robert", home=ann)
+    assert "forgotten" in cli.good("contact", "accept", "robert", "--former", home=ann)
+    assert json.loads(cli.good("contact", "show", "robert", "--json", home=ann)) == former
+    cli.good("contact", "add", "robert", str(cards[1]), home=ann)
+    assert "not verified" in cli.good("contact", "accept", "robert", home=ann)
+    assert json.loads(cli.good("contact", "show", "robert", "--json", home=ann))["id"] == changed["new_id"]
+    assert "nothing to decide" in cli.bad("contact", "accept", "robert", home=ann)
 
 
 def test_damaged_card_is_refused_with_its_line(cli: Cli) -> None:

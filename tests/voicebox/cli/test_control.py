@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ class Daemon:
         self.failed = asyncio.Event()
         self.log: list[str] = []
         self.damaged = False
+        self.answers = {"greet": self._greet}
+
+    def _greet(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        if "name" not in asked:
+            raise UsageError("a greeting wants a name")
+        return {"greeting": f"hello {asked['name']}"}
 
     async def start(self) -> None:
         self.log.append("start")
@@ -70,6 +77,9 @@ async def test_status_and_reload(tmp_path: Path, depth: int) -> None:
         assert await asyncio.to_thread(ask, home, "status") == {"status": {"ready": True, "path": False}}
         assert await asyncio.to_thread(lambda: ask(home, "status", show_path=True)) == {"status": {"ready": True, "path": True}}
         assert await asyncio.to_thread(ask, home, "reload") == {"done": True}
+        assert await asyncio.to_thread(lambda: ask(home, "greet", name="you")) == {"greeting": "hello you"}
+        with pytest.raises(UsageError, match="wants a name"):
+            await asyncio.to_thread(ask, home, "greet")
         daemon.damaged = True
         with pytest.raises(UsageError, match="a card is damaged"):
             await asyncio.to_thread(ask, home, "reload")

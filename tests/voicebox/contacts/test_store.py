@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from voicebox.contacts.card import parse_card, serialise_card
-from voicebox.contacts.contact import Contact, PairState, checked_petname
+from voicebox.contacts.changes import Step
+from voicebox.contacts.contact import CardText, Contact, PairState, checked_petname
 from voicebox.contacts.identity import new_identity
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import FileProblem, HostError, UsageError
@@ -56,6 +57,23 @@ def test_contacts_are_read_back(store: StateDirectory) -> None:
     store.save_contact(met)
     assert store.load_contacts(NOW) == [met]
     assert stat.S_IMODE(store.path("contacts/ann.yaml").stat().st_mode) == 0o600
+    full = replace(met, verified=True, blocked=True, changed=CardText(CONTACT.card, TEXT))
+    store.save_contact(full)
+    assert store.load_contacts(NOW) == [full]
+
+
+def test_steps_are_one_change_of_one_file(store: StateDirectory) -> None:
+    renamed = replace(CONTACT, petname="anna")
+    for step, names in [
+        (Step(None, CONTACT), ["ann.yaml"]),
+        (Step(CONTACT, replace(CONTACT, blocked=True)), ["ann.yaml"]),
+        (Step(CONTACT, renamed), ["anna.yaml"]),
+        (Step(renamed, None), []),
+    ]:
+        store.keep(step)
+        assert [path.name for path in store.path("contacts").iterdir()] == names
+    with pytest.raises(HostError, match="cannot be changed"):
+        store.keep(Step(renamed, None))
 
 
 def test_secret_of_the_cards_is_not_written(store: StateDirectory) -> None:
@@ -117,6 +135,8 @@ def test_key_of_another_kind_and_of_another_person(store: StateDirectory) -> Non
         ("epoch: 7", "epoch: -7", "epoch is damaged"),
         ("-----END", "----END", "no line"),
         ("card: |", "card: [", "contacts/ann.yaml:"),
+        ("secret:", "blocked: no\nsecret:", "can only be `yes`"),
+        ("secret:", "changed: x\nsecret:", "no line"),
     ],
 )
 def test_damaged_contacts_are_told(store: StateDirectory, old: str, new: str, words: str) -> None:

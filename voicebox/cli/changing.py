@@ -1,0 +1,24 @@
+"""Change a contact: the running box does it, since it alone knows its contacts' latest secrets; where none runs it is done here. [io]"""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import ExitStack
+from pathlib import Path
+
+from voicebox.contacts.changes import Change, decide
+from voicebox.contacts.store import DirectoryInUse, StateDirectory
+from voicebox.control import ask
+
+
+def change_contact(home: Path, change: Change) -> None:
+    """Carry a change out. Raises UsageError, FileProblem, HostError; then nothing has changed."""
+    store = StateDirectory(home)
+    with ExitStack() as held:
+        try:
+            held.enter_context(store.locked())
+        except DirectoryInUse:
+            ask(home, "contact", what=change.what, petname=change.petname, value=change.value, path=change.path)
+            return
+        now = dt.datetime.now(dt.UTC)
+        store.keep(decide(change, store.load_contacts(now), store.load_identity(now).contact_id, now))
