@@ -195,3 +195,17 @@ class World:
         leg.send(End())
         self.run(2.5)
         return rang_us - began_us, heard_us - began_us
+
+    def give_up(self, after_us: int) -> int | None:
+        """Let alice call bob and give up so soon. Return the microseconds from then until bob's phone is told that it is over; None where it was never asked to ring."""
+        for box in (self.alice, self.bob):
+            box.told.clear()
+        leg = self.alice.calls.call("bob", OFFER, self.alice.listener)
+        self.run(after_us / 1e6)
+        gave_up_us = self.network.now_us
+        leg.send(End())
+        self.run(5)
+        told = list(self.bob.told)
+        assert [event for _, event in told] in ([], [Ringing(), End()])
+        assert not any(circuit.busy for box in (self.alice, self.bob) for circuit in box.circuits)
+        return told[1][0] - gave_up_us if told else None

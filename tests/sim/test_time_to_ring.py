@@ -33,6 +33,20 @@ def test_it_rings_after_one_way_and_is_heard_after_the_way_back(latency_us: int)
         assert 2 * ways_ms <= heard_ms < 2 * ways_ms + 170
 
 
+@pytest.mark.parametrize("latency_us", [19_000, 45_000])
+def test_a_phone_stops_ringing_when_the_caller_has_given_up_in_the_first_moments(latency_us: int) -> None:
+    world, way_us = World(2, latency_us, 2_000), 4 * latency_us
+    stopped = {}
+    for after_us in range(0, 3 * way_us, way_us // 4):
+        stopped[after_us] = world.give_up(after_us)
+        print(f"{latency_us // 1000} ms a link: given up after {after_us // 1000} ms, over for the phone {(stopped[after_us] or 0) // 1000} ms later")
+    rang = {after_us: us for after_us, us in stopped.items() if us is not None}
+    assert len(rang) >= len(stopped) - 1, "but for one who gave up before a knock had left"
+    # The callee's key comes two ways after the knock, and the end one way after it; each way has its slots and de-jitter steps on top.
+    for after_us, us in rang.items():
+        assert us <= max(2 * way_us + 170_000 - after_us, 0) + way_us + 100_000
+
+
 @pytest.mark.parametrize(("latency_us", "asked_ms"), [(19_000, 500), (45_000, 700)])
 def test_ringing_is_heard_in_time_over_a_path_that_loses_one_in_a_hundred(latency_us: int, asked_ms: int) -> None:
     assert percentile([heard for _, heard in times_ms(latency_us, 3_500, 0.0025)], 0.95) < asked_ms

@@ -32,6 +32,8 @@ from voicebox.sensitive import Secret
 
 KNOCK_US = 4_000_000
 """So long we knock at one junction: eight times what a knock and its answer take at 45 ms a link."""
+WITHDRAWN_US = 1_000_000
+"""So long an answer is waited for that may be under way to a caller who has given up."""
 HANDSHAKE_US = 8_000_000
 """From the first valid cell to the last message of the full handshake."""
 LINGER_US = 1_000_000
@@ -72,6 +74,7 @@ class State(Enum):
 
     NEW = auto()
     KNOCKING = auto()
+    WITHDRAWN = auto()
     AWAIT_KEY = auto()
     AWAIT_SECOND = auto()
     JOINING = auto()
@@ -194,6 +197,10 @@ class Call:
         self._keys = keys = pair.finish_knock(sent, payload)
         receive = [keys.to_caller.reveal(), pair.answer_key(owner.secret, sent.knock).reveal()]
         self._plane.speak(circuit.link, circuit.circuit, keys.to_callee.reveal(), receive)
+        if self.state is State.WITHDRAWN:
+            self._send(serialise_event(End()))
+            self._close(now_us + LINGER_US)
+            return
         if not self._wants_full:
             self._open(now_us)
             return
@@ -326,7 +333,7 @@ class Call:
         """A message came. Raises RemoteError where it is not one for now: the call is over then."""
         kind = octets[0] if octets else 0
         match self.state, kind:
-            case ((State.KNOCKING | State.AWAIT_KEY), RecordType.ANSWER_KEY):
+            case ((State.KNOCKING | State.AWAIT_KEY | State.WITHDRAWN), RecordType.ANSWER_KEY):
                 self._key_came(octets[1:], now_us)
             case State.AWAIT_SECOND, RecordType.SECOND:
                 self._second_came(octets[1:], now_us)
@@ -365,10 +372,21 @@ class Call:
                 self._close(now_us + LINGER_US)
         elif self._rings_unconfirmed:
             self._hold(event)
-        elif last and self.state not in {State.CLOSING, State.OVER}:
-            # Given up before anybody was there to be told.
+        elif last and self.state not in {State.WITHDRAWN, State.CLOSING, State.OVER}:
             self._told_end = True
+            self._withdraw(now_us)
+
+    def _withdraw(self, now_us: int) -> None:
+        """Give up before anybody was there to be told. A phone may ring already, of which the answer that is under way tells: then it is told that it is over."""
+        may_ring = self.state in {State.KNOCKING, State.AWAIT_KEY} and self.circuits.first is not None and not (self._wants_full or self.is_dummy)
+        if not may_ring:
             self._finish(now_us)
+            return
+        self._attempts = []
+        self._circuit().hush(now_us)
+        self.circuits.close()
+        self.state = State.WITHDRAWN
+        self.deadline_us = now_us + WITHDRAWN_US
 
     @property
     def _rings_unconfirmed(self) -> bool:

@@ -3,9 +3,11 @@
 One `_Call` is one call, whichever side it began on:
 
     caller:  KNOCKING -> AWAIT_KEY -> (AWAIT_SECOND) -> OPEN -> CLOSING -> over
+             KNOCKING -> WITHDRAWN -> (CLOSING) -> over
     callee:  JOINING -> (AWAIT_FIRST) -> OPEN -> CLOSING -> over
 
     KNOCKING      we knock, in every second slot, at one circuit after the other
+    WITHDRAWN     given up; where a phone rings already, the callee's key comes in a moment, and then we can say that it is over
     AWAIT_KEY     something valid came under the answer key; its message holds the callee's key
     AWAIT_SECOND  never met: `first` is sent, `second` must come
     JOINING       we said join and our key; nothing valid came yet. A phone rings already where the knock cannot be a copy
