@@ -11,7 +11,7 @@ from typing import Self
 
 import pytest
 
-from tests.support.phones import PHONES, Login, PhoneDriver, PhoneSetup, free_port_block, installed
+from tests.support.phones import PHONES, Baresip, LinphoneDaemon, Login, PhoneDriver, PhoneSetup, free_port_block, installed
 from tests.support.tone import seconds_of_tone, write_tone
 from tests.voicebox.b2bua.house import NoNetwork
 from voicebox.b2bua.server import SipServer
@@ -150,3 +150,62 @@ def test_the_echo_test_is_heard(house: House, tmp_path: Path) -> None:
     heard = ann.heard()
     assert heard is not None
     assert seconds_of_tone(heard, TONES_HZ["ann"]) >= TALK_S - 1
+
+
+def connect(caller: PhoneDriver, callee: PhoneDriver, count: int = 1) -> None:
+    """Let a phone call another, which answers. count: which call of the caller it is."""
+    caller.dial(f"sip:{callee.setup.name}@{ADDRESS}")
+    callee.wait_for("incoming")
+    callee.answer()
+    caller.wait_for("connected", count=count)
+    callee.wait_for("connected")
+
+
+def test_a_call_is_transferred_blindly(house: House, tmp_path: Path) -> None:
+    """Ann, a baresip, connects Ben with the kitchen, and is out of it."""
+    ann, ben = phone(house, "ann", "baresip", "udp", "pcma", tmp_path), phone(house, "ben", "pjsua2", "tcp", "pcma", tmp_path)
+    kitchen = phone(house, "kitchen", "pjsua2", "udp", "pcma", tmp_path)
+    assert isinstance(ann, Baresip)
+    with ann, ben, kitchen:
+        for one in (ann, ben, kitchen):
+            one.wait_for("registered")
+        connect(ann, ben)
+        ann.command("transfer", f"sip:kitchen@{ADDRESS}")
+        kitchen.wait_for("incoming")
+        kitchen.answer()
+        kitchen.wait_for("connected")
+        ann.wait_for("ended")
+        time.sleep(TALK_S)
+        assert "ended" not in ben.events
+        ben.hang_up()
+        kitchen.wait_for("ended")
+    assert_hears(kitchen, "ben", "ann")
+    heard = ben.heard()
+    assert heard is not None
+    assert seconds_of_tone(heard, TONES_HZ["kitchen"]) >= TALK_S - 1
+
+
+def test_a_call_is_transferred_after_asking(house: House, tmp_path: Path) -> None:
+    """Ann, a linphone, talks to both and connects them."""
+    if not installed("linphonec"):
+        pytest.skip("linphone is not installed")
+    ports = free_port_block(20)
+    login = Login(ADDRESS, house.port, "ann", PASSWORD, "udp")
+    setup = PhoneSetup("ann", login, ADDRESS, ports, ports + 4, write_tone(tmp_path / "ann.wav", TONES_HZ["ann"], 12), "pcma")
+    ben, kitchen = phone(house, "ben", "pjsua2", "tcp", "pcma", tmp_path), phone(house, "kitchen", "pjsua2", "udp", "pcma", tmp_path)
+    ann = LinphoneDaemon(setup, tmp_path / "ann")
+    with ann, ben, kitchen:
+        for one in (ann, ben, kitchen):
+            one.wait_for("registered")
+        connect(ann, ben)
+        ann.hold()
+        connect(ann, kitchen, count=2)
+        assert "Ok" in ann.command("call-transfer 1 2")
+        time.sleep(TALK_S)
+        assert "ended" not in ben.events + kitchen.events
+        kitchen.hang_up()
+        ben.wait_for("ended")
+    for listener, theirs in ((ben, "kitchen"), (kitchen, "ben")):
+        heard = listener.heard()
+        assert heard is not None
+        assert seconds_of_tone(heard, TONES_HZ[theirs]) >= TALK_S - 1

@@ -3,7 +3,7 @@
  1. OFFERED: the callee was asked. 2. RINGING. 3. EARLY: the callee's phone is heard. 4. TALKING. 5. ENDED, for ever.
 Which of the two is a phone, a circuit or the echo makes no difference to the table. An event that has no entry breaks the protocol
 of call events (PROTOCOL.md §9.3) and ends the call on both sides.
-NOT here: SIP (leg.py, fork.py), circuits (behind ports.CircuitLeg).
+NOT here: SIP (leg.py, fork.py), circuits (behind ports.CircuitLeg), who takes a side over (transfer.py).
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class EchoParty:
 
 @dataclass(eq=False, slots=True)
 class Seat:
-    """Where a party's events go. Made before the party and its call are; nobody listens before."""
+    """Where a party's events go. Made before the party and its call are; a transfer moves it to another call, or leaves it empty."""
 
     listener: Callable[[CallEvent, float], None] | None = None
 
@@ -144,6 +144,15 @@ class Seat:
             self.listener(event, now)
 
 
+class Taking(Protocol):
+    """A transfer under way: somebody is to take over one side of a call."""
+
+    side: Side
+
+    def give_up(self, now: float) -> None:
+        """Take that the call is over."""
+
+
 class Call:
     """Two parties and the table. on_end is called once, when the call is over."""
 
@@ -151,12 +160,31 @@ class Call:
         self.state = CallState.OFFERED
         self.parties: dict[Side, Party] = {}
         self.broken = False
+        self.codec: Codec | None = None
+        """What is spoken, once it is."""
+        self.taking: Taking | None = None
+        self._seats: dict[Side, Seat] = {}
         self._context, self._offer, self._on_end = context, offer, on_end
 
     def sit(self, side: Side, party: Party, seat: Seat) -> None:
-        """Give a side to a party whose events come through seat."""
-        self.parties[side] = party
+        """Give a side to a party whose events come through seat. Who sat there before is heard no more."""
+        if side in self._seats:
+            self._seats[side].listener = None
+        self.parties[side], self._seats[side] = party, seat
         seat.listener = partial(self.tell, side)
+
+    def take_over(self, side: Side, party: Party, seat: Seat) -> None:
+        """Give a side of a call in which people talk to another party, and connect the sound."""
+        self.sit(side, party, seat)
+        if self.codec is not None:
+            self._connect(self.codec)
+
+    def rise(self, side: Side, now: float) -> tuple[Party, Seat]:
+        """End the call without telling the party of a side, which goes on in another one. The other party is told."""
+        party, seat = self.parties.pop(side), self._seats.pop(side)
+        seat.listener = None
+        self._end_both(now)
+        return party, seat
 
     def started(self, now: float) -> None:
         """Begin to count the time that it may ring."""
@@ -166,6 +194,9 @@ class Call:
     def tell(self, side: Side, event: CallEvent, now: float) -> None:
         """Take what one side did."""
         if self.state is CallState.ENDED:
+            return
+        if self.taking is not None and self.taking.side is side and isinstance(event, End):
+            self.parties.pop(side, None)  # the transferor has left; who is transferred waits for the taker
             return
         entry = _TABLE.get((self.state, side, type(event)))
         codec = event.codec if isinstance(event, Answer | Progress) else None
@@ -177,11 +208,12 @@ class Call:
         if self.state in {CallState.TALKING, CallState.ENDED}:
             self._context.timers.cancel((self, LegTimer.RINGING))
         if action is Action.CONNECT and codec is not None:
+            self.codec = codec
             self._connect(codec)
         if action is not Action.IGNORE:
             self._pass_on(side, event, now)
         if self.state is CallState.ENDED:
-            self._on_end(self)
+            self._over(now)
 
     def _pass_on(self, side: Side, event: CallEvent, now: float) -> None:
         other = self.parties.get(side.other)
@@ -202,6 +234,12 @@ class Call:
         self._context.timers.cancel((self, LegTimer.RINGING))
         for party in self.parties.values():
             party.handle(End(), now)
+        self._over(now)
+
+    def _over(self, now: float) -> None:
+        taking, self.taking = self.taking, None
+        if taking is not None:
+            taking.give_up(now)
         self._on_end(self)
 
     def hang_up(self, now: float) -> None:

@@ -19,7 +19,7 @@ from voicebox.sip.message import SipRequest
 from voicebox.sip.timers import Timers
 from voicebox.sip.transaction import Transaction, TransactionLayer
 
-ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO"
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER"
 SUPPORTED = "timer"
 SUPPORTED_OPTIONS = frozenset({"timer"})
 MIN_SESSION_S = 90
@@ -68,6 +68,16 @@ class DialogUser(Protocol):
 
     def request_came(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> None: ...
     def ack_came(self, request: SipRequest, now: float) -> None: ...
+    def notify(self, status: int, now: float, *, over: bool = False) -> None: ...
+
+
+Refer = Callable[[DialogUser, SipRequest, float], Callable[[float], None]]
+"""What a phone asked for with REFER: check it, and return what begins it, to be called with `now` once the phone has its 202. Raises SipError to refuse."""
+
+
+def no_transfers(dialog: DialogUser, request: SipRequest, now: float) -> Callable[[float], None]:  # noqa: ARG001  # the shape of every Refer
+    """Refuse."""
+    raise SipError(403, "calls are not transferred")
 
 
 @dataclass(eq=False, slots=True)
@@ -81,6 +91,7 @@ class LegContext:
     settings: CallSettings = field(default_factory=CallSettings)
     timers: Timers[tuple[TimerOwner, LegTimer]] = field(default_factory=Timers)
     dialogs: dict[DialogKey, DialogUser] = field(default_factory=dict)
+    refer: Refer = no_transfers
 
     def talks(self, flow: Flow) -> bool:
         """Say whether the phone at a flow is in a call of this box."""

@@ -19,7 +19,7 @@ from voicebox.errors import SipError
 from voicebox.sip.dialog import Dialog, DialogState
 from voicebox.sip.flow import Flow
 from voicebox.sip.headers import parse_session_expires
-from voicebox.sip.message import SipRequest, SipResponse
+from voicebox.sip.message import REASONS, SipRequest, SipResponse
 from voicebox.sip.sdp import Direction
 from voicebox.sip.transaction import Transaction
 
@@ -48,6 +48,7 @@ class PhoneDialog:
         self._offered: tuple[Codec, ...] = ()
         """What our 2xx offered and its ACK has yet to answer."""
         self._hang_up_at_ack = False
+        self._refer_event = ""
         self._ended = False
         context.dialogs[dialog.key] = self
         port.on_digit(self._digit_heard)
@@ -152,8 +153,7 @@ class PhoneDialog:
                 case "SUBSCRIBE":
                     raise SipError(489, "no events here")
                 case "REFER":
-                    # A transfer names people: it never leaves the box, and between local phones it is not offered yet.
-                    raise SipError(403, "calls are not transferred")
+                    self._take_refer(transaction, request, now)
                 case _:
                     raise SipError(405, "not inside a call")
         except SipError as error:
@@ -211,6 +211,23 @@ class PhoneDialog:
         self._context.layer.respond(transaction, 200, now)
         if found is not None:
             self._tell_digit(_DIGITS.index(found[1].upper()), int(found[2] or DEFAULT_DIGIT_MS), now)
+
+    def _take_refer(self, transaction: Transaction, request: SipRequest, now: float) -> None:
+        """Have a transfer carried out inside the box; a REFER never leaves it, because it names people."""
+        begin = self._context.refer(self, request, now)
+        self._context.layer.respond(transaction, 202, now, extra=(our_contact(self.dialog.flow),))
+        # The first REFER's events need no id, each further one's is its CSeq (RFC 3515 §2.4.6).
+        self._refer_event = f"refer;id={request.cseq.number}" if self._refer_event else "refer"
+        begin(now)
+
+    def notify(self, status: int, now: float, *, over: bool = False) -> None:
+        """Tell the phone how the transfer that it asked for goes. Spec: RFC 3515 §2.4.4, §2.4.5."""
+        if self._ended:
+            return
+        state = "terminated;reason=noresource" if over else f"active;expires={round(self._context.settings.ring_limit_s)}"
+        extra = (our_contact(self.dialog.flow), ("event", self._refer_event), ("subscription-state", state), ("content-type", "message/sipfrag;version=2.0"))
+        body = f"SIP/2.0 {status} {REASONS[status]}\r\n".encode()
+        self._context.layer.send_request(self.dialog.request("NOTIFY", extra, body), self.dialog.flow, self, now)
 
     def _session_fields(self, request: SipRequest, now: float) -> list[tuple[str, str]]:
         """Return our Session-Expires and watch over it, where the phone refreshes. Spec: RFC 4028 §9.

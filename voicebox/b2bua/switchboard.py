@@ -23,6 +23,7 @@ from voicebox.b2bua.leg import UasLeg
 from voicebox.b2bua.phone_dialog import check_require
 from voicebox.b2bua.ports import CircuitLeg, MediaPorts, Network
 from voicebox.b2bua.registrar import Binding, Registrar, Registration
+from voicebox.b2bua.transfer import Transfers
 from voicebox.dialplan.model import CallContact, EmergencyCall, IncomingDecision, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
 from voicebox.errors import HostError, SipError, UsageError
 from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user
@@ -82,6 +83,7 @@ class Switchboard:
         self._hosts = self.settings.hosts | {self.settings.realm.lower(), "localhost"}
         self._uas_legs: dict[Transaction, UasLeg] = {}
         self._calls: set[Call] = set()
+        self._transfers = Transfers(self._context, self._calls, self._turns_of_transfer, self._shown)
         self._outbox: list[Transmit] = []
         self.use(network, media)
 
@@ -322,6 +324,12 @@ class Switchboard:
             return [binding for binding in self.registrar.bindings(now, users) if binding.flow != caller]
 
         return turns_of(ring, bindings, self._context.identifiers.reference)
+
+    def _turns_of_transfer(self, uri: SipUri, dialog: DialogUser, now: float) -> tuple[Turn, ...]:
+        decision = self._decide(uri, dialog.dialog.flow)
+        if not isinstance(decision, RingPhones):
+            raise SipError(403, "calls are transferred to phones of the house only")
+        return self._turns(decision, dialog.dialog.flow, now)
 
     def _shown(self, user: str) -> str:
         return local_address(user, self.settings.realm)
