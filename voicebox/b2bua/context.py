@@ -19,7 +19,7 @@ from voicebox.sip.message import SipRequest
 from voicebox.sip.timers import Timers
 from voicebox.sip.transaction import Transaction, TransactionLayer
 
-ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER"
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER, MESSAGE"
 SUPPORTED = "timer"
 SUPPORTED_OPTIONS = frozenset({"timer"})
 MIN_SESSION_S = 90

@@ -3,7 +3,7 @@
  1. receive() takes octets of a flow; transactions are served, requests dispatched, calls made.
  2. Calls from the network come through ports.Network.on_call, posted so that they never run inside another event.
  3. poll() gives what to send; next_timer() and handle_timer() drive time. Contract: call one method, drain poll(), re-arm, repeat.
-Who may do what: OPTIONS is answered to anybody; REGISTER and INVITE need the digest of an account; requests inside a dialog need its
+Who may do what: OPTIONS is answered to anybody; REGISTER, INVITE and MESSAGE need the digest of an account; requests inside a dialog need its
 identifiers, and come from the phone's address or carry its digest. Challenges are stateless. A call inside the house never touches ports.Network.
 Spec: RFC 3261 §8.2, §9.2, §10.3, §11.2, §22; RFC 3265 §3.1.4 (489).
 """
@@ -23,6 +23,7 @@ from voicebox.b2bua.leg import UasLeg
 from voicebox.b2bua.phone_dialog import check_require
 from voicebox.b2bua.ports import CircuitLeg, MediaPorts, Network
 from voicebox.b2bua.registrar import Binding, Registrar, Registration
+from voicebox.b2bua.texts import Texts
 from voicebox.b2bua.transfer import Transfers
 from voicebox.dialplan.model import CallContact, EmergencyCall, IncomingDecision, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
 from voicebox.errors import HostError, SipError, UsageError
@@ -35,7 +36,7 @@ from voicebox.sip.uri import SipUri, parse_uri
 
 MAX_AUTHORIZATIONS = 4
 _INSIDE_ONLY = {"BYE", "INFO", "UPDATE", "PRACK"}
-_KNOWN_ELSEWHERE = {"MESSAGE", "REFER"}
+_KNOWN_ELSEWHERE = {"REFER"}
 _COUNTED = {"INVITE", "REGISTER", "OPTIONS", "CANCEL", "BYE", "UPDATE", "INFO", "MESSAGE", "SUBSCRIBE"}
 _EVENT_METHODS = {"SUBSCRIBE", "NOTIFY", "PUBLISH"}
 
@@ -83,6 +84,7 @@ class Switchboard:
         self._hosts = self.settings.hosts | {self.settings.realm.lower(), "localhost"}
         self._uas_legs: dict[Transaction, UasLeg] = {}
         self._calls: set[Call] = set()
+        self._texts = Texts(self._context)
         self._transfers = Transfers(self._context, self._calls, self._turns_of_transfer, self._shown)
         self._outbox: list[Transmit] = []
         self.use(network, media)
@@ -145,7 +147,11 @@ class Switchboard:
     def totals(self) -> dict[str, int]:
         """Return totals since the start; none of them names anybody."""
         drops = {f"dropped_{reason.value}": count for reason, count in self.layer.drops.items()}
-        return dict(self.counters) | drops | {"malformed_answered": self.layer.malformed_answered, "transactions": len(self.layer), "calls": len(self._calls)}
+        return (
+            dict(self.counters)
+            | drops
+            | {"malformed_answered": self.layer.malformed_answered, "transactions": len(self.layer), "calls": len(self._calls), "texts": len(self._texts)}
+        )
 
     def _drain(self, now: float) -> None:
         while events := self.layer.poll():
@@ -210,6 +216,8 @@ class Switchboard:
                     self.layer.respond(transaction, 200, now, self._context.identifiers.tag(), contacts)
             case "INVITE":
                 self._invite(transaction, request, flow, now)
+            case "MESSAGE":
+                self._text(transaction, request, flow, now)
             case method if method in _EVENT_METHODS:
                 raise SipError(489, "no events here")  # anything else makes phones ask again for ever
             case method if method in _INSIDE_ONLY:
@@ -333,6 +341,16 @@ class Switchboard:
 
     def _shown(self, user: str) -> str:
         return local_address(user, self.settings.realm)
+
+    def _text(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> None:
+        account = self._authenticate(transaction, request, flow, now)
+        if account is None:
+            return
+        decision = self._decide(parse_uri(request.uri), flow)
+        if not isinstance(decision, RingPhones):
+            raise SipError(403, "texts go to phones of the house only")
+        bindings = [binding for turn in self._turns(decision, flow, now) for member in turn.members for binding in member]
+        self._texts.send(transaction, request, list(dict.fromkeys(bindings)), self._shown(account.user), now)
 
     # -------------------------------------------------------------------------------------------- calls of the network
 

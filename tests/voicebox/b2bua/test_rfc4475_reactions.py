@@ -20,7 +20,7 @@ REACTIONS: dict[str, int | None] = {
     "dblreq": 401,
     "semiuri": 200,
     "transports": 200,
-    "mpart01": 405,
+    "mpart01": 401,
     "unreason": None,
     "noreason": None,
     "badinv01": None,
@@ -68,10 +68,10 @@ SILENT_DEPARTURES = {
     "insuf": 400,  # §3.3.1
 }
 # The box asks for credentials before it looks at what these messages are about, so what is shown here of them is no more than that they
-# are understood as far as that. What the RFC says of the content (a 415 for invut, a 406 for sdp01, a 400 that may be sent for escruri,
+# are understood as far as that. What the RFC says of the content (a 415 for invut and mpart01, a 406 for sdp01, a 400 that may be sent for escruri,
 # baddate and regbadct, which contact cparam01, cparam02 and regescrt bind) is not reached.
 CHALLENGED_FIRST = {"esc01", "escnull", "longreq", "dblreq", "escruri", "baddate", "regbadct", "unksm2", "invut", "regaut01"}
-CHALLENGED_FIRST |= {"cparam01", "cparam02", "regescrt", "sdp01", "inv2543"}
+CHALLENGED_FIRST |= {"cparam01", "cparam02", "regescrt", "sdp01", "inv2543", "mpart01"}
 
 
 def test_every_message_has_its_reaction() -> None:

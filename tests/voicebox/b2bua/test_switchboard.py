@@ -99,7 +99,7 @@ def test_a_registration_ends_by_itself_and_with_its_connection() -> None:
         ("SUBSCRIBE", 489),
         ("PUBLISH", 489),
         ("NOTIFY", 489),
-        ("MESSAGE", 405),
+        ("MESSAGE", 401),
         ("REFER", 405),
         ("FLY", 501),
         ("BYE", 481),
