@@ -252,11 +252,11 @@ class BoxDaemon:
         plan, dnd = self._load_plan(), load_dnd(self._store.home)
         there = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
         known = {contact.petname: contact for contact in self._book.contacts()}
-        self._plan, self._dnd = plan, dnd
         for petname in known.keys() - there.keys():
             self._take(Step(known[petname], None))
         for petname in there.keys() - known.keys():
             self._take(Step(None, there[petname]))
+        self._plan, self._dnd = plan, dnd
 
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:

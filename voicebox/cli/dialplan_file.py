@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voicebox.config.load import load_box, load_phones
 from voicebox.contacts.store import StateDirectory
-from voicebox.dialplan.load import load_plan
+from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.model import DialPlan, House
 
 
@@ -24,4 +24,6 @@ def load_file(args: argparse.Namespace) -> tuple[DialPlan, House]:
         return load_plan(args.file), House()
     phones = tuple(user for user, _ in load_phones(args.home))
     contacts = StateDirectory(args.home).load_contacts(dt.datetime.now(dt.UTC))
-    return load_plan(args.file, phones, load_box(args.home).suffixes), House(phones=phones, contacts={contact.petname for contact in contacts})
+    dnd = load_dnd(args.home)
+    house = House(phones, {contact.petname for contact in contacts}, dnd=dnd.everybody, dnd_phones=dnd.phones)
+    return load_plan(args.file, phones, load_box(args.home).suffixes), house

@@ -19,7 +19,7 @@ _OTHER = "\0"
 """Stands for every letter that no pattern names."""
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _ANY = _LETTERS | frozenset("*#+-." + _OTHER)
-_MAX_STATES = 2000
+_MAX_STATES = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,9 @@ def test_explain_knows_the_contacts_and_phones_of_a_box(capsys: pytest.CaptureFi
     assert explained("bob", "--home", str(home))[-2:] == ["no, `<contact>`: no contact has that petname", "yes, call: bob"]
     assert explained("desk", "--home", str(home))[-1] == "yes, ring: desk"
     assert explained("desk")[-1] == "yes, call: desk"
+    assert explained("--from", "bob", "--home", str(home))[-1] == "yes, ring: all"
+    said(capsys, "dnd", "on", "--home", str(home))
+    assert explained("--from", "bob", "--home", str(home))[-1] == "no-answer", "behind: but nobody is to be disturbed"
 
 
 def test_explain_wants_one_question(capsys: pytest.CaptureFixture[str], plan: Path) -> None:
