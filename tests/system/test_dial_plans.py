@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,20 +52,28 @@ def home(embedded_network: EmbeddedNetwork) -> Iterator[Path]:
     assert main(["reload", "--home", str(folder)]) == 0
 
 
-def account(network: EmbeddedNetwork, box: str) -> Account:
+def account(network: EmbeddedNetwork, box: str, port: int) -> Account:
     login, own = network.login(box), network.plan.phone_sip(box).address
-    return Account(box, (login.host, login.port), login.user, login.password.reveal().decode(), (own, {CALLER: 5_900, CALLEE: 5_901}[box]))
+    return Account(box, (login.host, login.port), login.user, login.password.reveal().decode(), (own, port))
 
 
-async def test_plan_is_taken_whole_or_not_at_all(embedded_network: EmbeddedNetwork, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    node, loop, words = embedded_network.boxes[CALLEE], asyncio.get_running_loop(), ["--home", str(home)]
-    plan = home / "dialplan.yaml"
-    caller, desk = Listed(account(embedded_network, CALLER)), Listed(account(embedded_network, CALLEE))
+@contextlib.asynccontextmanager
+async def phones(*accounts: Account) -> AsyncIterator[list[Listed]]:
+    """Yield phones that are registered."""
+    loop = asyncio.get_running_loop()
+    made = [Listed(account) for account in accounts]
     with contextlib.ExitStack() as stack:
-        for phone in (caller, desk):
+        for phone in made:
             stack.callback(phone.close)
             await loop.create_datagram_endpoint(lambda phone=phone: phone, local_addr=phone.account.own)  # type: ignore[misc]  # mypy has no type for a lambda with a default
             assert await phone.register()
+        yield made
+
+
+async def test_plan_is_taken_whole_or_not_at_all(embedded_network: EmbeddedNetwork, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node, words = embedded_network.boxes[CALLEE], ["--home", str(home)]
+    plan = home / "dialplan.yaml"
+    async with phones(account(embedded_network, CALLER, 5_900), account(embedded_network, CALLEE, 5_901)) as (caller, desk):
         plan.write_text(PLAN)
         assert await asyncio.to_thread(main, ["reload", *words]) == 0
         assert await caller.dial(f"sip:{CALLEE}.privacy"), caller.final
@@ -98,3 +106,22 @@ async def test_plan_is_taken_whole_or_not_at_all(embedded_network: EmbeddedNetwo
         assert await asyncio.to_thread(main, ["dnd", "off", *words]) == 0
         assert await caller.dial(f"sip:{CALLEE}.privacy"), caller.final
         assert await caller.hang_up()
+
+
+async def test_calls_inside_the_house(embedded_network: EmbeddedNetwork, home: Path) -> None:
+    """Two phones of one account and the plan that `voicebox init` writes: the one rings the other, hears itself, and gets no emergency call through."""
+    node = embedded_network.boxes[CALLEE]
+    before = told(node)["sip"]
+    async with phones(account(embedded_network, CALLEE, 5_902), account(embedded_network, CALLEE, 5_903)) as (one, other):
+        box, user = one.account.box[0], one.account.user
+        for dialled, comes in ((user, ["INVITE"]), ("*43", [])):
+            other.came.clear()
+            assert await one.dial(f"sip:{dialled}@{box}"), one.final
+            assert [line.split(" ", 1)[0] for line in other.came if line.startswith("INVITE")] == comes
+            assert await one.hang_up()
+        for dialled in ("112", "+41-112"):
+            assert not await one.dial(f"sip:{dialled}@{box}")
+            assert one.final.startswith("SIP/2.0 503"), one.final
+    after = told(node)["sip"]
+    changed = {name: after.get(name, 0) - before.get(name, 0) for name in ("calls_local", "calls_echo", "calls_out", "bugs")}
+    assert changed == {"calls_local": 1, "calls_echo": 1, "calls_out": 0, "bugs": 0}
