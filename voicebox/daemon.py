@@ -234,6 +234,7 @@ class BoxDaemon:
             "contacts_verified": sum(contact.trust is Trust.VERIFIED for contact in self._book.contacts()),
             "contacts_changed": sum(contact.trust is Trust.CHANGED for contact in self._book.contacts()),
             "contacts_blocked": sum(contact.blocked for contact in self._book.contacts()),
+            "other_copy": self._calls.has_copy(self._plane.now_us()),
             "phones": [{"user": phone.user, "transport": phone.transport} for phone in self._server.registrations()],
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "realtime": self._realtime,
@@ -261,7 +262,7 @@ class BoxDaemon:
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
         """Return what else a box can be asked on its control socket."""
-        return {"contact": self._change_contact}
+        return {"contact": self._change_contact, "compare": self._compare}
 
     def _change_contact(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Change the list of contacts: what, petname, value as in contacts/changes.py. On disk first, so that what is done is not undone by a crash."""
@@ -269,6 +270,14 @@ class BoxDaemon:
         self._store.keep(step)
         self._take(step)
         return {"done": True}
+
+    def _compare(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for the code of the call with a contact; digits is empty until the contact has asked too. id: with whom."""
+        contact = self._book.get(str(asked.get("petname")))
+        if contact is None or self._calls is None:
+            raise UsageError("There is no contact of that petname with whom there are calls.")
+        code = self._calls.compare(contact.petname)
+        return {"digits": code.digits if code is not None else "", "id": contact.contact_id.hex()}
 
     def _take(self, step: Step) -> None:
         self._book.take(step)

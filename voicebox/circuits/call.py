@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -17,9 +17,11 @@ from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse,
 from voicebox.b2bua.ports import MediaPort
 from voicebox.circuits import pair
 from voicebox.circuits.attempts import Attempt, attempts_at
+from voicebox.circuits.between import Between
 from voicebox.circuits.call_circuits import MOVE_AGAIN_US, CallCircuits
-from voicebox.circuits.call_record import HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
+from voicebox.circuits.call_record import BETWEEN_TYPES, HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
 from voicebox.circuits.circuit import NEVER_US, Circuit
+from voicebox.circuits.copies import Copies
 from voicebox.circuits.dummies import Ending, Script
 from voicebox.circuits.kdf import X25519_OCTETS
 from voicebox.circuits.network import SLOT_US
@@ -67,6 +69,7 @@ class CallSetting:
     born_unix_us: int
     book: PairBook
     clock: Callable[[], int]
+    copies: Copies = field(default_factory=Copies)
 
 
 class State(Enum):
@@ -123,6 +126,7 @@ class Call:
         self._told_end = False
         self._wants_full = False
         self._wait_until_us = now_us
+        self.between: Between | None = None
 
     @property
     def over(self) -> bool:
@@ -343,11 +347,13 @@ class Call:
                 self._third_came(octets[1:])
             case ((State.OPEN | State.CLOSING), RecordType.ALONE) if len(octets) == 1:
                 self.circuits.drop_spare(now_us)
+            case State.OPEN, _ if kind in BETWEEN_TYPES and self.between is not None:
+                self.between.message(octets, now_us)
             case State.OPEN, _ if kind not in HANDSHAKE_TYPES:
                 self._pass_on(parse_event(octets), now_us)
             case State.CLOSING, _:
                 # What was under way when we ended the call; only its end matters, and it lets us part at once.
-                if kind not in HANDSHAKE_TYPES and isinstance(parse_event(octets), End | Refuse):
+                if kind not in HANDSHAKE_TYPES | BETWEEN_TYPES and isinstance(parse_event(octets), End | Refuse):
                     self._finish(now_us)
             case _:
                 raise RemoteError("a message at the wrong time")
@@ -566,6 +572,8 @@ class Call:
     def _open(self, now_us: int) -> None:
         self.state = State.OPEN
         self.deadline_us = NEVER_US
+        if not self.is_dummy:
+            self.between = Between(self._binding(caller=self._is_caller), self._send, self._setting.copies, is_caller=self._is_caller)
         if self._is_caller:
             self._knock_for_spare(now_us)
         if self.script is not None:
@@ -583,7 +591,7 @@ class Call:
     def _authority(self) -> VerifiedAuthority:
         contact = self._setting.book.get(self.petname)
         if contact is None:
-            raise RemoteError("the contact was removed")
+            raise RemoteError("the contact was removed or blocked")
         return contact.card.authority
 
     def _binding(self, *, caller: bool) -> pair.FullBinding:

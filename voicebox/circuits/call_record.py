@@ -31,9 +31,18 @@ class RecordType(IntEnum):
     END = 24
     ALONE = 25
     """Between boxes only: the call's second circuit leaves it."""
+    COMMIT = 26
+    NONCE = 27
+    OPEN = 28
+    """Between boxes only, 26 to 28: the code that both people compare (comparison.py)."""
+    COPY = 29
+    DOUBLED = 30
+    """Between boxes only, 29 and 30: whether one of them runs twice (copies.py)."""
 
 
 HANDSHAKE_TYPES = frozenset({RecordType.ANSWER_KEY, RecordType.FIRST, RecordType.SECOND, RecordType.THIRD})
+COMPARISON_TYPES = frozenset({RecordType.COMMIT, RecordType.NONCE, RecordType.OPEN})
+BETWEEN_TYPES = COMPARISON_TYPES | {RecordType.COPY, RecordType.DOUBLED}
 MAX_CODECS = 8
 DIGEST_OCTETS = 32
 MAX_DIGIT_CODE = 15

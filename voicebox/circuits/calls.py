@@ -28,7 +28,7 @@ from dataclasses import replace
 
 from voicebox.b2bua.events import CallEvent, Offer, Refusal
 from voicebox.b2bua.ports import CircuitLeg
-from voicebox.circuits.call import KNOCK_US, Call, CallSetting
+from voicebox.circuits.call import KNOCK_US, Call, CallSetting, State
 from voicebox.circuits.call_record import parse_digest, parse_offer_record
 from voicebox.circuits.circuit import Circuit, GivesWay
 from voicebox.circuits.dummies import Ending, Script, parse_script
@@ -39,6 +39,7 @@ from voicebox.circuits.pair_book import TokenOwner, tokens_payload
 from voicebox.circuits.path import Path
 from voicebox.circuits.standing import StandingCircuits
 from voicebox.contacts.changes import Step
+from voicebox.contacts.code import Code
 from voicebox.contacts.identity import Identity
 from voicebox.errors import Bug, RemoteError, UsageError
 
@@ -121,6 +122,22 @@ class Calls:
     def on_call(self, acceptor: Acceptor) -> None:
         """Set who takes incoming calls; see b2bua/ports.py."""
         self._acceptor = acceptor
+
+    def compare(self, petname: str) -> Code | None:
+        """Take that our user asks for the code of the call with a contact; return it once it is known. Raises UsageError where there is no call.
+
+        Of several calls with the same contact both boxes take the one with the smallest C.
+        """
+        there = [call.between for call in self._calls if call.petname == petname and call.state is State.OPEN and call.between is not None]
+        if not there:
+            raise UsageError("You are in no call with this contact. Call them, and compare the code while you talk.")
+        comparison = min(there, key=lambda between: between.binding).comparison
+        comparison.want()
+        return comparison.code
+
+    def has_copy(self, now_us: int) -> bool:
+        """Return whether a contact's box heard another copy of this box within the last day."""
+        return self._setting.copies.doubled(now_us)
 
     def contact_changed(self, step: Step, now_us: int) -> None:
         """Take a change of a contact: calls go on under a new petname; those with whom there are none any more end, in silence.

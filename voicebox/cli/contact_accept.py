@@ -24,5 +24,5 @@ def run(args: argparse.Namespace) -> int:
     if args.former:
         print(f"{petname} is whom you knew; the other card is forgotten.")
     else:
-        print(f"{petname} has the new card, and is not verified.")
+        print(f"{petname} has the new card, and is not verified: compare a code in your next call, `voicebox verify {petname}`.")
     return 0

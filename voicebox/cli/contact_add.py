@@ -37,4 +37,5 @@ def run(args: argparse.Namespace) -> int:
     claimed = contact.card.authority.claimed_name
     claims = f" They call themselves {claimed!r}." if claimed != "voicebox" else ""
     print(f"{petname} is a contact now: dial {petname}.{config.suffixes[0]} once they have added your card too.{claims}")
+    print(f"In your first call compare a code with them: `voicebox verify {petname}`.")
     return 0

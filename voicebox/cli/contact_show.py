@@ -13,7 +13,7 @@ from voicebox.contacts.store import StateDirectory
 from voicebox.errors import UsageError
 
 MEANING = {
-    "unverified": "as sure as the way on which the card came",
+    "unverified": "as sure as the way on which the card came; compare a code in a call: `voicebox verify`",
     "verified": "you both saw the same code",
     "changed": "another card came; no calls, either way, until `voicebox contact accept`",
 }

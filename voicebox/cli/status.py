@@ -47,6 +47,8 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"cost       {_cost(status['cost'])}",
         f"real time  {real_time}",
     ]
+    if status["other_copy"]:
+        lines.append("problem    another copy of this box runs, a contact's box says: the two take each other's calls. Stop one of them, for good")
     if status["no_path"]:
         lines.append("problem    no path through the network keeps the rules: too few guards or junctions, or too many of one operator")
     return lines

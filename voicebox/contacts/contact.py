@@ -25,7 +25,7 @@ class Trust(Enum):
     UNVERIFIED = "unverified"
     """As sure as the way on which the card came."""
     VERIFIED = "verified"
-    """Both people compared a code."""
+    """Both people saw the same code (PROTOCOL.md §9.7)."""
     CHANGED = "changed"
     """Another card came for the same person. There are no calls, either way, until the user says which of the two holds."""
 
