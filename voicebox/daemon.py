@@ -27,10 +27,11 @@ from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
 from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
 from voicebox.circuits.driver import CircuitDriver
 from voicebox.circuits.dummies import Dummies
+from voicebox.circuits.guards import GUARDS_FILE, GuardSet
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.pair_book import PairBook
-from voicebox.circuits.standing import StandingCircuits
+from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
 from voicebox.config.load import load_box, load_phones
 from voicebox.config.model import BoxConfig
@@ -103,13 +104,9 @@ class BoxDaemon:
         setting = CallSetting(self._plane, self._identity, self._network.network_id, self._network.terms.born_unix_us, self._book, self._plane.now_us)
         rng = random.SystemRandom()
         self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < TO_A_DUMMY)
-        kept = self._store.load_guards()
         count, now_us = self._config.profile.circuits, self._plane.now_us()
-        standing = StandingCircuits(
-            self._plane, self._network, count, kept, calls.make_tokens, rng, now_us, guard_operators=self._config.guards, middle=self._config.middle
-        )
-        if standing.guards() != kept:
-            self._store.save_guards(standing.guards())
+        guards = self._load_guards(guards_wanted(count), rng)
+        standing = StandingCircuits(self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=self._config.middle)
         calls.use(standing)
         self._standing = standing
         dummies = Dummies(calls.begin_dummy, self._book.petnames, rng, self._network.epoch_us, now_us)
@@ -117,6 +114,13 @@ class BoxDaemon:
         self._driver = CircuitDriver(standing, calls, dummies, self._plane.now_us, self.failed.set)
         self._plane.attach(self._driver.handle_event)
         self._driver.start()
+
+    def _load_guards(self, wanted: int, rng: random.SystemRandom) -> GuardSet:
+        def save(text: str) -> None:
+            self._store.write(GUARDS_FILE, text.encode())
+
+        text = self._store.read_text(GUARDS_FILE) if self._store.exists(GUARDS_FILE) else ""
+        return GuardSet(wanted, rng, save, text, str(self._store.path(GUARDS_FILE)), only=self._config.guards, prefer=self._config.prefer)
 
     async def _start_sip(self) -> None:
         assert self._calls is not None
@@ -246,18 +250,20 @@ class BoxDaemon:
         }
 
     def reload(self) -> None:
-        """Take the dial plan, do-not-disturb and the contacts of the directory: new contacts are added, missing ones forgotten. Calls that there are go on.
+        """Take the dial plan, do-not-disturb and the contacts of the directory: new contacts are added, missing ones forgotten; and the relays, from the next epoch on. Calls that there are go on.
 
         Raises FileProblem, ProblemsFound; then nothing has changed.
         """
-        plan, dnd = self._load_plan(), load_dnd(self._store.home)
+        plan, dnd, network = self._load_plan(), load_dnd(self._store.home), load_network(self._store)
         there = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
         known = {contact.petname: contact for contact in self._book.contacts()}
         for petname in known.keys() - there.keys():
             self._take(Step(known[petname], None))
         for petname in there.keys() - known.keys():
             self._take(Step(None, there[petname]))
-        self._plan, self._dnd = plan, dnd
+        self._plan, self._dnd, self._network = plan, dnd, network
+        if self._standing is not None:
+            self._standing.use(network)
 
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:

@@ -38,10 +38,13 @@ class RelayDaemon:
         verified, self._keys = load_relay_keys(store)
         self._own = verified.descriptor
         self._network = load_network(store)
-        if not any(relay == verified for relay in self._network.relays):
-            raise UsageError("The network file does not hold this relay's descriptor. Give the descriptor to whoever signs the network, then use the new file.")
-        if not self._own.valid_at(dt.datetime.now(dt.UTC)):
-            raise UsageError("This relay's descriptor has expired. `voicebox relay init` makes a new relay.")
+        listed = self._network.relay(self._own.relay_id)
+        if listed is None or (listed.onion_key, listed.link_pin, listed.role) != (self._own.onion_key, self._own.link_pin, self._own.role):
+            raise UsageError("The network does not have this relay. Get its descriptor vouched for, then `voicebox network update` with the new file.")
+        if not listed.valid_at(dt.datetime.now(dt.UTC)):
+            raise UsageError(
+                "This relay's descriptor or its vouchers have expired. `voicebox relay renew`, get it into the network file, then `voicebox network update`."
+            )
         born = self._network.terms.born_unix_us
         if time.time() * 1e6 < born:
             raise UsageError("The network begins in the future, so this machine's clock is wrong.")
@@ -149,7 +152,9 @@ class RelayDaemon:
         }
 
     def reload(self) -> None:
-        """There is nothing that a relay could take while it runs."""
+        """Take newer relays of the network. Raises FileProblem; then nothing has changed."""
+        self._network = load_network(self._store)
+        self._relay.use(self._network)
 
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:

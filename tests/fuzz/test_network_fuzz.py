@@ -29,7 +29,7 @@ def test_network_files(fuzz_inputs: int) -> None:
     text = SMALL.network.text
 
     def take(octets: bytes) -> None:
-        assert parse_network(octets.decode("utf-8", "replace"), "net.signed").text == text, "a network that nobody signed was taken"
+        assert parse_network(octets.decode("utf-8", "replace"), "network").text == text, "a relay that nobody vouched for was taken"
 
     counts = fuzz("network files", fuzz_inputs, [text.encode(), make_network(1, 1).network.text.encode()[:4000]], take, FileProblem)
     assert counts["refused"] > counts["taken"]

@@ -12,9 +12,10 @@ from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.call import CallSetting
 from voicebox.circuits.calls import TO_A_DUMMY, Calls
 from voicebox.circuits.dummies import Dummies
+from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.speech import Speech
-from voicebox.circuits.standing import StandingCircuits
+from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.contacts.card import parse_card, serialise_card
 from voicebox.contacts.contact import Contact
 from voicebox.contacts.identity import Identity, new_identity
@@ -45,7 +46,9 @@ class Box:
         self.book = PairBook(self.identity, network.network_id, self.contacts, self.saved.append)
         setting = CallSetting(self.plane, self.identity, network.network_id, network.terms.born_unix_us, self.book, lambda: self.world.now_us)
         self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < TO_A_DUMMY)
-        self.standing = StandingCircuits(self.plane, network, self.count, [], self.calls.make_tokens, Random(self.seed), self.world.now_us, middle=self.middle)
+        rng = Random(self.seed)
+        self.guards = GuardSet(guards_wanted(self.count), rng, lambda _text: None)
+        self.standing = StandingCircuits(self.plane, network, self.count, self.guards, self.calls.make_tokens, rng, self.world.now_us, middle=self.middle)
         self.calls.use(self.standing)
         self.calls.on_call(self._rings)
         self.plane.listen = self._event

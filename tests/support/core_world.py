@@ -75,7 +75,7 @@ class CoreWorld(FakeWorld):
             self.give(far[0], "link_down", link)
 
     def guard_at(self, port: int) -> RelayKeys:
-        return next(relay for relay in self._relays.values() if relay.descriptor.port == port)
+        return next(relay for relay in self._relays.values() if relay.descriptor.addresses[0].port == port)
 
     def counters(self, name: str) -> dict[str, int]:
         """Return a core's totals."""
@@ -99,7 +99,7 @@ class CoreWorld(FakeWorld):
         far = self._wires.get((name, link))
         if far is not None:
             relay = self._relays.get(far[0]) or self._relays[name]
-            delay_us = max(0, at_us - self.now_us) + self._wire_us(relay.descriptor.port)
+            delay_us = max(0, at_us - self.now_us) + self._wire_us(relay.descriptor.addresses[0].port)
             self.at(delay_us, lambda: self.give(far[0], "cell", link, cell) if (name, link) in self._wires else None)
 
     def _react(self, name: str, event: tuple[object, ...]) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.support.networks import SmallNetwork
+from voicebox.circuits.descriptor import RelayAddress
 from voicebox.circuits.handshake import HopBinding, LayerKeys, answer_hop
 from voicebox.circuits.speech import Speech
-from voicebox.errors import HandshakeError
+from voicebox.errors import HandshakeError, HostError
 
 SLOT_US = 20_000
 HOP_US = 30_000
@@ -118,8 +119,9 @@ class FakePlane:
         self.world.at(delay_us, lambda: self.listen(event) if link in self._links or event[0] == "link_failed" else None)
 
     def connect(self, address: str, port: int, pin: bytes) -> int:
-        assert address == "127.0.0.1"
-        relay = next(keys.descriptor for keys in self.world.small.relays if keys.descriptor.port == port)
+        relay = next(keys.descriptor for keys in self.world.small.relays if RelayAddress(address, port) in keys.descriptor.addresses)
+        if ":" in address:
+            raise HostError("no IPv6 here")
         assert relay.link_pin == pin
         link = next(self._next_link)
         self.lives[link] = [self.world.now_us]

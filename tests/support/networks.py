@@ -1,4 +1,4 @@
-"""Networks for tests: relays with real keys, signed descriptors, a signed network file."""
+"""Networks for tests: relays with real keys, signed descriptors, vouchers, a network file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from voicebox.circuits.descriptor import Descriptor, Role, VerifiedDescriptor, sign_descriptor
+from voicebox.circuits.descriptor import Descriptor, RelayAddress, Role, VerifiedDescriptor, sign_descriptor
 from voicebox.circuits.hybrid import hybrid_public, new_hybrid_private
-from voicebox.circuits.network import NetworkTerms, VerifiedNetwork, sign_network
+from voicebox.circuits.network import VerifiedNetwork, new_network
+from voicebox.circuits.terms import NetworkTerms
+from voicebox.circuits.voucher import vouch
 from voicebox.sensitive import Secret
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -30,24 +32,25 @@ class RelayKeys:
 
 @dataclass(frozen=True)
 class SmallNetwork:
-    """A signed network and the keys of all its relays."""
+    """A network with one voucher key, and the keys of all its relays in the order in which they were made."""
 
     network: VerifiedNetwork
-    signer: Ed25519PrivateKey
+    voucher_key: Ed25519PrivateKey
     relays: list[RelayKeys] = field(default_factory=list)
 
     def keys_of(self, relay_id: bytes) -> RelayKeys:
         return next(relay for relay in self.relays if relay.descriptor.relay_id == relay_id)
 
 
-def make_relay(role: Role, operator: str, port: int) -> RelayKeys:
+def make_relay(role: Role, operator: str, port: int, *, mbit_s: int = 10, hosts: tuple[str, ...] = ("127.0.0.1",)) -> RelayKeys:
     identity_key, onion = Ed25519PrivateKey.generate(), new_hybrid_private()
     descriptor = Descriptor(
         identity_key.public_key().public_bytes_raw(),
+        1,
         role,
         operator,
-        "127.0.0.1",
-        port,
+        mbit_s,
+        tuple(RelayAddress(host, port) for host in hosts),
         hybrid_public(onion),
         port.to_bytes(32, "big"),
         NOW - dt.timedelta(days=1),
@@ -58,6 +61,15 @@ def make_relay(role: Role, operator: str, port: int) -> RelayKeys:
 
 def make_network(guards: int = 4, junctions: int = 2, *, distinct: bool = True, epoch_s: int = 3600, operators: int = 100) -> SmallNetwork:
     relays = [make_relay(Role.GUARD if i < guards else Role.JUNCTION, f"op{i % operators}", 4000 + i) for i in range(guards + junctions)]
-    signer = Ed25519PrivateKey.generate()
-    terms = NetworkTerms(signer.public_key().public_bytes_raw(), int(NOW.timestamp()) * 1_000_000, epoch_s, bytes(range(32)), distinct, NOW)
-    return SmallNetwork(sign_network(terms, tuple(relay.verified for relay in relays), signer), signer, relays)
+    key = Ed25519PrivateKey.generate()
+    return SmallNetwork(vouched_network(relays, [key], 1, epoch_s=epoch_s, distinct=distinct), key, relays)
+
+
+def vouched_network(relays: list[RelayKeys], keys: list[Ed25519PrivateKey], threshold: int, *, epoch_s: int = 3600, distinct: bool = True) -> VerifiedNetwork:
+    """Make the network of these relays, each with a voucher of each key."""
+    public = tuple(sorted(key.public_key().public_bytes_raw() for key in keys))
+    terms = NetworkTerms(int(NOW.timestamp()) * 1_000_000, epoch_s, bytes(range(32)), distinct, distinct, threshold, public)
+    vouched = [
+        relay.verified.with_vouchers(vouch(terms.network_id, relay.descriptor.vouched, relay.descriptor.valid_until, key) for key in keys) for relay in relays
+    ]
+    return new_network(terms, vouched)

@@ -46,9 +46,9 @@ DAMAGES = {
     "dial plan": Damage(CALLER, "dialplan.yaml", BOX, b"version: 1", b"version: 9", HERE),
     "dial plan junk": Damage(CALLER, "dialplan.yaml", BOX, None, JUNK),
     "dial plan endless": Damage(CALLER, "dialplan.yaml", BOX, None, b"# and so on\n" * 1_000_000),
-    "network file": Damage(CALLER, "network.signed", BOX, b"epoch", b"epcoh", HERE),
-    "network file cut": Damage(CALLER, "network.signed", BOX, None, b"voicebox network 1\n", 1),
-    "network file to use": Damage(CALLER, "network.signed", ("network", "use", "{file}"), b"junction", b"junctlon", HERE),
+    "network file": Damage(CALLER, "network.list", BOX, b"epoch", b"epcoh", HERE),
+    "network file cut": Damage(CALLER, "network.list", BOX, None, b"voicebox network 1\n", 1),
+    "network file to take": Damage(CALLER, "network.list", ("network", "update", "{file}"), b"junction", b"junctlon", HERE),
     "contact's card": Damage(CALLER, f"contacts/{CALLEE}.yaml", BOX, b"  AQE", b"  AQF", HERE),
     "contact junk": Damage(CALLER, f"contacts/{CALLEE}.yaml", BOX, None, JUNK),
     "card to add": Damage(
@@ -62,7 +62,7 @@ DAMAGES = {
     "relay's onion key": Damage("guard-1", "identity/onion.key", RELAY, None, b"00\n"),
     "relay's link key": Damage("guard-1", "identity/link.key", RELAY, None, JUNK),
     "descriptor": Damage("guard-1", "descriptor", RELAY, b"role guard", b"role gaurd", HERE),
-    "descriptor to sign": Damage("guard-1", "descriptor", ("network", "sign", "--out", "{home}/new.signed", "{file}"), b"operator", b"operatot", HERE),
+    "descriptor to vouch for": Damage("guard-1", "descriptor", ("relay", "vouch", "--network", "{network}", "{file}"), b"operator", b"operatot", HERE),
 }
 
 
@@ -87,9 +87,9 @@ def test_damaged_file_is_named_with_its_line_and_what_to_do(embedded_network: Em
     damage = DAMAGES[what]
     home, line = damaged(embedded_network, damage, tmp_path)
     path = home / damage.place
-    words = [word.format(file=path, home=home) for word in damage.command]
+    words = [word.format(file=path, home=home, network=embedded_network.directory / "network") for word in damage.command]
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
-    command = [sys.executable, "-m", "voicebox", *words, *([] if "--out" in words else ["--home", str(home)])]
+    command = [sys.executable, "-m", "voicebox", *words, *([] if "vouch" in words else ["--home", str(home)])]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_LIMIT_S, check=False, env=environment)
     assert done.returncode not in (0, -6, -11), done.stdout
     assert "Traceback" not in done.stderr

@@ -143,11 +143,13 @@ def set_up_relays(desk: Desk) -> None:
     for index, (name, role) in enumerate(RELAYS.items()):
         printed = desk.good(f"voicebox relay init --home {name} --listen {ADDRESS}.{10 + index}:47900 --role {role} --operator '{name} operator'")
         assert f"{name}/descriptor" in printed
-        assert "network use" in printed
+        assert "network join" in printed
     descriptors = " ".join(f"{name}/descriptor" for name in RELAYS)
-    assert "5 relays" in desk.good(f"voicebox network sign --out net.signed {descriptors}")
+    desk.good("voicebox network create town > printed")
+    desk.good("tail -n 1 printed > line")
+    assert "5 relays" in desk.good(f"voicebox relay vouch --network town {descriptors}")
     for name in RELAYS:
-        assert "5 relays" in desk.good(f"voicebox network use net.signed --home {name}")
+        assert "5 relays" in desk.good(f"voicebox network join $(cat line) town --home {name}")
 
 
 def set_up_boxes(desk: Desk) -> dict[str, dict[str, str]]:
@@ -155,8 +157,8 @@ def set_up_boxes(desk: Desk) -> dict[str, dict[str, str]]:
     for name, server in PEOPLE.items():
         address = server.partition(":")[0]
         printed = desk.good(f"voicebox init --home {name} --name {name.capitalize()} --sip {server} --link-address {address}")
-        assert [step in printed for step in ("network use", "phone add", "voicebox run")] == [True, True, True]
-        desk.good(f"voicebox network use net.signed --home {name}")
+        assert [step in printed for step in ("network join", "phone add", "voicebox run")] == [True, True, True]
+        desk.good(f"voicebox network join $(cat line) town --home {name}")
         printed = desk.good(f"voicebox phone add desk --home {name}{' --transport tcp' if name == 'bert' else ''}")
         accounts[name] = read_account(printed)
         assert accounts[name]["server"] == server
@@ -165,6 +167,15 @@ def set_up_boxes(desk: Desk) -> dict[str, dict[str, str]]:
     for one, other in (("ann", "bert"), ("bert", "ann"), ("ann", "carl"), ("carl", "ann")):
         assert f"dial {other}.privacy" in desk.good(f"voicebox contact add {other} {other}.card --home {one}")
     return accounts
+
+
+def test_newer_relays_are_taken_while_all_run(people: TwoPeople) -> None:
+    desk, name = people.desk, next(iter(RELAYS))
+    desk.good(f"voicebox relay renew --home {name}")
+    assert "1 changed" in desk.good(f"voicebox network add town {name}/descriptor")
+    for home in (*RELAYS, "ann", "bert"):
+        assert "Relays: 1 changed." in desk.good(f"voicebox network update town --home {home}")
+    assert re.search(r"^box +ready", desk.good("voicebox status --home ann"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("who_hangs_up", ["caller", "callee"])
@@ -253,9 +264,9 @@ def test_second_start_of_the_same_box_is_refused(people: TwoPeople) -> None:
         ("voicebox phone add", 2, "the following arguments are required: NAME"),
         ("voicebox contact add bert bert.card --home .", 1, "voicebox init"),
         ("voicebox relay init --home box --listen 127.0.0.1:1 --role exit --operator me", 2, "invalid choice: 'exit'"),
-        ("voicebox network sign --out net", 2, "RELAY_DESCRIPTOR"),
-        ("voicebox network sign --out net nothing", 1, "nothing"),
-        ("voicebox network use nothing --home .", 2, "neither a box's nor a relay's"),
+        ("voicebox relay vouch --network net", 2, "RELAY_DESCRIPTOR"),
+        ("voicebox relay vouch --network net nothing", 1, "net"),
+        ("voicebox network join line nothing --home .", 2, "neither a box's nor a relay's"),
         ("voicebox demo --seconds 0", 2, "3 to 600"),
     ],
 )

@@ -12,7 +12,8 @@ from tests.support.networks import NOW, make_network
 from tools.adversary.world import PHONE, RECORD, Plan, run
 from tools.bench.lengths import LENGTHS, SIDES, delays_ms, one_way, plan
 from tools.bench.long_node import with_two_middles
-from voicebox.circuits.path import Path
+from voicebox.circuits.descriptor import Role
+from voicebox.circuits.path import Path, Pool
 from voicebox.errors import PolicyError
 
 STEP_MS, SLOT_MS = 5, 20
@@ -53,8 +54,9 @@ def test_more_hops_than_an_owner_has_layers_for_are_refused() -> None:
 def test_a_path_with_two_middles_has_four_different_relays() -> None:
     small = make_network(guards=6)
     guards = [relay.descriptor for relay in small.relays[:2]]
+    pool = Pool(small.network, Role.GUARD, NOW)
     for seed in range(20):
-        path = with_two_middles(small.network, Path(guards[0], small.relays[6].descriptor), guards, NOW, Random(seed))
+        path = with_two_middles(pool, Path(guards[0], small.relays[6].descriptor), guards, Random(seed), lambda _relay: 1.0)
         ids = [relay.relay_id for relay in path.relays]
         assert len(set(ids)) == 4
         assert ids[0] == guards[0].relay_id
@@ -63,4 +65,4 @@ def test_a_path_with_two_middles_has_four_different_relays() -> None:
     few = make_network(guards=3)
     own = [relay.descriptor for relay in few.relays[:2]]
     with pytest.raises(PolicyError, match="not two"):
-        with_two_middles(few.network, Path(own[0], few.relays[3].descriptor), own, NOW, Random(0))
+        with_two_middles(Pool(few.network, Role.GUARD, NOW), Path(own[0], few.relays[3].descriptor), own, Random(0), lambda _relay: 1.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.network_commands import join_network, make_network
 from voicebox.cli.main import main
 from voicebox.relay_daemon import TRAFFIC_FILE, RelayDaemon
 
@@ -22,9 +23,8 @@ def home(tmp_path: Path) -> Path:
     homes = {role: tmp_path / role for role in ("guard", "junction")}
     for index, (role, folder) in enumerate(homes.items()):
         assert main(["relay", "init", "--listen", f"127.0.0.1:{port + index}", "--role", role, "--operator", role, "--home", str(folder)]) == 0
-    signed = tmp_path / "net.signed"
-    assert main(["network", "sign", "--out", str(signed), "--epoch", "3600", *(str(folder / "descriptor") for folder in homes.values())]) == 0
-    assert main(["network", "use", str(signed), "--home", str(homes["guard"])]) == 0
+    make_network(tmp_path / "network", [folder / "descriptor" for folder in homes.values()])
+    join_network(homes["guard"], tmp_path / "network")
     return homes["guard"]
 
 

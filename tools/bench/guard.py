@@ -1,6 +1,6 @@
 """CPU time, memory and delay of a guard: `voicebox relay run`, as users run it. [io]
 
-A relay home made with `voicebox relay init`, `network sign` and `network use`; boxes, each with an access link and its one circuit (PROTOCOL.md §5.2);
+A relay home made with `voicebox relay init`, `network create`, `relay vouch` and `network join`; boxes, each with an access link and its one circuit (PROTOCOL.md §5.2);
 four sinks in the place of junctions of the network file. With N circuits there are N links in and four out.
 
     python -m tools.bench.guard [--circuits N] [--seconds S] [--phases aligned|spread]
@@ -66,7 +66,7 @@ class Guard:
         network, own = load_network(store), load_relay_keys(store)[0].descriptor
         epoch = network.epoch_at(int(time.time() * 1e6) - network.terms.born_unix_us)
         return RelayUnderLoad(
-            network.terms.born_unix_us, own.port, own.link_pin, network.network_id, own.relay_id, own.onion_key, epoch, self.directory, self.sink_ports,
+            network.terms.born_unix_us, own.addresses[0].port, own.link_pin, network.network_id, own.relay_id, own.onion_key, epoch, self.directory, self.sink_ports,
             circuits, boxes=True, spread=spread, log=log,
         )  # fmt: skip
 
@@ -103,9 +103,10 @@ def make_guard(directory: Path) -> Guard:
     for number, (home, port) in enumerate(zip(homes, ports, strict=True)):
         role = "junction" if number else "guard"
         voicebox("relay", "init", "--listen", f"{LOCAL}:{port}", "--role", role, "--operator", f"operator {number}", "--home", str(home))
-    signed = directory / "net.signed"
-    voicebox("network", "sign", "--out", str(signed), *(str(home / "descriptor") for home in homes))
-    voicebox("network", "use", str(signed), "--home", str(homes[0]))
+    file = str(directory / "network")
+    line = voicebox("network", "create", file).split()[-1]
+    voicebox("relay", "vouch", "--network", file, *(str(home / "descriptor") for home in homes))
+    voicebox("network", "join", line, file, "--home", str(homes[0]))
     sink_ids = []
     for number, home in enumerate(homes[1:]):
         verified, keys = load_relay_keys(StateDirectory(home))

@@ -1,21 +1,19 @@
 """A box or a relay for calls over six relays: the same program, but that a box puts two middles into its circuits, and a relay lets it. For octets.py, and not shipped. [io]
 
-A relay of users lengthens a circuit that came from another relay to a junction only, so that no circuit is longer than three (PROTOCOL.md §10.4).
+A relay of users lengthens a circuit that came from another relay to a junction only, so that no circuit is longer than three (PROTOCOL.md §10.5).
 
     python -m tools.bench.long_node PYTHON -m voicebox ARGUMENTS...     as a wrapper in front of a command
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from voicebox.circuits import relay, standing
 from voicebox.circuits.descriptor import Descriptor, Role
-from voicebox.circuits.network import VerifiedNetwork
-from voicebox.circuits.path import Path, Rng, with_middle
+from voicebox.circuits.path import Path, Pool, Rng, with_middle
 from voicebox.cli.main import main
 from voicebox.errors import PolicyError
 
@@ -35,11 +33,11 @@ class LongPath(Path):
         return (self.guard, *between, self.junction)
 
 
-def with_two_middles(network: VerifiedNetwork, path: Path, guards: Sequence[Descriptor], now: dt.datetime, rng: Rng) -> Path:
+def with_two_middles(pool: Pool, path: Path, guards: Collection[Descriptor], rng: Rng, favour: Callable[[Descriptor], float]) -> Path:
     """Lengthen a path by two relays, not the same. Raises PolicyError where there are not two."""
-    first = with_middle(network, path, guards, now, rng).middle
+    first = with_middle(pool, path, guards, rng, favour).middle
     for _ in range(TRIES):
-        second = with_middle(network, path, guards, now, rng).middle
+        second = with_middle(pool, path, guards, rng, favour).middle
         if second != first:
             return LongPath(path.guard, path.junction, first, second)
     raise PolicyError("There are not two relays for the middle of a path.")

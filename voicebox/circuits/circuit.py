@@ -21,11 +21,12 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
+from voicebox.circuits.descriptor import Descriptor
 from voicebox.circuits.handshake import HopBinding, PendingHop, begin_hop, finish_hop
 from voicebox.circuits.network import SLOT_US
 from voicebox.circuits.path import Path
 from voicebox.circuits.speech import OwnerPlane, Speech, extend_payload, parse_phased, settle_payload
-from voicebox.errors import RemoteError
+from voicebox.errors import HostError, RemoteError
 
 STAGE_LIMIT_US = 20_000_000
 """No stage takes that long on a path that works; the longest, LINKING, gives up by itself after 10 s (PROTOCOL.md §2.1)."""
@@ -38,6 +39,8 @@ COMPOSE_US = 1_000
 PART_ROUNDS = 8
 PROBE_LIMIT_US = 6_000_000
 NEVER_US = 2**62
+NO_LINK = 0
+"""A circuit that never had one: the engine's numbers begin at 1."""
 TokenMaker = Callable[[Path, int], bytes]
 
 
@@ -78,7 +81,7 @@ class Mouth(Enum):
 class Circuit:
     """One circuit over one access link of its own. make_tokens(path, epoch) returns the 2048 octets to leave; own_step_us: the de-jitter step of our own end.
 
-    index: its place among the circuits of its epoch.
+    index: its place among the circuits of its epoch. attempt: which of the guard's addresses is tried.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Circuit:
         own_step_us: int,
         *,
         index: int = 0,
+        attempt: int = 0,
     ) -> None:
         self.path, self.epoch, self.index = path, epoch, index
         self.move_us = NEVER_US
@@ -109,6 +113,11 @@ class Circuit:
         self.stood = False
         """It stands, or stood once: all its relays took it for a circuit of its epoch."""
         self._plane, self._network_id, self._make_tokens = plane, network_id, make_tokens
+        self.suspects: tuple[Descriptor, ...] = ()
+        """Once it is gone: the relays one of which it may have failed at."""
+        self.round_trips_us: list[int] = []
+        """From our asking each hop for its phase to the answer, the nearest first."""
+        self._asked_us = 0
         self._pending: PendingHop | None = None
         self._own_step_us, self._steps_us = own_step_us, 0
         self._hops = self._phased_hops = self._settled_hops = self._first_settle_slot = 0
@@ -118,8 +127,11 @@ class Circuit:
         self._tokens_old = False
         self._overtaken: Speech | None = None
         self._deadline_us = now_us + STAGE_LIMIT_US
-        guard = path.guard
-        self.link = plane.connect(guard.address, guard.port, guard.link_pin)
+        to = path.guard.address(attempt)
+        try:
+            self.link = plane.connect(to.host, to.port, path.guard.link_pin)
+        except HostError:  # no such family of addresses here: another one is tried next time
+            self.link, self.stage, self.failed_at_link = NO_LINK, Stage.GONE, True
 
     # ----------------------------------------------------------------------------------------------------------- events
 
@@ -184,6 +196,7 @@ class Circuit:
         """Forget the circuit and its link, in silence; idempotent."""
         if self.stage is not Stage.GONE:
             self.failed_at_link = self.stage is Stage.LINKING
+            self.suspects = self._suspects()
             self.stage = Stage.GONE
             self._plane.disconnect(self.link)
 
@@ -267,6 +280,19 @@ class Circuit:
 
     # ---------------------------------------------------------------------------------------------------------- internals
 
+    def _suspects(self) -> tuple[Descriptor, ...]:
+        """Return whom to suspect where it fails now: the hop that is spoken to, and the one that speaks to it; of a circuit that stood, all."""
+        relays = self.path.relays
+        match self.stage:
+            case Stage.LINKING | Stage.CREATING:
+                return relays[:1]
+            case Stage.EXTENDING:
+                return relays[self._hops - 1 : self._hops + 1]
+            case Stage.PHASING:
+                return relays[: self._phased_hops + 1]
+            case _:
+                return relays
+
     def _binding(self, relay_id: bytes, onion_key: bytes, number: int) -> HopBinding:
         return HopBinding(self._network_id, relay_id, onion_key, number, self.epoch)
 
@@ -311,11 +337,13 @@ class Circuit:
 
     def _ask_phase(self, now_us: int) -> None:
         self._go(Stage.PHASING, now_us)
+        self._asked_us = now_us
         self._say(self._phased_hops, Speech.PHASE, b"")
 
     def _phased(self, payload: bytes, now_us: int) -> None:
         """A hop told its step: the next one is asked; behind the junction our tick is delayed, so that cells come just before its slot. Spec: PROTOCOL.md §5.4."""
         wait_us, step_us = parse_phased(payload)
+        self.round_trips_us.append(now_us - self._asked_us)
         self._steps_us += step_us
         self._phased_hops += 1
         if self._phased_hops <= self._junction_hop:

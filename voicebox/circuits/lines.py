@@ -59,6 +59,10 @@ class LineReader:
         """Return whether every line was taken."""
         return self._next == len(self._lines)
 
+    def follows(self, key: str) -> bool:
+        """Return whether the next line is one of that key; none is taken."""
+        return self._next < len(self._lines) and self._lines[self._next].startswith(f"{key} ")
+
     def text_since(self, first_line: int) -> str:
         """Return the text from a line (0-based) up to the line read last."""
         return "".join(f"{line}\n" for line in self._lines[first_line : self._next])

@@ -1,40 +1,31 @@
-"""The network file: what all nodes of a network agree on, and all its relays; signed by the network's key.
+"""The network file: the terms of a network, and the relays that belong to it.
 
-    voicebox network 1
-    signer     Ed25519 public key, hexadecimal
-    born       microseconds of Unix time at which slot 0 began
-    epoch      seconds of an epoch
-    shared     32 octets from which the junctions of an epoch follow, hexadecimal
-    operators  distinct | any: whether one operator may run two relays of a path
-    issued     when it was signed, UTC; a box takes no older one than it has
+    ...        the terms (terms.py)
     relays     how many descriptors follow
-    ...        the descriptors (descriptor.py)
-    signature  Ed25519 over "voicebox/1 network file" and everything above, hexadecimal
+    ...        the descriptors with their vouchers (descriptor.py), by ascending relay id
 
-A network's id binds its signer and its birth, so nobody else can sign for it. NOT here: choosing relays (path.py). Pure.
-Spec: PROTOCOL.md §10.2.
+Nobody signs the file: the terms are held by the network's id, each relay by its own signature and its vouchers. So whoever hands it on can leave relays out, and
+nothing else; therefore files are merged, never replaced. NOT here: choosing relays (path.py). Pure. Spec: PROTOCOL.md §10.3.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from voicebox.circuits.descriptor import Descriptor, Role, VerifiedDescriptor, read_descriptor
+from voicebox.circuits.lines import LineReader
+from voicebox.circuits.terms import NetworkTerms, read_terms
+from voicebox.errors import HandshakeError, UsageError
 
-from voicebox.circuits.descriptor import MAX_DESCRIPTOR_CHARACTERS, Descriptor, Role, VerifiedDescriptor, read_descriptor
-from voicebox.circuits.lines import LineReader, hex_line, time_text
-from voicebox.errors import UsageError
-
-MAX_RELAYS = 1000
-MIN_EPOCH_S = 20
-MAX_EPOCH_S = 86_400
-DEFAULT_EPOCH_S = 3600
+MAX_RELAYS = 20_000
+CHARACTERS_PER_RELAY = 4096
+"""Of a file, on average at most: a descriptor with four vouchers has 3 700."""
+MAX_NETWORK_CHARACTERS = 4096 + MAX_RELAYS * CHARACTERS_PER_RELAY
 SLOT_US = 20_000
 HINT = "Take the network file again from where it came from."
-_SIGNED = b"voicebox/1 network file"
 
 
 def slots_between(earlier: int, later: int) -> int:
@@ -43,29 +34,36 @@ def slots_between(earlier: int, later: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkTerms:
-    """What the signer decides, apart from the relays."""
+class Admitted:
+    """A relay of a network. descriptor: valid for as long as both what was signed and enough vouchers are; verified: what was signed."""
 
-    signer: bytes = field(repr=False)
-    born_unix_us: int
-    epoch_s: int
-    shared: bytes = field(repr=False)
-    distinct_operators: bool
-    issued: dt.datetime
+    descriptor: Descriptor
+    verified: VerifiedDescriptor = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedNetwork:
-    """A network file whose signatures were checked."""
+    """A network whose relays were all admitted."""
 
     terms: NetworkTerms
-    relays: tuple[VerifiedDescriptor, ...]
-    text: str = field(repr=False)
+    network_id: bytes = field(repr=False)
+    by_id: Mapping[bytes, Admitted] = field(repr=False)
+    """The relays by their id, in the order of the ids."""
 
     @property
-    def network_id(self) -> bytes:
-        """Return the network's id: 32 octets."""
-        return hashlib.sha256(b"voicebox/1 network" + self.terms.signer + self.terms.born_unix_us.to_bytes(8, "big")).digest()
+    def relays(self) -> tuple[Admitted, ...]:
+        """Return the relays in the order of their ids."""
+        return tuple(self.by_id.values())
+
+    @property
+    def text(self) -> str:
+        """Return the file."""
+        return self.terms.text + f"relays {len(self.by_id)}\n" + "".join(relay.verified.text for relay in self.by_id.values())
+
+    @property
+    def digest(self) -> str:
+        """Return 16 digits that two people can compare: the same relays in the same state have the same."""
+        return hashlib.sha256(b"voicebox/1 list" + self.text.encode()).hexdigest()[:16]
 
     @property
     def epoch_us(self) -> int:
@@ -76,65 +74,77 @@ class VerifiedNetwork:
         """Return the number of the epoch at a network time."""
         return now_us // self.epoch_us
 
+    def date(self, now_us: int) -> dt.datetime:
+        """Return the date at a network time."""
+        return dt.datetime.fromtimestamp((self.terms.born_unix_us + now_us) / 1e6, dt.UTC)
+
     def relay(self, relay_id: bytes) -> Descriptor | None:
         """Return the relay of that id."""
-        return next((verified.descriptor for verified in self.relays if verified.descriptor.relay_id == relay_id), None)
+        found = self.by_id.get(relay_id)
+        return None if found is None else found.descriptor
 
     def with_role(self, role: Role, now: dt.datetime) -> list[Descriptor]:
         """Return the relays that serve in a role and are valid now."""
-        return [verified.descriptor for verified in self.relays if verified.descriptor.role is role and verified.descriptor.valid_at(now)]
+        return [relay.descriptor for relay in self.by_id.values() if relay.descriptor.role is role and relay.descriptor.valid_at(now)]
+
+    def problem(self, now: dt.datetime) -> str:
+        """Return why no call can be carried now, or nothing."""
+        missing = [role.value for role in Role if not self.with_role(role, now)]
+        return f"it has no {' and no '.join(missing)} that is valid now" if missing else ""
 
 
-def sign_network(terms: NetworkTerms, relays: tuple[VerifiedDescriptor, ...], key: Ed25519PrivateKey) -> VerifiedNetwork:
-    """Sign a network. Raises UsageError where it could not carry a call, or a relay is in it twice."""
-    problem = _composition_problem(tuple(verified.descriptor for verified in relays))
-    if problem:
-        raise UsageError(f"This makes no network: {problem}.")
-    text = (
-        "voicebox network 1\n"
-        + hex_line("signer", terms.signer)
-        + f"born {terms.born_unix_us}\nepoch {terms.epoch_s}\n"
-        + hex_line("shared", terms.shared)
-        + f"operators {'distinct' if terms.distinct_operators else 'any'}\nissued {time_text(terms.issued)}\nrelays {len(relays)}\n"
-        + "".join(verified.text for verified in relays)
-    )
-    return VerifiedNetwork(terms, relays, text + hex_line("signature", key.sign(_SIGNED + text.encode())))
+def admit(terms: NetworkTerms, network_id: bytes, verified: VerifiedDescriptor) -> Admitted:
+    """Check a relay's vouchers; those of other networks' keys are left out. Raises HandshakeError where one does not verify, or there are too few."""
+    descriptor = verified.descriptor
+    counted = tuple(voucher for voucher in verified.vouchers if voucher.key in terms.keys)
+    for voucher in counted:
+        voucher.verify(network_id, descriptor.vouched)
+    if len(counted) < terms.threshold:
+        raise HandshakeError(f"{terms.threshold} vouchers are needed, and it has {len(counted)}")
+    if terms.threshold:
+        lasting = sorted((voucher.valid_until for voucher in counted), reverse=True)[terms.threshold - 1]
+        if lasting < descriptor.valid_until:
+            descriptor = replace(descriptor, valid_until=lasting)
+    return Admitted(descriptor, replace(verified, vouchers=counted))
+
+
+def new_network(terms: NetworkTerms, relays: Iterable[VerifiedDescriptor] = ()) -> VerifiedNetwork:
+    """Make a network of relays that are admitted. Raises HandshakeError, UsageError for too many, or one that is there twice."""
+    network_id = terms.network_id
+    admitted: dict[bytes, Admitted] = {}
+    for verified in relays:
+        if verified.descriptor.relay_id in admitted:
+            raise UsageError("A relay is there twice.")
+        admitted[verified.descriptor.relay_id] = admit(terms, network_id, verified)
+    return with_relays(terms, network_id, admitted)
+
+
+def with_relays(terms: NetworkTerms, network_id: bytes, admitted: Mapping[bytes, Admitted]) -> VerifiedNetwork:
+    """Make a network of relays that were admitted, by their ids. Raises UsageError for too many."""
+    if len(admitted) > MAX_RELAYS:
+        raise UsageError(f"A network has at most {MAX_RELAYS} relays.")
+    return VerifiedNetwork(terms, network_id, {relay_id: admitted[relay_id] for relay_id in sorted(admitted)})
 
 
 def parse_network(text: str, path: str) -> VerifiedNetwork:
     """Read and check a network file. Raises FileProblem with the line."""
-    reader = LineReader(text, path, HINT, max_characters=4096 + MAX_RELAYS * MAX_DESCRIPTOR_CHARACTERS)
-    reader.exactly("voicebox", "network 1")
-    signer = reader.octets("signer", 32)
-    born = reader.number("born", 0, 2**62)
-    epoch_s = reader.number("epoch", MIN_EPOCH_S, MAX_EPOCH_S)
-    shared = reader.octets("shared", 32)
-    distinct = reader.choice("operators", ("distinct", "any")) == "distinct"
-    issued = reader.time("issued")
-    count = reader.number("relays", 1, MAX_RELAYS)
-    relays = tuple(read_descriptor(reader) for _ in range(count))
-    signed = reader.text_since(0)
-    signature = reader.octets("signature", 64)
-    try:
-        Ed25519PublicKey.from_public_bytes(signer).verify(signature, _SIGNED + signed.encode())
-    except (InvalidSignature, ValueError):
-        raise reader.problem("the network's signature does not verify: the file was changed") from None
-    problem = _composition_problem(tuple(verified.descriptor for verified in relays))
-    if problem:
-        raise reader.problem(problem)
+    reader = LineReader(text, path, HINT, max_characters=MAX_NETWORK_CHARACTERS)
+    terms = read_terms(reader)
+    network_id = terms.network_id
+    admitted: dict[bytes, Admitted] = {}
+    last = b""
+    for _ in range(reader.number("relays", 0, MAX_RELAYS)):
+        verified = read_descriptor(reader)
+        relay_id = verified.descriptor.relay_id
+        if relay_id <= last:
+            raise reader.problem("relays stand in the order of their ids, none twice")
+        try:
+            admitted[relay_id] = admit(terms, network_id, verified)
+        except HandshakeError as problem:
+            raise reader.problem(f"this relay is not of the network: {problem}") from None
+        if admitted[relay_id].verified != verified:
+            raise reader.problem("a voucher of this relay is by a key that is none of the network's")
+        last = relay_id
     if not reader.at_end():
-        raise reader.problem("something follows the signature")
-    return VerifiedNetwork(NetworkTerms(signer, born, epoch_s, shared, distinct, issued), relays, text)
-
-
-def _composition_problem(relays: tuple[Descriptor, ...]) -> str:
-    """Return why these relays make no network, or nothing."""
-    if len(relays) > MAX_RELAYS:
-        return f"more than {MAX_RELAYS} relays"
-    if len({relay.identity for relay in relays}) != len(relays):
-        return "a relay is in it twice"
-    if not any(relay.role is Role.GUARD for relay in relays):
-        return "it has no guard"
-    if not any(relay.role is Role.JUNCTION for relay in relays):
-        return "it has no junction"
-    return ""
+        raise reader.problem("something follows the last relay")
+    return VerifiedNetwork(terms, network_id, admitted)

@@ -1,40 +1,57 @@
-"""The network file as a box or relay keeps it: pinned at its first use, never replaced by an older one.
+"""The network as a box or relay keeps it: its id pinned by the line it was joined with, its relays merged from every file since.
 
-NOT here: the format (network.py), disks (contacts/store.py). Spec: PROTOCOL.md §10.2.
+NOT here: the format (network.py), what is newer (merge.py), disks (contacts/store.py). Spec: PROTOCOL.md §10.3.
 """
 
 from __future__ import annotations
 
-from voicebox.circuits.network import VerifiedNetwork, parse_network
+import datetime as dt
+
+from voicebox.circuits.merge import Changes, merged
+from voicebox.circuits.network import VerifiedNetwork, parse_network, with_relays
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import FileProblem, UsageError
 
-NETWORK_FILE = "network.signed"
+NETWORK_FILE = "network.list"
 PIN_FILE = "network.id"
-_HINT = "`voicebox network use FILE --home DIR` sets the network."
+_HINT = "`voicebox network join LINE FILE --home DIR` joins a network."
 
 
-def use_network(store: StateDirectory, text: str, path: str) -> VerifiedNetwork:
-    """Check a network file and keep it. The first one pins the network; from then on only newer files of the same network are taken.
-
-    Raises FileProblem, UsageError; then the former file stays.
-    """
-    network = parse_network(text, path)
-    if store.exists(PIN_FILE):
-        if store.read_text(PIN_FILE).strip() != network.network_id.hex():
-            raise UsageError("This is the file of another network than the one used here. A box belongs to one network; make another box for another.")
-        if store.exists(NETWORK_FILE):
-            former = parse_network(store.read_text(NETWORK_FILE), str(store.path(NETWORK_FILE)))
-            if network.terms.issued < former.terms.issued:
-                raise UsageError("This network file is older than the one used here, so it was left as it is.")
-    store.write(NETWORK_FILE, text.encode())
-    store.write(PIN_FILE, f"{network.network_id.hex()}\n".encode())
+def join_network(store: StateDirectory, network_id: bytes, text: str, path: str, now: dt.datetime) -> VerifiedNetwork:
+    """Join the network of an id with a file of its relays. Raises FileProblem, UsageError; then nothing has changed."""
+    if store.exists(PIN_FILE) and store.read_text(PIN_FILE).strip() != network_id.hex():
+        raise UsageError("This is another network than the one used here. A box belongs to one network; make another box for another.")
+    found = _network_of(network_id, text, path)
+    known = load_network(store) if store.exists(NETWORK_FILE) else with_relays(found.terms, network_id, {})
+    network, _ = _take(store, known, found, now)
+    store.write(PIN_FILE, f"{network_id.hex()}\n".encode())
     return network
+
+
+def update_network(store: StateDirectory, text: str, path: str, now: dt.datetime) -> tuple[VerifiedNetwork, Changes]:
+    """Take what a newer file of the same network has. Raises FileProblem, UsageError; then nothing has changed."""
+    known = load_network(store)
+    return _take(store, known, _network_of(known.network_id, text, path), now)
 
 
 def load_network(store: StateDirectory) -> VerifiedNetwork:
-    """Read the network file in use. Raises FileProblem."""
+    """Read the network in use. Raises FileProblem."""
     network = parse_network(store.read_text(NETWORK_FILE, _HINT), str(store.path(NETWORK_FILE)))
     if store.read_text(PIN_FILE, _HINT).strip() != network.network_id.hex():
-        raise FileProblem(str(store.path(NETWORK_FILE)), 0, "this is another network than the one that was pinned", _HINT)
+        raise FileProblem(str(store.path(NETWORK_FILE)), 0, "this is another network than the one that was joined", _HINT)
     return network
+
+
+def _network_of(network_id: bytes, text: str, path: str) -> VerifiedNetwork:
+    found = parse_network(text, path)
+    if found.network_id != network_id:
+        raise UsageError(f"{path} is the file of another network: other voucher keys, another threshold, or other terms.")
+    return found
+
+
+def _take(store: StateDirectory, known: VerifiedNetwork, found: VerifiedNetwork, now: dt.datetime) -> tuple[VerifiedNetwork, Changes]:
+    network, changes = merged(known, (relay.verified for relay in found.relays), now)
+    if problem := network.problem(now):
+        raise UsageError(f"This makes no network that could carry a call: {problem}.")
+    store.write(NETWORK_FILE, network.text.encode())
+    return network, changes

@@ -1,30 +1,38 @@
-"""Which relays a box uses: its guards, kept for long, and the junctions of an epoch, the same for everybody.
+"""Which relays a path takes: what may stand on one together, how often each is drawn, the junctions of an epoch, the same for everybody.
 
-NOT here: building (standing.py), files (contacts/store.py). Pure; randomness is handed in. Spec: PROTOCOL.md §10.3, §10.4.
+Relays are drawn in proportion to their bandwidth, which vouchers vouch for; in an open network, where nobody does, all alike. What the box itself saw of relays
+(scores.py) makes some of them rarer, at most to a fourth, and never guards in use. NOT here: which guards are kept (guards.py), building (standing.py). Pure;
+randomness is handed in. Spec: PROTOCOL.md §10.4, §10.5.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import ipaddress
 import itertools
-from collections.abc import Collection, Sequence
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol
 
 from voicebox.circuits.descriptor import Descriptor, Role
-from voicebox.circuits.kdf import sha256
 from voicebox.circuits.network import VerifiedNetwork
+from voicebox.circuits.terms import NetworkTerms
 from voicebox.errors import PolicyError
 
 JUNCTIONS_PER_EPOCH = 2
-SPARE_GUARDS = 1
-"""Guards kept beside those in use, for when one stays unreachable."""
+DRAWS = 64
+"""So often a relay is drawn that may not be taken, before all that may are looked through."""
 
 
 class Rng(Protocol):
-    """The randomness that choosing needs: random.SystemRandom in a daemon, seeded in tests."""
+    """Randomness: random.SystemRandom in a daemon, seeded in tests."""
 
-    def shuffle(self, items: list[Descriptor], /) -> None: ...
+    def random(self) -> float: ...
+    def uniform(self, low: float, high: float, /) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,60 +49,97 @@ class Path:
         return (self.guard, self.junction) if self.middle is None else (self.guard, self.middle, self.junction)
 
 
-def junctions_of_epoch(network: VerifiedNetwork, epoch: int, now: dt.datetime) -> list[Descriptor]:
-    """Return the junctions of an epoch in their order, at most two. Spec: PROTOCOL.md §10.3."""
-    number = (epoch & 0xFFFFFFFF).to_bytes(4, "big")
-    ranked = sorted(network.with_role(Role.JUNCTION, now), key=lambda relay: sha256(b"voicebox/1 junction", network.terms.shared, number, relay.relay_id))
+@functools.lru_cache(maxsize=65_536)
+def prefix_of(host: str) -> str:
+    """Return the IPv4 /16 or IPv6 /32 of a public address; nothing for another: private addresses say nothing of who is near whom."""
+    address = ipaddress.ip_address(host)
+    if not address.is_global:
+        return ""
+    return str(ipaddress.ip_network((address, 16 if address.version == 4 else 32), strict=False))
+
+
+def prefixes(relay: Descriptor) -> set[str]:
+    """Return the prefixes of all public addresses of a relay."""
+    return {prefix for address in relay.addresses if (prefix := prefix_of(address.host))}
+
+
+def apart(terms: NetworkTerms, one: Descriptor, other: Descriptor) -> bool:
+    """Return whether two relays may be on one path."""
+    if one.identity == other.identity or (terms.distinct_operators and one.operator == other.operator):
+        return False
+    return not (terms.distinct_prefixes and prefixes(one) & prefixes(other))
+
+
+def weight(terms: NetworkTerms, relay: Descriptor) -> int:
+    """Return how often a relay is drawn, in proportion."""
+    return relay.mbit_s if terms.threshold else 1
+
+
+class Pool:
+    """The relays of one role that are valid at a time, to draw from. Making one reads the whole list, drawing a few of it."""
+
+    def __init__(self, network: VerifiedNetwork, role: Role, now: dt.datetime) -> None:
+        self.terms, self.date = network.terms, now
+        self.relays = network.with_role(role, now)
+        self.by_id = {relay.relay_id: relay for relay in self.relays}
+        weights = [weight(self.terms, relay) for relay in self.relays]
+        self._sums = list(itertools.accumulate(weights))
+        self.entropy_bits = math.log2(self._sums[-1] / max(weights)) if weights else 0.0
+        """The min-entropy of one draw: with n bits no relay is drawn more often than once in 2^n times."""
+
+    def draw(self, rng: Rng, fits: Callable[[Descriptor], bool], favour: Callable[[Descriptor], float] = lambda _relay: 1.0) -> Descriptor | None:
+        """Draw a relay that fits, by its weight times its favour (over 0, at most 1), or None where there is none."""
+        if not self.relays:
+            return None
+        for _ in range(DRAWS):
+            relay = self.relays[bisect_right(self._sums, rng.random() * self._sums[-1])]
+            if rng.random() < favour(relay) and fits(relay):
+                return relay
+        fitting = [relay for relay in self.relays if fits(relay)]
+        sums = list(itertools.accumulate(weight(self.terms, relay) * favour(relay) for relay in fitting))
+        return fitting[min(bisect_right(sums, rng.random() * sums[-1]), len(fitting) - 1)] if fitting else None
+
+
+def junctions_of_epoch(network: VerifiedNetwork, epoch: int) -> list[Descriptor]:
+    """Return the junctions of an epoch in their order, at most two: the same for everybody who has the same relays. Spec: PROTOCOL.md §10.4.
+
+    Valid from its first slot to its last. Of u, evenly between 0 and 1 from a hash, -ln(u) / weight is least with a probability in proportion to the weight.
+    """
+    begin, end = network.date(epoch * network.epoch_us), network.date((epoch + 1) * network.epoch_us)
+    start = sha256(b"voicebox/1 junction" + network.terms.shared + (epoch & 0xFFFFFFFF).to_bytes(4, "big"))
+
+    def rank(relay: Descriptor) -> float:
+        digest = start.copy()
+        digest.update(relay.relay_id)
+        return -math.log(((int.from_bytes(digest.digest()[:8], "big") >> 11) + 0.5) / 2**53) / weight(network.terms, relay)
+
+    ranked = sorted((relay for relay in network.with_role(Role.JUNCTION, begin) if relay.valid_at(end)), key=rank)
     return ranked[:JUNCTIONS_PER_EPOCH]
 
 
-def choose_guards(network: VerifiedNetwork, kept: Sequence[bytes], count: int, now: dt.datetime, rng: Rng, operators: Collection[str] = ()) -> list[Descriptor]:
-    """Return count guards and SPARE_GUARDS more where the network has them: first those kept, then others at random.
-
-    kept: relay ids in their order, from former runs; those that are gone from the network are left out. No two of one operator,
-    where the network says so. The order matters: the first ones are used. operators: take guards of these only; empty takes any.
-    """
-    valid = [relay for relay in network.with_role(Role.GUARD, now) if not operators or relay.operator in operators]
-    by_id = {relay.relay_id: relay for relay in valid}
-    candidates = [by_id[relay_id] for relay_id in kept if relay_id in by_id]
-    others = [relay for relay in valid if relay not in candidates]
-    rng.shuffle(others)
-    chosen: list[Descriptor] = []
-    for relay in [*candidates, *others]:
-        same_operator = any(relay.operator == other.operator for other in chosen)
-        if len(chosen) < count + SPARE_GUARDS and not (same_operator and network.terms.distinct_operators):
-            chosen.append(relay)
-    return chosen
-
-
-def paths_of_epoch(network: VerifiedNetwork, guards: Sequence[Descriptor], junctions: Sequence[Descriptor], count: int) -> list[Path]:
+def paths_of_epoch(terms: NetworkTerms, guards: Sequence[Descriptor], junctions: Sequence[Descriptor], count: int) -> list[Path]:
     """Return count paths over different guards to different junctions, the i-th to the i-th junction.
 
-    Of the ways to pair guards with junctions the first that keeps the rule of operators is taken, so that guards change as seldom as can be.
+    Of the ways to pair guards with junctions the first that keeps the rules is taken, so that guards change as seldom as can be.
     Raises PolicyError where none does.
     """
     count = min(count, len(junctions))
     if count:
         for order in itertools.permutations(guards, count):
             pairs = [Path(guard, junction) for guard, junction in zip(order, junctions, strict=False)]
-            if all(_may_join(network, path) for path in pairs):
+            if all(apart(terms, path.guard, path.junction) for path in pairs):
                 return pairs
-    raise PolicyError("No path through the network keeps the rules: too few guards or junctions, or too many of one operator.")
+    raise PolicyError("No path through the network keeps the rules: too few guards or junctions, or too many of one operator or in one network of addresses.")
 
 
-def with_middle(network: VerifiedNetwork, path: Path, guards: Sequence[Descriptor], now: dt.datetime, rng: Rng) -> Path:
-    """Lengthen a path by a relay between guard and junction: at random any of the role guard, but none of the box's own guards.
+def with_middle(pool: Pool, path: Path, guards: Collection[Descriptor], rng: Rng, favour: Callable[[Descriptor], float] = lambda _relay: 1.0) -> Path:
+    """Lengthen a path by a relay between guard and junction: drawn among those of the role guard, but none of the box's own guards.
 
-    Raises PolicyError where the rule of operators leaves none.
+    Raises PolicyError where the rules leave none.
     """
-    own = {guard.relay_id for guard in guards}
-    operators = {path.guard.operator, path.junction.operator} if network.terms.distinct_operators else set()
-    found = [relay for relay in network.with_role(Role.GUARD, now) if relay.relay_id not in own and relay.operator not in operators]
-    if not found:
+    own = {guard.identity for guard in guards}
+    ends = (path.guard, path.junction)
+    middle = pool.draw(rng, lambda relay: relay.identity not in own and all(apart(pool.terms, relay, end) for end in ends), favour)
+    if middle is None:
         raise PolicyError("No path through the network keeps the rules: there is no relay left for its middle.")
-    rng.shuffle(found)
-    return Path(path.guard, path.junction, found[0])
-
-
-def _may_join(network: VerifiedNetwork, path: Path) -> bool:
-    return path.guard.relay_id != path.junction.relay_id and not (network.terms.distinct_operators and path.guard.operator == path.junction.operator)
+    return Path(path.guard, path.junction, middle)

@@ -7,7 +7,6 @@ Spec: PROTOCOL.md §6.1, §7.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from voicebox.circuits.limits import Chance, CreateLimits
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.speech import RefusalReason
 from voicebox.circuits.steps import Steps
-from voicebox.errors import HandshakeError
+from voicebox.errors import HandshakeError, HostError
 from voicebox.sensitive import Secret
 
 MAX_SEEN = 65_536
@@ -75,6 +74,7 @@ class _Peer:
     descriptor: Descriptor
     link: int | None = None
     up: bool = False
+    attempts: int = 0
     refused_until_us: int = 0
     waiting: list[_WaitingExtend] = field(default_factory=list)
 
@@ -83,8 +83,8 @@ class Relay:
     """The decisions of one relay."""
 
     def __init__(self, plane: RelayPlane, network: VerifiedNetwork, own: Descriptor, keys: RelayKeys, chance: Chance) -> None:
-        self._plane, self._network, self._own, self._keys = plane, network, own, keys
-        self._pins = {verified.descriptor.link_pin: verified.descriptor for verified in network.relays}
+        self._plane, self._own, self._keys = plane, own, keys
+        self.use(network)
         self._access_links: set[int] = set()
         self._relay_links: dict[int, bytes] = {}
         self._access_steps, self._relay_steps = Steps(), Steps()
@@ -94,6 +94,11 @@ class Relay:
         self.closed_from: int | None = None
         """The epoch from which on no circuits are taken, for the month's cap."""
         self.counters: Counter[str] = Counter()
+
+    def use(self, network: VerifiedNetwork) -> None:
+        """Take the relays of the network; links that stand stay."""
+        self._network = network
+        self._pins = {relay.descriptor.link_pin: relay.descriptor for relay in network.relays}
 
     # --------------------------------------------------------------------------------------------------------------- links
 
@@ -106,7 +111,7 @@ class Relay:
                 self._access_links.add(link)
             else:
                 self._let_go(link)
-        elif peer_pin in self._pins and self._pins[peer_pin].valid_at(self._date(now_us)):
+        elif peer_pin in self._pins and self._pins[peer_pin].valid_at(self._network.date(now_us)):
             self._relay_links[link] = peer_pin
         else:
             self._let_go(link)
@@ -140,7 +145,7 @@ class Relay:
     def _outgoing_up(self, link: int) -> None:
         for peer in self._peers.values():
             if peer.link == link:
-                peer.up = True
+                peer.up, peer.attempts = True, peer.attempts - 1  # this address is tried first next time too
                 waiting, peer.waiting = peer.waiting, []
                 for extend in waiting:
                     self._plane.extend(extend.link, extend.circuit, link, extend.next_circuit, extend.handshake)
@@ -200,7 +205,7 @@ class Relay:
     def extend(self, link: int, circuit: int, relay_id: bytes, next_circuit: int, handshake: bytes, now_us: int) -> None:
         """Carry out an extend, over a link that is opened where there is none, or refuse it."""
         descriptor = self._network.relay(relay_id)
-        if descriptor is None or not self._may_extend(link, descriptor) or not descriptor.valid_at(self._date(now_us)):
+        if descriptor is None or not self._may_extend(link, descriptor) or not descriptor.valid_at(self._network.date(now_us)):
             self.counters["extend_unknown_relay"] += 1
             self._plane.refuse_extend(link, circuit, RefusalReason.UNKNOWN_RELAY)
             return
@@ -213,8 +218,13 @@ class Relay:
         else:
             peer.waiting.append(_WaitingExtend(link, circuit, next_circuit, handshake))
             if peer.link is None:
-                keys = self._keys
-                peer.link = self._plane.connect(descriptor.address, descriptor.port, descriptor.link_pin, keys.certificate, keys.link_key.reveal())
+                keys, to = self._keys, descriptor.address(peer.attempts)
+                peer.attempts += 1
+                try:
+                    peer.link = self._plane.connect(to.host, to.port, descriptor.link_pin, keys.certificate, keys.link_key.reveal())
+                except HostError:  # no such family of addresses here: another one is tried next time
+                    peer.waiting.pop()
+                    self._plane.refuse_extend(link, circuit, RefusalReason.UNREACHABLE)
 
     def _may_extend(self, link: int, to: Descriptor) -> bool:
         """Guard to junction or middle, middle to junction: so a circuit has three relays at most."""
@@ -226,9 +236,6 @@ class Relay:
         """A circuit is gone: forget an extend of it that waits."""
         for peer in self._peers.values():
             peer.waiting = [extend for extend in peer.waiting if (extend.link, extend.circuit) != (link, circuit)]
-
-    def _date(self, now_us: int) -> dt.datetime:
-        return dt.datetime.fromtimestamp((self._network.terms.born_unix_us + now_us) / 1e6, dt.UTC)
 
 
 class _Refusal(Exception):

@@ -2,7 +2,7 @@
 
     identity/relay.key  Ed25519, PEM     identity/link.key  P-256, PEM
     identity/onion.key  hybrid, hex      identity/link.crt  self-signed, DER
-    descriptor          to be given to whoever signs the network
+    descriptor          to be given to those who vouch for relays
 
 NOT here: disks (contacts/store.py), formats (descriptor.py). Spec: PROTOCOL.md §2.2, §10.1.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from dataclasses import replace
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
-from voicebox.circuits.descriptor import VALID_DAYS, Descriptor, Role, VerifiedDescriptor, parse_descriptor, sign_descriptor
+from voicebox.circuits.descriptor import VALID_DAYS, Descriptor, RelayAddress, Role, VerifiedDescriptor, parse_descriptor, sign_descriptor
 from voicebox.circuits.hybrid import PRIVATE_OCTETS, hybrid_public, new_hybrid_private
 from voicebox.circuits.relay import RelayKeys
 from voicebox.contacts.store import StateDirectory
@@ -31,27 +32,56 @@ _HINT = "`voicebox relay init --home DIR ...` makes a relay."
 _PEM = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
-def create_relay(store: StateDirectory, role: Role, operator: str, address: str, port: int, now: dt.datetime) -> VerifiedDescriptor:
-    """Make a relay's keys and descriptor. Raises UsageError for an operator that cannot be named, before anything is written."""
+def create_relay(store: StateDirectory, role: Role, operator: str, mbit_s: int, addresses: tuple[RelayAddress, ...], now: dt.datetime) -> VerifiedDescriptor:
+    """Make a relay's keys and descriptor. Raises UsageError for what cannot stand in it, before anything is written."""
     identity_key, link_key, onion = Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1()), new_hybrid_private()
     certificate = link_certificate(link_key, now)
     now = now.replace(microsecond=0)
     descriptor = Descriptor(
         identity_key.public_key().public_bytes_raw(),
+        int(now.timestamp()),
         role,
         operator,
-        address,
-        port,
+        mbit_s,
+        addresses,
         hybrid_public(onion),
         pin_of(certificate),
         now - dt.timedelta(hours=1),
-        now + dt.timedelta(days=VALID_DAYS),
+        now - dt.timedelta(hours=1) + dt.timedelta(days=VALID_DAYS),
     )
     verified = sign_descriptor(descriptor, identity_key)
     store.write("identity/relay.key", identity_key.private_bytes(*_PEM))
     store.write("identity/link.key", link_key.private_bytes(*_PEM))
     store.write("identity/link.crt", certificate)
     store.write("identity/onion.key", f"{onion.reveal().hex()}\n".encode())
+    store.write(DESCRIPTOR_FILE, verified.text.encode())
+    return verified
+
+
+def renew_descriptor(store: StateDirectory, addresses: tuple[RelayAddress, ...], mbit_s: int | None, now: dt.datetime) -> VerifiedDescriptor:
+    """Sign a relay's descriptor anew, with a higher sequence number. addresses: empty leaves them. The vouchers stay where what they vouch for does.
+
+    Raises FileProblem, UsageError; then nothing has changed.
+    """
+    former, _ = load_relay_keys(store)
+    had, now = former.descriptor, now.replace(microsecond=0)
+    try:
+        key = serialization.load_pem_private_key(store.read("identity/relay.key", _HINT), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey) or key.public_key().public_bytes_raw() != had.identity:
+        raise FileProblem(str(store.path("identity/relay.key")), 0, "this is not the key of the descriptor", _HINT)
+    descriptor = replace(
+        had,
+        sequence=max(had.sequence + 1, int(now.timestamp())),
+        addresses=addresses or had.addresses,
+        mbit_s=mbit_s or had.mbit_s,
+        valid_from=now - dt.timedelta(hours=1),
+        valid_until=now - dt.timedelta(hours=1) + dt.timedelta(days=VALID_DAYS),
+    )
+    verified = sign_descriptor(descriptor, key)
+    if descriptor.vouched == had.vouched:
+        verified = verified.with_vouchers(former.vouchers)
     store.write(DESCRIPTOR_FILE, verified.text.encode())
     return verified
 

@@ -4,21 +4,21 @@ A box of profile `home` keeps two, over two guards to the two junctions of the e
 are made beside the present ones, at a random time near the epoch's end, and are used from its first slot on; the old ones leave at a random time after it. A
 call moves to the new ones at a random time before that (call_circuits.py). Nothing here depends on calls.
 NOT here: how one is built (circuit.py), calls (calls.py). Drivers: the engine's events, and time. Pure: takes `now_us`, network time, and randomness.
-Spec: PROTOCOL.md §10.3, §10.4.
+Spec: PROTOCOL.md §10.4, §10.5.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from voicebox.circuits.circuit import Circuit, Stage, TokenMaker
-from voicebox.circuits.descriptor import Descriptor
+from voicebox.circuits.descriptor import Descriptor, Role
+from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.pair_book import tokens_payload
-from voicebox.circuits.path import JUNCTIONS_PER_EPOCH, Path, choose_guards, junctions_of_epoch, paths_of_epoch, with_middle
+from voicebox.circuits.path import JUNCTIONS_PER_EPOCH, Path, Pool, Rng, junctions_of_epoch, paths_of_epoch, with_middle
+from voicebox.circuits.scores import Scores
 from voicebox.circuits.speech import OwnerPlane
 from voicebox.circuits.steps import Steps
 from voicebox.errors import PolicyError, RemoteError
@@ -28,7 +28,7 @@ LAST_RETRY_US = 20_000_000
 LOST_RETRY_US = (3_000_000, 20_000_000)
 """A circuit that stood and is gone is made anew after a random wait, so that whoever killed it learns little from the time."""
 GUARD_PATIENCE_US = 600_000_000
-"""So long a guard must have been out of reach before the spare one takes its place: an attacker on the line must not choose our guards quickly."""
+"""So long a guard must have been out of reach before it is set aside: an attacker on the line must not choose our guards quickly."""
 GUARD_PATIENCE_TRIES = 8
 PROBE_EVERY_US = (20_000_000, 40_000_000)
 PREPARE_AT_MOST_US = 240_000_000
@@ -36,13 +36,6 @@ LEAVE_AT_MOST_US = 400_000_000
 LEAVE = (0.5, 1.0)
 """In these parts of it circuits are let go after the end of their epoch, and before that calls move from them: in time for a contact's that goes first."""
 MOVE = (0.05, 0.25)
-
-
-class Rng(Protocol):
-    """Randomness: random.SystemRandom in a daemon, seeded in tests."""
-
-    def uniform(self, low: float, high: float, /) -> float: ...
-    def shuffle(self, items: list[Descriptor], /) -> None: ...
 
 
 @dataclass(slots=True)
@@ -54,6 +47,8 @@ class _Post:
     tries: int = 0
     retry_us: int = 0
     probe_us: int = 0
+    noted: bool = False
+    """That the circuit stands was noted."""
     link_failing_since_us: int | None = None
     link_failures: int = 0
 
@@ -71,14 +66,19 @@ class _Epoch:
     """The wanted circuits of one epoch."""
 
     number: int
+    junctions: list[Descriptor]
     posts: list[_Post] = field(default_factory=list)
+
+
+def guards_wanted(count: int) -> int:
+    """Return over how many guards that many circuits go."""
+    return min(count, JUNCTIONS_PER_EPOCH)
 
 
 class StandingCircuits:
     """Keep the circuits of a box. Contract: call an event method or handle_timer, then re-arm at next_timer().
 
-    on_lost(circuit, now_us) is called when a circuit that may have a call is gone. kept_guards: relay ids of former runs; guards() tells what to keep.
-    guard_operators: whose guards may be used; empty takes any. middle: each circuit has one relay more, between guard and junction.
+    on_lost(circuit, now_us) is called when a circuit that may have a call is gone. middle: each circuit has one relay more, between guard and junction.
     """
 
     def __init__(
@@ -86,24 +86,25 @@ class StandingCircuits:
         plane: OwnerPlane,
         network: VerifiedNetwork,
         count: int,
-        kept_guards: Sequence[bytes],
+        guards: GuardSet,
         make_tokens: TokenMaker,
         rng: Rng,
         now_us: int,
         *,
-        guard_operators: Collection[str] = (),
         middle: bool = False,
     ) -> None:
         self._plane, self._network, self._rng, self._middle = plane, network, rng, middle
-        wanted = min(count, JUNCTIONS_PER_EPOCH)
-        self._ways = max(1, min(wanted, len(junctions_of_epoch(network, 0, self._date(now_us)))))
+        wanted = guards_wanted(count)
+        number = network.epoch_at(now_us)
+        self._ways = max(1, min(wanted, len(junctions_of_epoch(network, number))))
         """Pairs of guard and junction: circuit i goes the way i modulo this."""
         self._count = count // wanted * self._ways
         self._make_tokens = make_tokens
         self.on_lost: Callable[[Circuit, int], None] = lambda _circuit, _now_us: None
-        self._guards = choose_guards(network, kept_guards, wanted, self._date(now_us), rng, guard_operators)
-        self._kept = [guard.relay_id for guard in self._guards]
-        self._present = _Epoch(network.epoch_at(now_us), self._posts())
+        self._guard_set = guards
+        self.scores = Scores()
+        self._look_at_relays(now_us)
+        self._present = self._new_epoch(number)
         self._coming: _Epoch | None = None
         self._leaving: list[_Leaving] = []
         self._prepare_us = self._draw_prepare_us()
@@ -112,9 +113,14 @@ class StandingCircuits:
 
     # ----------------------------------------------------------------------------------------------------------- questions
 
-    def guards(self) -> list[bytes]:
-        """Return the ids of the guards in their order, to be kept for months."""
-        return list(self._kept)
+    def guards(self) -> list[Descriptor]:
+        """Return the guards that may be used, in their order."""
+        return list(self._guards)
+
+    @property
+    def pool(self) -> Pool:
+        """Return the relays from which guards and middles are drawn."""
+        return self._pool
 
     @property
     def epoch(self) -> int:
@@ -187,7 +193,8 @@ class StandingCircuits:
         if self._network.epoch_at(now_us) > self._present.number:
             self._switch(now_us)
         if self._coming is None and now_us >= self._prepare_us:
-            self._coming = _Epoch(self._present.number + 1, self._posts())
+            self._look_at_relays(now_us)
+            self._coming = self._new_epoch(self._present.number + 1)
         for epoch in (self._present, self._coming):
             if epoch is not None:
                 self._build(epoch, now_us)
@@ -224,6 +231,10 @@ class StandingCircuits:
                 circuit.gives_way.give_way()
             circuit.renew_tokens(now_us)
 
+    def use(self, network: VerifiedNetwork) -> None:
+        """Take newer relays of the network; they count from the next epoch on."""
+        self._network = network
+
     def close(self) -> None:
         """Give up everything, in silence."""
         for circuit in self.all():
@@ -231,36 +242,41 @@ class StandingCircuits:
 
     # ----------------------------------------------------------------------------------------------------------- internals
 
-    def _posts(self) -> list[_Post]:
-        return [_Post(index) for index in range(self._count)]
+    def _new_epoch(self, number: int) -> _Epoch:
+        return _Epoch(number, junctions_of_epoch(self._network, number), [_Post(index) for index in range(self._count)])
 
-    def _date(self, now_us: int) -> dt.datetime:
-        return dt.datetime.fromtimestamp((self._network.terms.born_unix_us + now_us) / 1e6, dt.UTC)
+    def _look_at_relays(self, now_us: int) -> None:
+        """See which relays are valid now, and let the rules of the guards have their way: once an epoch, whatever happens."""
+        self._pool = Pool(self._network, Role.GUARD, self._network.date(now_us))
+        self._guard_set.refresh(self._pool, self._unix_s(now_us))
+        self._guards = self._guard_set.in_order(self._pool, self._unix_s(now_us))
+
+    def _unix_s(self, now_us: int) -> int:
+        return (self._network.terms.born_unix_us + now_us) // 1_000_000
 
     def _draw_prepare_us(self) -> int:
         lead_us = min(PREPARE_AT_MOST_US, self._network.epoch_us / 3)
         return int((self._present.number + 1) * self._network.epoch_us - self._rng.uniform(0.6, 1) * lead_us)
 
-    def _path(self, epoch: _Epoch, index: int, now_us: int) -> Path | None:
+    def _path(self, epoch: _Epoch, index: int) -> Path | None:
         """Return the path of a post, with a fresh middle where that is wanted."""
-        path = self._guard_and_junction(epoch, index, now_us)
+        path = self._guard_and_junction(epoch, index)
         if path is None or not self._middle:
             return path
         try:
-            return with_middle(self._network, path, self._guards, self._date(now_us), self._rng)
+            return with_middle(self._pool, path, self._guards, self._rng, self.scores.favour(self._pool.entropy_bits))
         except PolicyError:
             return None
 
-    def _guard_and_junction(self, epoch: _Epoch, index: int, now_us: int) -> Path | None:
+    def _guard_and_junction(self, epoch: _Epoch, index: int) -> Path | None:
         """Return the ends of a path; never over a guard that a circuit of the other way uses in the same epoch."""
-        junctions = junctions_of_epoch(self._network, epoch.number, self._date(now_us))
-        way = index % self._ways
+        junctions, way = epoch.junctions, index % self._ways
         used = {post.circuit.path.guard.relay_id for post in epoch.posts if post.circuit is not None and post.index % self._ways != way}
         try:
-            paths = paths_of_epoch(self._network, self._guards, junctions, self._ways)
+            paths = paths_of_epoch(self._network.terms, self._guards, junctions, self._ways)
             if way < len(paths) and paths[way].guard.relay_id in used:
                 left = [guard for guard in self._guards if guard.relay_id not in used]
-                return paths_of_epoch(self._network, left, junctions[way : way + 1], 1)[0]
+                return paths_of_epoch(self._network.terms, left, junctions[way : way + 1], 1)[0]
         except PolicyError:
             return None
         return paths[way] if way < len(paths) else None
@@ -276,8 +292,9 @@ class StandingCircuits:
                     post.circuit.probe(now_us)
                     post.probe_us = now_us + self._between(PROBE_EVERY_US)
             elif post.retry_us <= now_us:
-                path = self._path(epoch, post.index, now_us)
+                path = self._path(epoch, post.index)
                 self.no_path = path is None
+                post.noted = False
                 if path is None:
                     post.retry_us = now_us + LAST_RETRY_US
                 else:
@@ -290,6 +307,7 @@ class StandingCircuits:
                         now_us,
                         self._steps.of(path.guard.relay_id),
                         index=post.index,
+                        attempt=post.tries,
                     )
                     post.probe_us = now_us + self._between(PROBE_EVERY_US)
 
@@ -302,7 +320,7 @@ class StandingCircuits:
                 post.circuit.move_us = move_us
                 self._leaving.append(_Leaving(post.circuit, close_us))
         number = self._network.epoch_at(now_us)
-        self._present = self._coming if self._coming is not None and self._coming.number == number else _Epoch(number, self._posts())
+        self._present = self._coming if self._coming is not None and self._coming.number == number else self._new_epoch(number)
         self._coming = None
         self._prepare_us = self._draw_prepare_us()
 
@@ -313,10 +331,15 @@ class StandingCircuits:
                 circuit = post.circuit
                 if circuit is not None and circuit.stage is Stage.GONE:
                     post.circuit = None
+                    self.scores.failed(circuit)
                     self._schedule(post, circuit, now_us)
                     self.on_lost(circuit, now_us)
                 elif circuit is not None and circuit.stage is Stage.STANDING:
                     post.tries, post.link_failures, post.link_failing_since_us = 0, 0, None
+                    if not post.noted:
+                        post.noted = True
+                        self.scores.stood(circuit)
+                        self._guard_set.reached(circuit.path.guard.relay_id)
         for leaving in [leaving for leaving in self._leaving if leaving.circuit.stage is Stage.GONE]:
             self._leaving.remove(leaving)
             self.on_lost(leaving.circuit, now_us)
@@ -335,14 +358,9 @@ class StandingCircuits:
         if post.link_failing_since_us is None:
             post.link_failing_since_us = now_us
         elif post.link_failures >= GUARD_PATIENCE_TRIES and now_us - post.link_failing_since_us >= GUARD_PATIENCE_US:
-            self._set_aside(circuit.path.guard)
+            self._guard_set.out_of_reach(circuit.path.guard.relay_id, self._unix_s(now_us))
+            self._guards = self._guard_set.in_order(self._pool, self._unix_s(now_us))
             post.tries, post.link_failures, post.link_failing_since_us = 0, 0, None
-
-    def _set_aside(self, guard: Descriptor) -> None:
-        """Let the last guard of the list take the place of this one. The next run tries it first again: what is kept is not changed by that."""
-        if guard in self._guards:
-            place = self._guards.index(guard)
-            self._guards[place], self._guards[-1] = self._guards[-1], guard
 
     def _between(self, bounds: tuple[int, int]) -> int:
         return int(self._rng.uniform(*bounds))

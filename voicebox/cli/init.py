@@ -40,5 +40,5 @@ def run(args: argparse.Namespace) -> int:
     store.save_identity(new_identity(name, dt.datetime.now(dt.UTC)))
     store.write("dialplan.yaml", DEFAULT_PLAN.read_bytes())
     store.write("box.yaml", text.encode())
-    print(f"The box is in {home}. Next: voicebox network use FILE, voicebox phone add NAME, voicebox run, each with --home {home}")
+    print(f"The box is in {home}. Next: voicebox network join LINE FILE, voicebox phone add NAME, voicebox run, each with --home {home}")
     return 0

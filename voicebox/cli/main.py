@@ -39,8 +39,13 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("dialplan", "explain"): ("dialplan_explain", "say which rule decides about a call, and why those before it do not"),
     ("relay", "init"): ("relay_init", "make a relay: keys, descriptor, settings"),
     ("relay", "run"): ("relay_run", "run the relay"),
-    ("network", "sign"): ("network_sign", "sign a network of relays"),
-    ("network", "use"): ("network_use", "set the network that a box or relay belongs to"),
+    ("relay", "renew"): ("relay_renew", "sign the relay's descriptor anew: other addresses, another year"),
+    ("relay", "vouch"): ("relay_vouch", "vouch for relays, and admit those with enough vouchers"),
+    ("network", "create"): ("network_create", "make a network: its id, voucher keys, threshold"),
+    ("network", "key"): ("network_key", "make a voucher key, for a network that somebody else creates"),
+    ("network", "add"): ("network_add", "put relays into a network file"),
+    ("network", "join"): ("network_join", "let a box or relay belong to a network, by its line"),
+    ("network", "update"): ("network_update", "take newer relays of the network"),
     ("demo",): ("demo", "a real call over an embedded network, with a report"),
 }
 GROUPS = {"phone": "softphones", "contact": "contacts", "dialplan": "dial plans", "relay": "relays", "network": "networks"}

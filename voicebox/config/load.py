@@ -67,10 +67,10 @@ def _scalar(source: PositionedFile, option: Option, node: yaml.Node) -> Any:
         return None
 
 
-def load_text(path: Path, hint: str) -> str:
-    """Read a text file of at most 1 MiB. Raises FileProblem."""
+def load_text(path: Path, hint: str, max_octets: int = 1 << 20) -> str:
+    """Read a text file. Raises FileProblem."""
     try:
-        if path.stat().st_size > 1 << 20:
+        if path.stat().st_size > max_octets:
             raise FileProblem(str(path), 0, "the file is far too long", hint)
         return path.read_text("utf-8")
     except OSError as error:

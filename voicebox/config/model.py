@@ -134,6 +134,13 @@ BOX_OPTIONS = (
     ),
     Option("guards", parse_word, "any", "any: guards are drawn at random and kept; or the names of operators, whose guards alone are used", many=True),
     Option(
+        "prefer",
+        parse_word,
+        "nobody",
+        "nobody; or the names of operators whose guards are drawn first, such as your own or a contact's: a relay that few use shows who uses it",
+        many=True,
+    ),
+    Option(
         "middle",
         parse_switch,
         "no",
@@ -165,6 +172,8 @@ class BoxConfig:
     profile: Profile
     guards: frozenset[str] = field(repr=False)
     """Whose guards may be used; empty for anybody's."""
+    prefer: frozenset[str] = field(repr=False)
+    """Whose guards are drawn first; empty for nobody's."""
     middle: bool
     link_address: str = field(repr=False)
     sip_listen: tuple[Endpoint, ...] = field(repr=False)
@@ -192,6 +201,7 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
     return BoxConfig(
         values["profile"],
         frozenset(values["guards"]) - {"any"},
+        frozenset(values["prefer"]) - {"nobody"},
         values["middle"],
         values["link_address"],
         tuple(values["sip.listen"]),

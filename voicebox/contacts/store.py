@@ -4,8 +4,8 @@
       identity/             authority.key authority.crt box.key box.crt static.key
       contacts/NAME.yaml    the card of a contact, and the secret shared with it (contact_file.py)
       phones/NAME.yaml      the account of a phone (softphone/account.py)
-      guards                ids of the guards, in their order
-      network.signed        the network file; network.id its id, pinned at first use
+      guards                the guards and until when each is kept (circuits/guards.py)
+      network.list          the relays of the network; network.id its id, pinned when it was joined
       lock                  held by the daemon
 
 NOT here: what the files mean to others (config/, circuits/).
@@ -32,7 +32,8 @@ from voicebox.contacts.contact_file import RESTORE, parse_contact, serialise_con
 from voicebox.contacts.identity import Identity, verify_authority
 from voicebox.errors import FileProblem, HandshakeError, HostError, UsageError
 
-MAX_FILE_OCTETS = 16 << 20
+MAX_FILE_OCTETS = 96 << 20
+"""The largest is the list of a network of 20 000 relays."""
 
 
 class DirectoryInUse(UsageError):
@@ -190,27 +191,6 @@ class StateDirectory:
     def _load_contact(self, petname: str, now: dt.datetime) -> Contact:
         name = f"contacts/{petname}.yaml"
         return parse_contact(petname, self.read_text(name), str(self.path(name)), now)
-
-    # ---------------------------------------------------------------------------------------------------------- guards
-
-    def save_guards(self, relay_ids: list[bytes]) -> None:
-        """Write the guards in their order."""
-        self.write("guards", "".join(f"{relay_id.hex()}\n" for relay_id in relay_ids).encode())
-
-    def load_guards(self) -> list[bytes]:
-        """Read the guards; none where there is no file. Raises FileProblem."""
-        if not self.exists("guards"):
-            return []
-        found = []
-        for number, line in enumerate(self.read_text("guards").splitlines(), 1):
-            try:
-                relay_id = bytes.fromhex(line)
-            except ValueError:
-                relay_id = b""
-            if len(relay_id) != 32:
-                raise FileProblem(str(self.path("guards")), number, "this is no relay's id", "Delete the file: other guards are chosen then.")
-            found.append(relay_id)
-        return found
 
 
 def sync_folder(path: Path) -> None:

@@ -113,6 +113,7 @@ class EmbeddedNetwork:
         self.plan = plan or Plan()
         self.relays = {name: Node(name, directory / name, "relay run") for name in (*self.plan.guards, *self.plan.junctions)}
         self.boxes = {name: Node(name, directory / name, "run") for name in self.plan.boxes}
+        self.network_line = ""
 
     # Setting up, as a user would
 
@@ -125,7 +126,7 @@ class EmbeddedNetwork:
         return done.stdout
 
     def set_up(self) -> None:
-        """Make relays, the network file, boxes that are each other's contacts, and one phone for each box."""
+        """Make relays, their network, boxes that are each other's contacts, and one phone for each box."""
         self.directory.mkdir(parents=True, exist_ok=True)
         _each(self._init_relay, self.relays)
         self.sign()
@@ -138,11 +139,15 @@ class EmbeddedNetwork:
         self.voicebox("relay", "init", "--listen", f"{listen.address}:{listen.port}", "--role", role, "--operator", f"operator of {name}", home=node.home)
 
     def sign(self) -> None:
-        """Sign the network file and give it to the relays."""
-        signed = self.directory / "net.signed"
-        descriptors = [str(node.home / "descriptor") for node in self.relays.values()]
-        self.voicebox("network", "sign", "--out", str(signed), "--epoch", str(self.plan.epoch_s), *descriptors)
-        _each(lambda _name, node: self.voicebox("network", "use", str(signed), home=node.home), self.relays)
+        """Make the network, vouch for the relays, and let them join."""
+        file = str(self.directory / "network")
+        self.network_line = self.voicebox("network", "create", file, "--epoch", str(self.plan.epoch_s)).split()[-1]
+        self.voicebox("relay", "vouch", "--network", file, *(str(node.home / "descriptor") for node in self.relays.values()))
+        _each(lambda _name, node: self.join(node), self.relays)
+
+    def join(self, node: Node) -> None:
+        """Let a node belong to the network."""
+        self.voicebox("network", "join", self.network_line, str(self.directory / "network"), home=node.home)
 
     def _init_box(self, name: str, node: Node) -> None:
         address = self.plan.box_address(name)
@@ -150,7 +155,7 @@ class EmbeddedNetwork:
         for guard in self.plan.guards_of(name):
             options += ["--guards", f"operator of {guard}"]
         self.voicebox("init", *options, home=node.home)
-        self.voicebox("network", "use", str(self.directory / "net.signed"), home=node.home)
+        self.join(node)
         (self.directory / f"{name}.card").write_text(self.voicebox("contact", "card", home=node.home))
         (self.directory / f"{name}.phone.json").write_text(self.voicebox("phone", "add", "desk", "--json", home=node.home))
 

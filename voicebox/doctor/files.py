@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from voicebox.circuits.descriptor import Role
+from voicebox.circuits.guards import SPARE_GUARDS
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import load_network
-from voicebox.circuits.path import JUNCTIONS_PER_EPOCH, SPARE_GUARDS
+from voicebox.circuits.path import JUNCTIONS_PER_EPOCH
 from voicebox.circuits.relay_state import load_relay_keys
 from voicebox.config.load import load_box, load_phones, load_relay
 from voicebox.contacts.store import StateDirectory
@@ -111,7 +112,7 @@ def _network_of_box(home: Path, network: VerifiedNetwork, now: dt.datetime) -> F
     guards = [relay for relay in network.with_role(Role.GUARD, now) if not config.guards or relay.operator in config.guards]
     junctions = network.with_role(Role.JUNCTION, now)
     wanted = min(config.profile.circuits, JUNCTIONS_PER_EPOCH)
-    renew = "Get a newer network file from whoever signs it, then: voicebox network use FILE."
+    renew = "Get a newer network file, then: voicebox network update FILE."
     if len(guards) < wanted or len(junctions) < wanted:
         said = f"{len(guards)} guards and {len(junctions)} junctions are valid now, and profile {config.profile.value} wants {wanted} of each"
         return Finding("network", Grade.PROBLEM, said, renew)
@@ -125,17 +126,26 @@ def _network_of_box(home: Path, network: VerifiedNetwork, now: dt.datetime) -> F
 
 
 def _days_left(network: VerifiedNetwork, now: dt.datetime) -> int:
-    return min((verified.descriptor.valid_until - now).days for verified in network.relays if verified.descriptor.valid_at(now))
+    return min((relay.descriptor.valid_until - now).days for relay in network.relays if relay.descriptor.valid_at(now))
 
 
 def _descriptor(store: StateDirectory, network: VerifiedNetwork, now: dt.datetime) -> Finding:
     own, _ = load_relay_keys(store)
-    if not any(relay == own for relay in network.relays):
-        return Finding("descriptor", Grade.PROBLEM, "the network file does not hold it", "Give it to whoever signs the network, then use the new file.")
-    days = (own.descriptor.valid_until - now).days
+    listed = network.by_id.get(own.descriptor.relay_id)
+    if listed is None:
+        return Finding("descriptor", Grade.PROBLEM, "the network does not hold it", "Get it vouched for, then: voicebox network update FILE.")
+    if listed.verified.descriptor != own.descriptor:
+        advice = "Give it to those who keep the network file, then: voicebox network update FILE."
+        return Finding("descriptor", Grade.PROBLEM, "the network holds another one of this relay", advice)
+    days = (listed.descriptor.valid_until - now).days
     if days < 0:
-        return Finding("descriptor", Grade.PROBLEM, "it has expired", "`voicebox relay init` makes a new relay.")
-    return Finding("descriptor", Grade.NOTE if days < SOON.days else Grade.GOOD, f"in the network file, and good for {days} days")
+        return Finding(
+            "descriptor",
+            Grade.PROBLEM,
+            "it or its vouchers have expired",
+            "`voicebox relay renew`, get it vouched for again, then: voicebox network update FILE.",
+        )
+    return Finding("descriptor", Grade.NOTE if days < SOON.days else Grade.GOOD, f"in the network, and good for {days} days")
 
 
 def _counted(what: str, count: int, advice: str) -> Finding:

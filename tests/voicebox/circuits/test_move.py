@@ -67,7 +67,7 @@ def test_call_and_dummy_cross_epochs_and_are_never_without_a_path(counts: tuple[
         run(world, [alice, bob], 1)
         assert (alice.events, bob.events) == ([Answer(Codec.PCMA)], [Hold()])
         leg.send(End())
-        run(world, [alice, bob], 30)
+        run(world, [alice, bob], 28)
         assert bob.events[-1] == End()
         assert all(circuit.free for box in (alice, bob) for circuit in box.standing.present())
         assert [len(box.plane.links()) for box in (alice, bob)] == list(counts)

@@ -7,13 +7,13 @@ from random import Random
 import pytest
 
 from tests.support.networks import RelayKeys as RelayOfNetwork
-from tests.support.networks import make_network
+from tests.support.networks import make_network, make_relay, vouched_network
 from voicebox.circuits.descriptor import Role
 from voicebox.circuits.handshake import HopBinding, begin_hop, finish_hop
 from voicebox.circuits.limits import CREATES_PER_S_AND_LINK
 from voicebox.circuits.relay import MAX_WAITING_EXTENDS, RECONNECT_US, Relay, RelayKeys
 from voicebox.circuits.speech import RefusalReason
-from voicebox.errors import HandshakeError
+from voicebox.errors import HandshakeError, HostError
 from voicebox.sensitive import Secret
 
 SMALL = make_network()
@@ -29,9 +29,13 @@ class Plane:
 
     def __init__(self) -> None:
         self.log: list[tuple[object, ...]] = []
+        self.hosts: list[str] = []
         self._links = 100
 
     def connect(self, address: str, port: int, pin: bytes, certificate: bytes, key: bytes) -> int:
+        self.hosts.append(address)
+        if ":" in address:
+            raise HostError("no IPv6 here")
         self._links += 1
         self.log.append(("connect", port, pin, certificate, key))
         return self._links
@@ -125,7 +129,7 @@ def test_guard_is_a_middle_for_other_relays() -> None:
     relay.extend(2, 5, OTHER_GUARD.descriptor.relay_id, 77, b"h", NOW_US)
     assert plane.take() == [("refuse_extend", 2, 5, RefusalReason.UNKNOWN_RELAY)], "a path has one middle"
     relay.extend(2, 5, JUNCTION.descriptor.relay_id, 77, b"h", NOW_US)
-    assert [entry[:2] for entry in plane.take()] == [("connect", JUNCTION.descriptor.port)]
+    assert [entry[:2] for entry in plane.take()] == [("connect", JUNCTION.descriptor.addresses[0].port)]
 
 
 def test_a_middle_takes_the_step_of_relay_links_both_ways() -> None:
@@ -140,7 +144,7 @@ def test_a_middle_takes_the_step_of_relay_links_both_ways() -> None:
 def test_guard_extends_its_boxes_circuits_to_a_middle() -> None:
     relay, plane = make(GUARD)
     relay.extend(1, 5, OTHER_GUARD.descriptor.relay_id, 77, b"h", NOW_US)
-    assert [entry[:2] for entry in plane.take()] == [("connect", OTHER_GUARD.descriptor.port)]
+    assert [entry[:2] for entry in plane.take()] == [("connect", OTHER_GUARD.descriptor.addresses[0].port)]
 
 
 def test_box_at_a_junction_and_relay_of_another_network_are_let_go() -> None:
@@ -177,7 +181,7 @@ def test_extend_opens_one_link_and_waits_for_it() -> None:
     target = JUNCTION.descriptor
     relay.extend(1, 5, target.relay_id, 77, b"handshake", NOW_US)
     relay.extend(2, 6, target.relay_id, 78, b"another", NOW_US)
-    assert plane.take() == [("connect", target.port, target.link_pin, b"certificate", b"key")]
+    assert plane.take() == [("connect", target.addresses[0].port, target.link_pin, b"certificate", b"key")]
     relay.circuit_ended(2, 6)
     relay.link_up(101, target.link_pin, NOW_US, incoming=False)
     assert plane.take() == [("extend", 1, 5, 101, 77, b"handshake")]
@@ -195,6 +199,33 @@ def test_extend_to_a_dead_junction_is_refused_and_tried_again_later() -> None:
     assert [entry[0] for entry in plane.take()] == ["connect", "refuse_extend", "refuse_extend"]
     relay.extend(1, 7, target, 79, b"h", NOW_US + RECONNECT_US)
     assert [entry[0] for entry in plane.take()] == ["connect"]
+
+
+def test_addresses_of_a_relay_are_tried_in_turn_and_what_this_host_cannot_reach_is_passed_over() -> None:
+    relay, plane = make(GUARD)
+    many = make_relay(Role.JUNCTION, "op9", 4900, hosts=("127.0.0.1", "2001:db8::1", "127.0.0.2"))
+    target = many.descriptor
+    relay.use(vouched_network([*SMALL.relays, many], [SMALL.voucher_key], 1))
+    plane.hosts = []
+    relay.extend(1, 5, target.relay_id, 77, b"h", NOW_US)
+    relay.link_gone(101, NOW_US)
+    assert plane.take()[1:] == [("refuse_extend", 1, 5, RefusalReason.UNREACHABLE)]
+    relay.extend(1, 6, target.relay_id, 78, b"h", NOW_US + RECONNECT_US)
+    assert plane.take() == [("refuse_extend", 1, 6, RefusalReason.UNREACHABLE)], "no IPv6 here"
+    relay.extend(1, 7, target.relay_id, 79, b"h", NOW_US + RECONNECT_US)
+    relay.link_up(102, target.link_pin, NOW_US, incoming=False)
+    relay.link_gone(102, NOW_US)
+    relay.extend(1, 8, target.relay_id, 80, b"h", NOW_US + RECONNECT_US)
+    assert plane.hosts == ["127.0.0.1", "2001:db8::1", "127.0.0.2", "127.0.0.2"], "what worked is tried first"
+
+
+def test_relays_that_are_new_in_the_network_are_taken_while_it_runs() -> None:
+    relay, plane = make(GUARD)
+    new = make_relay(Role.JUNCTION, "op9", 4900)
+    relay.extend(1, 5, new.descriptor.relay_id, 77, b"h", NOW_US)
+    relay.use(vouched_network([*SMALL.relays, new], [SMALL.voucher_key], 1))
+    relay.extend(1, 5, new.descriptor.relay_id, 77, b"h", NOW_US)
+    assert [entry[0] for entry in plane.take()] == ["refuse_extend", "connect"]
 
 
 def test_extends_that_wait_are_bounded() -> None:

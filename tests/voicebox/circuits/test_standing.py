@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.boxes import Box, run, two_boxes
 from tests.support.fake_engine import FakeWorld
-from tests.support.networks import SmallNetwork, make_network
+from tests.support.networks import SmallNetwork, make_network, make_relay, vouched_network
 from voicebox.circuits.circuit import Stage
+from voicebox.circuits.descriptor import Role
 from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import GUARD_PATIENCE_US
 
@@ -57,7 +58,7 @@ def test_with_a_middle_a_circuit_has_three_relays_of_which_the_last_is_the_junct
     box.start()
     run(world, [box], 12)
     assert box.standing.ready()
-    guards = set(box.standing.guards())
+    guards = {guard.relay_id for guard in box.standing.guards()}
     for circuit in box.standing.present():
         assert circuit.path.middle is not None
         assert circuit.path.middle.relay_id not in guards
@@ -131,11 +132,11 @@ def test_leaving_circuit_goes_at_its_time_whatever_is_on_it() -> None:
 
 def test_guard_out_of_reach_is_tried_again_and_not_soon_replaced() -> None:
     world, box = lone_box(SMALL)
-    first = box.standing.guards()[0]
+    first = box.standing.guards()[0].relay_id
     world.dead.add(first)
     run(world, [box], 60)
     assert not box.standing.ready()
-    assert [circuit.path.guard.relay_id for circuit in box.standing.present() if circuit.stage is Stage.STANDING] == [box.standing.guards()[1]]
+    assert [circuit.path.guard.relay_id for circuit in box.standing.present() if circuit.stage is Stage.STANDING] == [box.standing.guards()[1].relay_id]
     world.dead.clear()
     run(world, [box], 100)
     assert box.standing.ready()
@@ -144,12 +145,58 @@ def test_guard_out_of_reach_is_tried_again_and_not_soon_replaced() -> None:
 
 def test_guard_out_of_reach_for_long_gives_way_to_the_spare_one() -> None:
     world, box = lone_box(SMALL)
-    first, _, spare = box.standing.guards()
+    first, _, spare = (guard.relay_id for guard in box.standing.guards())
     world.dead.add(first)
     run(world, [box], GUARD_PATIENCE_US / 1e6 + 120)
     assert box.standing.ready()
     assert spare in {circuit.path.guard.relay_id for circuit in box.standing.present()}
-    assert box.standing.guards()[0] == first, "the kept order stays: the next run tries the first again"
+    assert box.guards.guards[0].relay_id == first, "the kept order stays: the next run tries the first again"
+    assert box.standing.guards()[-1].relay_id == first
+
+
+def test_a_guards_other_addresses_are_tried_where_one_cannot_be_reached() -> None:
+    relays = [make_relay(Role.GUARD, f"op{number}", 4100 + number, hosts=("2001:db8::1", "127.0.0.1")) for number in range(3)]
+    relays += [make_relay(Role.JUNCTION, f"op{number}", 4100 + number) for number in range(3, 5)]
+    key = SMALL.voucher_key
+    world, box = lone_box(SmallNetwork(vouched_network(relays, [key], 1), key, relays))
+    run(world, [box], 12)
+    assert box.standing.ready()
+
+
+def test_guard_that_ends_its_time_is_replaced_with_the_next_epoch_and_not_sooner() -> None:
+    small = make_network(guards=6, epoch_s=60)
+    world, box = lone_box(small)
+    run(world, [box], 8)
+    first = [circuit.path.guard.relay_id for circuit in box.standing.present()]
+    box.guards.guards[0].until_s = 0
+    run(world, [box], 22)
+    assert [circuit.path.guard.relay_id for circuit in box.standing.present()] == first
+    run(world, [box], 40)
+    second = [circuit.path.guard.relay_id for circuit in box.standing.present()]
+    assert (second[0] != first[0], second[1]) == (True, first[1])
+
+
+def test_newer_relays_count_from_the_next_epoch_on() -> None:
+    small = make_network(guards=3, epoch_s=60)
+    world, box = lone_box(small)
+    run(world, [box], 8)
+    relays = [*small.relays, *(make_relay(Role.GUARD, f"op{number}", 4100 + number) for number in range(50, 60))]
+    world.small.relays.extend(relays[5:])
+    box.standing.use(vouched_network(relays, [small.voucher_key], 1, epoch_s=60))
+    assert len(box.standing.pool.relays) == 3
+    run(world, [box], 60)
+    assert len(box.standing.pool.relays) == 13
+    assert box.standing.ready()
+
+
+def test_what_was_seen_of_relays_is_scored() -> None:
+    world, box = lone_box(SMALL)
+    dead = box.standing.guards()[0]
+    world.dead.add(dead.relay_id)
+    run(world, [box], 60)
+    favour = box.standing.scores.favour(0.0)
+    assert favour(dead) < 0.5
+    assert favour(box.standing.guards()[1]) == 1.0
 
 
 @pytest.mark.parametrize("role", ["guard", "junction"])

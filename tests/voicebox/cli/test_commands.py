@@ -57,10 +57,17 @@ class Cli:
             self.good("relay", "init", "--listen", f"127.0.0.1:{4100 + index}", "--role", role, "--operator", f"op {index}", home=home)
         return homes
 
-    def network(self, homes: list[Path]) -> Path:
-        signed = self.folder / "net.signed"
-        self.good("network", "sign", "--out", str(signed), "--epoch", "60", *(str(home / "descriptor") for home in homes))
-        return signed
+    def network(self, homes: list[Path], name: str = "town", *options: str) -> tuple[Path, str]:
+        """Create a network, let its first voucher admit these relays; return its file and line."""
+        file = self.folder / name
+        line = self.good("network", "create", str(file), "--epoch", "60", *options).split()[-1]
+        if homes:
+            self.good("relay", "vouch", "--network", str(file), *self.descriptors(homes))
+        return file, line
+
+    @staticmethod
+    def descriptors(homes: list[Path]) -> list[str]:
+        return [str(home / "descriptor") for home in homes]
 
 
 def test_box_is_made_with_private_files(cli: Cli) -> None:
@@ -151,52 +158,101 @@ def test_damaged_card_is_refused_with_its_line(cli: Cli) -> None:
     assert cli.good("contact", "list", home=ann) == ""
 
 
-def test_network_is_signed_used_and_renewed(cli: Cli) -> None:
-    homes = cli.relays()
-    signed = cli.network(homes)
-    key = signed.with_name("net.signed.key")
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    first = signed.read_text()
+def test_network_is_created_joined_and_updated(cli: Cli) -> None:
+    homes = cli.relays(4)
+    file, line = cli.network(homes[1:])
+    assert stat.S_IMODE((cli.folder / "town.key").stat().st_mode) == 0o600
     ann = cli.box("ann")
-    assert "3 relays and epochs of 60 s" in cli.good("network", "use", str(signed), home=ann)
-    cli.good("network", "sign", "--out", str(signed), str(homes[0] / "descriptor"), str(homes[2] / "descriptor"))
-    second = signed.read_text()
-    assert [line for line in second.splitlines() if line.startswith(("born", "shared", "signer"))] == [
-        line for line in first.splitlines() if line.startswith(("signer", "born", "shared"))
-    ]
-    assert "2 relays" in cli.good("network", "use", str(signed), home=ann)
-    assert "never changes" in cli.bad("network", "sign", "--out", str(signed), "--epoch", "61", str(homes[0] / "descriptor"))
-    assert "no junction" in cli.bad("network", "sign", "--out", str(signed), str(homes[0] / "descriptor"))
-    key.unlink()
-    assert "another key" in cli.bad("network", "sign", "--out", str(signed), str(homes[0] / "descriptor"), str(homes[2] / "descriptor"))
+    assert "3 relays and epochs of 60 s" in cli.good("network", "join", line, str(file), home=ann)
+    assert "3 relays (1 new)" not in cli.good("network", "add", str(file), *cli.descriptors(homes[2:]))
+    assert "4 relays (1 new)" in cli.good("relay", "vouch", "--network", str(file), *cli.descriptors(homes[:1]))
+    updated = cli.good("network", "update", str(file), home=ann)
+    assert "Relays: 1 new." in updated
+    assert "4 relays" in updated
+    assert "Relays: nothing new." in cli.good("network", "update", str(file), home=ann)
+    assert "is there already" in cli.bad("network", "create", str(file))
 
 
-def test_other_and_older_networks_are_not_taken(cli: Cli) -> None:
+def test_only_the_network_of_the_line_is_joined_and_no_other_afterwards(cli: Cli) -> None:
     homes = cli.relays()
-    signed = cli.network(homes)
+    file, line = cli.network(homes)
+    other, other_line = cli.network(homes, "other")
     ann = cli.box("ann")
-    cli.good("network", "use", str(signed), home=ann)
-    other = cli.folder / "other.signed"
-    cli.good("network", "sign", "--out", str(other), "--epoch", "60", *(str(home / "descriptor") for home in homes))
-    assert "another network" in cli.bad("network", "use", str(other), home=ann)
-    text = signed.read_text()
-    signed.write_text(text.replace("epoch 60", "epoch 61"))
-    assert f"{signed}:" in cli.bad("network", "use", str(signed), home=ann)
-    assert "neither a box" in cli.bad("network", "use", str(other), home=cli.folder)
+    assert "another network" in cli.bad("network", "join", line, str(other), home=ann)
+    assert "no network line" in cli.bad("network", "join", line[:-1] + ("a" if line[-1] != "a" else "b"), str(file), home=ann)
+    assert not (ann / "network.id").exists()
+    cli.good("network", "join", line, str(file), home=ann)
+    assert "another network" in cli.bad("network", "join", other_line, str(other), home=ann)
+    assert "another network" in cli.bad("network", "update", str(other), home=ann)
+    file.write_text(file.read_text().replace("epoch 60", "epoch 61"))
+    assert f"{file}:" in cli.bad("network", "update", str(file), home=ann)
+    assert "neither a box" in cli.bad("network", "join", line, str(file), home=cli.folder)
 
 
-@pytest.mark.parametrize("arguments", [["--epoch", "5"], ["--epoch", "100000"]])
-def test_wrong_epochs_are_refused(cli: Cli, arguments: list[str]) -> None:
+def test_two_of_three_vouchers_admit_a_relay(cli: Cli) -> None:
+    keys = [cli.good("network", "key", str(cli.folder / f"key-{number}")).split()[-1] for number in range(2)]
     homes = cli.relays()
-    out = cli.folder / "net"
-    assert "seconds" in cli.bad("network", "sign", "--out", str(out), *arguments, *(str(home / "descriptor") for home in homes))
-    assert not out.exists()
-    assert not (cli.folder / "net.key").exists()
+    others = [word for key in keys for word in ("--voucher-key", key)]
+    file, line = cli.network([], "town", *others)
+    assert "threshold 2" in file.read_text()
+    said = cli.good("relay", "vouch", "--network", str(file), *cli.descriptors(homes))
+    assert said.count("2 vouchers are needed, and it has 1") == 3
+    ann = cli.box("ann")
+    assert "no guard and no junction" in cli.bad("network", "join", line, str(file), home=ann)
+    assert "not admitted" in cli.bad("network", "add", str(file), *cli.descriptors(homes))
+    said = cli.good("relay", "vouch", "--network", str(file), "--key", str(cli.folder / "key-0"), *cli.descriptors(homes))
+    assert "3 relays (3 new)" in said
+    assert "3 relays" in cli.good("network", "join", line, str(file), home=ann)
+    cli.good("network", "key", str(cli.folder / "stranger"))
+    assert "none of this network's" in cli.bad("relay", "vouch", "--network", str(file), "--key", str(cli.folder / "stranger"), *cli.descriptors(homes))
+
+
+def test_open_network_says_what_it_means(cli: Cli) -> None:
+    homes = cli.relays()
+    file = cli.folder / "open"
+    said = cli.good("network", "create", str(file), "--threshold", "0", "--any-operator")
+    assert "anybody can put in as many relays as they like" in said
+    assert not (cli.folder / "open.key").exists()
+    assert "no relay needs vouchers" in cli.bad("relay", "vouch", "--network", str(file), *cli.descriptors(homes))
+    cli.good("network", "add", str(file), *cli.descriptors(homes))
+    joined = cli.good("network", "join", said.split()[-1], str(file), home=cli.box("ann"))
+    assert "nobody vouches for its relays" in joined
+    assert "One operator may run two relays" in joined
+    assert "no voucher keys" in cli.bad("network", "create", str(cli.folder / "x"), "--threshold", "0", "--voucher-key", "00" * 32)
+
+
+def test_renewed_relay_keeps_its_vouchers_and_nobody_goes_back(cli: Cli) -> None:
+    homes = cli.relays()
+    file, line = cli.network(homes)
+    ann = cli.box("ann")
+    cli.good("network", "join", line, str(file), home=ann)
+    former, old_file = (homes[0] / "descriptor").read_text(), file.read_text()
+    assert "with its 1 vouchers" in cli.good("relay", "renew", "--address", "192.0.2.5:4100", "--address", "[2001:db8::5]:4100", home=homes[0])
+    assert "1 changed" in cli.good("network", "add", str(file), *cli.descriptors(homes[:1]))
+    assert "Relays: 1 changed." in cli.good("network", "update", str(file), home=ann)
+    (cli.folder / "former").write_text(former)
+    assert "a newer descriptor" in cli.bad("network", "add", str(file), str(cli.folder / "former"))
+    (cli.folder / "old").write_text(old_file)
+    assert "older descriptor" in cli.good("network", "update", str(cli.folder / "old"), home=ann)
+    assert "2001:db8::5" in (ann / "network.list").read_text()
+    assert "without vouchers" in cli.good("relay", "renew", "--bandwidth", "50", home=homes[0])
+    assert "not admitted" in cli.bad("network", "add", str(file), *cli.descriptors(homes[:1]))
+
+
+@pytest.mark.parametrize("arguments", [["--epoch", "5"], ["--epoch", "100000"], ["--threshold", "2"], ["--threshold=-1"], ["--voucher-key", "abc"]])
+def test_networks_that_cannot_be_are_refused(cli: Cli, arguments: list[str]) -> None:
+    cli.bad("network", "create", str(cli.folder / "net"), *arguments)
+    assert list(cli.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("listen", "operator", "words"),
-    [("0.0.0.0:4000", "me", "under which others reach"), ("here", "me", "ADDRESS:PORT"), ("127.0.0.1:4000", "<me>", "operator's name")],
+    [
+        ("0.0.0.0:4000", "me", "under which others reach"),
+        ("here", "me", "ADDRESS:PORT"),
+        ("127.0.0.1:4000", "<me>", "operator's name"),
+        ("127.0.0.1:0", "me", "ADDRESS:PORT"),
+    ],
 )
 def test_wrong_relays_are_refused(cli: Cli, listen: str, operator: str, words: str) -> None:
     home = cli.folder / "relay"
@@ -206,14 +262,13 @@ def test_wrong_relays_are_refused(cli: Cli, listen: str, operator: str, words: s
 
 def test_what_cannot_run_says_why(cli: Cli) -> None:
     (relay, *_) = homes = cli.relays()
-    assert "network use" in cli.bad("relay", "run", home=relay)
-    signed = cli.folder / "net.signed"
-    cli.good("network", "sign", "--out", str(signed), *(str(home / "descriptor") for home in homes[1:]))
-    cli.good("network", "use", str(signed), home=relay)
-    assert "does not hold this relay's descriptor" in cli.bad("relay", "run", home=relay)
+    assert "network join" in cli.bad("relay", "run", home=relay)
+    file, line = cli.network(homes[1:])
+    cli.good("network", "join", line, str(file), home=relay)
+    assert "does not have this relay" in cli.bad("relay", "run", home=relay)
     ann = cli.box("ann")
-    assert "network use" in cli.bad("run", home=ann)
-    cli.good("network", "use", str(signed), home=ann)
+    assert "network join" in cli.bad("run", home=ann)
+    cli.good("network", "join", line, str(file), home=ann)
     (ann / "box.yaml").write_text("profil: home\n")
     assert f"{ann}/box.yaml:1:1 profil: unknown. Did you mean `profile`?" in cli.bad("run", home=ann)
     assert "no directory" in cli.bad("run", home=cli.folder / "none")

@@ -148,15 +148,6 @@ def test_damaged_contacts_are_told(store: StateDirectory, old: str, new: str, wo
         store.load_contacts(NOW)
 
 
-def test_guards_are_read_back_and_damage_is_told(store: StateDirectory) -> None:
-    assert store.load_guards() == []
-    store.save_guards([b"a" * 32, b"b" * 32])
-    assert store.load_guards() == [b"a" * 32, b"b" * 32]
-    store.write("guards", b"00\n")
-    with pytest.raises(FileProblem, match="guards:1"):
-        store.load_guards()
-
-
 @pytest.mark.parametrize("petname", ["", "a b", "-a", "a-", "a" * 33, "ä", "a.b", "a/b", "..", "a\n"])
 def test_wrong_petnames_are_refused(petname: str) -> None:
     with pytest.raises(UsageError):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.network_commands import join_network, make_network
 from voicebox.cli.main import main
 from voicebox.doctor.files import look_at_files
 from voicebox.doctor.findings import Finding, Grade
@@ -20,22 +21,22 @@ def voicebox(*arguments: str, home: Path) -> None:
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    """Return a folder with three guards and two junctions in net.signed; the last relay is not in it."""
+    """Return a folder with a network of three guards and two junctions; the last relay is not in it."""
     descriptors = []
     for number, role in enumerate(("guard", "guard", "guard", "junction", "junction", "guard")):
         home = tmp_path / f"relay-{number}"
         voicebox("relay", "init", "--listen", f"127.0.0.1:{4200 + number}", "--role", role, "--operator", f"operator {number}", home=home)
-        descriptors.append(str(home / "descriptor"))
-    assert main(["network", "sign", "--out", str(tmp_path / "net.signed"), *descriptors[:-1]]) == 0
+        descriptors.append(home / "descriptor")
+    make_network(tmp_path / "network", descriptors[:-1])
     for number in range(6):
-        voicebox("network", "use", str(tmp_path / "net.signed"), home=tmp_path / f"relay-{number}")
+        join_network(tmp_path / f"relay-{number}", tmp_path / "network")
     return tmp_path
 
 
 def box(network: Path, *options: str) -> Path:
     home = network / "box"
     voicebox("init", *options, home=home)
-    voicebox("network", "use", str(network / "net.signed"), home=home)
+    join_network(home, network / "network")
     return home
 
 
@@ -61,8 +62,8 @@ def test_what_would_stop_a_box_is_a_problem_with_its_file(network: Path) -> None
     assert finding(home, "directory").grade is Grade.PROBLEM
     (home / "identity" / "box.key").write_text("x")
     (home / "box.yaml").write_text("profile: hoem\n")
-    (home / "network.signed").unlink()
-    for what, file in (("identity", "box.key"), ("settings", "box.yaml:1"), ("network", "network.signed")):
+    (home / "network.list").unlink()
+    for what, file in (("identity", "box.key"), ("settings", "box.yaml:1"), ("network", "network.list")):
         assert finding(home, what).grade is Grade.PROBLEM
         assert file in finding(home, what).said
 
@@ -70,8 +71,8 @@ def test_what_would_stop_a_box_is_a_problem_with_its_file(network: Path) -> None
 def test_a_network_that_ends_soon_or_is_too_small_is_told(network: Path) -> None:
     home = box(network)
     assert "3 guards and 2 junctions" in finding(home, "network").said
-    assert finding(home, "network", NOW + dt.timedelta(days=355)).grade is Grade.NOTE
-    assert finding(home, "network", NOW + dt.timedelta(days=370)).grade is Grade.PROBLEM
+    assert finding(home, "network", NOW + dt.timedelta(days=170)).grade is Grade.NOTE
+    assert finding(home, "network", NOW + dt.timedelta(days=190)).grade is Grade.PROBLEM
 
 
 @pytest.mark.parametrize("profile", ["home", "dsl", "lan"])
@@ -82,7 +83,7 @@ def test_three_guards_are_enough_for_every_profile(network: Path, profile: str) 
 def test_a_relay_outside_the_network_file_is_told(network: Path) -> None:
     assert finding(network / "relay-0", "descriptor").grade is Grade.GOOD
     assert "does not hold it" in finding(network / "relay-5", "descriptor").said
-    assert finding(network / "relay-0", "descriptor", NOW + dt.timedelta(days=370)).said == "it has expired"
+    assert finding(network / "relay-0", "descriptor", NOW + dt.timedelta(days=190)).said == "it or its vouchers have expired"
     assert finding(network / "relay-0", "settings").grade is Grade.GOOD
 
 

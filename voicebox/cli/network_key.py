@@ -1,0 +1,22 @@
+"""`voicebox network key`: make a voucher key. [io]"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from voicebox.cli.network_file import keep_voucher_key, new_voucher_key
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `voicebox network key`."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="where to put it; keep it safe, whoever has it can vouch for relays")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the key and print its public part."""
+    path: Path = args.file.absolute()
+    key = new_voucher_key(path)
+    keep_voucher_key(path, key)
+    print(f"Give these digits to whoever creates the network; they are not secret:\n{key.public_key().public_bytes_raw().hex()}")
+    return 0
