@@ -6,6 +6,7 @@
       phones/NAME.yaml      the account of a phone (softphone/account.py)
       guards                the guards and until when each is kept (circuits/guards.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
+      seal                  where the user wants that: what the passphrase opens (seal.py); then identity/, contacts/, tls/ and the lists of ids are sealed
       lock                  held by the daemon
 
 NOT here: what the files mean to others (config/, circuits/).
@@ -16,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import fcntl
+import functools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -30,10 +32,16 @@ from voicebox.contacts.changes import Step
 from voicebox.contacts.contact import PETNAME, Contact
 from voicebox.contacts.contact_file import RESTORE, parse_contact, serialise_contact
 from voicebox.contacts.identity import Identity, verify_authority
+from voicebox.contacts.passphrase import passphrase_of_directory
+from voicebox.contacts.seal import FileKey, is_sealed, new_seal, open_seal
 from voicebox.errors import FileProblem, HandshakeError, HostError, UsageError
+from voicebox.sensitive import Secret
 
 MAX_FILE_OCTETS = 96 << 20
 """The largest is the list of a network of 20 000 relays."""
+SEAL_FILE = "seal"
+SECRET_FOLDERS = frozenset({"identity", "contacts", "tls"})
+SECRET_FILES = frozenset({"guards"})
 
 
 class DirectoryInUse(UsageError):
@@ -62,6 +70,11 @@ class StateDirectory:
 
     def write(self, name: str, octets: bytes) -> None:
         """Write a file: all of it or nothing, also if the power fails. Raises HostError."""
+        if _is_secret(name) and self.exists(SEAL_FILE):
+            octets = self._sealer().seal(_folder(name), octets)
+        self._write(name, octets)
+
+    def _write(self, name: str, octets: bytes) -> None:
         target = self.home / name
         try:
             target.parent.mkdir(mode=0o700, exist_ok=True)
@@ -80,7 +93,11 @@ class StateDirectory:
             raise HostError(f"{target} cannot be written ({error.strerror}).") from None
 
     def read(self, name: str, hint: str = RESTORE) -> bytes:
-        """Read a file. Raises FileProblem."""
+        """Read a file, sealed or not. Raises FileProblem."""
+        octets = self._read_plain(name, hint)
+        return self._sealer().open(_folder(name), octets, str(self.home / name)) if is_sealed(octets) else octets
+
+    def _read_plain(self, name: str, hint: str = RESTORE) -> bytes:
         target = self.home / name
         try:
             if target.stat().st_size > MAX_FILE_OCTETS:
@@ -99,6 +116,36 @@ class StateDirectory:
     def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
         return (self.home / name).is_file()
+
+    # ------------------------------------------------------------------------------------------------------------ seal
+
+    def seal(self, passphrase: Secret) -> None:
+        """Seal what is secret, with a passphrase. Contract: the directory is locked. Where it stops half-way, what is not sealed yet is still read.
+
+        Raises UsageError where it is sealed already, or the passphrase is too short.
+        """
+        if self.exists(SEAL_FILE):
+            raise UsageError("The directory is sealed already. For another passphrase `voicebox unseal` it first.")
+        seal, key = new_seal(passphrase)
+        self._write(SEAL_FILE, seal)
+        for name in self._secret_names():
+            self._write(name, key.seal(_folder(name), self.read(name)))
+
+    def unseal(self) -> None:
+        """Write in clear what is sealed. Contract: the directory is locked. Raises UsageError where it is not sealed, FileProblem."""
+        if not self.exists(SEAL_FILE):
+            raise UsageError("The directory is not sealed.")
+        for name in self._secret_names():
+            self._write(name, self.read(name))
+        (self.home / SEAL_FILE).unlink()
+        sync_folder(self.home)
+
+    def _sealer(self) -> FileKey:
+        return _file_key(self._read_plain(SEAL_FILE), self.home)
+
+    def _secret_names(self) -> list[str]:
+        names = [path.relative_to(self.home).as_posix() for path in self.home.rglob("*") if path.is_file()]
+        return sorted(name for name in names if _is_secret(name) and not Path(name).name.startswith("."))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -191,6 +238,21 @@ class StateDirectory:
     def _load_contact(self, petname: str, now: dt.datetime) -> Contact:
         name = f"contacts/{petname}.yaml"
         return parse_contact(petname, self.read_text(name), str(self.path(name)), now)
+
+
+def _is_secret(name: str) -> bool:
+    """Return whether a file is sealed where the directory is."""
+    return name in SECRET_FILES or Path(name).parts[0] in SECRET_FOLDERS
+
+
+def _folder(name: str) -> str:
+    return Path(name).parent.as_posix()
+
+
+@functools.lru_cache(maxsize=8)
+def _file_key(seal: bytes, home: Path) -> FileKey:
+    """Return the key under a seal; the passphrase is asked for once in the life of a process."""
+    return open_seal(seal, passphrase_of_directory(home), str(home / SEAL_FILE))
 
 
 def sync_folder(path: Path) -> None:
