@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.embedded import CALLEE, CALLER, start_network, wait_until
-from voicebox.demo.network import EmbeddedNetwork, Plan
+from voicebox.demo.network import EmbeddedNetwork, Node, Plan
 from voicebox.demo.phones import PhoneDriver, PhoneSetup, phone_for
 from voicebox.demo.speech import make_speech
 
@@ -79,7 +80,22 @@ def nothing_wrong(network: EmbeddedNetwork) -> None:
             assert not [name for name in told["counters"] if name.startswith("bug_")]
 
 
-def test_call_after_call_and_after_a_restart(network: EmbeddedNetwork, tmp_path: Path) -> None:
+def test_call_after_call_and_after_a_restart_and_a_restored_backup(network: EmbeddedNetwork, tmp_path: Path) -> None:
+    """At last the caller's box was killed and started, and the callee's machine was lost and its box made anew from a backup."""
+
+    def restart(node: Node) -> None:
+        network.stop_node(node, signal.SIGKILL)
+        network.start_node(node)
+
+    def restore(node: Node) -> None:
+        (tmp_path / "passphrase").write_text("five words that nobody knows")
+        words = (str(tmp_path / "backup"), "--passphrase-file", str(tmp_path / "passphrase"))
+        network.voicebox("backup", *words, home=node.home)
+        network.stop_node(node, signal.SIGKILL)
+        shutil.rmtree(node.home)
+        network.voicebox("restore", *words, home=node.home)
+        network.start_node(node)
+
     with phones(network, tmp_path) as (caller, callee):
         for count in range(1, 4):
             caller.dial(f"sip:{CALLEE}.privacy")
@@ -92,9 +108,8 @@ def test_call_after_call_and_after_a_restart(network: EmbeddedNetwork, tmp_path:
     for name, other in ((CALLER, CALLEE), (CALLEE, CALLER)):
         (contact,) = json.loads(network.voicebox("contact", "list", "--json", home=network.boxes[name].home))
         assert (contact["petname"], contact["met"]) == (other, True)
-    node = network.boxes[CALLER]
-    network.stop_node(node, signal.SIGKILL)
-    network.start_node(node)
+    restart(network.boxes[CALLER])
+    restore(network.boxes[CALLEE])
     network.wait_ready()
     (tmp_path / "again").mkdir()
     with phones(network, tmp_path / "again") as (caller, callee):

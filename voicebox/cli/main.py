@@ -34,6 +34,8 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("contact", "accept"): ("contact_accept", "decide about another card that came for a contact"),
     ("contact", "remove"): ("contact_remove", "forget a contact"),
     ("verify",): ("verify", "compare a code with a contact in a call, so that nobody can stand between you"),
+    ("backup",): ("backup", "write everything of a box or relay into one file, sealed with a passphrase"),
+    ("restore",): ("restore", "make a box or relay out of its backup"),
     ("seal",): ("seal", "seal the keys and contacts of a box or relay with a passphrase"),
     ("unseal",): ("unseal", "take the passphrase off again"),
     ("dialplan", "check"): ("dialplan_check", "say what is wrong with a dial plan"),

@@ -6,6 +6,7 @@
       phones/NAME.yaml      the account of a phone (softphone/account.py)
       guards                the guards and until when each is kept (circuits/guards.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
+      backup.made           ids of the contacts with whom the last backup shares a secret of a first call
       seal                  where the user wants that: what the passphrase opens (seal.py); then identity/, contacts/, tls/ and the lists of ids are sealed
       lock                  held by the daemon
 
@@ -41,7 +42,7 @@ MAX_FILE_OCTETS = 96 << 20
 """The largest is the list of a network of 20 000 relays."""
 SEAL_FILE = "seal"
 SECRET_FOLDERS = frozenset({"identity", "contacts", "tls"})
-SECRET_FILES = frozenset({"guards"})
+SECRET_FILES = frozenset({"guards", "backup.made"})
 
 
 class DirectoryInUse(UsageError):
@@ -238,6 +239,27 @@ class StateDirectory:
     def _load_contact(self, petname: str, now: dt.datetime) -> Contact:
         name = f"contacts/{petname}.yaml"
         return parse_contact(petname, self.read_text(name), str(self.path(name)), now)
+
+    # ---------------------------------------------------------------------------------------------------------- backup
+
+    def save_backed_up(self, contact_ids: list[bytes]) -> None:
+        """Write which contacts the last backup knows what is shared with."""
+        self.write("backup.made", "".join(f"{each.hex()}\n" for each in contact_ids).encode())
+
+    def load_backed_up(self) -> list[bytes]:
+        """Read which contacts the last backup knows what is shared with; none where there is none. Raises FileProblem."""
+        if not self.exists("backup.made"):
+            return []
+        found = []
+        for number, line in enumerate(self.read_text("backup.made").splitlines(), 1):
+            try:
+                octets = bytes.fromhex(line)
+            except ValueError:
+                octets = b""
+            if len(octets) != 32:
+                raise FileProblem(str(self.path("backup.made")), number, "this is no id", "Delete the file, and make another backup.")
+            found.append(octets)
+        return found
 
 
 def _is_secret(name: str) -> bool:

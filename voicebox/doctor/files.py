@@ -61,6 +61,7 @@ def _box_looks(home: Path, now: dt.datetime) -> list[tuple[str, Callable[[], Fin
         ("identity", lambda: _identity(store, now)),
         ("network", lambda: _network_of_box(home, load_network(store), now)),
         ("contacts", lambda: _counted("contacts", len(store.load_contacts(now)), "Give each other your cards: voicebox contact card, contact add.")),
+        ("backup", lambda: _backup(store, now)),
         ("phones", lambda: _counted("phones", len(load_phones(home)), "Make an account for one: voicebox phone add NAME.")),
     ]
 
@@ -83,6 +84,14 @@ def _settings(home: Path) -> Finding:
             "settings", Grade.PROBLEM, f"{wrong} of the addresses in sip.listen are not this machine's, so no phone finds the box there", "Change box.yaml."
         )
     return Finding("settings", Grade.GOOD, "box.yaml and the dial plan can be used")
+
+
+def _backup(store: StateDirectory, now: dt.datetime) -> Finding:
+    met = {contact.contact_id for contact in store.load_contacts(now) if contact.pair is not None}
+    missing = len(met - set(store.load_backed_up()))
+    if not missing:
+        return Finding("backup", Grade.GOOD, "no contact would be lost with this machine" if store.exists("backup.made") else "none yet")
+    return Finding("backup", Grade.NOTE, f"{missing} contacts would be lost with this machine: first called after the last backup", "voicebox backup FILE.")
 
 
 def _relay_settings(home: Path) -> Finding:

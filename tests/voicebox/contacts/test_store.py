@@ -148,6 +148,15 @@ def test_damaged_contacts_are_told(store: StateDirectory, old: str, new: str, wo
         store.load_contacts(NOW)
 
 
+def test_ids_of_a_backup_are_read_back_and_damage_is_told(store: StateDirectory) -> None:
+    assert store.load_backed_up() == []
+    store.save_backed_up([b"c" * 32])
+    assert store.load_backed_up() == [b"c" * 32]
+    store.write("backup.made", b"00\n")
+    with pytest.raises(FileProblem, match="backup.made:1"):
+        store.load_backed_up()
+
+
 @pytest.mark.parametrize("petname", ["", "a b", "-a", "a-", "a" * 33, "ä", "a.b", "a/b", "..", "a\n"])
 def test_wrong_petnames_are_refused(petname: str) -> None:
     with pytest.raises(UsageError):

@@ -9,8 +9,13 @@ import pytest
 
 from tests.support.network_commands import join_network, make_network
 from voicebox.cli.main import main
+from voicebox.contacts.card import parse_card, serialise_card
+from voicebox.contacts.contact import Contact, PairState
+from voicebox.contacts.identity import new_identity
+from voicebox.contacts.store import StateDirectory
 from voicebox.doctor.files import look_at_files
 from voicebox.doctor.findings import Finding, Grade
+from voicebox.sensitive import Secret
 
 NOW = dt.datetime.now(dt.UTC)
 
@@ -53,6 +58,19 @@ def test_a_new_box_lacks_contacts_and_phones_only(network: Path, capsys: pytest.
     voicebox("phone", "add", "desk", home=home)
     capsys.readouterr()
     assert finding(home, "phones").said == "1"
+
+
+def test_contacts_whom_no_backup_knows_are_counted(network: Path) -> None:
+    home = box(network)
+    assert finding(home, "backup").grade is Grade.GOOD
+    store = StateDirectory(home)
+    identity = new_identity("bob", NOW)
+    text = serialise_card(identity)
+    store.save_contact(Contact("bob", parse_card(text, NOW, "card"), text, PairState(Secret(bytes(32)), 7, met=True)))
+    assert (finding(home, "backup").grade, finding(home, "backup").said[:10]) == (Grade.NOTE, "1 contacts")
+    (network / "passphrase").write_text("five words that nobody knows")
+    voicebox("backup", str(network / "file"), "--passphrase-file", str(network / "passphrase"), home=home)
+    assert finding(home, "backup").grade is Grade.GOOD
 
 
 def test_what_would_stop_a_box_is_a_problem_with_its_file(network: Path) -> None:
