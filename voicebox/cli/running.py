@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +17,7 @@ from voicebox.control import ControlServer
 from voicebox.errors import HostError, VoiceboxError
 
 READY_CHECK_S = 0.1
+PR_SET_DUMPABLE = 4
 
 
 class Daemon(Protocol):
@@ -35,8 +38,19 @@ def run_daemon(home: Path, make: Callable[[Path], Daemon], ready_line: str) -> i
     """Run until SIGTERM or SIGINT, reloading at SIGHUP; print ready_line once the daemon is ready. Raises HostError where its engine fails."""
     if not home.is_dir():
         raise HostError(f"{home} is no directory.")
+    keep_memory_private()
     with StateDirectory(home).locked():
         return asyncio.run(_run(home, make, ready_line))
+
+
+def keep_memory_private() -> None:
+    """Let no core dump of this process be written, and no other program of the same user look into its memory (prctl(2), PR_SET_DUMPABLE).
+
+    Raises HostError where the kernel refuses: the keys of contacts would be in the next crash's file.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0):
+        raise HostError("Core dumps cannot be switched off on this machine, so nothing was started.")
 
 
 async def _run(home: Path, make: Callable[[Path], Daemon], ready_line: str) -> int:

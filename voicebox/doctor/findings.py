@@ -60,7 +60,6 @@ class Machine:
     cores: int
     open_files: int
     swap: bool
-    core_dumps: bool
 
 
 def findings_of(machine: Machine, *, relay: bool = False) -> list[Finding]:
@@ -155,8 +154,6 @@ def _open_files(machine: Machine, *, relay: bool) -> Finding:
 
 
 def _memory_on_disk(machine: Machine) -> Finding:
-    ways = [way for way, there in (("swap", machine.swap and not machine.locked_memory), ("core dumps", machine.core_dumps)) if there]
-    if not ways:
-        return Finding("traces", Grade.GOOD, "keys in memory do not reach a disk by swap or core dumps")
-    advice = f"Encrypt the swap or switch it off (swapoff). {UNIT_HINT}: LimitCORE=0."
-    return Finding("traces", Grade.NOTE, f"keys in memory may reach a disk by {' and '.join(ways)}", advice)
+    if not machine.swap or machine.locked_memory:
+        return Finding("traces", Grade.GOOD, "keys in memory do not reach a disk by swap")
+    return Finding("traces", Grade.NOTE, "keys in memory may reach a disk by swap", "Encrypt the swap or switch it off (swapoff).")

@@ -55,7 +55,6 @@ def look_at_machine() -> Machine:
         cores=len(os.sched_getaffinity(0)),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         swap=len(_text("swaps").splitlines()) > 1,
-        core_dumps=resource.getrlimit(resource.RLIMIT_CORE)[0] != 0,
     )
 
 

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -160,3 +162,25 @@ def test_hang_up_signal_reloads(tmp_path: Path, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().err
     assert ("`voicebox reload` says what" in said) is damaged
     assert "card" not in said
+
+
+def test_a_daemon_leaves_no_core_dump_and_no_other_program_looks_into_its_memory(tmp_path: Path) -> None:
+    """In a process of its own, which cannot take it back."""
+    program = """
+import ctypes, pathlib, resource, sys, asyncio
+from voicebox.cli.running import run_daemon
+
+class Daemon:
+    answers = {}
+    def __init__(self):
+        self.failed = asyncio.Event()
+    async def start(self):
+        print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+        self.failed.set()
+    async def stop(self): pass
+    def ready(self): return True
+
+run_daemon(pathlib.Path(sys.argv[1]), lambda home: Daemon(), "ready")
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines()[0] == "(0, 0) 0"

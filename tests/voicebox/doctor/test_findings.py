@@ -12,7 +12,7 @@ from voicebox.doctor.machine import look_at_machine
 DISCIPLINED = KernelClock(synchronised=True, max_error_us=20_000, correction_ppm=-12.5)
 GOOD = Machine(
     real_time=True, locked_memory=True, late_p99_us=90.0, clock=DISCIPLINED, receive_buffer_octets=1 << 30, cipher_instructions=True, trains=True, cores=4,
-    open_files=65_536, swap=True, core_dumps=False,
+    open_files=65_536, swap=True,
 )  # fmt: skip
 
 
@@ -41,7 +41,6 @@ def test_on_a_good_machine_everything_is_good() -> None:
         ({"trains": False}, "trains", Grade.NOTE, ""),
         ({"cores": 1}, "cores", Grade.NOTE, ""),
         ({"locked_memory": False}, "traces", Grade.NOTE, "swapoff"),
-        ({"core_dumps": True}, "traces", Grade.NOTE, "LimitCORE=0"),
     ],
 )
 def test_each_bad_fact_is_named_with_what_to_do(changed: dict[str, object], what: str, grade: Grade, advised: str) -> None:
