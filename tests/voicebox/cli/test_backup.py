@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from voicebox.cli.main import main
+from voicebox.contacts.backup import seal_backup
+from voicebox.contacts.seal import LEAST_COST
 from voicebox.contacts.store import StateDirectory
 
 Files = dict[str, bytes]
@@ -56,7 +58,9 @@ class Person:
 
 
 @pytest.fixture
-def ann(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Person:
+def ann(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Person:
+    """Return a box whose backups cost little to open; tests/system/test_two_boxes.py makes one as users do."""
+    monkeypatch.setattr(seal_backup, "__kwdefaults__", {"cost": LEAST_COST, "salt": None, "nonce": None})
     return Person(tmp_path, capsys)
 
 
@@ -126,6 +130,17 @@ def test_nobody_to_ask_is_said_so(ann: Person, capsys: pytest.CaptureFixture[str
     assert main(["backup", str(ann.file), "--home", str(ann.home)]) == 2
     assert "--passphrase-file" in capsys.readouterr().err
     assert not ann.file.exists()
+
+
+def test_a_passphrase_is_typed_twice_where_it_is_new(ann: Person, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    typed = iter(["ten letters or more", "ten letters or mare", *["ten letters or more"] * 3])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: next(typed))
+    assert main(["backup", str(ann.file), "--home", str(ann.home)]) == 2
+    assert "two different passphrases" in capsys.readouterr().err
+    assert main(["backup", str(ann.file), "--home", str(ann.home)]) == 0
+    assert main(["restore", str(ann.file), "--home", str(ann.folder / "new")]) == 0
+    assert next(typed, None) is None
 
 
 def test_files_that_change_while_they_are_read_are_read_again(ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:

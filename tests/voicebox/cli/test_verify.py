@@ -85,6 +85,17 @@ async def test_another_code_blocks(home: Path, capsys: pytest.CaptureFixture[str
     assert not contact_of(home).verified
 
 
+@pytest.mark.parametrize(("last", "verified"), [("yes", True), (" NO ", False)])
+async def test_who_sits_at_a_terminal_is_asked_until_the_answer_is_one(home: Path, monkeypatch: pytest.MonkeyPatch, last: str, verified: bool) -> None:
+    said = iter(["", "y", last])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda _prompt: next(said))
+    assert await verify(home, "bob") == (0 if verified else 1)
+    contact = contact_of(home)
+    assert (contact.verified, contact.blocked) == (verified, not verified)
+    assert next(said, None) is None
+
+
 async def test_who_never_asks_and_who_is_in_no_call(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert await verify(home, "bob", "--wait", "0", looks=1000) == 2
     assert "have not asked for the code" in capsys.readouterr().err

@@ -69,6 +69,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     StateDirectory(home).save_guards([b"g" * 32])
     (tmp_path / "passphrase").write_bytes(WORDS.reveal() + b"\nmore\n")
     monkeypatch.delenv(passphrases.FILE_VARIABLE, raising=False)
+    monkeypatch.setattr(new_seal, "__kwdefaults__", {"cost": LEAST_COST})
     return home
 
 
