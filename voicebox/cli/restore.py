@@ -14,7 +14,7 @@ from voicebox.contacts.backup import MAX_FILES_OCTETS, check_backup, open_backup
 from voicebox.contacts.store import StateDirectory, sync_folder
 from voicebox.errors import FileProblem, HostError, UsageError
 
-MAX_BACKUP_OCTETS = 4 * MAX_FILES_OCTETS
+MAX_BACKUP_OCTETS = 2 * MAX_FILES_OCTETS + (1 << 20)
 ASIDE = ".former"
 
 

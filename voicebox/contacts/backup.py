@@ -28,7 +28,8 @@ from voicebox.sensitive import Secret
 MAGIC = b"voicebox backup"
 VERSION = 1
 LEAST_INSIDE_OCTETS = 1 << 18
-MAX_FILES_OCTETS = 1 << 25
+MAX_FILES_OCTETS = 1 << 27
+"""Most of it would be the list of a large network's relays."""
 SUM_OCTETS = 32
 TAG_OCTETS = 16
 NAME = re.compile(r"(?:[^/\0.][^/\0]{0,126}/)?[^/\0.][^/\0]{0,126}\Z")
