@@ -206,7 +206,14 @@ class BoxDaemon:
         return incoming(self._plan, petname, self._house(), dt.datetime.now(dt.UTC))
 
     def _house(self) -> House:
-        return House(self._users(), self._book.petnames(), dnd=self._dnd.everybody, dnd_phones=self._dnd.phones)
+        contacts = self._book.contacts()
+        return House(
+            self._users(),
+            {contact.petname for contact in contacts},
+            frozenset(contact.petname for contact in contacts if not contact.open),
+            self._dnd.everybody,
+            self._dnd.phones,
+        )
 
     def _users(self) -> tuple[str, ...]:
         return tuple(account.user for account in self._accounts)

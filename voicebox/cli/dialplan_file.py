@@ -25,5 +25,6 @@ def load_file(args: argparse.Namespace) -> tuple[DialPlan, House]:
     phones = tuple(user for user, _ in load_phones(args.home))
     contacts = StateDirectory(args.home).load_contacts(dt.datetime.now(dt.UTC))
     dnd = load_dnd(args.home)
-    house = House(phones, {contact.petname for contact in contacts}, dnd=dnd.everybody, dnd_phones=dnd.phones)
+    blocked = {contact.petname for contact in contacts if not contact.open}
+    house = House(phones, {contact.petname for contact in contacts}, blocked, dnd.everybody, dnd.phones)
     return load_plan(args.file, phones, load_box(args.home).suffixes), house

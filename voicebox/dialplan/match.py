@@ -13,6 +13,7 @@ from voicebox.dialplan.emergency import is_emergency
 from voicebox.dialplan.model import (
     ALL_PHONES,
     DEFAULT_RING_S,
+    FORBIDDEN,
     NOBODY_THERE,
     NOT_FOUND,
     Call,
@@ -51,10 +52,9 @@ def outgoing(plan: DialPlan, dialled: str, house: House) -> OutgoingDecision:
     act, _ = choose_outgoing(plan, dialled, house)
     match act:
         case Call(petname):
-            return CallContact(petname) if _is_contact(house, petname) else RefuseCall(NOT_FOUND)
+            return _called(house, petname)
         case SpeedDial(number):
-            petname = plan.speed_dials.get(number, "")
-            return CallContact(petname) if petname and _is_contact(house, petname) else RefuseCall(NOT_FOUND)
+            return _called(house, plan.speed_dials.get(number, ""))
         case Ring():
             ring = _phones(plan, house, act)
             if ring is None:
@@ -65,6 +65,12 @@ def outgoing(plan: DialPlan, dialled: str, house: House) -> OutgoingDecision:
             return RefuseCall(NOT_FOUND)  # no such place: choose_outgoing() has put a Ring where there is one
         case EchoTest() | RefuseCall() | EmergencyCall():
             return act
+
+
+def _called(house: House, petname: str) -> OutgoingDecision:
+    if not petname or not _is_contact(house, petname):
+        return RefuseCall(NOT_FOUND)
+    return RefuseCall(FORBIDDEN) if petname in house.blocked else CallContact(petname)
 
 
 def choose_outgoing(plan: DialPlan, dialled: str, house: House) -> tuple[OutgoingAct, int | None]:

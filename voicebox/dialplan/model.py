@@ -21,6 +21,7 @@ DEFAULT_RING_S = 60
 MAX_RING_S = 90
 """What a whole call rings at most; the box ends it then in any case."""
 EMERGENCY_STATUS = 503
+FORBIDDEN = 403
 NOT_FOUND = 404
 NOBODY_THERE = 480
 
@@ -219,7 +220,7 @@ class DialPlan:
 class House:
     """What a plan is asked about beside the call.
 
-    phones: users of all accounts; contacts: petnames, None to take any; blocked: petnames; dnd: nobody outside may ring; dnd_phones: those that do not ring.
+    phones: users of all accounts; contacts: petnames, None to take any; blocked: petnames with whom there are no calls, either way; dnd: nobody outside may ring; dnd_phones: those that do not ring.
     """
 
     phones: tuple[str, ...] = field(default=(), repr=False)

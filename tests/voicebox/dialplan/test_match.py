@@ -28,7 +28,7 @@ from voicebox.dialplan.model import (
 
 HEAD = 'version: 1\nemergency: { numbers: ["112"], do: refuse }\n'
 ANYBODY = 'outgoing:\n  - { dial: "<contact>", do: { call: "{contact}" } }\n'
-HOUSE = House(("kitchen", "laptop", "mobile", "Attic"), {"bob", "mum", "carol-2"}, blocked={"eve"})
+HOUSE = House(("kitchen", "laptop", "mobile", "Attic"), {"bob", "mum", "carol-2", "eve"}, blocked={"eve"})
 PLACES = """
 extensions:
   "20": { name: kitchen, phones: [kitchen] }
@@ -67,6 +67,7 @@ def test_default_plan() -> None:
         "carol-2.privacy": CallContact("carol-2"),
         "Carol-2.PRIVACY": CallContact("carol-2"),
         "dave": RefuseCall(404),
+        "eve": RefuseCall(403),
         "712": RefuseCall(404),
         "*43": EchoTest(),
         "kitchen": RingPhones((("kitchen",),)),
