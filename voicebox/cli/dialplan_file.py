@@ -6,7 +6,7 @@ import argparse
 import datetime as dt
 from pathlib import Path
 
-from voicebox.config.load import load_box, load_phones
+from voicebox.config.load import load_box, load_users
 from voicebox.contacts.store import StateDirectory
 from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.model import DialPlan, House
@@ -22,7 +22,7 @@ def load_file(args: argparse.Namespace) -> tuple[DialPlan, House]:
     """Read the plan, and what it is asked about. Raises FileProblem, ProblemsFound."""
     if args.home is None:
         return load_plan(args.file), House()
-    phones = tuple(user for user, _ in load_phones(args.home))
+    phones = load_users(args.home)
     contacts = StateDirectory(args.home).load_contacts(dt.datetime.now(dt.UTC))
     dnd = load_dnd(args.home)
     blocked = {contact.petname for contact in contacts if not contact.open}

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 
 from voicebox.cli.home import add_home, home_of
-from voicebox.config.load import load_phones
+from voicebox.config.load import load_users
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import SOCKET_NAME, ask
 from voicebox.dialplan.dnd import DND_FILE, serialise_dnd
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         on = args.switch == "on"
         if args.phone is None:
             dnd = replace(dnd, everybody=on)
-        elif on and args.phone not in {user for user, _ in load_phones(home)}:
+        elif on and args.phone not in load_users(home):
             raise UsageError("There is no phone of that name; `voicebox phone add` makes one.")
         else:
             dnd = replace(dnd, phones=dnd.phones | {args.phone} if on else dnd.phones - {args.phone})

@@ -106,3 +106,8 @@ def load_phones(home: Path) -> list[tuple[str, Secret]]:
         source.raise_problems()
         found.append((values["user"], Secret(values["password"].encode())))
     return found
+
+
+def load_users(home: Path) -> tuple[str, ...]:
+    """Read the users of all phones of a box. Raises FileProblem, ProblemsFound."""
+    return tuple(user for user, _ in load_phones(home))

@@ -16,7 +16,7 @@ from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.path import JUNCTIONS_PER_EPOCH
 from voicebox.circuits.relay_state import load_relay_keys
-from voicebox.config.load import load_box, load_phones, load_relay
+from voicebox.config.load import load_box, load_phones, load_relay, load_users
 from voicebox.contacts.store import StateDirectory
 from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.doctor.findings import Finding, Grade
@@ -76,7 +76,7 @@ def _relay_looks(home: Path, now: dt.datetime) -> list[tuple[str, Callable[[], F
 
 def _settings(home: Path) -> Finding:
     config = load_box(home)
-    load_plan(home / config.dialplan, tuple(user for user, _ in load_phones(home)), config.suffixes)
+    load_plan(home / config.dialplan, load_users(home), config.suffixes)
     load_dnd(home)
     wrong = sum(not _is_ours(endpoint.address) for endpoint in config.sip_listen)
     if wrong:
