@@ -31,6 +31,7 @@ from voicebox.circuits.guards import GUARDS_FILE, GuardSet
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.pair_book import PairBook
+from voicebox.circuits.path_report import path_report
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
 from voicebox.config.load import load_box, load_phones
@@ -256,6 +257,14 @@ class BoxDaemon:
             "counters": dict(self.counters),
         }
 
+    def _path(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return how paths are chosen now: of the box, and of a call to a contact, whose guards nobody here knows. Raises UsageError for somebody unknown."""
+        assert self._standing is not None
+        contact = str(asked.get("contact") or "")
+        if contact and self._book.get(contact) is None:
+            raise UsageError("There is no contact of that petname; `voicebox contact list` prints them.")
+        return {"path": path_report(self._standing, self._network, middle=self._config.middle)}
+
     def reload(self) -> None:
         """Take the dial plan, do-not-disturb and the contacts of the directory: new contacts are added, missing ones forgotten; and the relays, from the next epoch on. Calls that there are go on.
 
@@ -275,7 +284,7 @@ class BoxDaemon:
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
         """Return what else a box can be asked on its control socket."""
-        return {"contact": self._change_contact, "compare": self._compare}
+        return {"contact": self._change_contact, "compare": self._compare, "path": self._path}
 
     def _change_contact(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Change the list of contacts: what, petname, value as in contacts/changes.py. On disk first, so that what is done is not undone by a crash."""

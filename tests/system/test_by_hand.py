@@ -169,8 +169,13 @@ def set_up_boxes(desk: Desk) -> dict[str, dict[str, str]]:
     return accounts
 
 
-def test_newer_relays_are_taken_while_all_run(people: TwoPeople) -> None:
+def test_paths_are_told_and_newer_relays_are_taken_while_all_run(people: TwoPeople) -> None:
     desk, name = people.desk, next(iter(RELAYS))
+    told = desk.good("voicebox path bert --home ann --explain")
+    assert len(re.findall(r"^circuit \d  guard of .* operator, junction of .* operator, then bert's own relays", told, re.MULTILINE)) == 2
+    assert "No two relays of a path are of one operator" in told
+    assert "no contact" in desk.wrong("voicebox path carla --home ann")
+    assert "boxes choose them" in desk.wrong(f"voicebox path --home {name}")
     desk.good(f"voicebox relay renew --home {name}")
     assert "1 changed" in desk.good(f"voicebox network add town {name}/descriptor")
     for home in (*RELAYS, "ann", "bert"):
@@ -267,6 +272,7 @@ def test_second_start_of_the_same_box_is_refused(people: TwoPeople) -> None:
         ("voicebox relay vouch --network net", 2, "RELAY_DESCRIPTOR"),
         ("voicebox relay vouch --network net nothing", 1, "net"),
         ("voicebox network join line nothing --home .", 2, "neither a box's nor a relay's"),
+        ("voicebox path --home .", 2, "Nothing runs"),
         ("voicebox demo --seconds 0", 2, "3 to 600"),
     ],
 )

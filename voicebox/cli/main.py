@@ -21,6 +21,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("status",): ("status", "ask a running box or relay how it is"),
     ("reload",): ("reload", "let a running box take its dial plan and contacts anew"),
     ("dnd",): ("dnd", "do not disturb, for the house or for one phone"),
+    ("path",): ("path", "how the paths of a running box are chosen now"),
     ("doctor",): ("doctor", "look for what stands in the way: of this machine, and of a box or relay"),
     ("phone", "add"): ("phone_add", "make an account for a softphone"),
     ("phone", "run"): ("phone_run", "the built-in softphone"),

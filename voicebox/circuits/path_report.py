@@ -1,0 +1,44 @@
+"""What `voicebox path` tells: the relays of the circuits in use, and what their choice went by.
+
+Of a contact's half of a path nothing is known here but its junction. NOT here: probabilities (exposure.py), words (cli/path.py). Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from voicebox.circuits.circuit import Circuit, Stage
+from voicebox.circuits.descriptor import Descriptor, Role
+from voicebox.circuits.network import VerifiedNetwork
+from voicebox.circuits.path import Pool
+from voicebox.circuits.scores import FLOOR_BITS, delay_counts
+from voicebox.circuits.standing import StandingCircuits
+
+DAY_S = 86_400
+
+
+def path_report(standing: StandingCircuits, network: VerifiedNetwork, *, middle: bool) -> dict[str, Any]:
+    """Return it for the owner of the box alone: it names operators. delay_ms: from the box to the junction, one way, as it was when the circuit was made."""
+    terms, pool = network.terms, standing.pool
+    junctions = Pool(network, Role.JUNCTION, pool.date)
+    return {
+        "circuits": [_circuit(circuit) for circuit in standing.present() if circuit.stage is Stage.STANDING],
+        "guards": [guard.operator for guard in standing.guards()],
+        "middle": middle,
+        "entropy_bits": {"guards": round(pool.entropy_bits, 1), "junctions": round(junctions.entropy_bits, 1), "floor": FLOOR_BITS},
+        "delay_counts": middle and delay_counts(pool.entropy_bits),
+        "relays": {"guards": len(pool.relays), "junctions": len(junctions.relays)},
+        "threshold": terms.threshold,
+        "distinct": {"operators": terms.distinct_operators, "prefixes": terms.distinct_prefixes},
+        "epochs_per_day": DAY_S / terms.epoch_s,
+    }
+
+
+def _circuit(circuit: Circuit) -> dict[str, Any]:
+    path = circuit.path
+    roles = [("guard", path.guard), *([("middle", path.middle)] if path.middle is not None else []), ("junction", path.junction)]
+    return {"relays": [_relay(role, relay) for role, relay in roles], "delay_ms": round(circuit.round_trips_us[-1] / 2_000) if circuit.round_trips_us else None}
+
+
+def _relay(role: str, relay: Descriptor) -> dict[str, Any]:
+    return {"role": role, "operator": relay.operator, "mbit_s": relay.mbit_s}
