@@ -22,7 +22,7 @@ from voicebox.demo.datagrams import PROTOCOL_UDP, Datagram, Endpoint
 MS = 1_000_000
 S = 1_000_000_000
 KEYS = {
-    "one_way_virtual_ms", "link_octets", "relay_delay_ms", "relay_kb_s", "box_cpu_pct", "relay_capacity", "relay_killed", "flood", "speech_plcmos",
+    "one_way_virtual_ms", "link_octets", "relay_delay_ms", "relay_kb_s", "box_cpu_pct", "relay_capacity", "relay_killed", "flood", "directory", "speech_plcmos",
 }  # fmt: skip
 
 
@@ -45,6 +45,11 @@ def found() -> dict[str, Any]:
             "held": {"tick_late_p99_us": 900, "loss": 0.0001},
         },
         "kills": {"case": "continent-clean", "relays": {"caller_guard": kills(20, 22, 40, lived=3), "junction": kills(20, 700, lived=1)}},
+        "paths": {
+            "verify": {"2000": {"relays": 2_000, "cpu_s": 0.9, "kept_mb": 6.0, "most_mb": 60.0, "octets": 5_000_000}},
+            "choose": {"2000": {name: {"p50_ms": 0.1, "p99_ms": 6.0} for name in ("look_through", "junctions", "path")}},
+            "bad": [],
+        },
         "flood": {
             "quiet": flood, "flooded": {**flood, "flood": {"junk_per_s": 99_000.0, "handshakes_per_s": 990.0}}, "wanted": [100_000.0, 1_000.0],
         },
@@ -78,6 +83,8 @@ def test_the_rows_say_what_reaches_its_goal() -> None:
     assert "pesq is not installed" in row("  PESQ below")
     assert "quota 1000: no link" in row("  with 20 % of a core")
     assert "of 4000 wanted" in row("Circuits that one relay carries")
+    assert "MISSED" in row("choosing a path among 2000 relays")
+    assert "5.0 MB of text" in row("checking a list of 2000 relays")
 
 
 def test_the_tables_of_the_thesis_have_both() -> None:

@@ -1,4 +1,4 @@
-"""Keys and rows of the parts lengths, octets, relay_calls, box, capacity, kills, flood and speech. Pure. The others': table.py; the thesis: thesis.py."""
+"""Keys and rows of the parts lengths, octets, relay_calls, box, capacity, kills, flood, speech and paths. Pure. The others': table.py; the thesis: thesis.py."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ GAP_P50_MS, GAP_MAX_MS = 300.0, 600.0
 QUALITY_BELOW = 0.15
 TICK_LATE_MS = 0.5
 PESQ_PCT = 99.0
+PATH_CHOICE_MS = 5.0
 
 
 def get(found: Mapping[str, Any], *path: str, times: float = 1.0, digits: int = 2) -> Any:
@@ -66,6 +67,16 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
                 name: {run: get(found, "flood", run, name, digits=4) for run in ("quiet", "flooded")} for name in ("calls_lost", "loss_pct", "tick_late_p99_us")
             },
         },
+        "directory": {
+            relays: {
+                "verify_s": get(each, "cpu_s"),
+                "kept_mb": get(each, "kept_mb", digits=1),
+                "most_mb": get(each, "most_mb", digits=1),
+                "mb": get(each, "octets", times=1e-6, digits=1),
+                "path_p99_ms": get(found, "paths", "choose", relays, "path", "p99_ms", digits=3),
+            }
+            for relays, each in _table(found, "paths", "verify").items()
+        },
         "speech_plcmos": {
             codec: {name: get(each, name) for name in ("calls", "p50", "p1", "direct_p50", "missing_pct", "pesq")}
             for codec, each in _table(found, "speech", "codecs").items()
@@ -77,7 +88,7 @@ def rows(report: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Row]:
     """Return the rows of the parts that ran; report: as keys() has it."""
     groups = {
         "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
-        "speech": _speech_rows,
+        "speech": _speech_rows, "paths": _paths_rows,
     }  # fmt: skip
     return [row for part, of_part in groups.items() if part in parts and "error" not in parts[part] for row in of_part(report, parts[part])]
 
@@ -88,6 +99,20 @@ def _lengths_rows(report: Mapping[str, Any], _: Mapping[str, Any]) -> list[Row]:
          f"VIRTUAL TIME; three relays {get(report, 'one_way_virtual_ms', link, '3', 'p99')}")
         for link in report["one_way_virtual_ms"]
     ]  # fmt: skip
+
+
+def _paths_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    rows: list[Row] = []
+    for relays, each in report["directory"].items():
+        note = f"{each['mb']} MB of text; {each['kept_mb']} MB stay, {each['most_mb']} MB at most"
+        rows.append((f"checking a list of {relays} relays with two vouchers each", each["verify_s"], None, "s of CPU", note))
+        rows.append((f"choosing a path among {relays} relays, p99", each["path_p99_ms"], PATH_CHOICE_MS, "ms of CPU", _once_an_epoch(part, relays)))
+    return rows
+
+
+def _once_an_epoch(part: Mapping[str, Any], relays: str) -> str:
+    look, rank = (get(part, "choose", relays, name, "p50_ms", digits=1) for name in ("look_through", "junctions"))
+    return f"once an epoch: {look} ms to look through the list, {rank} ms to rank its junctions"
 
 
 def _relay_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:

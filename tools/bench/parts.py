@@ -8,6 +8,7 @@
     path         calls over an emulated internet
     lengths      one to six relays, in virtual time
     octets       what a frame is on each link
+    paths        what knowing and choosing relays takes, and how likely bad ones are on a path
     box          CPU of a box, idle and in a call
     flood        a relay that carries calls and is flooded
     relay_calls  a relay with 1 to 1 000 calls, with a whole core and with a fifth of one
@@ -106,6 +107,7 @@ PARTS = (
     Part("path", 10, _of("path", seconds=lambda given: given.seconds, rings=lambda given: min(given.calls, MAX_RINGS))),
     Part("lengths", 0.5, _of("lengths")),
     Part("octets", 2, _of("octets")),
+    Part("paths", 0.8, _of("paths")),
     Part("box", 1.7, _of("box", seconds=lambda given: 1.5 * given.seconds)),
     Part("flood", 3, _of("flood", seconds=lambda given: 3 * given.seconds), loads=True),
     Part("relay_calls", 8, _of("relay_calls", seconds=lambda given: given.seconds / 2), loads=True, usual=False),
