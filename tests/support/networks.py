@@ -70,6 +70,7 @@ def vouched_network(relays: list[RelayKeys], keys: list[Ed25519PrivateKey], thre
     public = tuple(sorted(key.public_key().public_bytes_raw() for key in keys))
     terms = NetworkTerms(int(NOW.timestamp()) * 1_000_000, epoch_s, bytes(range(32)), distinct, distinct, threshold, public)
     vouched = [
-        relay.verified.with_vouchers(vouch(terms.network_id, relay.descriptor.vouched, relay.descriptor.valid_until, key) for key in keys) for relay in relays
+        relay.verified.with_vouchers(vouch(terms.network_id, relay.descriptor.vouched, NOW, relay.descriptor.valid_until, key) for key in keys)
+        for relay in relays
     ]
     return new_network(terms, vouched)

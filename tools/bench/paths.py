@@ -57,7 +57,7 @@ def write_network(path: Path, count: int) -> int:
         descriptor = type(like)(
             key.public_key().public_bytes_raw(), 1, like.role, like.operator, like.mbit_s, like.addresses, like.onion_key, like.link_pin, NOW, until
         )
-        vouchers = [vouch(network_id, descriptor.vouched, until, voucher) for voucher in voucher_keys]
+        vouchers = [vouch(network_id, descriptor.vouched, NOW, until, voucher) for voucher in voucher_keys]
         relays.append(sign_descriptor(descriptor, key).with_vouchers(vouchers))
     text = new_network(terms, relays).text
     path.write_text(text)

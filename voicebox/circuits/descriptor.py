@@ -111,15 +111,13 @@ class VerifiedDescriptor:
         return _unsigned(self.descriptor) + hex_line("signature", self.signature) + vouchers
 
     def with_vouchers(self, vouchers: Iterable[Voucher]) -> VerifiedDescriptor:
-        """Return it with more vouchers: of each key the one that lasts longest, in the order of the keys. Raises UsageError for too many."""
-        longest: dict[bytes, Voucher] = {}
-        for voucher in (*self.vouchers, *vouchers):
-            former = longest.get(voucher.key)
-            if former is None or voucher.valid_until > former.valid_until:
-                longest[voucher.key] = voucher
-        if len(longest) > MAX_VOUCHERS:
+        """Return it with more vouchers: of each key the last one made, of two made at once the shorter, in the order of the keys. Raises UsageError for too many."""
+        last: dict[bytes, Voucher] = {}
+        for voucher in sorted((*self.vouchers, *vouchers), key=lambda voucher: (voucher.made, -voucher.valid_until.timestamp())):
+            last[voucher.key] = voucher
+        if len(last) > MAX_VOUCHERS:
             raise UsageError(f"A descriptor has at most {MAX_VOUCHERS} vouchers.")
-        return replace(self, vouchers=tuple(longest[key] for key in sorted(longest)))
+        return replace(self, vouchers=tuple(last[key] for key in sorted(last)))
 
 
 def _unsigned(descriptor: Descriptor) -> str:

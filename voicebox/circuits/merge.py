@@ -1,7 +1,8 @@
 """Taking a newer list of relays: what is known already is never rolled back, and nothing that is still valid is lost.
 
 Of each relay the descriptor with the highest sequence number stays. A lower one is a replay or an older file, and is left; another one with the same number is a
-contradiction of the relay itself, and the one known first stays. Vouchers of one and the same claim are put together. NOT here: files (network_state.py). Pure. Spec: PROTOCOL.md §10.3.
+contradiction of the relay itself, and the one known first stays. Vouchers of one and the same claim are put together. A relay that is vouched for no more stays in the
+list until what it signed itself expires, so that an older file does not bring it back. NOT here: files (network_state.py). Pure. Spec: PROTOCOL.md §10.3.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def merged(known: VerifiedNetwork, found: Iterable[VerifiedDescriptor], now: dt.
         admitted = _merge(known, former, verified, changes)
         if admitted is not former and admitted is not None:
             relays[relay_id] = admitted
-    expired = [relay_id for relay_id, relay in relays.items() if relay.descriptor.valid_until < now]
+    expired = [relay_id for relay_id, relay in relays.items() if relay.verified.descriptor.valid_until < now]
     changes.expired = len(expired)
     for relay_id in expired:
         del relays[relay_id]

@@ -85,7 +85,11 @@ class VerifiedNetwork:
 
     def with_role(self, role: Role, now: dt.datetime) -> list[Descriptor]:
         """Return the relays that serve in a role and are valid now."""
-        return [relay.descriptor for relay in self.by_id.values() if relay.descriptor.role is role and relay.descriptor.valid_at(now)]
+        return [relay for relay in self.valid(now) if relay.role is role]
+
+    def valid(self, now: dt.datetime) -> list[Descriptor]:
+        """Return the relays that are valid now."""
+        return [relay.descriptor for relay in self.by_id.values() if relay.descriptor.valid_at(now)]
 
     def problem(self, now: dt.datetime) -> str:
         """Return why no call can be carried now, or nothing."""

@@ -1,7 +1,8 @@
 """A voucher: whoever holds a voucher key of a network says that a relay belongs to it.
 
     voucher    the voucher key, Ed25519, hexadecimal
-    until      last second in which it counts, UTC
+    made       when it was made, UTC: of one key's vouchers for a relay the last one made counts
+    until      last second in which it counts; before it was made, where the relay is to belong to the network no more
     signature  Ed25519 over "voicebox/1 voucher", the network's id and what is vouched for (descriptor.py), hexadecimal
 
 So a relay that changes its addresses or keys needs no new vouchers, and one that changes its operator, role or bandwidth does. NOT here: how many are
@@ -30,31 +31,36 @@ class Voucher:
     """One voucher, not checked. key: the voucher key, 32 octets."""
 
     key: bytes = field(repr=False)
+    made: dt.datetime
     valid_until: dt.datetime
     signature: bytes = field(repr=False)
 
     @property
     def text(self) -> str:
         """Return it as it is written."""
-        return hex_line("voucher", self.key) + f"until {time_text(self.valid_until)}\n" + hex_line("signature", self.signature)
+        return hex_line("voucher", self.key) + _times(self.made, self.valid_until) + hex_line("signature", self.signature)
 
     def verify(self, network_id: bytes, vouched: str) -> None:
         """Check its signature. Raises HandshakeError."""
         try:
-            Ed25519PublicKey.from_public_bytes(self.key).verify(self.signature, _message(network_id, vouched, self.valid_until))
+            Ed25519PublicKey.from_public_bytes(self.key).verify(self.signature, _message(network_id, vouched, self.made, self.valid_until))
         except (InvalidSignature, ValueError):
             raise HandshakeError("the voucher does not verify") from None
 
 
-def vouch(network_id: bytes, vouched: str, valid_until: dt.datetime, key: Ed25519PrivateKey) -> Voucher:
-    """Vouch for a relay. vouched: Descriptor.vouched."""
-    return Voucher(key.public_key().public_bytes_raw(), valid_until, key.sign(_message(network_id, vouched, valid_until)))
+def vouch(network_id: bytes, vouched: str, made: dt.datetime, valid_until: dt.datetime, key: Ed25519PrivateKey) -> Voucher:
+    """Vouch for a relay, or no more, where it ends before it is made. vouched: Descriptor.vouched."""
+    return Voucher(key.public_key().public_bytes_raw(), made, valid_until, key.sign(_message(network_id, vouched, made, valid_until)))
 
 
 def read_voucher(reader: LineReader) -> Voucher:
     """Read one voucher from where the reader stands. Raises FileProblem."""
-    return Voucher(reader.octets("voucher", 32), reader.time("until"), reader.octets("signature", 64))
+    return Voucher(reader.octets("voucher", 32), reader.time("made"), reader.time("until"), reader.octets("signature", 64))
 
 
-def _message(network_id: bytes, vouched: str, valid_until: dt.datetime) -> bytes:
-    return _SIGNED + network_id + f"{vouched}until {time_text(valid_until)}\n".encode()
+def _message(network_id: bytes, vouched: str, made: dt.datetime, valid_until: dt.datetime) -> bytes:
+    return _SIGNED + network_id + (vouched + _times(made, valid_until)).encode()
+
+
+def _times(made: dt.datetime, valid_until: dt.datetime) -> str:
+    return f"made {time_text(made)}\nuntil {time_text(valid_until)}\n"

@@ -19,5 +19,5 @@ def run(args: argparse.Namespace) -> int:
     """Put them in; all or none."""
     path, now = args.file.absolute(), dt.datetime.now(dt.UTC)
     network, changes = add_relays(path, read_network(path), [read_descriptor_file(each, now) for each in args.descriptors], now)
-    print(f"{path} holds {len(network.relays)} relays ({changes}).")
+    print(f"{path} holds {len(network.valid(now))} relays ({changes}).")
     return 0

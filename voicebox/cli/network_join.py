@@ -27,16 +27,16 @@ def run(args: argparse.Namespace) -> int:
     home = home_of(args)
     if not (home / "box.yaml").exists() and not (home / "relay.yaml").exists():
         raise UsageError(f"{home} is neither a box's nor a relay's directory. `voicebox init` or `voicebox relay init` makes one.")
-    network_id = parse_network_line(args.line)
-    network = join_network(StateDirectory(home), network_id, load_network_text(args.file), str(args.file), dt.datetime.now(dt.UTC))
-    print("\n".join(told(network)))
+    network_id, now = parse_network_line(args.line), dt.datetime.now(dt.UTC)
+    network = join_network(StateDirectory(home), network_id, load_network_text(args.file), str(args.file), now)
+    print("\n".join(told(network, now)))
     return 0
 
 
-def told(network: VerifiedNetwork) -> list[str]:
+def told(network: VerifiedNetwork, now: dt.datetime) -> list[str]:
     """Return what a user should know of a network."""
     terms = network.terms
-    lines = [f"The network has {len(network.relays)} relays and epochs of {terms.epoch_s} s. State of the list, to compare with others: {network.digest}"]
+    lines = [f"The network has {len(network.valid(now))} relays and epochs of {terms.epoch_s} s. State of the list, to compare with others: {network.digest}"]
     if terms.threshold == 0:
         lines.append("It is an open network: nobody vouches for its relays, so whoever runs enough of them can learn who calls whom.")
     if not terms.distinct_operators:

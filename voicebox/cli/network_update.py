@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Merge the file into what is known, and tell the box or relay if it runs; a box goes by it from the next epoch on."""
-    home = home_of(args)
-    network, changes = update_network(StateDirectory(home), load_network_text(args.file), str(args.file), dt.datetime.now(dt.UTC))
+    home, now = home_of(args), dt.datetime.now(dt.UTC)
+    network, changes = update_network(StateDirectory(home), load_network_text(args.file), str(args.file), now)
     if (home / SOCKET_NAME).exists():
         ask(home, "reload")
-    print("\n".join([f"Relays: {changes}.", *told(network)]))
+    print("\n".join([f"Relays: {changes}.", *told(network, now)]))
     return 0

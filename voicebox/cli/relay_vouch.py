@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--days", type=int, default=DEFAULT_DAYS, metavar="DAYS", help=f"how long the voucher counts, 1 to {MAX_DAYS} (default: {DEFAULT_DAYS})"
     )
+    parser.add_argument("--withdraw", action="store_true", help="vouch for them no more: they leave the network where too few other vouchers are left")
     parser.add_argument(
         "descriptors", nargs="+", type=Path, metavar="RELAY_DESCRIPTOR", help="the file `descriptor` of each relay; your voucher is put into it"
     )
@@ -35,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
     key = voucher_key((args.key or own_key_of(path)).absolute())
     if key.public_key().public_bytes_raw() not in network.terms.keys:
         raise UsageError("Your key is none of this network's voucher keys.")
-    until = now + dt.timedelta(days=args.days)
+    until = now - dt.timedelta(seconds=1) if args.withdraw else now + dt.timedelta(days=args.days)
     vouched = [
-        verified.with_vouchers([vouch(network.network_id, verified.descriptor.vouched, until, key)])
+        verified.with_vouchers([vouch(network.network_id, verified.descriptor.vouched, now, until, key)])
         for verified in (read_descriptor_file(each, now) for each in args.descriptors)
     ]
     enough = []
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{args.descriptors[vouched.index(verified)]}: {problem}.")
     if enough:
         network, changes = add_relays(path, network, enough, now)
-        print(f"{path} holds {len(network.relays)} relays ({changes}). Everybody takes it with `voicebox network join` or `network update`.")
+        print(f"{path} holds {len(network.valid(now))} relays ({changes}). Everybody takes it with `voicebox network join` or `network update`.")
     for each, verified in zip(args.descriptors, vouched, strict=True):
         write_public(each.absolute(), verified.text)
     if len(enough) < len(vouched):

@@ -34,7 +34,7 @@ def changed(relay: RelayKeys, **differences: object) -> VerifiedDescriptor:
 
 
 def vouched(verified: VerifiedDescriptor, until: dt.datetime = NOW + dt.timedelta(days=90)) -> VerifiedDescriptor:
-    return verified.with_vouchers([vouch(SMALL.network.network_id, verified.descriptor.vouched, until, SMALL.voucher_key)])
+    return verified.with_vouchers([vouch(SMALL.network.network_id, verified.descriptor.vouched, NOW, until, SMALL.voucher_key)])
 
 
 # ------------------------------------------------------------------------------------------------------------------------ files
@@ -169,7 +169,7 @@ def terms_of(threshold: int) -> NetworkTerms:
 def test_a_relay_needs_as_many_vouchers_as_the_threshold_says(threshold: int) -> None:
     terms = terms_of(threshold)
     for count in range(4):
-        vouchers = [vouch(terms.network_id, FOUR[0].descriptor.vouched, NOW, key) for key in THREE[:count]]
+        vouchers = [vouch(terms.network_id, FOUR[0].descriptor.vouched, NOW, NOW, key) for key in THREE[:count]]
         relay = FOUR[0].verified.with_vouchers(vouchers)
         if count >= threshold:
             assert len(new_network(terms, [relay]).relays) == 1
@@ -180,9 +180,10 @@ def test_a_relay_needs_as_many_vouchers_as_the_threshold_says(threshold: int) ->
 
 def test_vouchers_of_one_key_count_once() -> None:
     terms = terms_of(2)
-    twice = [vouch(terms.network_id, FOUR[0].descriptor.vouched, NOW + dt.timedelta(days=day), THREE[0]) for day in range(2)]
+    days = [dt.timedelta(days=day) for day in range(3)]
+    twice = [vouch(terms.network_id, FOUR[0].descriptor.vouched, NOW + days[made], NOW + days[until], THREE[0]) for made, until in ((0, 2), (1, 2), (1, 1))]
     relay = FOUR[0].verified.with_vouchers(twice)
-    assert [voucher.valid_until for voucher in relay.vouchers] == [NOW + dt.timedelta(days=1)], "the one that lasts longer"
+    assert [(voucher.made, voucher.valid_until) for voucher in relay.vouchers] == [(NOW + days[1], NOW + days[1])], "the last one made, of two the shorter"
     with pytest.raises(HandshakeError, match="it has 1"):
         new_network(terms, [relay])
 
@@ -190,7 +191,7 @@ def test_vouchers_of_one_key_count_once() -> None:
 def test_a_relay_is_valid_for_as_long_as_enough_vouchers_are() -> None:
     terms = terms_of(2)
     days = (10, 20, 30)
-    vouchers = [vouch(terms.network_id, FOUR[0].descriptor.vouched, NOW + dt.timedelta(days=day), key) for day, key in zip(days, THREE, strict=True)]
+    vouchers = [vouch(terms.network_id, FOUR[0].descriptor.vouched, NOW, NOW + dt.timedelta(days=day), key) for day, key in zip(days, THREE, strict=True)]
     network = new_network(terms, [FOUR[0].verified.with_vouchers(vouchers)])
     assert [len(network.with_role(Role.GUARD, NOW + dt.timedelta(days=day))) for day in (0, 20, 21)] == [1, 1, 0]
     assert parse_network(network.text, "town") == network
@@ -199,12 +200,12 @@ def test_a_relay_is_valid_for_as_long_as_enough_vouchers_are() -> None:
 @pytest.mark.parametrize("forgery", ["another relay", "another network", "more bandwidth", "another operator", "longer", "a flipped bit"])
 def test_forged_vouchers_are_refused(forgery: str) -> None:
     relay, until = SMALL.relays[0], NOW + dt.timedelta(days=9)
-    good = vouch(TERMS.network_id, relay.descriptor.vouched, until, SMALL.voucher_key)
+    good = vouch(TERMS.network_id, relay.descriptor.vouched, NOW, until, SMALL.voucher_key)
     match forgery:
         case "another relay":
             verified = SMALL.relays[1].verified.with_vouchers([good])
         case "another network":
-            verified = relay.verified.with_vouchers([vouch(bytes(32), relay.descriptor.vouched, until, SMALL.voucher_key)])
+            verified = relay.verified.with_vouchers([vouch(bytes(32), relay.descriptor.vouched, NOW, until, SMALL.voucher_key)])
         case "more bandwidth":
             verified = changed(relay, mbit_s=9_999).with_vouchers([good])
         case "another operator":
@@ -220,12 +221,12 @@ def test_forged_vouchers_are_refused(forgery: str) -> None:
 def test_a_relay_may_change_addresses_and_keys_under_its_vouchers() -> None:
     relay = SMALL.relays[0]
     moved = changed(relay, sequence=2, addresses=(RelayAddress("192.0.2.9", 9),), onion_key=bytes(1216), link_pin=bytes(32))
-    voucher = vouch(TERMS.network_id, relay.descriptor.vouched, NOW, SMALL.voucher_key)
+    voucher = vouch(TERMS.network_id, relay.descriptor.vouched, NOW, NOW, SMALL.voucher_key)
     assert len(new_network(TERMS, [moved.with_vouchers([voucher])]).relays) == 1
 
 
 def test_vouchers_of_strangers_are_left_out_and_in_a_file_refused() -> None:
-    stranger = vouch(TERMS.network_id, SMALL.relays[0].descriptor.vouched, NOW, THREE[0])
+    stranger = vouch(TERMS.network_id, SMALL.relays[0].descriptor.vouched, NOW, NOW, THREE[0])
     relay = vouched(SMALL.relays[0].verified)
     network = new_network(TERMS, [relay.with_vouchers([stranger])])
     assert network.relays[0].verified == relay
@@ -277,13 +278,31 @@ def test_newer_descriptor_with_too_few_vouchers_is_no_way_down() -> None:
 
 def test_vouchers_of_one_claim_are_put_together() -> None:
     terms = terms_of(2)
-    one, two, three = (vouch(terms.network_id, FOUR[0].descriptor.vouched, NOW + dt.timedelta(days=3), key) for key in THREE)
+    one, two, three = (vouch(terms.network_id, FOUR[0].descriptor.vouched, NOW, NOW + dt.timedelta(days=3), key) for key in THREE)
     network = new_network(terms, [FOUR[0].verified.with_vouchers([one, two])])
     network, _ = merged(network, [FOUR[0].verified.with_vouchers([three])], NOW)
     assert len(network.relays[0].verified.vouchers) == 3
     moved = changed(FOUR[0], sequence=2, link_pin=bytes(32))
     network, _ = merged(network, [moved], NOW)
     assert (network.relays[0].descriptor.link_pin, len(network.relays[0].verified.vouchers)) == (bytes(32), 3)
+
+
+def test_a_relay_that_is_vouched_for_no_more_is_out_and_no_older_file_brings_it_back() -> None:
+    relay = SMALL.relays[0]
+    now = NOW + dt.timedelta(days=1)
+    withdrawn = vouch(TERMS.network_id, relay.descriptor.vouched, now, now - dt.timedelta(seconds=1), SMALL.voucher_key)
+    network, changes = merged(SMALL.network, [relay.verified.with_vouchers([withdrawn])], now)
+    assert str(changes) == "1 changed"
+    assert len(network.valid(now)) == 5
+    assert relay.descriptor.relay_id not in {each.relay_id for each in network.valid(now)}
+    again, changes = merged(network, [each.verified for each in SMALL.network.relays], now)
+    assert again == network
+    renewed = changed(relay, sequence=9).with_vouchers(SMALL.network.by_id[relay.descriptor.relay_id].verified.vouchers)
+    again, _ = merged(network, [renewed], now)
+    assert len(again.valid(now)) == 5, "nor does the relay itself, with the voucher that it had"
+    anew = vouch(TERMS.network_id, relay.descriptor.vouched, now + dt.timedelta(seconds=1), now + dt.timedelta(days=9), SMALL.voucher_key)
+    again, _ = merged(network, [relay.verified.with_vouchers([anew])], now)
+    assert len(again.valid(now)) == 6
 
 
 def test_expired_relays_are_left_out() -> None:

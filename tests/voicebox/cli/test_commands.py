@@ -207,6 +207,17 @@ def test_two_of_three_vouchers_admit_a_relay(cli: Cli) -> None:
     assert "none of this network's" in cli.bad("relay", "vouch", "--network", str(file), "--key", str(cli.folder / "stranger"), *cli.descriptors(homes))
 
 
+def test_a_relay_is_no_more_of_the_network_where_its_voucher_withdraws(cli: Cli) -> None:
+    homes = cli.relays(4)
+    file, line = cli.network(homes)
+    ann = cli.box("ann")
+    cli.good("network", "join", line, str(file), home=ann)
+    assert "holds 3 relays" in cli.good("relay", "vouch", "--withdraw", "--network", str(file), *cli.descriptors(homes[:1]))
+    said = cli.good("network", "update", str(file), home=ann)
+    assert "Relays: 1 changed." in said
+    assert "has 3 relays" in said
+
+
 def test_open_network_says_what_it_means(cli: Cli) -> None:
     homes = cli.relays()
     file = cli.folder / "open"

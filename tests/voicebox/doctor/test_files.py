@@ -105,6 +105,14 @@ def test_a_relay_outside_the_network_file_is_told(network: Path) -> None:
     assert finding(network / "relay-0", "settings").grade is Grade.GOOD
 
 
+def test_a_relay_whose_newest_descriptor_is_not_in_the_network_is_told(network: Path) -> None:
+    voicebox("relay", "renew", "--address", "192.0.2.4:4200", home=network / "relay-0")
+    assert "holds another one" in finding(network / "relay-0", "descriptor").said
+    assert main(["network", "add", str(network / "network"), str(network / "relay-0" / "descriptor")]) == 0
+    voicebox("network", "update", str(network / "network"), home=network / "relay-0")
+    assert finding(network / "relay-0", "descriptor").grade is Grade.GOOD
+
+
 def test_no_directory_is_a_problem_and_no_crash(tmp_path: Path) -> None:
     found = look_at_files(tmp_path / "nothing", NOW)
     assert all(each.grade is Grade.PROBLEM or each.said == "none yet" for each in found)
