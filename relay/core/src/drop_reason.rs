@@ -100,6 +100,8 @@ counted! {
         RtpEvent = "rtp_event",
         /// RTCP of the phone, which ends here.
         RtcpIn = "rtcp_in",
+        /// ZRTP of a phone.
+        ZrtpIn = "zrtp_in",
         /// A frame left out because the phone's clock is faster.
         SoundSlip = "sound_slip",
         /// Sound after its due time.

@@ -39,6 +39,7 @@ pub mod layer;
 mod node;
 pub mod owner;
 pub mod random;
+pub mod reception;
 mod relay;
 pub mod rtp;
 pub mod slots;

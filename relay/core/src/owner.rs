@@ -133,7 +133,10 @@ impl Owner {
     /// Take a datagram of the phone at a port.
     pub fn rtp(&mut self, ctx: &mut Context<'_>, now: Micros, port: PortId, datagram: &[u8]) {
         let Some(phone) = self.ports.get_mut(&port) else { return ctx.count(DropReason::RtpUnbound) };
-        if let Ok(MediaDatagram::Rtcp) = parse_media(datagram) {
+        if let Ok(MediaDatagram::Rtcp(report)) = parse_media(datagram) {
+            if let Some(report) = report {
+                phone.port.receive_report(now, report);
+            }
             return ctx.count(DropReason::RtcpIn);
         }
         if let Err(reason) = phone.port.receive(now, datagram) {

@@ -5,6 +5,7 @@
 //! (A.1 waits for two), because a port takes packets of one address only and a waiting phone would lose its first syllable.
 
 use crate::random::RandomSource;
+use crate::reception::ReportBlock;
 
 /// Octets of an RTP header without contributing sources and extension.
 pub const RTP_HEADER_OCTETS: usize = 12;
@@ -27,6 +28,8 @@ const RTCP_CNAME_ITEM: u8 = 1;
 pub enum RtpMalformed {
     /// First octet outside 128..191: neither RTP nor RTCP (RFC 7983 §7).
     NotRtp,
+    /// ZRTP (RFC 6189 §5): who gets no answer goes on without.
+    Zrtp,
     /// Shorter than its header, its contributing sources or its extension say.
     Truncated,
     /// The padding count is zero or longer than the packet.
@@ -55,9 +58,21 @@ pub struct RtpPacket<'a> {
 pub enum MediaDatagram<'a> {
     /// RTP.
     Rtp(RtpPacket<'a>),
-    /// RTCP: it ends at the box (PROTOCOL.md §9.4), so nothing of it is parsed.
-    Rtcp,
+    /// RTCP: it ends at the box (PROTOCOL.md §9.4); of it a sender report is read, no name and no goodbye.
+    Rtcp(Option<SenderReport>),
 }
+
+/// What is read of a phone's sender report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SenderReport {
+    /// Whose.
+    pub ssrc: u32,
+    /// The middle 32 bits of its NTP timestamp, which a report block repeats.
+    pub ntp_middle: u32,
+}
+
+const ZRTP_FIRST: u8 = 1;
+const ZRTP_COOKIE: &[u8] = b"ZRTP";
 
 /// Parse a datagram from a phone.
 ///
@@ -65,13 +80,25 @@ pub enum MediaDatagram<'a> {
 /// [`RtpMalformed`], for the validity checks of RFC 3550 A.1 that need no state.
 pub fn parse_media(datagram: &[u8]) -> Result<MediaDatagram<'_>, RtpMalformed> {
     let (Some(first), Some(second)) = (datagram.first(), datagram.get(1)) else { return Err(RtpMalformed::Truncated) };
+    if first >> 4 == ZRTP_FIRST && datagram.get(4..8) == Some(ZRTP_COOKIE) {
+        return Err(RtpMalformed::Zrtp);
+    }
     if first >> 6 != VERSION {
         return Err(RtpMalformed::NotRtp);
     }
     if (192..=223).contains(second) {
-        return if datagram.len() < 8 { Err(RtpMalformed::Truncated) } else { Ok(MediaDatagram::Rtcp) };
+        return if datagram.len() < 8 { Err(RtpMalformed::Truncated) } else { Ok(MediaDatagram::Rtcp(parse_sender_report(datagram))) };
     }
     parse_rtp(datagram).map(MediaDatagram::Rtp)
+}
+
+/// Read the sender report that a compound packet begins with, where it is one. Spec: RFC 3550 §6.4.1.
+fn parse_sender_report(datagram: &[u8]) -> Option<SenderReport> {
+    let word = |at: usize| datagram.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
+    if datagram.len() < 28 || datagram[1] != RTCP_SENDER_REPORT {
+        return None;
+    }
+    Some(SenderReport { ssrc: word(4)?, ntp_middle: word(10)? })
 }
 
 /// Parse an RTP packet. Spec: RFC 3550 §5.1.
@@ -228,13 +255,14 @@ pub struct SenderInfo {
     pub payload_octets: u32,
 }
 
-/// Serialise a compound packet: sender report, or an empty receiver report where nothing was sent, and source description.
-/// Spec: RFC 3550 §6.1, §6.4, §6.5.
+/// Serialise a compound packet: sender report, or a receiver report where nothing was sent, with the block about what came, where something did, and
+/// source description. Spec: RFC 3550 §6.1, §6.4, §6.5.
 #[must_use]
-pub fn serialise_report(ssrc: u32, sent: Option<&SenderInfo>, cname: &[u8; CNAME_OCTETS]) -> Vec<u8> {
-    let mut datagram = Vec::with_capacity(64);
+pub fn serialise_report(ssrc: u32, sent: Option<&SenderInfo>, heard: Option<&ReportBlock>, cname: &[u8; CNAME_OCTETS]) -> Vec<u8> {
+    let mut datagram = Vec::with_capacity(96);
     let (kind, words) = if sent.is_some() { (RTCP_SENDER_REPORT, 6u16) } else { (RTCP_RECEIVER_REPORT, 1) };
-    datagram.extend_from_slice(&[VERSION << 6, kind]);
+    let words = words + if heard.is_some() { 6 } else { 0 };
+    datagram.extend_from_slice(&[VERSION << 6 | u8::from(heard.is_some()), kind]);
     datagram.extend_from_slice(&words.to_be_bytes());
     datagram.extend_from_slice(&ssrc.to_be_bytes());
     if let Some(info) = sent {
@@ -242,6 +270,14 @@ pub fn serialise_report(ssrc: u32, sent: Option<&SenderInfo>, cname: &[u8; CNAME
         datagram.extend_from_slice(&info.rtp_timestamp.to_be_bytes());
         datagram.extend_from_slice(&info.packets.to_be_bytes());
         datagram.extend_from_slice(&info.payload_octets.to_be_bytes());
+    }
+    if let Some(block) = heard {
+        datagram.extend_from_slice(&block.ssrc.to_be_bytes());
+        datagram.push(block.fraction_lost);
+        datagram.extend_from_slice(&block.lost.to_be_bytes()[1..]);
+        for word in [block.highest, block.jitter, block.last_report, block.delay] {
+            datagram.extend_from_slice(&word.to_be_bytes());
+        }
     }
     // One chunk: source, item type and length, name, and zeros to the next word (at least one ends the list): 4 + 2 + 16 + 2.
     datagram.extend_from_slice(&[VERSION << 6 | 1, RTCP_SOURCE_DESCRIPTION, 0, 6]);

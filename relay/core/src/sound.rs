@@ -18,8 +18,10 @@ use crate::drop_reason::DropReason;
 use crate::endtoend::{Codec, MAX_FRAME_OCTETS};
 use crate::ids::Micros;
 use crate::random::RandomSource;
+use crate::reception::Reception;
 use crate::rtp::{
-    fresh_cname, parse_event, parse_media, serialise_report, serialise_rtp, MediaDatagram, RtpPacket, SenderInfo, SequencePlace, SequenceTracker, CNAME_OCTETS,
+    fresh_cname, parse_event, parse_media, serialise_report, serialise_rtp, MediaDatagram, RtpMalformed, RtpPacket, SenderInfo, SenderReport, SequencePlace,
+    SequenceTracker, CNAME_OCTETS,
 };
 
 /// Frames of the phone that may wait for their slot.
@@ -139,6 +141,7 @@ pub struct Port {
     to_phone: bool,
     from_phone: bool,
     sequence: SequenceTracker,
+    reception: Reception,
     waiting: VecDeque<(u64, Frame)>,
     last_taken: u64,
     shared: VecDeque<(u64, Option<Frame>)>,
@@ -176,6 +179,7 @@ impl Port {
             to_phone: true,
             from_phone: true,
             sequence: SequenceTracker::default(),
+            reception: Reception::default(),
             waiting: VecDeque::with_capacity(MAX_WAITING_FRAMES + 1),
             last_taken: 0,
             shared: VecDeque::with_capacity(SHARED_SLOTS + 1),
@@ -246,25 +250,35 @@ impl Port {
     /// The reason why it was dropped. RTCP is no error and does nothing.
     pub fn receive(&mut self, now: Micros, datagram: &[u8]) -> Result<(), DropReason> {
         let Some(remote) = self.remote.filter(|_| self.from_phone) else { return Err(DropReason::RtpUnbound) };
-        let MediaDatagram::Rtp(packet) = parse_media(datagram).map_err(|_| DropReason::RtpMalformed)? else { return Ok(()) };
+        let malformed = |how| if how == RtpMalformed::Zrtp { DropReason::ZrtpIn } else { DropReason::RtpMalformed };
+        let MediaDatagram::Rtp(packet) = parse_media(datagram).map_err(malformed)? else { return Ok(()) };
         if packet.payload_type == remote.payload_type {
             if !remote.codec.takes_frame_of(packet.payload.len()) {
                 return Err(DropReason::RtpFrameSize);
             }
-            return self.receive_frame(&packet);
+            return self.receive_frame(now, &packet, remote.codec.clock_rate_hz());
         }
         if Some(packet.payload_type) != remote.event_payload_type {
             return Err(DropReason::RtpPayloadType);
         }
         let event = parse_event(packet.payload).ok_or(DropReason::RtpEvent)?;
-        if let SequencePlace::Astray = self.sequence.place(packet.ssrc, packet.sequence_number) {
+        let place = self.sequence.place(packet.ssrc, packet.sequence_number);
+        self.reception.note(now, place, &packet, remote.codec.clock_rate_hz(), false);
+        if place == SequencePlace::Astray {
             return Err(DropReason::RtpAstray);
         }
         self.digit_in.receive(now, packet.rtp_timestamp, event, remote.codec.clock_rate_hz())
     }
 
-    fn receive_frame(&mut self, packet: &RtpPacket<'_>) -> Result<(), DropReason> {
-        let (number, late) = match self.sequence.place(packet.ssrc, packet.sequence_number) {
+    /// Take a sender report of the phone.
+    pub fn receive_report(&mut self, now: Micros, report: SenderReport) {
+        self.reception.note_report(now, report);
+    }
+
+    fn receive_frame(&mut self, now: Micros, packet: &RtpPacket<'_>, clock_rate_hz: u32) -> Result<(), DropReason> {
+        let place = self.sequence.place(packet.ssrc, packet.sequence_number);
+        self.reception.note(now, place, packet, clock_rate_hz, true);
+        let (number, late) = match place {
             SequencePlace::Ahead(number) => (number, false),
             SequencePlace::Late(number) => (number, true),
             SequencePlace::Restarted(number) => {
@@ -536,7 +550,8 @@ impl Port {
         Some(PortOutput::Send { rtcp: false, datagram, at: event.at })
     }
 
-    fn report(&self, now: Micros, remote: Remote) -> Vec<u8> {
+    fn report(&mut self, now: Micros, remote: Remote) -> Vec<u8> {
+        let heard = self.reception.block(now);
         let out = &self.outgoing;
         let sent = SenderInfo {
             ntp_timestamp: ((now / 1_000_000) << 32) + ((now % 1_000_000) << 32) / 1_000_000,
@@ -544,7 +559,7 @@ impl Port {
             packets: out.packets,
             payload_octets: out.payload_octets,
         };
-        serialise_report(out.ssrc, (out.packets > 0).then_some(&sent), &out.cname)
+        serialise_report(out.ssrc, (out.packets > 0).then_some(&sent), heard.as_ref(), &out.cname)
     }
 }
 

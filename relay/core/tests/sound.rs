@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use voicebox_core::drop_reason::DropReason;
 use voicebox_core::endtoend::Codec;
 use voicebox_core::random::{RandomSource, SeededRandom};
-use voicebox_core::rtp::{parse_event, parse_rtp, serialise_event, serialise_rtp, RtpPacket, TelephoneEvent};
+use voicebox_core::rtp::{parse_event, parse_rtp, serialise_event, serialise_rtp, RtpPacket, SenderReport, TelephoneEvent};
 use voicebox_core::sound::{Port, PortOutput, Remote, MAX_PENDING_FRAMES};
 
 const SECOND_US: u64 = 1_000_000;
@@ -417,6 +417,30 @@ fn a_report_comes_every_five_seconds_under_one_random_name() {
     let Some(PortOutput::Send { rtcp: true, datagram, .. }) = other.poll(2_500_000) else { panic!("no report") };
     assert_eq!((datagram.len(), datagram[1]), (8 + 28, 201), "nothing sent: a receiver report");
     assert_ne!(datagram[18..34], reports[0][38..54]);
+}
+
+#[test]
+fn zrtp_is_dropped_and_counted_apart() {
+    let mut port = open_port(PCMA);
+    assert_eq!(port.receive(0, b"\x10\0\0\x01ZRTP hello"), Err(DropReason::ZrtpIn));
+    assert_eq!(port.receive(0, b"\x10\0\0\x01ZRTq hello"), Err(DropReason::RtpMalformed));
+    assert_eq!(port.receive(0, b"\x10\0\0\x01ZR"), Err(DropReason::RtpMalformed));
+}
+
+#[test]
+fn a_report_says_how_the_phones_packets_came_and_names_the_box_only() {
+    let mut port = open_port(PCMA);
+    for number in [5, 6, 8] {
+        assert_eq!(port.receive(u64::from(number) * 20_000, &from_phone(number, 8, &[1; 160])), Ok(()));
+    }
+    port.receive_report(500_000, SenderReport { ssrc: 77, ntp_middle: 0x0102_0304 });
+    let Some(PortOutput::Send { rtcp: true, datagram, .. }) = port.poll(2_500_000) else { panic!("no report") };
+    assert_eq!((datagram.len(), datagram[0], datagram[1], &datagram[2..4]), (32 + 28, 0x81, 201, &[0u8, 7][..]));
+    assert_eq!(datagram[8..12], 77u32.to_be_bytes());
+    assert_eq!(datagram[12..16], [64, 0, 0, 1], "one of four was lost");
+    assert_eq!(datagram[16..20], 8u32.to_be_bytes());
+    assert_eq!(datagram[24..32], [1, 2, 3, 4, 0, 2, 0, 0], "two seconds ago");
+    assert_ne!(datagram[4..8], 77u32.to_be_bytes());
 }
 
 proptest! {
