@@ -26,7 +26,7 @@ def tracked_files() -> tuple[Path, ...]:
     if (ROOT / ".git").exists():
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
         return tuple(path for name in listed if name and (path := ROOT / name).is_file())
-    crates = ("core", "dtls", "lab", "model", "node", "py", "world")
+    crates = ("core", "dtls", "lab", "model", "node", "py", "srtp", "world")
     folders = ("voicebox", *(f"relay/{crate}" for crate in crates), "tests", "tools", "dialplans", "requirements")
     return (*(path for path in ROOT.iterdir() if path.is_file()), *(path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()))
 

@@ -9,7 +9,7 @@ from typing import Self, TypeAlias, final
 
 from typing_extensions import disjoint_base
 
-__all__ = ["CoreMachine", "Engine", "hctr2_decipher", "hctr2_encipher"]
+__all__ = ["CoreMachine", "Engine", "Srtp", "hctr2_decipher", "hctr2_encipher"]
 
 _Event: TypeAlias = tuple[object, ...]
 """First the name, then the fields:
@@ -140,7 +140,18 @@ class Engine:
     def media_open(self, address: str) -> tuple[int, int]:
         """Bind RTP (even) and RTCP (the next odd) and return (port reference, RTP port). Raises HostError."""
 
-    def media_remote(self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None: ...
+    def media_remote(
+        self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None
+    ) -> None:
+        """Send to the phone's address and hear nobody else. rtcp_port: where its RTCP goes; remote_port for both on one (RFC 5761), None for the next."""
+
+    def media_protect(self, port: int, suite: str | None, send_key: bytes, receive_key: bytes) -> None:
+        """Let nothing but SRTP and SRTCP pass from now on (RFC 3711, RFC 7714); None: in the clear. A key in use already goes on where it is.
+
+        suite: its name in SDP, of AES_CM_128_HMAC_SHA1_80 and _32, AEAD_AES_128_GCM and _256. Keys: master key and salt, 30, 28 or 44 octets;
+        they are erased with the port, or with the call of this that brings others.
+        """
+
     def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...
     def media_bind(self, port: int, link: int, circuit: int, codec: int) -> None:
         """Connect a port with a circuit's end-to-end layer, both ways."""
@@ -156,6 +167,19 @@ def hctr2_encipher(key: bytes, tweak: bytes, body: bytes) -> bytes:
     """The layer permutation (§4): key 16, body at least 16 octets."""
 
 def hctr2_decipher(key: bytes, tweak: bytes, body: bytes) -> bytes: ...
+
+@final
+class Srtp:
+    """SRTP of one phone driven by hand, as a media port has it: for the comparison with libsrtp."""
+
+    def __new__(cls, suite: str, send_key: bytes, receive_key: bytes) -> Self:
+        """As for Engine.media_protect."""
+
+    def protect(self, packet: bytes) -> bytes | None:
+        """Return the protected form of an RTP or RTCP packet; None where it must not be sent."""
+
+    def unprotect(self, packet: bytes) -> bytes | None:
+        """Return the RTP or RTCP packet in a protected one; None where it is to be dropped."""
 
 @final
 class CoreMachine:

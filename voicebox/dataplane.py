@@ -11,10 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from voicebox._relay import Engine, hctr2_decipher, hctr2_encipher
 from voicebox.errors import Bug
+
+if TYPE_CHECKING:
+    from voicebox.sip.sdes import Protection  # a relay has this module too, and loads nothing of SIP
 
 __all__ = [
     "Answered",
@@ -252,7 +255,10 @@ class DataPlane(Protocol):
     def quiet(self, link: int, circuit: int) -> None: ...
     def close(self, link: int, circuit: int) -> None: ...
     def media_open(self, address: str) -> tuple[int, int]: ...
-    def media_remote(self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None: ...
+    def media_remote(
+        self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None
+    ) -> None: ...
+    def media_protect(self, port: int, suite: str | None, send_key: bytes, receive_key: bytes) -> None: ...
     def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...  # noqa: FBT001 - as the engine has it
     def media_bind(self, port: int, link: int, circuit: int, codec: int) -> None: ...
     def media_join(self, port: int, other: int, codec: int) -> None: ...
@@ -315,7 +321,10 @@ class DigitRoutes(Protocol):
     """What media ports need beside the commands: somebody who routes digits."""
 
     def media_open(self, address: str) -> tuple[int, int]: ...
-    def media_remote(self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None: ...
+    def media_remote(
+        self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None
+    ) -> None: ...
+    def media_protect(self, port: int, suite: str | None, send_key: bytes, receive_key: bytes) -> None: ...
     def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...  # noqa: FBT001 - as the engine has it
     def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...
     def media_join(self, port: int, other: int, codec: int) -> None: ...
@@ -339,10 +348,19 @@ class EngineMediaPort:
         """The local UDP port of RTP, even; RTCP has the next."""
         return self._rtp_port
 
-    def set_remote(self, address: str, port: int, codec: int, payload_type: int, event_payload_type: int | None) -> None:
+    def set_remote(self, address: str, port: int, codec: int, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None) -> None:
         """Send to the phone's address from its SDP, and hear nobody else. address: IPv4 or IPv6 in numbers, else LocalError."""
         if not self.closed:
-            self._plane.media_remote(self.reference, address, port, codec, payload_type, event_payload_type)
+            self._plane.media_remote(self.reference, address, port, codec, payload_type, event_payload_type, rtcp_port)
+
+    def protect(self, protection: Protection | None) -> None:
+        """Let nothing but SRTP pass, or RTP in the clear."""
+        if self.closed:
+            return
+        if protection is None:
+            self._plane.media_protect(self.reference, None, b"", b"")
+        else:
+            self._plane.media_protect(self.reference, protection.suite.value, protection.send.reveal(), protection.receive.reveal())
 
     def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
         """Open or shut each direction."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.voicebox.b2bua.scripted import SDP_OPUS, SDP_PCMA, Box, Phone, final
+from tests.voicebox.b2bua.scripted import SDP_OPUS, SDP_PCMA, SDP_SAVP, Box, Phone, final
 from voicebox.b2bua.events import Answer, Codec, Ringing
 from voicebox.b2bua.offer_answer import OurMedia, choose_codec, read_phone_media
 from voicebox.errors import SipError
@@ -111,7 +111,7 @@ def test_messages() -> None:
 
 def test_session_descriptions() -> None:
     video = SDP_PCMA + "a=sendonly\r\na=ptime:20\r\nm=video 5000 RTP/AVP 96\r\nc=IN IP6 2001:db8::1\r\na=rtpmap:96 H264/90000\r\n"
-    originals = [text.encode() for text in (SDP_PCMA, SDP_OPUS, video)]
+    originals = [text.encode() for text in (SDP_PCMA, SDP_OPUS, video, SDP_SAVP + "a=rtcp-mux\r\n")]
 
     def judge(octets: bytes) -> str:
         try:
@@ -123,7 +123,7 @@ def test_session_descriptions() -> None:
             codec = choose_codec((Codec.PCMA, Codec.PCMU, Codec.OPUS), phone)
         except SipError as error:
             return f"parsed, {error.status}"
-        ours = parse_sdp(OurMedia("192.0.2.1", 30_000, 7).answer(phone, codec))
+        ours = parse_sdp(OurMedia("192.0.2.1", 30_000, 7, bytes).answer(phone, codec))
         assert len(ours.media) == len(description.media)
         assert sum(medium.port > 0 for medium in ours.media) == 1
         return "answered"

@@ -11,16 +11,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from tests.sim.boxes import CoreNode
 from tests.sim.call import TO_CALLEE, TO_CALLER, TOKEN, call, part
 from tests.sim.network import two_boxes
+from voicebox.dataplane import LiveDataPlane
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYER_KEYS = 16
 """Four circuits of two hops, forward and backward."""
 LAST_MADE = (b"key, of all last", b"one to hear with")
 """Nothing is made after them that could take the place of a copy they left behind."""
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+SRTP_KEYS = (bytes(range(7, 37)), bytes(range(107, 137)))
 FORGETS_S = 70
 """A relay forgets a circuit a minute after its last cell (PROTOCOL.md §6.3), a link that is silent as well."""
 
@@ -55,6 +59,27 @@ def main() -> None:
         circuit.command("close")
     network.run(1)
     tell("boxes forgot")
+
+
+def hold_srtp() -> None:
+    """Hold a protected media port, and then no longer; after each step say which, and go on when a line comes."""
+    plane = LiveDataPlane(born_unix_us=0, realtime=False)
+    plane.start()
+    port, _ = plane.media_open("127.0.0.1")
+
+    def tell(step: str) -> None:
+        plane.counters()  # comes back when what was ordered before is done
+        print(step, flush=True)
+        sys.stdin.readline()
+
+    plane.media_protect(port, SUITE, *SRTP_KEYS)
+    tell("protected")
+    plane.media_protect(port, SUITE, bytes(30), bytes(30))
+    tell("other keys")
+    plane.media_protect(port, SUITE, *SRTP_KEYS)
+    tell("protected again")
+    plane.media_close(port)
+    tell("closed")
 
 
 def _guards_end(place: tuple[str, int]) -> tuple[str, tuple[object, ...]]:
@@ -104,6 +129,33 @@ def times_in_memory(pid: int, needles: list[bytes]) -> list[int]:
     return found
 
 
+def session_key(master: bytes, label: int) -> bytes:
+    """Return the session key of AES-CM-128 that follows from master key and salt. Spec: RFC 3711 §4.3."""
+    start = bytearray(master[16:30] + bytes(2))
+    start[7] ^= label
+    encryptor = Cipher(algorithms.AES128(master[:16]), modes.CTR(bytes(start))).encryptor()
+    return encryptor.update(bytes(16))
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """Start this file as a program that tells its steps."""
+    command = [sys.executable, "-m", "tests.privacy.test_keys_are_gone", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def seen_in(process: subprocess.Popen[str], needles: list[bytes]) -> dict[str, list[int]]:
+    """Return how often each needle is in the memory of a program at each of its steps."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    seen: dict[str, list[int]] = {}
+    for line in process.stdout:
+        seen[line.strip()] = times_in_memory(process.pid, needles)
+        print(line.strip(), seen[line.strip()])
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return seen
+
+
 def test_round_keys_are_those_of_the_standard() -> None:
     assert last_round_key(bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")).hex() == "d014f9a8c9ee2589e13f0cc8b6630ca6", "FIPS 197 appendix A.1"
 
@@ -111,18 +163,11 @@ def test_round_keys_are_those_of_the_standard() -> None:
 @pytest.mark.skipif(" aes " not in Path("/proc/cpuinfo").read_text(), reason="without AES instructions the cipher keeps its keys in another form")
 def test_keys_of_a_circuit_and_of_a_call_are_gone_with_them() -> None:
     """The keys of an epoch are those of its circuits: none outlives them, in the relays or in the boxes."""
-    command = [sys.executable, "-m", "tests.privacy.test_keys_are_gone"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
+    with started() as process:
         assert process.stdout is not None
         layers = [bytes.fromhex(key) for key in process.stdout.readline().split()]
         needles = [last_round_key(key) for key in (*layers, TO_CALLEE, TO_CALLER, *LAST_MADE)]
-        seen: dict[str, list[int]] = {}
-        for line in process.stdout:
-            seen[line.strip()] = times_in_memory(process.pid, needles)
-            print(line.strip(), seen[line.strip()])
-            process.stdin.write("\n")
-            process.stdin.flush()
+        seen = seen_in(process, needles)
     assert len(layers) == LAYER_KEYS
     held = {step: [any(counts[:LAYER_KEYS]), any(counts[LAYER_KEYS:-2]), any(counts[-2:])] for step, counts in seen.items()}
     assert held == {
@@ -139,5 +184,23 @@ def test_keys_of_a_circuit_and_of_a_call_are_gone_with_them() -> None:
     )
 
 
+@pytest.mark.skipif(" aes " not in Path("/proc/cpuinfo").read_text(), reason="without AES instructions the cipher keeps its keys in another form")
+def test_keys_of_srtp_are_gone_with_the_port() -> None:
+    needles = [last_round_key(session_key(key, label)) for key in SRTP_KEYS for label in (0, 3)]
+    with started("srtp") as process:
+        seen = seen_in(process, needles)
+    assert {step: [count > 0 for count in counts] for step, counts in seen.items()} == {
+        "protected": [True] * 4,
+        "other keys": [False] * 4,
+        "protected again": [True] * 4,
+        "closed": [False] * 4,
+    }
+
+
+def test_session_keys_are_those_of_the_standard() -> None:
+    master = bytes.fromhex("E1F97A0D3E018BE0D64FA32C06DE41390EC675AD498AFEEBB6960B3AABE6")
+    assert session_key(master, 0).hex().upper() == "C61E7A93744F39EE10734AFE3FF7A087", "RFC 3711 B.3"
+
+
 if __name__ == "__main__":
-    main()
+    hold_srtp() if sys.argv[1:] == ["srtp"] else main()

@@ -98,16 +98,18 @@ class LegContext:
         return any(user.dialog.flow == flow and user.dialog.state is DialogState.CONFIRMED for user in self.dialogs.values())
 
 
-def our_contact(flow: Flow) -> tuple[str, str]:
-    """Return our Contact field: where in-dialog requests come to."""
-    transport = ";transport=tcp" if flow.transport is Transport.TCP else ""
+def our_contact(flow: Flow, uri: str = "") -> tuple[str, str]:
+    """Return our Contact field: where in-dialog requests come to; sips where the request's URI is, as RFC 3261 §12.1.1 asks."""
+    if uri[:5].lower() == "sips:":
+        return ("contact", f"<sips:box@{flow.local_host}:{flow.local_port}>")
+    transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport.value.lower()}"
     return ("contact", f"<sip:box@{flow.local_host}:{flow.local_port}{transport}>")
 
 
 def dialog_fields(flow: Flow, invite: Transaction) -> tuple[tuple[str, str], ...]:
     """Return what a response that makes a dialog must have: our Contact, and the route it came by. Spec: RFC 3261 §12.1.1."""
     assert invite.request is not None
-    return (*(("record-route", value) for value in invite.request.headers.all("record-route")), our_contact(flow))
+    return (*(("record-route", value) for value in invite.request.headers.all("record-route")), our_contact(flow, invite.request.uri))
 
 
 def error_fields(error: SipError) -> tuple[tuple[str, str], ...]:
@@ -117,6 +119,7 @@ def error_fields(error: SipError) -> tuple[tuple[str, str], ...]:
         415: (("accept", "application/sdp"),),
         422: (("min-se", str(MIN_SESSION_S)),),
         423: (("min-expires", "60"),),
+        488: (("warning", f'305 voicebox "{error.reason}"'),),
         500: (("retry-after", "5"),),
         501: (("allow", ALLOW + ", REGISTER"),),
         503: (("retry-after", "30"),),

@@ -13,7 +13,7 @@ from enum import Enum, unique
 
 from voicebox.b2bua.context import ALLOW, SDP_TYPE, LegContext, LegTimer, dialog_fields, our_contact
 from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
-from voicebox.b2bua.offer_answer import LATE_OFFER_CODECS, OurMedia, PhoneMedia, choose_codec, read_phone_media
+from voicebox.b2bua.offer_answer import LATE_OFFER_CODECS, OurMedia, PhoneMedia, check_protected, choose_codec, our_protocol, read_phone_media
 from voicebox.b2bua.phone_dialog import PhoneDialog, Tell, check_session_expires
 from voicebox.b2bua.ports import MediaPort
 from voicebox.b2bua.registrar import Binding
@@ -30,6 +30,12 @@ REFUSAL_OF = {486: Refusal.BUSY, 600: Refusal.BUSY, 603: Refusal.DECLINED, 488: 
 ANSWERED_ELSEWHERE = ("reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
 
+def our_media(context: LegContext, flow: Flow, port: MediaPort) -> OurMedia:
+    """Return our side of what is described to a phone that is reached over a flow; what we offer over one that is enciphered is protected."""
+    identifiers = context.identifiers
+    return OurMedia(flow.local_address, port.rtp_port, identifiers.sdp_number(), identifiers.octets, our_protocol(protected=flow.private))
+
+
 class UasLeg:
     """The leg of a phone that calls. user: its account. Raises SipError or HostError from the constructor: then nothing is left behind."""
 
@@ -40,9 +46,10 @@ class UasLeg:
         self._phone: PhoneMedia | None = None
         if request.body:
             self._phone = read_phone_media(request.body, request.headers.get("content-type"), flow.remote_address)
+            check_protected(self._phone, private=flow.private)
         dialog = dialog_of_request(request, context.identifiers.tag(), flow)
         port = context.media.open(flow.local_address)
-        media = OurMedia(flow.local_address, port.rtp_port, context.identifiers.sdp_number())
+        media = our_media(context, flow, port)
         self._side = PhoneDialog(context, dialog, port, media, self._phone_told)
         self._early: tuple[Codec, bytes] | None = None
         self._finished = False
@@ -150,7 +157,7 @@ class UacLeg:
         self._side: PhoneDialog | None = None
         self.user = binding.user
         self.port = context.media.open(self._flow.local_address)
-        self._media = OurMedia(self._flow.local_address, self.port.rtp_port, context.identifiers.sdp_number())
+        self._media = our_media(context, self._flow, self.port)
         self._tag = context.identifiers.tag()
         fields = (
             ("max-forwards", "70"),
@@ -158,7 +165,7 @@ class UacLeg:
             ("to", f"<{binding.uri}>"),
             ("call-id", context.identifiers.call_id()),
             ("cseq", "1 INVITE"),
-            our_contact(self._flow),
+            our_contact(self._flow, binding.uri),
             ("allow", ALLOW),
             SDP_TYPE,
         )
@@ -282,9 +289,11 @@ class UacLeg:
 
     def _read_answer(self, response: SipResponse) -> tuple[PhoneMedia, Codec]:
         phone = read_phone_media(response.body, response.headers.get("content-type"), self._flow.remote_address)
+        self._media.protection(phone)
         return phone, choose_codec(self._codecs, phone)
 
     def _point_port(self, phone: PhoneMedia, codec: Codec) -> None:
         payload_type = phone.payload_type(codec)
         assert payload_type is not None
-        self.port.set_remote(phone.address, phone.port, codec, payload_type, phone.event_payload_type(codec))
+        self.port.protect(self._media.protection(phone))
+        self.port.set_remote(phone.address, phone.port, codec, payload_type, phone.event_payload_type(codec), phone.rtcp_port)

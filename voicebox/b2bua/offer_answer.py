@@ -1,17 +1,22 @@
 """Offer and answer: the phones' SDP read down to codec, address and port; ours built anew. Pure.
 
 Nothing of a phone's description is copied into one for another phone: what passes is a Codec of the closed list. 20 ms a frame.
-Spec: RFC 3264, RFC 7587 (Opus), RFC 4733 (telephone-event), PROTOCOL.md §9.3. Departures: no SRTP and no ICE towards phones yet;
-an offer that asks for them only is refused with 488.
+Sound is protected where the phone asks for it (SRTP with keys in SDP), and always where the phone speaks SIP over TLS and the box offers; an
+offer of both is answered with the protected one. Spec: RFC 3264, RFC 7587 (Opus), RFC 4733 (telephone-event), RFC 4568 (keys), RFC 8643 (keys
+under RTP/AVP), RFC 5761 (RTCP beside RTP, where the phone offers it), PROTOCOL.md §9.3. Departures: no DTLS-SRTP and no ICE towards phones yet; an
+offer that asks for them only is refused with 488.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from voicebox.b2bua.events import Codec
 from voicebox.errors import SipError
+from voicebox.sensitive import Secret
+from voicebox.sip.sdes import Crypto, Protection, Suite
 from voicebox.sip.sdp import Description, Direction, Encoding, Medium, parse_sdp, serialise_sdp
 
 PTIME_MS = 20
@@ -19,7 +24,8 @@ OPUS_FMTP = "useinbandfec=1;cbr=1;maxaveragebitrate=24000;maxptime=20;minptime=2
 """Constant rate, so that a frame's length tells nothing (RFC 7587 §6.1); no usedtx, whose default is 0."""
 _EVENT_NAME = "telephone-event"
 _EVENT_RANGE = "0-15"
-_PROTOCOLS = {"RTP/AVP", "RTP/AVPF"}
+_CLEAR, _PROTECTED = "RTP/AVP", "RTP/SAVP"
+_PROTOCOLS = {_CLEAR, "RTP/AVPF", _PROTECTED, "RTP/SAVPF"}
 _NAMES = {Codec.OPUS: ("opus", 48_000), Codec.PCMA: ("PCMA", 8_000), Codec.PCMU: ("PCMU", 8_000)}
 _OUR_PAYLOAD_TYPES = {Codec.OPUS: 96, Codec.PCMA: 8, Codec.PCMU: 0}
 _OUR_EVENT_PAYLOAD_TYPES = {8_000: 101, 48_000: 102}
@@ -46,6 +52,13 @@ class PhoneMedia:
     media: tuple[Medium, ...]
     place: int
     """Which of the media is meant."""
+    crypto: Crypto | None = None
+    """The phone's key, where its sound is protected: the first of its list that is spoken here."""
+
+    @property
+    def rtcp_port(self) -> int | None:
+        """Return where the phone wants RTCP, None for the port next to RTP."""
+        return self.media[self.place].rtcp_port
 
     def payload_type(self, codec: Codec) -> int | None:
         """Return the phone's payload type of a codec, None where it does not have it."""
@@ -74,13 +87,20 @@ class PhoneMedia:
 def read_phone_media(body: bytes, content_type: str | None, fallback_address: str) -> PhoneMedia:
     """Read a phone's offer or answer. fallback_address: where the SDP names a host instead of an address.
 
+    Of several media that can be served the first that is protected is meant, else the first.
     Raises SipError: 415 another content type, 400 malformed, 488 nothing in it that the box can serve.
     """
     if content_type is None or content_type.partition(";")[0].strip().lower() != "application/sdp":
         raise SipError(415, "a session description must be application/sdp")
     description = parse_sdp(body)
+    served: list[PhoneMedia] = []
+    unprotected = False
     for place, medium in enumerate(description.media):
         if medium.kind != "audio" or medium.port == 0 or medium.protocol.upper() not in _PROTOCOLS:
+            continue
+        crypto = next(iter(medium.cryptos), None)
+        if crypto is None and medium.protocol.upper().startswith(_PROTECTED):
+            unprotected = True
             continue
         codecs = tuple((codec, encoding.payload_type) for encoding in medium.encodings if (codec := _codec_of(encoding)) is not None)
         if not codecs:
@@ -89,8 +109,11 @@ def read_phone_media(body: bytes, content_type: str | None, fallback_address: st
         direction = medium.direction
         if medium.address in {"0.0.0.0", "::"}:  # noqa: S104  # how RFC 2543 said hold; RFC 3264 §8.4 still wants it understood
             direction = Direction.SENDONLY if direction.sends else Direction.INACTIVE
-        return PhoneMedia(medium.address or fallback_address, medium.port, _without_repeats(codecs), events, direction, description.media, place)
-    raise SipError(488, "no audio in a codec that is spoken here")
+        address = medium.address or fallback_address
+        served.append(PhoneMedia(address, medium.port, _without_repeats(codecs), events, direction, description.media, place, crypto))
+    if not served:
+        raise SipError(488, "no key of SRTP in a suite that is spoken here" if unprotected else "no audio in a codec that is spoken here")
+    return next((phone for phone in served if phone.crypto is not None), served[0])
 
 
 def _codec_of(encoding: Encoding) -> Codec | None:
@@ -108,7 +131,7 @@ def _without_repeats(codecs: tuple[tuple[Codec, int], ...]) -> tuple[tuple[Codec
     return tuple(first.items())
 
 
-def _audio(port: int, codecs: list[tuple[Codec, int]], events: list[tuple[int, int]], direction: Direction, protocol: str = "RTP/AVP") -> Medium:
+def _audio(port: int, codecs: list[tuple[Codec, int]], events: list[tuple[int, int]], direction: Direction, protocol: str) -> Medium:
     encodings = [
         Encoding(payload_type, *_NAMES[codec], channels=2 if codec is Codec.OPUS else 1, fmtp=OPUS_FMTP if codec is Codec.OPUS else "")
         for codec, payload_type in codecs
@@ -118,21 +141,66 @@ def _audio(port: int, codecs: list[tuple[Codec, int]], events: list[tuple[int, i
     return Medium("audio", port, protocol, formats, encodings=tuple(encodings), direction=direction, ptime_ms=PTIME_MS)
 
 
+def check_protected(phone: PhoneMedia, *, private: bool) -> None:
+    """Raise SipError(488) for sound in the clear beside signalling over TLS: whoever set that up wanted both."""
+    if private and phone.crypto is None:
+        raise SipError(488, "over TLS the sound must be protected too, by SRTP")
+
+
+def our_protocol(*, protected: bool) -> str:
+    """Return the protocol of our own offers."""
+    return _PROTECTED if protected else _CLEAR
+
+
 @dataclass(slots=True)
 class OurMedia:
-    """What our descriptions to one phone have in common. version rises with every description that differs from the last (RFC 3264 §8)."""
+    """What our descriptions to one phone have in common. version rises with every description that differs from the last (RFC 3264 §8).
+
+    protocol: of our offers; RTP/SAVP for protected sound, and of whatever the phone last asked for. Our key of a suite is drawn once and stays: the
+    engine never begins anew under it.
+    """
 
     address: str = field(repr=False)
     port: int
     number: int
+    random_octets: Callable[[int], bytes] = field(repr=False)
+    protocol: str = _CLEAR
     version: int = 0
+    protected: bool = field(init=False)
+    _keys: dict[Suite, Secret] = field(init=False, default_factory=dict, repr=False)
+    _offered: bool = field(init=False, default=False)
+    """Our latest description is an offer, so that the phone's is its answer."""
+
+    def __post_init__(self) -> None:
+        self.protected = self.protocol.upper().startswith(_PROTECTED)
+
+    def protection(self, phone: PhoneMedia) -> Protection | None:
+        """Return the keys that our latest description and the phone's agree on, None for sound in the clear. Raises SipError(488) for an answer that
+        leaves out the protection that was offered.
+        """
+        crypto = phone.crypto
+        if not self._offered:
+            return None if crypto is None else Protection(crypto.suite, self._key(crypto.suite), crypto.key)
+        if not self.protected:
+            return None
+        if crypto is None or crypto.suite is not dict(enumerate(Suite, 1)).get(crypto.tag):
+            raise SipError(488, "the answer does not protect the sound")
+        return Protection(crypto.suite, self._key(crypto.suite), crypto.key)
+
+    def _key(self, suite: Suite) -> Secret:
+        if suite not in self._keys:
+            self._keys[suite] = Secret(self.random_octets(suite.key_octets))
+        return self._keys[suite]
 
     def offer(self, codecs: tuple[Codec, ...], direction: Direction = Direction.SENDRECV) -> bytes:
         """Return an offer of codecs in our order, with telephone-events for each of their clocks and the one that every phone knows."""
         self.version += 1
         clocks = sorted({_NAMES[codec][1] for codec in codecs} | {_EVERY_PHONES_CLOCK_HZ})
         events = [(clock_rate_hz, _OUR_EVENT_PAYLOAD_TYPES[clock_rate_hz]) for clock_rate_hz in clocks]
-        medium = _audio(self.port, [(codec, _OUR_PAYLOAD_TYPES[codec]) for codec in codecs], events, direction)
+        self._offered = True
+        medium = _audio(self.port, [(codec, _OUR_PAYLOAD_TYPES[codec]) for codec in codecs], events, direction, self.protocol)
+        if self.protected:
+            medium = replace(medium, cryptos=tuple(Crypto(tag, suite, self._key(suite)) for tag, suite in enumerate(Suite, 1)))
         return serialise_sdp(Description((medium,)), self.address, self.number, self.version)
 
     def answer(self, phone: PhoneMedia, codec: Codec) -> bytes:
@@ -141,12 +209,15 @@ class OurMedia:
         if payload_type is None:
             raise SipError(488, "the codec in use is not offered")
         self.version += 1
+        self._offered, self.protected, self.protocol = False, phone.crypto is not None, phone.media[phone.place].protocol
         event, clock_rate_hz = phone.event_payload_type(codec), phone.event_clock_rate_hz(codec)
         events = [] if event is None or clock_rate_hz is None else [(clock_rate_hz, event)]
         media: list[Medium] = []
         for place, medium in enumerate(phone.media):
             if place == phone.place:
-                media.append(_audio(self.port, [(codec, payload_type)], events, phone.direction.mirrored, medium.protocol))
+                ours = _audio(self.port, [(codec, payload_type)], events, phone.direction.mirrored, medium.protocol)
+                cryptos = () if phone.crypto is None else (Crypto(phone.crypto.tag, phone.crypto.suite, self._key(phone.crypto.suite)),)
+                media.append(replace(ours, rtcp_port=self.port if medium.rtcp_port == medium.port else None, cryptos=cryptos))
             else:
                 # Only octets that the grammar of a refused line needs; the answer goes to the phone that wrote them.
                 formats = tuple(text for text in medium.formats if re.fullmatch(r"[A-Za-z0-9.\-_*]+", text))

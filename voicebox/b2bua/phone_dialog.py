@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from voicebox.b2bua.context import ALLOW, MIN_SESSION_S, SDP_TYPE, SUPPORTED, SUPPORTED_OPTIONS, LegContext, LegTimer, dialog_fields, error_fields, our_contact
 from voicebox.b2bua.events import CallEvent, Codec, Digit, End, Hold, Resume
-from voicebox.b2bua.offer_answer import OurMedia, PhoneMedia, read_phone_media
+from voicebox.b2bua.offer_answer import OurMedia, PhoneMedia, check_protected, read_phone_media
 from voicebox.b2bua.ports import MediaPort
 from voicebox.errors import SipError
 from voicebox.sip.dialog import Dialog, DialogState
@@ -65,7 +65,8 @@ class PhoneDialog:
         payload_type = phone.payload_type(codec)
         assert payload_type is not None
         self.codec = codec
-        self.port.set_remote(phone.address, phone.port, codec, payload_type, phone.event_payload_type(codec))
+        self.port.protect(self.media.protection(phone))
+        self.port.set_remote(phone.address, phone.port, codec, payload_type, phone.event_payload_type(codec), phone.rtcp_port)
         self._event_stretch = phone.event_stretch(codec)
         self._direction = phone.direction
         self.port.set_direction(to_phone=to_phone and phone.direction.receives, from_phone=from_phone and phone.direction.sends)
@@ -123,11 +124,11 @@ class PhoneDialog:
             phone = read_phone_media(ack.body, ack.headers.get("content-type"), self.dialog.flow.remote_address)
             if self.codec is None or self.codec not in offered or phone.payload_type(self.codec) is None:
                 raise SipError(488, "the answer has none of the codecs offered")
+            self.start_sound(phone, self.codec)
         except SipError:
             # There is no way to refuse an answer in an ACK: RFC 3261 §13.2.2.4 leaves hanging up.
             self._hang_up_and_tell(now)
             return
-        self.start_sound(phone, self.codec)
         self._tell_hold(phone, now)
 
     # ---------------------------------------------------------------------------------------------- the phone's requests
@@ -194,6 +195,7 @@ class PhoneDialog:
     def _answer(self, request: SipRequest, codec: Codec) -> tuple[PhoneMedia, bytes]:
         """Return the phone's offer and our answer with the codec in use, which a circuit carries and so cannot change."""
         phone = read_phone_media(request.body, request.headers.get("content-type"), self.dialog.flow.remote_address)
+        check_protected(phone, private=self.dialog.flow.private)
         return phone, self.media.answer(phone, codec)
 
     def _tell_hold(self, phone: PhoneMedia, now: float) -> None:

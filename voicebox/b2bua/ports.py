@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from voicebox.b2bua.events import CallEvent, Codec, Offer
+from voicebox.sip.sdes import Protection
 
 
 class MediaPort(Protocol):
@@ -20,8 +21,14 @@ class MediaPort(Protocol):
     @property
     def rtp_port(self) -> int: ...
 
-    def set_remote(self, address: str, port: int, codec: Codec, payload_type: int, event_payload_type: int | None) -> None:
-        """Send to the phone's address from its SDP; may be called again after a re-INVITE. event_payload_type: telephone-event (RFC 4733) or None."""
+    def set_remote(self, address: str, port: int, codec: Codec, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None) -> None:
+        """Send to the phone's address from its SDP; may be called again after a re-INVITE. event_payload_type: telephone-event (RFC 4733) or None.
+
+        rtcp_port: where RTCP goes, which may be the port of RTP too (RFC 5761); None for the next one.
+        """
+
+    def protect(self, protection: Protection | None) -> None:
+        """Let nothing but SRTP pass from now on, or RTP in the clear; called before set_remote. Keys that are in use already go on."""
 
     def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
         """Open or shut each direction (early media, hold)."""

@@ -1,4 +1,4 @@
-"""Where a message came from and goes to: one UDP address pair, or one TCP connection. Pure.
+"""Where a message came from and goes to: one UDP address pair, or one TCP or TLS connection. Pure.
 
 Spec: RFC 5626 §3.1 (flows).
 """
@@ -15,13 +15,14 @@ class Transport(Enum):
 
     UDP = "UDP"
     TCP = "TCP"
+    TLS = "TLS"
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
     """One way to reach a peer. Addresses are literal, IPv6 without brackets, and do not print.
 
-    number: the listener for UDP, the connection for TCP; never used twice in one run.
+    number: the listener for UDP, the connection for TCP and TLS; never used twice in one run.
     """
 
     transport: Transport
@@ -34,7 +35,12 @@ class Flow:
     @property
     def reliable(self) -> bool:
         """Say whether the transport itself delivers or fails."""
-        return self.transport is Transport.TCP
+        return self.transport is not Transport.UDP
+
+    @property
+    def private(self) -> bool:
+        """Say whether what passes is enciphered, so that keys may be told in it."""
+        return self.transport is Transport.TLS
 
     @property
     def local_host(self) -> str:

@@ -16,6 +16,10 @@ class Identifiers:
     def __init__(self, random_octets: Callable[[int], bytes]) -> None:
         self._random_octets = random_octets
 
+    def octets(self, length: int) -> bytes:
+        """Return octets for a key."""
+        return self._random_octets(length)
+
     def tag(self) -> str:
         """Return a tag of 64 bits."""
         return self._random_octets(8).hex()

@@ -3,7 +3,7 @@
 Only what RTP audio needs is kept; unknown lines and attributes are checked for form and forgotten, so none can pass through.
 NOT here: which codecs are wanted (b2bua/offer_answer.py). Every problem raises SipError(400), or 488 where RFC 4566 is obeyed but
 nothing can be done with it.
-Spec: RFC 4566, RFC 3264, RFC 3551 §6 (static payload types).
+Spec: RFC 4566, RFC 3264, RFC 3551 §6 (static payload types), RFC 3605 and RFC 5761 (port of RTCP), RFC 4568 (sdes.py).
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from voicebox.errors import SipError
+from voicebox.sip.sdes import Crypto, parse_crypto, serialise_crypto
 
 MAX_SDP_OCTETS = 16_384
 MAX_LINES = 512
 MAX_MEDIA = 16
 MAX_FORMATS = 64
+MAX_CRYPTOS = 16
 
 _LINE = re.compile(r"([a-z])=(.*)", re.DOTALL)
 _MEDIA = re.compile(r"([a-zA-Z0-9.\-_]{1,32}) ([0-9]{1,5})(?:/([0-9]{1,3}))? ([A-Za-z0-9/.\-_]{1,32})((?: [^\s]{1,64})*) ?", re.ASCII)
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([A-Za-z0-9.\-_+!#$%&'*^`{|}~]{1,64})/([0-9]{1,7})(?:/([0-9]{1,2}))? *", re.ASCII)
 _FMTP = re.compile(r"([0-9]{1,3}) (.{0,512})", re.DOTALL)
 _PTIME = re.compile(r" *[0-9]{1,4} *", re.ASCII)
+_RTCP = re.compile(r"([0-9]{1,5})(?: IN IP[46] \S{1,255})?", re.ASCII)
 _ORIGIN = re.compile(r"\S+ [0-9]{1,20} [0-9]{1,20} IN IP[46] \S+ ?", re.ASCII)
 _CONNECTION = re.compile(r"IN IP([46]) (\S{1,255}) ?", re.ASCII)
 
@@ -73,7 +76,10 @@ STATIC = {0: Encoding(0, "pcmu", 8000), 8: Encoding(8, "pcma", 8000), 9: Encodin
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """One m= line and what belongs to it. address: a literal one, "" where the line names a host. encodings in order of preference."""
+    """One m= line and what belongs to it. address: a literal one, "" where the line names a host. encodings in order of preference.
+
+    rtcp_port: where RTCP goes, which may be the port of RTP too; None for the next one. cryptos: those that are spoken here.
+    """
 
     kind: str
     port: int
@@ -83,6 +89,8 @@ class Medium:
     encodings: tuple[Encoding, ...] = ()
     direction: Direction = Direction.SENDRECV
     ptime_ms: int | None = None
+    rtcp_port: int | None = None
+    cryptos: tuple[Crypto, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,9 @@ class _Section:
     ptime_ms: int | None = None
     rtpmaps: dict[int, tuple[str, int, int]] | None = None
     fmtps: dict[int, str] | None = None
+    rtcp_port: int | None = None
+    is_muxed: bool = False
+    cryptos: tuple[Crypto, ...] = ()
 
 
 def parse_sdp(octets: bytes) -> Description:
@@ -147,6 +158,12 @@ def _read_line(section: _Section, kind: str, value: str) -> None:
             section.direction = _DIRECTIONS[name]
         elif name == "ptime" and _PTIME.fullmatch(rest):
             section.ptime_ms = int(rest)
+        elif name == "rtcp-mux":
+            section.is_muxed = True
+        elif name == "rtcp" and (port := _RTCP.fullmatch(rest)) is not None and 0 < int(port[1]) <= 65535:
+            section.rtcp_port = int(port[1])
+        elif name == "crypto":
+            _read_crypto(section, rest)
         elif name == "rtpmap":
             _read_rtpmap(section, rest)
         elif name == "fmtp":
@@ -154,6 +171,12 @@ def _read_line(section: _Section, kind: str, value: str) -> None:
             if fmtp is not None:
                 section.fmtps = section.fmtps or {}
                 section.fmtps[int(fmtp[1])] = fmtp[2].strip()
+
+
+def _read_crypto(section: _Section, text: str) -> None:
+    crypto = parse_crypto(text)
+    if crypto is not None and len(section.cryptos) < MAX_CRYPTOS:
+        section.cryptos += (crypto,)
 
 
 def _read_rtpmap(section: _Section, text: str) -> None:
@@ -185,7 +208,9 @@ def _medium(section: _Section, session: _Section) -> Medium:
     if address is None and int(found[2]):
         raise SipError(400, "no connection address")
     direction = section.direction or session.direction or Direction.SENDRECV
-    return Medium(found[1], int(found[2]), found[4], formats, address or "", _encodings(section, formats), direction, section.ptime_ms)
+    rtcp_port = int(found[2]) if section.is_muxed else section.rtcp_port
+    encodings = _encodings(section, formats)
+    return Medium(found[1], int(found[2]), found[4], formats, address or "", encodings, direction, section.ptime_ms, rtcp_port, section.cryptos)
 
 
 def _encodings(section: _Section, formats: tuple[str, ...]) -> tuple[Encoding, ...]:
@@ -221,5 +246,8 @@ def serialise_sdp(description: Description, address: str, number: int, version: 
                 lines.append(f"a=fmtp:{encoding.payload_type} {encoding.fmtp}")
         if medium.ptime_ms is not None:
             lines += [f"a=ptime:{medium.ptime_ms}", f"a=maxptime:{medium.ptime_ms}"]
+        if medium.rtcp_port == medium.port:
+            lines.append("a=rtcp-mux")
+        lines += [f"a=crypto:{serialise_crypto(crypto)}" for crypto in medium.cryptos]
         lines.append(f"a={medium.direction.value}")
     return ("\r\n".join(lines) + "\r\n").encode("ascii")

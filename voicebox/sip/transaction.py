@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, unique
 from typing import Protocol
 
-from voicebox.sip.flow import Flow, Transport
+from voicebox.sip.flow import Flow
 from voicebox.sip.headers import Via, serialise_via
 from voicebox.sip.identifiers import Identifiers
 from voicebox.sip.message import MAGIC_COOKIE, Malformed, SipRequest, SipResponse, echo_of, parse_message, serialise_request, serialise_response, with_source
@@ -510,6 +510,6 @@ def _stateless_tag(key: Key) -> str:
 
 def _reply_flow(flow: Flow, via: Via) -> Flow:
     """Return where responses go. Spec: RFC 3261 §18.2.2, RFC 3581 §4."""
-    if flow.transport is Transport.TCP or any(name == "rport" for name, _ in via.params):
+    if flow.reliable or any(name == "rport" for name, _ in via.params):
         return flow
     return replace(flow, remote_port=via.port or DEFAULT_PORT)

@@ -163,7 +163,8 @@ impl Port {
         random.fill(&mut drawn);
         let outgoing = Outgoing {
             ssrc: u32::from_be_bytes([drawn[0], drawn[1], drawn[2], drawn[3]]),
-            sequence_number: u16::from_be_bytes([drawn[4], drawn[5]]),
+            // Below 2^15, so that a phone that loses the first packets of SRTP still finds the roll-over counter (RFC 3711 §3.3.1).
+            sequence_number: u16::from_be_bytes([drawn[4] & 0x7f, drawn[5]]),
             anchor: (now, u32::from_be_bytes([drawn[6], drawn[7], drawn[8], drawn[9]])),
             counter_base: None,
             last_counter: 0,

@@ -47,6 +47,14 @@ counters! {
     InvalidRecord = "drop_invalid_record",
     /// A datagram at a media port that is not from the phone.
     MediaStranger = "drop_media_stranger",
+    /// A packet at a protected media port that is too short or not enciphered.
+    SrtpMalformed = "drop_srtp_malformed",
+    /// A packet at a protected media port that came before.
+    SrtpReplayed = "drop_srtp_replayed",
+    /// A packet at a protected media port whose tag is not that of the phone's key; one in the clear as well.
+    SrtpForged = "drop_srtp_forged",
+    /// A packet of one source too many for a phone's key, or one of ours for which its key had no number left.
+    SrtpExhausted = "drop_srtp_exhausted",
     /// A cell of ours whose link was gone.
     LinkGone = "drop_link_gone",
     /// RTP of ours whose port was gone or has no phone.

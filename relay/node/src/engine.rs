@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use voicebox_core::{Command, Config, Core, LinkKind, PortId, RandomSource, SeededRandom};
 use voicebox_dtls::{Dialer, Identity, Listener, Pin};
+use voicebox_srtp::{Master, Suite};
 
 use crate::clock::Clock;
 use crate::datagrams::bind;
 use crate::links::Links;
-use crate::media::MediaPort;
+use crate::media::{MediaKeys, MediaPort};
 use crate::poller::Poller;
 use crate::random::{system_octets, Expanded};
 use crate::runner::{NodeEvent, Order, Parts, Runner};
@@ -303,14 +304,34 @@ impl Engine {
         Ok((port, rtp_port))
     }
 
-    /// Say where the phone is and what it speaks.
-    pub fn media_remote(&self, port: u32, address: &str, remote_port: u16, codec: u8, payload_type: u8, event: Option<u8>) -> Result<(), Error> {
+    /// Say where the phone is and what it speaks, and where its RTCP goes, if not to the next port.
+    pub fn media_remote(
+        &self,
+        port: u32,
+        (address, remote_port, rtcp_port): (&str, u16, Option<u16>),
+        codec: u8,
+        payload_type: u8,
+        event: Option<u8>,
+    ) -> Result<(), Error> {
         if payload_type > 127 || event.is_some_and(|event| event > 127) {
             return Err(Error::Local("an RTP payload type is 0 to 127"));
         }
         let address = SocketAddr::new(parse_address(address)?, remote_port);
         let command = Command::MediaRemote { port: PortId(port), codec, payload_type, event_payload_type: event };
-        self.order(Order::MediaRemote { port, address, command })
+        self.order(Order::MediaRemote { port, address, rtcp_port, command })
+    }
+
+    /// Protect what passes a port with a suite and the master keys of both directions, or no longer.
+    pub fn media_protect(&self, port: u32, keys: Option<(&str, &[u8], &[u8])>) -> Result<(), Error> {
+        const WRONG: Error = Error::Local("no such suite of SRTP, or a key that has not its length");
+        let keys = match keys {
+            None => None,
+            Some((suite, send, receive)) => {
+                let suite = Suite::from_name(suite).ok_or(WRONG)?;
+                Some(MediaKeys { send: Master::new(suite, send).ok_or(WRONG)?, receive: Master::new(suite, receive).ok_or(WRONG)? })
+            }
+        };
+        self.order(Order::MediaProtect { port, keys })
     }
 
     /// Give a pair of media ports back.

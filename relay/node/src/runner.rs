@@ -17,7 +17,7 @@ use crate::counters::{Counter, Counters};
 use crate::datagrams::{send_all, Inbox, Parcel, RawAddress};
 use crate::lateness::Lateness;
 use crate::links::{Happening, Links, SocketNumber};
-use crate::media::{Half, MediaPort, MediaPorts};
+use crate::media::{Half, MediaKeys, MediaPort, MediaPorts};
 use crate::poller::Poller;
 use crate::random::Expanded;
 use crate::schedule::{send_records, Record, Schedule, Sound};
@@ -58,7 +58,8 @@ pub(crate) enum Order {
     Disconnect { link: u32 },
     Core(Command),
     MediaOpen { port: u32, with: MediaPort },
-    MediaRemote { port: u32, address: std::net::SocketAddr, command: Command },
+    MediaRemote { port: u32, address: std::net::SocketAddr, rtcp_port: Option<u16>, command: Command },
+    MediaProtect { port: u32, keys: Option<MediaKeys> },
     MediaClose { port: u32 },
     Tap { seconds: f64 },
     Counters { answer: SyncSender<Vec<(&'static str, u64)>> },
@@ -249,8 +250,14 @@ impl Runner {
             match output {
                 Output::Send { link, cell, at } => self.seal(now, at, link.0, &cell),
                 Output::SendRtp { port, rtcp, datagram, at } => {
-                    let half = if rtcp { Half::Rtcp } else { Half::Rtp };
-                    self.schedule.add_sound(now, at, Sound { port: port.0, half, octets: datagram });
+                    let Some(its) = self.media.get_mut(&port.0) else {
+                        self.counters.add(Counter::PortGone);
+                        continue;
+                    };
+                    match its.seal(datagram) {
+                        Ok(octets) => self.schedule.add_sound(now, at, Sound { port: port.0, half: its.half(rtcp), octets }),
+                        Err(reason) => self.counters.add(reason),
+                    }
                 }
                 Output::Event(event) => self.tell(NodeEvent::Core(event)),
                 Output::CloseLink { link } => self.links.forget(link.0),
@@ -384,11 +391,12 @@ impl Runner {
 
     fn take_media_datagram(&mut self, now: u64, port: u32, half: Half, place: usize) {
         let (datagram, from) = self.inbox.get(place);
-        let heard = from.is_some_and(|from| self.media.get_mut(&port).is_some_and(|port| port.hears(half, from)));
-        if !heard {
-            return self.counters.add(Counter::MediaStranger);
-        }
-        self.core.handle(now, Input::Rtp { port: PortId(port), datagram });
+        let Some(its) = self.media.get_mut(&port) else { return self.counters.add(Counter::MediaStranger) };
+        let opened = match its.receive(half, from, datagram) {
+            Ok(opened) => opened,
+            Err(reason) => return self.counters.add(reason),
+        };
+        self.core.handle(now, Input::Rtp { port: PortId(port), datagram: opened.as_deref().unwrap_or(datagram) });
         self.drain(now);
     }
 
@@ -435,11 +443,16 @@ impl Runner {
                 self.media.insert(port, with);
                 self.command(now, Command::MediaOpen { port: PortId(port) });
             }
-            Order::MediaRemote { port, address, command } => {
+            Order::MediaRemote { port, address, rtcp_port, command } => {
                 if let Some(port) = self.media.get_mut(&port) {
-                    port.set_remote(address);
+                    port.set_remote(address, rtcp_port);
                 }
                 self.command(now, command);
+            }
+            Order::MediaProtect { port, keys } => {
+                if let Some(port) = self.media.get_mut(&port) {
+                    port.protect(keys);
+                }
             }
             Order::MediaClose { port } => {
                 self.media.remove(&port);

@@ -183,8 +183,22 @@ impl Engine {
         self.engine.media_open(address).map_err(raise)
     }
 
-    fn media_remote(&self, port: u32, address: &str, remote_port: u16, codec: u8, payload_type: u8, event_payload_type: Option<u8>) -> PyResult<()> {
-        self.engine.media_remote(port, address, remote_port, codec, payload_type, event_payload_type).map_err(raise)
+    #[pyo3(signature = (port, address, remote_port, codec, payload_type, event_payload_type, rtcp_port=None))]
+    fn media_remote(
+        &self,
+        port: u32,
+        address: &str,
+        remote_port: u16,
+        codec: u8,
+        payload_type: u8,
+        event_payload_type: Option<u8>,
+        rtcp_port: Option<u16>,
+    ) -> PyResult<()> {
+        self.engine.media_remote(port, (address, remote_port, rtcp_port), codec, payload_type, event_payload_type).map_err(raise)
+    }
+
+    fn media_protect(&self, port: u32, suite: Option<&str>, send_key: &[u8], receive_key: &[u8]) -> PyResult<()> {
+        self.engine.media_protect(port, suite.map(|suite| (suite, send_key, receive_key))).map_err(raise)
     }
 
     fn media_direction(&self, port: u32, to_phone: bool, from_phone: bool) -> PyResult<()> {

@@ -8,6 +8,7 @@ mod engine;
 mod errors;
 mod events;
 mod layer;
+mod srtp;
 
 use pyo3::prelude::*;
 
@@ -15,7 +16,8 @@ use pyo3::prelude::*;
 fn _relay(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::Engine>()?;
     module.add_class::<core_machine::CoreMachine>()?;
+    module.add_class::<srtp::Srtp>()?;
     module.add_function(wrap_pyfunction!(layer::hctr2_encipher, module)?)?;
     module.add_function(wrap_pyfunction!(layer::hctr2_decipher, module)?)?;
-    module.add("__all__", ["CoreMachine", "Engine", "hctr2_decipher", "hctr2_encipher"])
+    module.add("__all__", ["CoreMachine", "Engine", "Srtp", "hctr2_decipher", "hctr2_encipher"])
 }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse
 from voicebox.b2bua.ports import CircuitLeg, MediaPort
 from voicebox.errors import HostError, UsageError
+from voicebox.sip.sdes import Protection
 
 Listener = Callable[[CallEvent], None]
 Acceptor = Callable[[str, Offer, CircuitLeg], Listener]
@@ -23,6 +24,8 @@ class PlainPort:
 
     rtp_port: int
     remote: tuple[str, int, Codec, int, int | None] | None = None
+    rtcp_port: int | None = None
+    protection: Protection | None = None
     to_phone: bool = False
     from_phone: bool = False
     closed: bool = False
@@ -44,9 +47,13 @@ class PlainPort:
             assert isinstance(other, PlainPort)
             other.joined = None
 
-    def set_remote(self, address: str, port: int, codec: Codec, payload_type: int, event_payload_type: int | None) -> None:
+    def set_remote(self, address: str, port: int, codec: Codec, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None) -> None:
         assert not self.closed
-        self.remote = (address, port, codec, payload_type, event_payload_type)
+        self.remote, self.rtcp_port = (address, port, codec, payload_type, event_payload_type), rtcp_port
+
+    def protect(self, protection: Protection | None) -> None:
+        assert not self.closed
+        self.protection = protection
 
     def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
         assert not self.closed
@@ -151,8 +158,11 @@ class LoopPort:
         self.to_phone = self.from_phone = False
         self.received = 0
 
-    def set_remote(self, address: str, port: int, codec: Codec, payload_type: int, event_payload_type: int | None) -> None:
+    def set_remote(self, address: str, port: int, codec: Codec, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None) -> None:
         self.remote, self.payload_type, self.event_payload_type = (address, port), payload_type, event_payload_type
+
+    def protect(self, protection: Protection | None) -> None:
+        assert protection is None, "these ports carry RTP in the clear only"
 
     def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
         self.to_phone, self.from_phone = to_phone, from_phone

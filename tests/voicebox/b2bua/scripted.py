@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,7 @@ REALM = "voicebox"
 PASSWORD = b"correct horse"
 BOX = "192.0.2.1"
 SDP_PCMA = "v=0\r\no=alice-device 5 6 IN IP4 192.0.2.20\r\ns=Planted\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=tool:planted\r\n"
+SDP_SAVP = SDP_PCMA.replace("RTP/AVP", "RTP/SAVP") + f"a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:{base64.b64encode(bytes(range(30))).decode()}\r\n"
 SDP_OPUS = "v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\nm=audio 4000 RTP/AVP 111 8\r\na=rtpmap:111 opus/48000/2\r\n"
 
 

@@ -11,7 +11,7 @@ from voicebox.errors import SipError
 
 
 def test_our_offer_octet_for_octet() -> None:
-    lines = OurMedia("192.0.2.1", 30_000, 7).offer(ALL_CODECS).decode().split("\r\n")
+    lines = OurMedia("192.0.2.1", 30_000, 7, bytes).offer(ALL_CODECS).decode().split("\r\n")
     assert lines == [
         "v=0",
         "o=- 7 1 IN IP4 192.0.2.1",
@@ -51,10 +51,10 @@ def test_events_beside_opus_are_on_its_clock_or_on_the_one_that_every_phone_has(
             stretch,
         )
         assert phone.event_stretch(Codec.PCMA) == 1
-        answer = OurMedia("192.0.2.1", 30_000, 7).answer(phone, Codec.OPUS).decode()
+        answer = OurMedia("192.0.2.1", 30_000, 7, bytes).answer(phone, Codec.OPUS).decode()
         assert answer.count("telephone-event") == (payload_type is not None)
         assert payload_type is None or f"a=rtpmap:{payload_type} telephone-event/{clock_rate_hz}\r\n" in answer
-    offer = OurMedia("192.0.2.1", 30_000, 7).offer((Codec.OPUS,)).decode()
+    offer = OurMedia("192.0.2.1", 30_000, 7, bytes).offer((Codec.OPUS,)).decode()
     assert "m=audio 30000 RTP/AVP 96 101 102\r\n" in offer
 
 
@@ -87,11 +87,11 @@ def test_other_bodies(content_type: str | None, status: int) -> None:
 def test_an_answer_without_the_codec_is_refused() -> None:
     phone = read_phone_media(SDP_PCMA.encode(), "application/sdp", "")
     with pytest.raises(SipError):
-        OurMedia("192.0.2.1", 30_000, 7).answer(phone, Codec.OPUS)
+        OurMedia("192.0.2.1", 30_000, 7, bytes).answer(phone, Codec.OPUS)
 
 
 def test_a_refused_medium_repeats_only_its_grammar() -> None:
     body = SDP_PCMA + "m=application 5000 UDP/BFCP *\r\nm=x-odd 1 A/B pl@nted\r\n"
-    answer = OurMedia("192.0.2.1", 30_000, 7).answer(read_phone_media(body.encode(), "application/sdp", ""), Codec.PCMA)
+    answer = OurMedia("192.0.2.1", 30_000, 7, bytes).answer(read_phone_media(body.encode(), "application/sdp", ""), Codec.PCMA)
     assert b"m=application 0 UDP/BFCP *\r\n" in answer
     assert b"m=x-odd 0 A/B 0\r\n" in answer
