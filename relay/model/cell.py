@@ -13,7 +13,7 @@ Kind = IntEnum("Kind", {
 """What a message is (§3.2)."""
 PAYLOAD_OCTETS: dict[int, int] = {
     Kind.CREATE: 1200, Kind.CREATED: 64, Kind.REFUSED: 1, Kind.EXTEND: 1236, Kind.EXTENDED: 64, Kind.NOT_EXTENDED: 1, Kind.PHASE: 0, Kind.PHASED: 4,
-    Kind.SETTLE: 4, Kind.SETTLED: 2, Kind.TOKENS: 2048, Kind.LEFT: 0, Kind.KNOCK: 216, Kind.KNOCKED: 216, Kind.JOIN: 16, Kind.PART: 16}  # fmt: skip
+    Kind.SETTLE: 4, Kind.SETTLED: 2, Kind.TOKENS: 2048, Kind.LEFT: 0, Kind.KNOCK: 216, Kind.KNOCKED: 224, Kind.JOIN: 24, Kind.PART: 16}  # fmt: skip
 ANSWERS: dict[int, tuple[Kind, ...]] = {
     Kind.CREATE: (Kind.CREATED, Kind.REFUSED), Kind.EXTEND: (Kind.EXTENDED, Kind.NOT_EXTENDED),
     Kind.PHASE: (Kind.PHASED,), Kind.SETTLE: (Kind.SETTLED,), Kind.TOKENS: (Kind.LEFT,)}  # fmt: skip

@@ -10,13 +10,13 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from relay.model.cell import ANSWERS, PAYLOAD_OCTETS, Carousel, Collector, FragmentError, Kind, Speech, fragments, is_speech, parse_speech, serialise_speech
-from relay.model.junction import Splice
+from relay.model.junction import Bond
 from relay.model.slots import AHEAD_SLOTS, SLOT_US, Due, Ring, Settling
 
 if TYPE_CHECKING:
     from relay.model.node import Node
 
-QUEUE_CELLS, SPEECH_SPACING, SPLICED_SPACING, CREATE_TRIES = 8, 3, 49, 512  # spacing: other cells between two of a hop's own; the second of a knock in a splice
+QUEUE_CELLS, SPEECH_SPACING, BOUND_SPACING, CREATE_TRIES = 8, 3, 49, 512  # spacing: other cells between two of a hop's own; before a knock if bound
 REASON_NO_LINK, REASON_NUMBER_TAKEN, REASON_NO_ANSWER, NO_SLOT = 1, 2, 4, -(2**63)  # no slot: one before all
 UNANSWERED = {Kind.KNOCK, Kind.JOIN, Kind.PART}
 HEARD = {False: {Kind.EXTEND, Kind.PHASE, Kind.SETTLE}, True: {Kind.PHASE, Kind.SETTLE, Kind.TOKENS, *UNANSWERED}}
@@ -65,7 +65,7 @@ class Hop:
         self.backward_settling: Settling | None = None
         self.backward_due: Due | None = None
         self.queue: deque[tuple[int, bytes]] = deque()  # at a guard, what waits for its unsettled ticks
-        self.splice: Splice | None = None
+        self.bond: Bond | None = None
         self.knocks: dict[bytes, int] = {}  # join ids lately knocked with: slot of the last time
         self.knocked: Speech | None = None
         self.knocked_count = 0
@@ -126,8 +126,8 @@ class Hop:
     def _head_body(self, slot: int) -> bytes:
         """What the head of the backward direction sends (§5.5): own speech, the mate's body, filler."""
         spoken = self._speak(slot)
-        if spoken is None and self.splice is not None:
-            body = self.splice.mate.forward_ring.body(slot - self.splice.offset)
+        if spoken is None and self.bond is not None and self.bond.mate is not None:
+            body = self.bond.mate.forward_ring.body(slot - self.bond.offset)
             spoken = None if body is None else self.backward.encipher(tweak(slot), body)
         return spoken or self.node.random.body()
 
@@ -225,7 +225,7 @@ class Hop:
             return None
         if self.answer_due:
             speech, self.answer_due = self.answer, False
-        elif self.knocked is not None and (self.splice is None or self.since_speech > SPLICED_SPACING):
+        elif self.knocked is not None and (self.bond is None or self.since_speech > BOUND_SPACING):
             speech, self.knocked = self.knocked, None
         else:
             return None
@@ -281,7 +281,7 @@ class Hop:
             self.settling, self.asked_number = Settling(int.from_bytes(payload, "big"), self.steps_us[0]), number
             self.backward_settling = Settling(None, self.steps_us[1]) if self.guard else None
         elif kind is Kind.KNOCK:
-            refusal = junction.knock(self, slot, self.node.now_us, payload)
+            refusal = junction.knock(self, slot, self.node.now_us, payload, self.node.random.octets(8))
         elif kind is Kind.JOIN:
             refusal = junction.join(self, self.node.now_us, payload)
         else:

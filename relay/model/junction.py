@@ -1,4 +1,4 @@
-"""What a junction keeps beside its circuits: tokens left, knocks remembered (PROTOCOL.md §6.2); and the numbers of a splice (§5.5)."""
+"""What a junction keeps beside its circuits: tokens left, what binds circuits (PROTOCOL.md §6.2); and the numbers of a splice (§5.5)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,16 +8,22 @@ from relay.model.slots import SLOT_US
 if TYPE_CHECKING:
     from relay.model.hop import Hop
 
-KNOCK_LIFE_SLOTS, KNOCKS_PER_CIRCUIT, KNOCK_EVERY_SLOTS, KNOCK_IDS, KNOCK_IDS_SLOTS = 512, 4, 2, 2, 50
+KNOCK_LIFE_SLOTS, KNOCK_EVERY_SLOTS, KNOCK_IDS, KNOCK_IDS_SLOTS = 512, 2, 2, 50
 
 
-@dataclass
-class Splice:
-    """One side of a splice: slot k of this circuit carries slot k - offset of the mate."""
+@dataclass(eq=False)
+class Bond:
+    """By what a circuit is bound. target: where it knocked; ticket: what whoever joins must show, none once joined; last_slot: of network time, of the last repetition.
+
+    In a splice slot k of the circuit carries slot k - offset of the mate.
+    """
 
     join_id: bytes
-    mate: "Hop"
-    offset: int
+    target: "Hop | None" = None
+    ticket: bytes = b""
+    last_slot: int = 0
+    mate: "Hop | None" = None
+    offset: int = 0
 
 
 class Junction:
@@ -26,65 +32,58 @@ class Junction:
     def __init__(self, phase_us: int) -> None:
         self.phase_us = phase_us
         self._tokens: dict[bytes, Hop] = {}
-        self._knocks: dict[bytes, tuple[Hop, int]] = {}  # join id: who knocked, slot of network time of the last repetition
+        self._knockers: dict[bytes, Hop] = {}  # whoever is bound by a knock, by its join id
 
     def leave(self, hop: "Hop", payload: bytes) -> None:
         """Replace a circuit's tokens; the latest leaver of a token has it, so that a circuit made anew can be reached."""
         self._tokens = {token: owner for token, owner in self._tokens.items() if owner is not hop}
         self._tokens |= {payload[start : start + 16]: hop for start in range(0, len(payload), 16)}
 
-    def knock(self, hop: "Hop", slot: int, now_us: int, payload: bytes) -> str | None:
-        """Put a knock into the inbox of the token's circuit, or return why not."""
-        target, join_id = self._tokens.get(payload[:16]), payload[16:32]
+    def knock(self, hop: "Hop", slot: int, now_us: int, payload: bytes, ticket: bytes) -> str | None:
+        """Put a knock into the inbox of the token's circuit, or return why not. Nothing that the knocker gets of it tells whether somebody joined."""
+        join_id, known = payload[16:32], self._knockers.get(payload[16:32])
         if hop.forward_due is None:
             return "knock_unsettled"
-        if hop.splice is not None:  # a late repetition: it would steal a slot of the call
-            return "knock_spliced"
+        bond = hop.bond if hop.bond is not None and known is hop else Bond(join_id)
+        target = bond.target if bond.target in self._tokens.values() else self._tokens.get(payload[:16])  # wherever its token is by now
         if target is None or target is hop:
             return "unknown_token"
         too_soon = any(slot < last + KNOCK_EVERY_SLOTS for last in hop.knocks.values())
-        hop.knocks = {known: last for known, last in hop.knocks.items() if slot - last < KNOCK_IDS_SLOTS}
-        self._expire(now_us)
-        living = sum(knocker is hop for knocker, _ in self._knocks.values())
-        others = self._knocks[join_id][0] is not hop if join_id in self._knocks else living == KNOCKS_PER_CIRCUIT
-        if too_soon or others or (join_id not in hop.knocks and len(hop.knocks) == KNOCK_IDS):
+        hop.knocks = {lately: last for lately, last in hop.knocks.items() if slot - last < KNOCK_IDS_SLOTS}
+        if too_soon or known not in (None, hop) or (join_id not in hop.knocks and len(hop.knocks) == KNOCK_IDS):
             return "knock_limit"
-        hop.knocks[join_id], self._knocks[join_id] = slot, (hop, now_us // SLOT_US)
-        return None if target.put_knocked(payload) else "speech_full"
+        if bond is not hop.bond:
+            self.part(hop)
+            hop.bond, bond.ticket, self._knockers[join_id] = bond, ticket, hop
+        hop.knocks[join_id], bond.last_slot, bond.target = slot, now_us // SLOT_US, target
+        delivered = bool(bond.ticket) and target.put_knocked(payload + bond.ticket)  # no late repetition: it would steal a slot of the call
+        return None if delivered else "speech_full" if bond.ticket else "knock_spliced"
 
-    def join(self, hop: "Hop", now_us: int, join_id: bytes) -> str | None:
+    def join(self, hop: "Hop", now_us: int, payload: bytes) -> str | None:
         """Splice the circuit of the knock with this one, or return why not."""
-        if hop.splice is not None and hop.splice.join_id == join_id:
-            return None
-        self._expire(now_us)
-        if join_id not in self._knocks:
-            return "unknown_join"
-        mate = self._knocks[join_id][0]
-        if hop is mate or hop.splice or mate.splice or hop.forward_due is None or mate.forward_due is None:
+        join_id, mate = payload[:16], self._knockers.get(payload[:16])
+        if mate is None or mate.bond is None or mate.bond.ticket != payload[16:] or now_us // SLOT_US - mate.bond.last_slot > KNOCK_LIFE_SLOTS:
+            return None if hop.bond is not None and hop.bond.mate is not None and hop.bond.join_id == join_id else "unknown_join"  # said again
+        if hop is mate or hop.forward_due is None or mate.forward_due is None:
             return "join_not_free"
-        del self._knocks[join_id]
-        hop.splice, mate.splice = self._splice(join_id, hop, mate), self._splice(join_id, mate, hop)
-        hop.knocked = mate.knocked = None  # nor does one that waits
+        self.part(hop)
+        hop.bond = Bond(join_id, mate=mate, offset=self._offset(hop, mate))
+        mate.bond.mate, mate.bond.offset, mate.bond.ticket = hop, self._offset(mate, hop), b""
+        hop.knocked = None  # nor does one that waits
         return None
 
-    def part(self, hop: "Hop", join_id: bytes) -> None:
-        """End the splice of this id, on both sides, or forget a knock of this circuit."""
-        if hop.splice is not None and hop.splice.join_id == join_id:
-            hop.splice.mate.splice, hop.splice = None, None
-        elif join_id in self._knocks and self._knocks[join_id][0] is hop:
-            del self._knocks[join_id]
+    def part(self, hop: "Hop", join_id: bytes | None = None) -> None:
+        """End what this id binds a circuit to, or whatever does: its splice, on both sides, or its knock."""
+        bond = hop.bond
+        if bond is None or join_id not in (None, bond.join_id):
+            return
+        if bond.mate is not None and bond.mate.bond is not None:
+            bond.mate.bond.mate = None
+        if self._knockers.get(bond.join_id) is hop:
+            del self._knockers[bond.join_id]
+        hop.bond = None
 
-    def forget(self, hop: "Hop") -> None:
-        """Drop all that stands for a circuit that ended."""
-        self.leave(hop, b"")
-        self._knocks = {join_id: knock for join_id, knock in self._knocks.items() if knock[0] is not hop}
-        if hop.splice is not None:
-            self.part(hop, hop.splice.join_id)
-
-    def _splice(self, join_id: bytes, hop: "Hop", mate: "Hop") -> Splice:
-        """Fix the offset: the body of the mate that is due last before this circuit's next slot leaves."""
+    def _offset(self, hop: "Hop", mate: "Hop") -> int:
+        """Return the constant of a splice: the body of the mate that is due last before this circuit's next slot leaves."""
         assert mate.forward_due is not None
-        return Splice(join_id, mate, hop.head_slot - mate.forward_due.last_slot(SLOT_US * hop.head_slot + self.phase_us))
-
-    def _expire(self, now_us: int) -> None:
-        self._knocks = {join_id: knock for join_id, knock in self._knocks.items() if now_us // SLOT_US - knock[1] <= KNOCK_LIFE_SLOTS}
+        return hop.head_slot - mate.forward_due.last_slot(SLOT_US * hop.head_slot + self.phase_us)

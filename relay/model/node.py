@@ -285,5 +285,6 @@ class Node:
         link = self.links.get(hop.before[0])
         if link is not None and link.hop is hop:
             link.hop = None
-        self.junction.forget(hop)
+        self.junction.leave(hop, b"")
+        self.junction.part(hop)
         self.event("circuit_ended", *hop.before)

@@ -2,7 +2,7 @@
 
 Two boxes with three and two access links, four guards, a relay in the middle, two junctions. Wires lose, delay, reorder, repeat, replay and flip; cells
 of noise, and well-enciphered speech that breaks every rule, are slipped in; control planes are slow, wrong, or forget; circuits are closed and made anew; links go down.
-Boxes knock, join, part and speak with tokens, ids and keys from small pools, so that they often fit.
+Boxes knock, join, part and speak with tokens, ids, tickets and keys from small pools, so that they often fit.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Chaos(Network):
         self.rate = self.chance.choice((0.001, 0.005, 0.02))  # how many cells something happens to
         for name in (*BOXES, *GUARDS, "middle", *JUNCTIONS):
             self.add(name)
+        self.tickets: dict[bytes, bytes] = {}  # the latest of each join id, whoever got it
         self.lives = [self._access(box, guard) for box, guard in (*TWO_EACH, ("box_a", "guard3"))]
         for guard in GUARDS:
             for relay in ("middle", *JUNCTIONS):
@@ -89,7 +90,7 @@ class Chaos(Network):
             guard = self.chance.choice(self.lives)
             self._flood(self.chance.choice([self.wires[guard.box, guard.link].to, *[place for place in self.wires if place[0] == guard.guard]]))
         if self.chance.random() < 0.2:
-            life = self.chance.choice(self.lives)
+            life = self.chance.choice([each for each in self.lives if not each.ready] or self.lives)
             young = [] if life.ready else [self.wires[life.path[0], self.relay_links[life.path[0], relay_id(life.guard)]]] * 40
             self._stall(self.chance.choice([*young, *self.wires.values()]))
         if self.chance.random() < 0.02:
@@ -136,7 +137,10 @@ class Chaos(Network):
             case ("answer", _, _, _, Kind.LEFT, _):
                 life.ready = True
             case ("answer", _, _, _, Kind.KNOCKED, bytes(payload)):
-                self._say_to(life, "say", life.last_hop, int(Kind.JOIN), payload[16:32], 2, 0)
+                self.tickets[payload[16:32]] = payload[216:]
+                joins = self.lives if self.chance.random() < 0.2 else [life]  # now and then whoever knocked does too
+                for each in joins:
+                    self._say_to(each, "say", each.last_hop, int(Kind.JOIN), payload[16:32] + payload[216:], 2, 0)
                 self._say_to(life, "speak", self.chance.choice(KEYS), KEYS[: self.chance.randrange(4)])
             case ("heard" | "silent", *_):
                 self._say_to(life, "hush")
@@ -165,7 +169,7 @@ class Chaos(Network):
                 self._say_to(life, "say", junction, int(Kind.KNOCK), token + join_id + bytes(184), every, chance.randrange(60))
                 self._say_to(life, "speak", chance.choice([None, *KEYS]), KEYS)
             case 3 if chance.random() < 0.5:
-                self._say_to(life, "say", junction, int(Kind.JOIN), join_id, every, chance.randrange(9))
+                self._say_to(life, "say", junction, int(Kind.JOIN), join_id + self.tickets.get(join_id, bytes(8)), every, chance.randrange(9))
             case 4 if chance.random() < 0.3:
                 self._say_to(life, "say", junction, int(Kind.PART), join_id, every, 8)
             case 5:
@@ -283,7 +287,7 @@ class Chaos(Network):
         def tamper(_at_us: int, octets: bytes) -> list[tuple[int, bytes]]:
             del kept[:-8]
             kept.append(octets)
-            if octets[8:24] == bytes(16) and chance.random() < 0.05:  # somebody meddles while a circuit is made
+            if octets[8:24] == bytes(16) and chance.random() < 0.1:  # somebody meddles while a circuit is made
                 return [(0, chance.choice((octets[:8] + chance.randbytes(248), self._clear_speech(octets)))), (0, octets)][: chance.randrange(1, 3)]
             if self.wires[place].to[0] in BOXES and chance.random() < 0.03:
                 return [(0, octets), (chance.randrange(3_000), self._enciphered(place, octets))]

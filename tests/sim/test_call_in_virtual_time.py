@@ -22,7 +22,7 @@ def access_wires(network: Network) -> list[tuple[str, int]]:
 
 def spliced(network: Network) -> list[Hop]:
     """Return the circuits that are part of a splice."""
-    return [hop for name in ("junction1", "junction2") for hop in network.nodes[name].hops.values() if hop.splice is not None]
+    return [hop for name in ("junction1", "junction2") for hop in network.nodes[name].hops.values() if hop.bond is not None and hop.bond.mate is not None]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.support.boxes import Box, run
 from tests.support.core_world import CorePlane, CoreWorld
 from tests.support.networks import make_network
 from voicebox.b2bua.events import Answer, Codec, End, Offer
-from voicebox.circuits.dummies import Ending, Script
+from voicebox.circuits.dummies import Script
 
 EPOCH_S = 40
 ENDS = 4
@@ -125,7 +125,7 @@ def test_no_frame_is_lost_and_links_live_as_when_idle(idle: tuple[int, list[list
 def test_dummies_move_likewise(idle: tuple[int, list[list[list[int]]]]) -> None:
     count, lives_when_idle = idle
     world, alice, bob = two_boxes(count)
-    alice.calls.begin_dummy("bob", Script(Ending.CALLER, 6_000), world.now_us)
+    alice.calls.begin_dummy("bob", Script(600_000), world.now_us)
     run(world, [alice, bob], UNTIL_S - world.now_us / 1e6)
     for box in (alice, bob):
         (dummy,) = box.calls._calls

@@ -47,10 +47,10 @@ def capture() -> Capture:
         captured(network, *network.wires[callee.box, callee.link].to, start_us),
     ]
     hop = next(h for h in network.nodes["junction1"].hops.values() if h.before[1] == callee.next_number)
-    assert hop.splice is not None
+    assert hop.bond is not None
     (forward_guard, _), (forward_junction, _) = caller.keys
     (_, backward_guard), (_, backward_junction) = callee.keys
-    return Capture(links, Hctr2(forward_guard), Hctr2(forward_junction), Hctr2(backward_junction), Hctr2(backward_guard), hop.splice.offset)
+    return Capture(links, Hctr2(forward_guard), Hctr2(forward_junction), Hctr2(backward_junction), Hctr2(backward_guard), hop.bond.offset)
 
 
 def behind(network: Network, circuit: Circuit) -> int:

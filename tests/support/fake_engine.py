@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,15 @@ from voicebox.errors import HandshakeError, HostError
 SLOT_US = 20_000
 HOP_US = 30_000
 SILENT_US = 10_000_000
+
+
+@dataclass
+class FakeKnock:
+    """What a junction keeps of a circuit's knock."""
+
+    target: FakeCircuit
+    ticket: bytes
+    joined: bool = False
 
 
 @dataclass(eq=False)
@@ -41,6 +51,8 @@ class FakeCircuit:
     own_step_us: int = 0
     mate: FakeCircuit | None = None
     join_id: bytes = b""
+    """By which it is bound: what it knocked or joined with last, until it parts."""
+    knock: FakeKnock | None = None
     send_key: bytes | None = None
     receive_keys: list[bytes] = field(default_factory=list)
     heard: set[int] = field(default_factory=set)
@@ -140,7 +152,7 @@ class FakePlane:
         circuit = self._circuits.pop(link, None)
         if circuit is not None:
             self.world.tap("gone", circuit, b"")
-            self._unsplice(circuit)
+            self._unbind(circuit)
             self._uncouple(circuit)
             self.world.circuits.remove(circuit)
 
@@ -200,9 +212,7 @@ class FakePlane:
         elif kind == Speech.PART:
             self.world.tap("part", circuit, payload)
             if circuit.join_id == payload:
-                self._unsplice(circuit)
-            elif self.world.knocks.get(payload) is circuit:
-                del self.world.knocks[payload]
+                self._unbind(circuit)
         else:
             self._repeat(circuit, kind, payload, said)
 
@@ -235,23 +245,43 @@ class FakePlane:
             return
         if kind == Speech.KNOCK:
             self.world.tap("knock", circuit, payload)
-            target = next((other for other in self.world.circuits if payload[:16] in other.tokens and other.junction_id == circuit.junction_id), None)
-            if target is not None and target is not circuit:
-                self.world.knocks[payload[16:32]] = circuit
-                self.world.tap("knocked", target, payload)
-                target.box._event(2 * HOP_US, "answer", target.link, target.number, 1, Speech.KNOCKED, payload)
+            self._knock(circuit, payload)
         else:
-            mate = self.world.knocks.get(payload)
-            if mate is not None and mate.mate is None and circuit.mate is None and mate.junction_id == circuit.junction_id:
-                del self.world.knocks[payload]
-                circuit.mate, mate.mate, circuit.join_id, mate.join_id = mate, circuit, payload, payload
-                self.world.tap("splice", circuit, payload)
+            self._join(circuit, payload[:16], payload[16:])
         self.world.at(2 * SLOT_US, lambda: self._repeat(circuit, kind, payload, said))
 
-    def _unsplice(self, circuit: FakeCircuit) -> None:
-        for side in (circuit, circuit.mate):
-            if side is not None:
-                side.mate, side.join_id = None, b""
+    def _knock(self, circuit: FakeCircuit, payload: bytes) -> None:
+        """As relay/model/junction.py, but for the limits."""
+        join_id = payload[16:32]
+        target = next((other for other in self.world.circuits if payload[:16] in other.tokens and other.junction_id == circuit.junction_id), None)
+        if circuit.knock is not None and circuit.join_id == join_id and circuit.knock.target in self.world.circuits:
+            target = circuit.knock.target
+        if target is None or target is circuit or self.world.knocks.get(join_id, circuit) is not circuit:
+            return
+        if circuit.join_id != join_id:
+            self._unbind(circuit)
+            circuit.knock = FakeKnock(target, secrets.token_bytes(8))
+        circuit.join_id, self.world.knocks[join_id] = join_id, circuit
+        knock = circuit.knock
+        if knock is not None and not knock.joined:
+            self.world.tap("knocked", target, payload)
+            target.box._event(2 * HOP_US, "answer", target.link, target.number, 1, Speech.KNOCKED, payload + knock.ticket)
+
+    def _join(self, circuit: FakeCircuit, join_id: bytes, ticket: bytes) -> None:
+        mate = self.world.knocks.get(join_id)
+        if mate is None or mate is circuit or mate.knock is None or mate.knock.joined or mate.knock.ticket != ticket or mate.junction_id != circuit.junction_id:
+            return
+        self._unbind(circuit)
+        circuit.mate, mate.mate, circuit.join_id, mate.knock.joined = mate, circuit, join_id, True
+        self.world.tap("splice", circuit, join_id)
+
+    def _unbind(self, circuit: FakeCircuit) -> None:
+        mate = circuit.mate
+        if mate is not None:
+            mate.mate, circuit.mate = None, None
+        if self.world.knocks.get(circuit.join_id) is circuit:
+            del self.world.knocks[circuit.join_id]
+        circuit.join_id, circuit.knock = b"", None
 
     def hush(self, link: int, number: int) -> None:
         self._own(link, number).saying = None

@@ -121,7 +121,7 @@ def test_call_after_call_and_after_a_restart_and_a_restored_backup(network: Embe
 
 
 def test_dummies_come_and_go_and_ring_no_phone(network: EmbeddedNetwork, tmp_path: Path) -> None:
-    """In epochs of 40 s a box begins one every 3.3 s, where it has a free circuit."""
+    """In epochs of 40 s a box begins one every 20 s."""
     network.wait_ready()
     with phones(network, tmp_path) as (_, callee):
         seen: list[int] = []
@@ -130,9 +130,9 @@ def test_dummies_come_and_go_and_ring_no_phone(network: EmbeddedNetwork, tmp_pat
             told = [status(network, name) for name in (CALLER, CALLEE)]
             assert not any(circuit["in_call"] for each in told for circuit in each["circuits"])
             seen.append(told[0]["dummies"]["now"])
-            return all(each["dummies"]["last_hour"] >= 5 for each in told) and {0, 1} <= set(seen)
+            return all(each["dummies"]["last_hour"] >= 2 for each in told) and {0, 1} <= set(seen)
 
-        wait_until(many, "five dummies", 60)
+        wait_until(many, "two dummies", 90)
         assert "incoming" not in callee.events
     assert "dummy splices of this box in the last hour" in network.voicebox("status", home=network.boxes[CALLER].home)
     nothing_wrong(network)

@@ -1,7 +1,7 @@
 """What a malicious junction writes down of its splices, and what it can make of each: the features of test (d).
 
 It knows of each circuit its guard and when it came, of each knock the token, the circuits and the time, of each splice who joined, when it began and ended, and who parted
-first. It keeps all of that for ever, so that what came later counts as well.
+first, and of each circuit when it parted from what never was a splice. It keeps all of that for ever, so that what came later counts as well.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from tests.support.fake_engine import FakeCircuit
 
 SECOND_US = 1_000_000
-LENGTH, PAIR, WAITS, AGAIN = (0,), (1,), (2, 3, 9, 10), (22, 23)
-"""Where in the features stand the length, the pair of guards, how long both circuits rested before and after, and how long since and until the next splice of the two."""
+LENGTH, PAIR, WAITS, AGAIN = (0,), (1,), (2, 3, 9, 10, 24, 25), (22, 23)
+"""Where in the features stand the length, the pair of guards, how long both circuits rested before and after and since they last parted from anything, and how long since
+and until the next splice of the two."""
 AT_MOST_S = 3_600.0
 """Waits and ages longer than that are taken to be so long."""
 TOKEN_OCTETS = 16
@@ -40,13 +41,14 @@ class Splice:
 
 @dataclass
 class Standing:
-    """One circuit as the junction has it. knocks: when each began and by which join id; came_in: distinct knocks delivered to it."""
+    """One circuit as the junction has it. knocked: when each of its knocks began; came_in: distinct knocks delivered to it; parted: when it said part, with any id."""
 
     guard: bytes
     came_us: int
     splices: list[Splice] = field(default_factory=list)
     knocked_us: list[int] = field(default_factory=list)
     came_in_us: list[int] = field(default_factory=list)
+    parted_us: list[int] = field(default_factory=list)
 
 
 class JunctionLog:
@@ -81,6 +83,7 @@ class JunctionLog:
             case "splice":
                 self._splice(now_us, number, payload)
             case "part":
+                self.circuits[number].parted_us.append(now_us)
                 if (splice := self._live.get(payload) or self._parted.get(payload)) is not None:
                     splice.parts.append((now_us, number))
                     self._end(now_us, payload)
@@ -134,6 +137,11 @@ def _waited(later_us: int, earlier_us: int | None) -> float:
     return math.log1p(min(AT_MOST_S, max(0.0, (later_us - earlier_us) / SECOND_US)) if earlier_us is not None else AT_MOST_S)
 
 
+def _since(now_us: int, times_us: list[int]) -> float:
+    at = bisect_left(times_us, now_us)
+    return _waited(now_us, times_us[at - 1] if at else None)
+
+
 def _around(of: Standing, splice: Splice) -> list[float]:
     """Return how long a circuit rested before and after, who it knocked at just before, and what came to it meanwhile."""
     at = of.splices.index(splice)
@@ -178,6 +186,7 @@ def features(log: JunctionLog) -> list[list[float]]:
                 float(pairs[frozenset((splice.knocker, splice.joiner))]),
                 _waited(splice.begun_us, between[at - 1].ended_us if at else None),
                 _waited(between[at + 1].begun_us, splice.ended_us) if at + 1 < len(between) else math.log1p(AT_MOST_S),
+                *(_since(splice.knocked_us, of.parted_us) for of in circuits),
             ]
         )
     return rows

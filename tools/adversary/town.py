@@ -71,7 +71,7 @@ class SparsePlane(FakePlane):
         mate, key = circuit.mate, circuit.send_key
         if mate is not None and key is not None:
             self.world.at(2 * HOP_US, lambda: self._arrive(circuit, mate, key))
-            new = bool(circuit.messages) or key not in mate.receive_keys or mate.receive_keys.index(key) not in mate.heard
+            new = bool(circuit.messages) or (key in mate.receive_keys and mate.receive_keys.index(key) not in mate.heard)
             wait_us = SLOT_US if new else IDLE_US
         else:
             wait_us = WAITING_US
@@ -117,6 +117,8 @@ class House(Box):
         self.talk: Talk | None = None
         self.friends: list[House] = []
         self.makes_dummies = True
+        self.heard: list[tuple[int, int]] = []
+        """When something valid came, and over which link."""
         self.due_us = 0
 
     def start_chaff(self) -> None:
@@ -131,6 +133,8 @@ class House(Box):
             self.calls.begin_dummy(petname, script, now_us)
 
     def _event(self, event: tuple[object, ...]) -> None:
+        if event[0] in {"heard", "message"} and isinstance(event[1], int):
+            self.heard.append((self.world.now_us, event[1]))
         super()._event(event)
         self.touched()
 
@@ -155,12 +159,12 @@ class House(Box):
 
 
 class Town:
-    """Houses, their network and the log of one junction.
+    """Houses, their network and the log of one junction. circuits: how many each house has.
 
     switch: `per_call` or `loops`, the controls. With `loops` a house has two halves of one circuit each at one junction, and its dummies go to the other half.
     """
 
-    def __init__(self, seed: int, houses: int = 16, *, guards: int = 8, switch: str = "") -> None:
+    def __init__(self, seed: int, houses: int = 16, *, guards: int = 8, circuits: int = 2, switch: str = "") -> None:
         self.chance, self.switch, twins = Random(seed), switch, switch == "loops"
         self.small = make_network(guards, 1 if twins else 2)
         self.world = FakeWorld(self.small, 5 * SECOND_US)
@@ -170,7 +174,7 @@ class Town:
         self.world.tap = lambda what, circuit, payload: self.log.take(self.world.now_us, what, circuit, payload)
         self.talks: list[Talk] = []
         self.failed = 0
-        self.houses = [House(self, f"house{index}", 1 if twins else 2, seed * 1_000 + index) for index in range(houses * (2 if twins else 1))]
+        self.houses = [House(self, f"house{index}", 1 if twins else circuits, seed * 1_000 + index) for index in range(houses * (2 if twins else 1))]
         self.homes = self.houses[:houses]
         self._befriend()
         self._halves = dict(zip(self.homes, self.houses[houses:], strict=True)) if twins else {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -20,9 +19,10 @@ from voicebox.circuits.attempts import Attempt, attempts_at
 from voicebox.circuits.between import Between
 from voicebox.circuits.call_circuits import MOVE_AGAIN_US, CallCircuits
 from voicebox.circuits.call_record import BETWEEN_TYPES, HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
-from voicebox.circuits.circuit import NEVER_US, Circuit
+from voicebox.circuits.call_state import DUMMY_SLACK_US, HANDSHAKE_US, KNOCK_US, LINGER_US, MAX_HELD, PART_US, WAIT_FREE_US, WAIT_STEP_US, WITHDRAWN_US, State
+from voicebox.circuits.circuit import NEVER_US, SAID_US, Circuit
 from voicebox.circuits.copies import Copies
-from voicebox.circuits.dummies import Ending, Script
+from voicebox.circuits.dummies import Script
 from voicebox.circuits.kdf import X25519_OCTETS
 from voicebox.circuits.network import SLOT_US
 from voicebox.circuits.pair_book import PairBook, TokenOwner
@@ -31,24 +31,6 @@ from voicebox.circuits.speech import OwnerPlane, Speech
 from voicebox.contacts.identity import Identity, VerifiedAuthority
 from voicebox.errors import Bug, RemoteError, VoiceboxError
 from voicebox.sensitive import Secret
-
-KNOCK_US = 4_000_000
-"""So long we knock at one junction: eight times what a knock and its answer take at 45 ms a link."""
-WITHDRAWN_US = 1_000_000
-"""So long an answer is waited for that may be under way to a caller who has given up."""
-HANDSHAKE_US = 8_000_000
-"""From the first valid cell to the last message of the full handshake."""
-LINGER_US = 1_000_000
-"""So long our last event is repeated, unless it is answered, before we part."""
-ANSWER_LINGER_US = 400_000
-"""So long the answer to the other's last event is repeated: enough for it to come at 90 ms a way with a few losses."""
-MAX_HELD = 16
-"""Events of a phone that is answered before the keys are confirmed."""
-WAIT_FREE_US = 3_000_000
-WAIT_STEP_US = 50_000
-"""A circuit whose call is just ending is waited for; whoever dials again at once should not be told that nobody can be reached."""
-DUMMY_SLACK_US = 10_000_000
-"""So much later than its script says a dummy is ended by the side that does not end it, should the other have failed to."""
 
 
 @runtime_checkable
@@ -72,21 +54,6 @@ class CallSetting:
     copies: Copies = field(default_factory=Copies)
 
 
-class State(Enum):
-    """See calls.py."""
-
-    NEW = auto()
-    KNOCKING = auto()
-    WITHDRAWN = auto()
-    AWAIT_KEY = auto()
-    AWAIT_SECOND = auto()
-    JOINING = auto()
-    AWAIT_FIRST = auto()
-    OPEN = auto()
-    CLOSING = auto()
-    OVER = auto()
-
-
 @dataclass(slots=True)
 class _Full:
     """What a full handshake needs between its messages."""
@@ -108,7 +75,7 @@ class Call:
         self.listener: Callable[[CallEvent], None] = lambda _event: None
         self.secrets_changed = False
         self.script: Script | None = None
-        """Of a dummy; else None."""
+        """Of a dummy; else None. Only its caller's box knows the true one."""
         self._given: list[Circuit] = []
         self._knock_digest = b""
         self._is_caller = False
@@ -120,7 +87,10 @@ class Call:
         self._keys: pair.CallKeys | None = None
         self._full: _Full | None = None
         self._accept: Callable[[Call, Offer], Callable[[CallEvent], None]] | None = None
-        self._rang_us: int | None = None
+        self._rang = False
+        self.ran = False
+        self._spare_us = self._said_us = NEVER_US
+        """When the knock for a spare begins; when the first knock, ours or the other's, has been said."""
         self._held: list[Callable[[], None]] = []
         """What our phone did before the keys were confirmed."""
         self._told_end = False
@@ -132,11 +102,6 @@ class Call:
     def over(self) -> bool:
         """Return whether nothing more will happen."""
         return self.state is State.OVER
-
-    @property
-    def ran(self) -> bool:
-        """Return whether it came about."""
-        return self._rang_us is not None or (self._is_caller and self._keys is not None)
 
     @property
     def knocking(self) -> bool:
@@ -156,7 +121,8 @@ class Call:
 
     def _begin(self, record: bytes, circuits: list[Circuit], now_us: int) -> None:
         self._record, self._is_caller, self._given = record, True, circuits
-        self._attempts = attempts_at(circuits, self._setting.book, self.petname)
+        # Of a dummy nothing would tell that the first was not answered.
+        self._attempts = attempts_at(circuits, self._setting.book, self.petname)[: 1 if self.is_dummy else None]
         self.state = State.KNOCKING
         self._wait_until_us = now_us + WAIT_FREE_US
         self._knock_next(now_us)
@@ -173,15 +139,20 @@ class Call:
             return
         self._attempts.remove(attempt)
         self._owner = attempt.owner
-        full = not self._setting.book.met(self.petname) or attempt.owner.former
-        junction_id, dummy = circuit.path.junction.relay_id, self.script is not None
+        junction_id, dummy = circuit.path.junction.relay_id, self.is_dummy
+        self._wants_full = full = not dummy and (not self._setting.book.met(self.petname) or attempt.owner.former)
         self._sent = pair.seal_knock(attempt.owner.secret, junction_id, contact.contact_id, self._record, now_us // SLOT_US, full_handshake=full, dummy=dummy)
         self._full, self._knock_digest = None, self._sent.knock.digest()
         self.circuits.take(circuit, self._sent.knock.join_id)
-        self._wants_full = full
-        self._plane.speak(circuit.link, circuit.circuit, None, [pair.answer_key(attempt.owner.secret, self._sent.knock).reveal()])
-        circuit.call_say(Speech.KNOCK, self._sent.knock.serialise())
-        self.deadline_us = now_us + KNOCK_US
+        if self.script is not None:
+            keys = pair.dummy_keys(attempt.owner.secret, self._sent.knock)
+            self._keys = keys if self.script.answered else None
+            self._plane.speak(circuit.link, circuit.circuit, keys.to_callee.reveal(), [keys.to_caller.reveal()])
+        else:
+            self._plane.speak(circuit.link, circuit.circuit, None, [pair.answer_key(attempt.owner.secret, self._sent.knock).reveal()])
+        circuit.call_say(Speech.KNOCK, self._sent.knock.serialise(), now_us)
+        self._spare_us = self._said_us = now_us + SAID_US[Speech.KNOCK]
+        self.deadline_us = now_us + KNOCK_US if self._keys is None else self._spare_us
 
     def _make_room(self, now_us: int) -> None:
         """No circuit is free: end the dummy with the least time left, or let a call's spare go, and wait for the circuit. A dummy waits for nothing."""
@@ -203,7 +174,7 @@ class Call:
         self._plane.speak(circuit.link, circuit.circuit, keys.to_callee.reveal(), receive)
         if self.state is State.WITHDRAWN:
             self._send(serialise_event(End()))
-            self._close(now_us + LINGER_US)
+            self._close(now_us + PART_US)
             return
         if not self._wants_full:
             self._open(now_us)
@@ -240,8 +211,7 @@ class Call:
         *,
         ring_at_once: bool,
     ) -> None:
-        """Agree to a knock: join, and say our key. ring_at_once: else nothing rings before something valid came back. For a dummy nothing rings at all."""
-        self._keys, public = pair.answer_knock(knock, opened, owner.secret)
+        """Agree to a knock: join, and say our key, in a dummy nothing that can be opened. ring_at_once: else nothing rings before something valid came back."""
         self._owner, self._accept = owner, accept
         if isinstance(what, Script):
             self.script = what
@@ -250,12 +220,17 @@ class Call:
         self._wants_full, self._knock_digest = opened.full_handshake_wanted, knock.digest()
         self.circuits.take(circuit, knock.join_id)
         self.state = State.JOINING
-        self.deadline_us = now_us + KNOCK_US
-        self._plane.speak(circuit.link, circuit.circuit, pair.answer_key(owner.secret, knock).reveal(), [self._keys.to_callee.reveal()])
-        self._send(bytes([RecordType.ANSWER_KEY]) + public)
-        circuit.call_say(Speech.JOIN, knock.join_id)
+        self.deadline_us, self._said_us = now_us + KNOCK_US, now_us + SAID_US[Speech.KNOCK]
+        if self.is_dummy:
+            self._keys = keys = pair.dummy_keys(owner.secret, knock)
+            self._plane.speak(circuit.link, circuit.circuit, keys.to_caller.reveal(), [keys.to_callee.reveal()])
+        else:
+            self._keys, public = pair.answer_knock(knock, opened, owner.secret)
+            self._plane.speak(circuit.link, circuit.circuit, pair.answer_key(owner.secret, knock).reveal(), [self._keys.to_callee.reveal()])
+            self._send(bytes([RecordType.ANSWER_KEY]) + public)
+        circuit.call_say(Speech.JOIN, knock.join(), now_us)
         if ring_at_once and not self._wants_full:
-            self._ring(now_us)
+            self._ring()
 
     def _confirmed(self, now_us: int) -> None:
         """The caller has our key: it is who the secret says."""
@@ -263,7 +238,8 @@ class Call:
         if keys is None or self._owner is None:
             raise Bug("a call without keys")
         circuit.hush(now_us)
-        self._plane.speak(circuit.link, circuit.circuit, keys.to_caller.reveal(), [keys.to_callee.reveal()])
+        if not self.is_dummy:
+            self._plane.speak(circuit.link, circuit.circuit, keys.to_caller.reveal(), [keys.to_callee.reveal()])
         if self._wants_full:
             self.state = State.AWAIT_FIRST
             self.deadline_us = now_us + HANDSHAKE_US
@@ -297,14 +273,14 @@ class Call:
     def _open_callee(self, now_us: int) -> None:
         """The keys are confirmed: ring, or tell what our phone did since it rings."""
         self._open(now_us)
-        if self._rang_us is None:
-            self._ring(now_us)
+        if not self._rang:
+            self._ring()
         held, self._held = self._held, []
         for step in held:
             step()
 
-    def _ring(self, now_us: int) -> None:
-        self._rang_us = now_us
+    def _ring(self) -> None:
+        self._rang = True
         if self.script is not None:
             return
         if self._accept is None or self._offer is None:
@@ -352,9 +328,9 @@ class Call:
             case State.OPEN, _ if kind not in HANDSHAKE_TYPES:
                 self._pass_on(parse_event(octets), now_us)
             case State.CLOSING, _:
-                # What was under way when we ended the call; only its end matters, and it lets us part at once.
-                if kind not in HANDSHAKE_TYPES | BETWEEN_TYPES and isinstance(parse_event(octets), End | Refuse):
-                    self._finish(now_us)
+                # What was under way when we ended the call; only its end matters, and the callee's box, which parts after it.
+                if kind not in HANDSHAKE_TYPES | BETWEEN_TYPES and isinstance(parse_event(octets), End | Refuse) and not self._is_caller:
+                    self._close(now_us + PART_US)
             case _:
                 raise RemoteError("a message at the wrong time")
 
@@ -364,7 +340,7 @@ class Call:
         if isinstance(event, End | Refuse):
             self._told_end = True
             self._send(serialise_event(End()))  # so that the other need not repeat its last event any longer
-            self._close(now_us + ANSWER_LINGER_US)
+            self._close(now_us + PART_US)
         self.listener(event)
 
     def send(self, event: CallEvent) -> None:
@@ -375,7 +351,7 @@ class Call:
             self._send(serialise_event(Refuse(Refusal.NO_ANSWER) if event == Refuse(Refusal.UNREACHABLE) else event))
             if last:
                 self._told_end = True
-                self._close(now_us + LINGER_US)
+                self._close(now_us + (PART_US if self._is_caller else LINGER_US))
         elif self._rings_unconfirmed:
             self._hold(event)
         elif last and self.state not in {State.WITHDRAWN, State.CLOSING, State.OVER}:
@@ -397,7 +373,7 @@ class Call:
     @property
     def _rings_unconfirmed(self) -> bool:
         """Return whether a phone rings here for a caller who has not shown yet that it has the call's keys."""
-        return self.state is State.JOINING and self._rang_us is not None and self.script is None
+        return self.state is State.JOINING and self._rang and self.script is None
 
     def _hold(self, event: CallEvent) -> None:
         """Tell that it rings under the answer key; keep all else until the call has keys that nothing but this call knows. Spec: PROTOCOL.md §8.3."""
@@ -416,6 +392,7 @@ class Call:
             raise Bug("a media port that is not the engine's")
         if self.state is State.OPEN:
             circuit = self._circuit()
+            circuit.hush(self._setting.clock(), at_once=True)
             self._plane.media_bind(port.reference, circuit.link, circuit.circuit, codec)
         elif self._rings_unconfirmed and not self._told_end and len(self._held) < MAX_HELD:
             self._held.append(partial(self.bind, port, codec))
@@ -432,8 +409,14 @@ class Call:
                 self._finish(now_us)
             elif self.state is State.OPEN:
                 self.give_way()
+            elif self.state is State.KNOCKING and self._keys is not None:  # a dummy of ours, whose knock has been said
+                self._circuit().hush(now_us)
+                self._open(now_us)
             elif not self.over:
                 self.fail(Refusal.UNREACHABLE, now_us)
+        if self.state is State.OPEN and self._spare_us <= now_us:
+            self._spare_us = NEVER_US
+            self._knock_for_spare(now_us)
 
     @property
     def ends_us(self) -> int:
@@ -441,8 +424,11 @@ class Call:
         return self.deadline_us
 
     def give_way(self) -> None:
-        """End a dummy, as a call is ended: its time is over, or its circuit is wanted."""
-        self.send(End())
+        """End a dummy: its time is over, or its circuit is wanted. Whoever was knocked at leaves without a word, which nobody could open."""
+        if self._is_caller:
+            self.send(End())
+        else:
+            self._finish(self._setting.clock())
 
     @property
     def is_dummy(self) -> bool:
@@ -450,13 +436,19 @@ class Call:
         return self.script is not None
 
     @property
+    def _is_blind(self) -> bool:
+        """Return whether it is a dummy of ours, of which nothing comes back that we could open."""
+        return self.is_dummy and self._is_caller
+
+    @property
     def next_us(self) -> int:
         """Return when handle_timer is to be called next."""
-        return min(self.deadline_us, self.circuits.next_us, self.circuits.move_us() if self._may_move else NEVER_US)
+        further_us = min(self._spare_us, self.circuits.move_us() if self._may_move else NEVER_US)
+        return min(self.deadline_us, self.circuits.next_us, further_us if self.state is State.OPEN else NEVER_US)
 
     def silent(self, link: int, now_us: int) -> None:
         """No valid cell for 10 s: the other box is gone, or the path is. Over two circuits the call goes on over the one that lives."""
-        for circuit in [circuit for circuit in self.circuits.all() if circuit.link == link]:
+        for circuit in [circuit for circuit in self.circuits.all() if circuit.link == link and not self._is_blind]:
             if not self.circuits.without(circuit, now_us) and self.state not in {State.KNOCKING, State.OVER}:
                 self.fail(Refusal.UNREACHABLE, now_us)
 
@@ -480,7 +472,7 @@ class Call:
 
     def _close(self, until_us: int) -> None:
         self.state = State.CLOSING
-        self.deadline_us = until_us
+        self.deadline_us = max(until_us, self._said_us + PART_US)  # no sooner than the shortest dummy
         self.circuits.close()
 
     def _finish(self, now_us: int, *, stay_quiet: bool = False) -> None:
@@ -501,7 +493,8 @@ class Call:
     def _knock_at(self, circuit: Circuit, replaces: Circuit | None, now_us: int) -> None:
         """Knock at one more circuit for this call."""
         keys, contact = self._keys, self._setting.book.get(self.petname)
-        owner = next((owner for owner in self._setting.book.secrets_of(self.petname, circuit.epoch) if not owner.former), None)
+        owners = self._setting.book.secrets_of(self.petname, circuit.epoch) if contact is not None else []
+        owner = next((owner for owner in owners if not owner.former), None)
         if keys is None or contact is None or owner is None:
             return
         knock = pair.seal_spare(owner.secret, circuit.path.junction.relay_id, contact.contact_id, self._knock_digest)
@@ -524,7 +517,7 @@ class Call:
             raise Bug("a call without keys")
         to_callee, to_caller = pair.spare_keys(self._keys, knock)
         spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner(), self._replaced_by(circuit))
-        spare.begin(self._circuit(), Speech.JOIN, knock.join_id, to_caller, to_callee, now_us)
+        spare.begin(self._circuit(), Speech.JOIN, knock.join(), to_caller, to_callee, now_us)
         self.circuits.add(spare)
 
     def makes_way(self, circuit: Circuit) -> bool:
@@ -562,7 +555,7 @@ class Call:
             self.give_way()
 
     def _spare_owner(self) -> SpareOwner:
-        return SpareOwner(self.is_dummy, lambda: self.deadline_us, self._let_spare_go)
+        return SpareOwner(self.is_dummy, self._is_blind, lambda: self.deadline_us, self._let_spare_go)
 
     def _let_spare_go(self) -> None:
         if self.state is State.OPEN:
@@ -570,16 +563,12 @@ class Call:
         self.circuits.drop_spare(self._setting.clock())
 
     def _open(self, now_us: int) -> None:
-        self.state = State.OPEN
+        self.state, self.ran = State.OPEN, True
         self.deadline_us = NEVER_US
         if not self.is_dummy:
             self.between = Between(self._binding(caller=self._is_caller), self._send, self._setting.copies, is_caller=self._is_caller)
-        if self._is_caller:
-            self._knock_for_spare(now_us)
         if self.script is not None:
-            ends = (self.script.ending is Ending.CALLER) == self._is_caller
-            begun_us = now_us if self._rang_us is None else self._rang_us
-            self.deadline_us = begun_us + self.script.length_us + (0 if ends else DUMMY_SLACK_US)
+            self.deadline_us = now_us + self.script.length_us + (0 if self._is_caller else DUMMY_SLACK_US)
 
     def _send(self, message: bytes) -> None:
         circuit = self._circuit()

@@ -137,6 +137,8 @@ class CallCircuits:
 
     def handle_timer(self, now_us: int) -> None:
         """Do what is due."""
+        for spare in self._further():
+            spare.handle_timer(now_us)
         if self.spare is not None and self.spare.deadline_us <= now_us:
             self.drop_spare(now_us)
         moving = self.moving

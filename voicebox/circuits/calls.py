@@ -13,7 +13,9 @@ One `_Call` is one call, whichever side it began on:
     JOINING       we said join and our key; nothing valid came yet. A phone rings already where the knock cannot be a copy
     AWAIT_FIRST   never met: `first` must come before anything rings
     OPEN          call events pass
-    CLOSING       our last event is under way; then we part
+    CLOSING       our last event is under way; then we part, the caller's box first
+
+Of a dummy nothing comes back that its caller's box could open: it goes from KNOCKING to OPEN when its knock has been said, whatever came of that.
 
 All that changes these states is in call.py. This file holds the calls of a box: it finds circuits, takes knocks, and is what the B2BUA sees
 (b2bua/ports.py Network). NOT here: circuits (circuit.py), secrets (pair_book.py). Drivers: the engine's events, and time.
@@ -28,10 +30,11 @@ from dataclasses import replace
 
 from voicebox.b2bua.events import CallEvent, Offer, Refusal
 from voicebox.b2bua.ports import CircuitLeg
-from voicebox.circuits.call import KNOCK_US, Call, CallSetting, State
+from voicebox.circuits.call import Call, CallSetting
 from voicebox.circuits.call_record import parse_digest, parse_offer_record
+from voicebox.circuits.call_state import KNOCK_US, State
 from voicebox.circuits.circuit import Circuit, GivesWay
-from voicebox.circuits.dummies import Ending, Script, parse_script
+from voicebox.circuits.dummies import LONGEST, Script, parse_answered
 from voicebox.circuits.kdf import sha256
 from voicebox.circuits.network import SLOT_US, slots_between
 from voicebox.circuits.pair import Knock, open_knock, parse_knock
@@ -49,7 +52,7 @@ CLOCKS_US = 1_000_000
 """So far the clocks of two boxes may lie apart where a knock rings at once; it rings later where they lie further apart."""
 
 Listener = Callable[[CallEvent], None]
-TO_A_DUMMY = 0.25
+TO_A_DUMMY = 0.5
 COVER_US = 3_600_000_000
 """Over so long `voicebox status` counts dummies."""
 MOST_COUNTED = 1024
@@ -60,8 +63,8 @@ class Calls:
     """Calls to and from contacts: the Network of the B2BUA.
 
     Contract: call an event method or handle_timer, then re-arm at next_timer(); wake() is called when next_timer() became earlier from outside.
-    coin() decides whether a dummy gives way to another: TO_A_DUMMY of them do. Where all did, a junction would know from its end that a splice was a dummy;
-    where none did, that what it ended for is a call.
+    coin() decides whether a dummy gives way to another, and whether one waits that finds no circuit free: TO_A_DUMMY of them do. Where all did, a junction
+    would know from its end that a splice was a dummy, and what follows at once for one; where none did, that what it ended for is a call.
     """
 
     def __init__(self, setting: CallSetting, wake: Callable[[], None], coin: Callable[[], bool]) -> None:
@@ -107,12 +110,12 @@ class Calls:
         return call
 
     def begin_dummy(self, petname: str, script: Script, now_us: int) -> None:
-        """Begin a dummy over the circuits that are free; where none is it waits for the first that will be, unless a call begins sooner."""
+        """Begin a dummy over the circuits that are free; where none is it may wait for the first that will be, unless a call begins sooner."""
         circuits = [circuit for circuit in self._circuits().present() if circuit.soon_free]
         if self._setting.book.get(petname) is None:
             return
         if not circuits:
-            self._waiting = petname, script
+            self._waiting = (petname, script) if self._coin() else None
             return
         call = Call(self._setting, petname, self._circuits().successor, now_us)
         self._calls.append(call)
@@ -200,13 +203,14 @@ class Calls:
         if opened.spare:
             self._take_further(circuit, knock, parse_digest(opened.record), owner.petname, now_us)
             return
-        what = parse_script(opened.record) if opened.dummy else parse_offer_record(opened.record)
-        if not opened.full_handshake_wanted and not self._setting.book.met(owner.petname):
+        answered = parse_answered(opened.record) if opened.dummy else True
+        what = LONGEST if opened.dummy else parse_offer_record(opened.record)
+        if not (opened.dummy or opened.full_handshake_wanted or self._setting.book.met(owner.petname)):
             raise RemoteError("a knock without the full handshake, from somebody we never met")
         here = self._circuits_beside(circuit)
         holder = next((each.gives_way for each in here if each.gives_way is not None and not each.closing), None)
         free = next((each for each in here if each.free), None)
-        if current is not None and self._yields(current, owner.petname, to_dummy=opened.dummy):
+        if current is not None and not opened.dummy and self._yields(current, owner.petname):
             current.fail(Refusal.BUSY, now_us, stay_quiet=True)
             self._sweep()
         elif free is not None:
@@ -222,10 +226,10 @@ class Calls:
                 self._remember(seen)  # it is not considered again, so that the coin falls once for each
             return
         self._remember(seen)
-        if isinstance(what, Script):
+        if opened.dummy:
             self._dummies_us.append(now_us)
-            if what.ending is Ending.UNANSWERED:
-                return
+        if not answered:
+            return
         call = Call(self._setting, owner.petname, self._circuits().successor, now_us)
         self._calls.append(call)
         call.join(circuit, knock, opened, owner, what, self._accept, now_us, ring_at_once=self._is_no_copy(opened.made, now_us))
@@ -261,14 +265,17 @@ class Calls:
         while len(self._seen) > SEEN_KNOCKS:
             self._seen.popitem(last=False)
 
-    def _yields(self, current: Call, petname: str, *, to_dummy: bool) -> bool:
-        """Return whether our own call that still knocks is let go at once. A dummy is, for a call; and where both called each other at once, the one
-        with the larger id lets its own go, so that exactly one of the two comes about."""
+    def _yields(self, current: Call, petname: str) -> bool:
+        """Return whether our own call that still knocks is let go at once: where both called each other, the one with the larger id lets its own go, so that
+        exactly one of the two comes about."""
         contact = self._setting.book.get(petname)
-        if not current.knocking or contact is None or (current.script is None and to_dummy):
-            return False
-        ours_goes = current.petname == petname and self._setting.identity.contact_id > contact.contact_id
-        return ours_goes or (current.script is not None and not to_dummy)
+        return (
+            current.knocking
+            and not current.is_dummy
+            and contact is not None
+            and current.petname == petname
+            and self._setting.identity.contact_id > contact.contact_id
+        )
 
     def _accept(self, call: Call, offer: Offer) -> Listener:
         if self._acceptor is None:

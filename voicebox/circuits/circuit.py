@@ -38,6 +38,8 @@ OWN_SETTLING_SLOTS = 55
 COMPOSE_US = 1_000
 PART_ROUNDS = 8
 PROBE_LIMIT_US = 6_000_000
+SAID_US = {Speech.KNOCK: 1_000_000, Speech.JOIN: 600_000}
+"""For so long at least a knock and a join are said, answered or not: whoever begins a dummy does not know whether it is (PROTOCOL.md §8.6)."""
 NEVER_US = 2**62
 NO_LINK = 0
 """A circuit that never had one: the engine's numbers begin at 1."""
@@ -75,6 +77,8 @@ class Mouth(Enum):
     TOKENS = auto()
     PROBE = auto()
     CALL = auto()
+    ANSWERED = auto()
+    """A knock or a join that has been answered, until its time is over."""
     PART = auto()
 
 
@@ -123,6 +127,7 @@ class Circuit:
         self._hops = self._phased_hops = self._settled_hops = self._first_settle_slot = 0
         self._junction_hop = len(path.relays) - 1
         self._own_settled_us = 0
+        self._said_us = 0
         self._mouth = Mouth.FREE
         self._tokens_old = False
         self._overtaken: Speech | None = None
@@ -184,12 +189,14 @@ class Circuit:
             self._go(Stage.STANDING, now_us)
         elif self.stage is Stage.STANDING and self._mouth is Mouth.PART:
             self._mouth = Mouth.FREE
+        elif self.stage is Stage.STANDING and self._mouth is Mouth.ANSWERED:
+            self._fall_silent(now_us)
         elif self.stage is not Stage.STANDING or self._mouth in {Mouth.PROBE, Mouth.TOKENS}:
             self.give_up()
 
     def next_timer(self) -> int | None:
         """Return when handle_timer is to be called, or None."""
-        waits = self.stage is not Stage.STANDING or self._mouth in {Mouth.PROBE, Mouth.TOKENS, Mouth.PART}
+        waits = self.stage is not Stage.STANDING or self._mouth in {Mouth.PROBE, Mouth.TOKENS, Mouth.PART, Mouth.ANSWERED}
         return self._deadline_us if waits and self.stage is not Stage.GONE else None
 
     def give_up(self) -> None:
@@ -244,10 +251,10 @@ class Circuit:
             self._deadline_us = now_us + PROBE_LIMIT_US
             self._say(self._junction_hop, Speech.PHASE, b"")
 
-    def call_say(self, kind: Speech, payload: bytes) -> None:
+    def call_say(self, kind: Speech, payload: bytes, now_us: int) -> None:
         """Knock or join, in every second slot, until hush(). What else was being said is said again later."""
         self._interrupt()
-        self._mouth = Mouth.CALL
+        self._mouth, self._said_us = Mouth.CALL, now_us + SAID_US[kind]
         self._plane.say(self.link, self.circuit, self._junction_hop, kind, payload, 2, 0)
 
     def _interrupt(self) -> None:
@@ -255,17 +262,23 @@ class Circuit:
         self._tokens_old = self._tokens_old or self._mouth is Mouth.TOKENS
         self._overtaken = {Mouth.TOKENS: Speech.LEFT, Mouth.PROBE: Speech.PHASED}.get(self._mouth, self._overtaken)
 
-    def hush(self, now_us: int) -> None:
-        """Stop knocking or joining."""
+    def hush(self, now_us: int, *, at_once: bool = False) -> None:
+        """Stop knocking or joining, as soon as it was said for SAID_US; at_once: now, for every slot is wanted for sound."""
         if self._mouth is Mouth.CALL:
-            self._mouth = Mouth.FREE
-            self._plane.hush(self.link, self.circuit)
-            self.use_mouth(now_us)
+            self._mouth, self._deadline_us = Mouth.ANSWERED, self._said_us
+        if self._mouth is Mouth.ANSWERED and (at_once or self._said_us <= now_us):
+            self._fall_silent(now_us)
+
+    def _fall_silent(self, now_us: int) -> None:
+        self._mouth = Mouth.FREE
+        self._plane.hush(self.link, self.circuit)
+        self.use_mouth(now_us)
 
     def give_back(self, join_id: bytes, now_us: int, *, stay_quiet: bool = False) -> None:
         """Take it from the call that has it: filler again, and no splice and no knock of that call at the junction. stay_quiet: say no part."""
         if self.stage is not Stage.GONE:
-            self.hush(now_us)
+            if self._mouth in {Mouth.CALL, Mouth.ANSWERED}:
+                self._fall_silent(now_us)
             self._plane.quiet(self.link, self.circuit)
             if not stay_quiet:
                 self.part(join_id, now_us)

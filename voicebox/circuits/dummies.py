@@ -1,35 +1,35 @@
 """Dummies: calls that nobody makes, so that a junction has to guess which of the splices is one.
 
 A dummy is a call in all that leaves a box: the same knock, join, end-to-end cells, end and part, by the code of calls (call.py). What differs is who
-speaks: nobody. Its script, who ends it and after how long, is drawn by the caller from the table below and lies sealed in the knock, so that only
-the contact's box knows a dummy from a call; that box rings nobody. NOT here: when a dummy gives way to a call (calls.py). Driver: time. Pure: takes
-`now_us` and randomness. Spec: PROTOCOL.md §8.6.
+speaks: nobody. How long it lasts is drawn by its caller's box from the table below. Only the contact's box knows a dummy from a call, by the knock; it rings
+nobody, and says nothing that the caller's box could open: so a contact never learns what came of a dummy, and not whether a box that it knocks at is in a
+call. NOT here: when a dummy gives way to a call (calls.py). Driver: time. Pure: takes `now_us` and randomness. Spec: PROTOCOL.md §8.6.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, unique
 from typing import Protocol
 
 from voicebox.errors import RemoteError
 
-WAIT_US = 900_000_000
+WAIT_US = 1_800_000_000
 """Mean wait between two dummies that a box begins of itself. More would fill its circuits, so that a call has to end one, which shows (the lab's test (d))."""
-WAITS_PER_EPOCH = 4
+WAITS_PER_EPOCH = 2
 """In a network of shorter epochs all of this is shorter, so that an epoch has as many dummies."""
-UNIT_US = 100_000
-"""Lengths in a script are tenths of a second."""
-CALL_S = (12, 17, 22, 27, 33, 39, 46, 54, 64, 77, 93, 115, 148, 205, 310, 600)
+CALL_S = (14, 20, 25, 30, 36, 42, 50, 59, 70, 83, 100, 122, 154, 203, 295, 574)
 """How long answered ones last, ringing included; each as likely as the others, then drawn between three and five quarters of it. Sixteenths of a lognormal
-talk, as telephone calls have (Bolotin, Modeling call holding time distributions, 1994), of 50 s at the median, after some seconds of ringing."""
-RING_S = (12, 18, 25, 32, 40, 50)
-"""Likewise those that only ring."""
-AGAIN = 0.1
+talk, as telephone calls have (Bolotin, Modeling call holding time distributions, 1994), of 55 s at the median, after some seconds of ringing."""
+RING_S = (0.2, 7, 9, 12, 20, 24, 27, 30, 33, 38)
+"""Likewise those of which nothing comes: somebody is busy, declines, or is not there."""
+CALLS, RINGS, UNANSWERED = 13, 5, 2
+"""Of 20."""
+AGAIN = 0.08
 """So often each of the two boxes begins another one with the same contact after a dummy: people call back."""
 AGAIN_S = (8, 120)
-LONGEST_UNITS = 10 * 600 * 5 // 4
+LONGEST_MS = 750_000
+ANSWERED_OCTET = b"\x01"
 
 
 class Rng(Protocol):
@@ -42,49 +42,45 @@ class Rng(Protocol):
     def randrange(self, end: int, /) -> int: ...
 
 
-@unique
-class Ending(IntEnum):
-    """How a dummy goes; the value is the one on the wire."""
-
-    UNANSWERED = 0
-    """The knock is not answered."""
-    CALLER = 1
-    CALLEE = 2
-
-
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How a dummy goes. units: how long it lasts, in UNIT_US, counted by each box from the moment at which it would ring."""
+    """How a dummy goes. length_ms: how long it lasts once its knock was said; 0: the knock is not to be answered."""
 
-    ending: Ending
-    units: int
+    length_ms: int
+
+    @property
+    def answered(self) -> bool:
+        """Return whether the knock is to be answered."""
+        return self.length_ms > 0
 
     @property
     def length_us(self) -> int:
         """Return how long it lasts."""
-        return self.units * UNIT_US
+        return 1_000 * self.length_ms
 
     def serialise(self) -> bytes:
-        """Return ending u8 | units u16."""
-        return bytes([self.ending]) + self.units.to_bytes(2, "big")
+        """Return what the knock says of it: answered u8."""
+        return ANSWERED_OCTET if self.answered else b"\0"
 
 
-def parse_script(record: bytes) -> Script:
-    """Read the script in a knock, behind which only zeros may stand. Raises RemoteError for anything else."""
-    units = int.from_bytes(record[1:3], "big")
-    if len(record) < 3 or record[0] > max(Ending) or units > LONGEST_UNITS or any(record[3:]):
-        raise RemoteError("a dummy's script is not one")
-    return Script(Ending(record[0]), units)
+LONGEST = Script(LONGEST_MS)
+"""That of the box that was knocked at, which is not told how long."""
+
+
+def parse_answered(record: bytes) -> bool:
+    """Read in a dummy's knock whether it is to be answered; only zeros may stand behind. Raises RemoteError for anything else."""
+    if record[:1] not in {ANSWERED_OCTET, b"\0"} or any(record[1:]):
+        raise RemoteError("a dummy's knock holds something else")
+    return record[:1] == ANSWERED_OCTET
 
 
 def draw_script(rng: Rng, scale: float = 1.0) -> Script:
-    """Draw from the table: of 20 dummies 2 are not answered, 4 only ring, 14 are answered; either side ends as many of these as the other."""
-    drawn = rng.randrange(20)
-    if drawn < 2:
-        return Script(Ending.UNANSWERED, 0)
-    seconds = rng.choice(RING_S if drawn < 6 else CALL_S) * rng.uniform(0.75, 1.25)
-    ending = Ending.CALLEE if drawn >= 13 else Ending.CALLER
-    return Script(ending, min(LONGEST_UNITS, max(1, int(seconds * scale * 1_000_000) // UNIT_US)))
+    """Draw from the table."""
+    drawn = rng.randrange(CALLS + RINGS + UNANSWERED)
+    if drawn < UNANSWERED:
+        return Script(0)
+    seconds = rng.choice(CALL_S if drawn >= UNANSWERED + RINGS else RING_S) * rng.uniform(0.75, 1.25)
+    return Script(min(LONGEST_MS, max(1, int(seconds * scale * 1_000))))
 
 
 class Dummies:
@@ -98,6 +94,8 @@ class Dummies:
         self._scale = min(1.0, epoch_us / WAITS_PER_EPOCH / WAIT_US)
         self._next_us = now_us + self._wait_us()
         self._again: tuple[int, str] | None = None
+        self._liking: dict[str, float] = {}
+        """By which contacts are ordered, drawn for each."""
 
     def over(self, petname: str, now_us: int) -> None:
         """Take that a dummy with a contact is over."""
@@ -114,7 +112,18 @@ class Dummies:
         self._next_us = now_us + self._wait_us()
         petnames = self._petnames()
         if petnames:
-            self._begin(petnames[self._rng.randrange(len(petnames))], draw_script(self._rng, self._scale), now_us)
+            self._begin(self._choose(petnames), draw_script(self._rng, self._scale), now_us)
+
+    def _choose(self, petnames: list[str]) -> str:
+        """Draw a contact, the k-th of an order of our own 1/k as often as the first: people call some more than others, too."""
+        self._liking = {petname: self._liking.get(petname, self._rng.random()) for petname in petnames}
+        ordered = sorted(petnames, key=self._liking.__getitem__)
+        left = self._rng.uniform(0, sum(1 / rank for rank in range(1, len(ordered) + 1)))
+        for rank, petname in enumerate(ordered, start=1):
+            left -= 1 / rank
+            if left <= 0:
+                return petname
+        return ordered[-1]
 
     def next_timer(self) -> int:
         """Return when handle_timer is to be called next."""

@@ -26,6 +26,7 @@ SECRET_OCTETS = 32
 TOKEN_OCTETS = 16
 JOIN_ID_OCTETS = 16
 SEALED_OCTETS = 184
+TICKET_OCTETS = 8
 NONCE_OCTETS = 12
 KNOCK_OCTETS = SEALED_OCTETS - NONCE_OCTETS - 16
 MADE_OCTETS = 4
@@ -75,15 +76,20 @@ def _knock_key(secret: Secret, junction_id: bytes, callee_id: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Knock:
-    """A knock as it goes over the wire: token 16, join id 16, sealed 184."""
+    """A knock as it goes over the wire: token 16, join id 16, sealed 184. ticket: 8 octets of the junction, which whoever joins shows; none before it came there."""
 
     token: bytes = field(repr=False)
     join_id: bytes = field(repr=False)
     sealed: bytes = field(repr=False)
+    ticket: bytes = field(repr=False, default=b"")
 
     def serialise(self) -> bytes:
         """Return the 216 octets of the speech `knock`. Spec: PROTOCOL.md §3.2."""
         return self.token + self.join_id + self.sealed
+
+    def join(self) -> bytes:
+        """Return the 24 octets of the speech `join`."""
+        return self.join_id + self.ticket
 
     def digest(self) -> bytes:
         """Return K, which the call's keys are bound to. Spec: PROTOCOL.md §8.3."""
@@ -92,9 +98,9 @@ class Knock:
 
 def parse_knock(payload: bytes) -> Knock:
     """Read the speech `knocked`; raises HandshakeError for another length."""
-    if len(payload) != TOKEN_OCTETS + JOIN_ID_OCTETS + SEALED_OCTETS:
+    if len(payload) != TOKEN_OCTETS + JOIN_ID_OCTETS + SEALED_OCTETS + TICKET_OCTETS:
         raise HandshakeError("a knock has the wrong length")
-    return Knock(payload[:16], payload[16:32], payload[32:])
+    return Knock(payload[:16], payload[16:32], payload[32:-TICKET_OCTETS], payload[-TICKET_OCTETS:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ class SentKnock:
 
 @dataclass(frozen=True, slots=True)
 class OpenedKnock:
-    """What a callee finds in a knock. record: the offer, the script of a dummy, or the digest of a spare's first knock; zeros behind it not yet cut off.
+    """What a callee finds in a knock. record: the offer, what a dummy asks for, or the digest of a spare's first knock; zeros behind it not yet cut off.
 
     made: the slot of the caller's network time in which it was made, as in a cell (modulo 2^32).
     """
@@ -123,11 +129,12 @@ class OpenedKnock:
 
 @dataclass(frozen=True, slots=True)
 class CallKeys:
-    """The keys of one call. pseudo_random_key feeds the full handshake; binding is its C."""
+    """The keys of one call. pseudo_random_key feeds the full handshake; binding is its C. one_way: of a dummy, in which its caller can open nothing."""
 
     to_callee: Secret
     to_caller: Secret
     pseudo_random_key: Secret
+    one_way: bool = False
 
 
 def seal_knock(
@@ -179,10 +186,21 @@ def open_knock(knock: Knock, secret: Secret, junction_id: bytes, callee_id: byte
         plaintext = cipher.decrypt(knock.sealed[:NONCE_OCTETS], knock.sealed[NONCE_OCTETS:], knock.token + knock.join_id)
     except InvalidTag:
         raise HandshakeError("a knock does not open") from None
-    if plaintext[0] != KNOCK_VERSION or plaintext[1] not in {0, FULL_HANDSHAKE_WANTED, DUMMY, FULL_HANDSHAKE_WANTED | DUMMY, SPARE}:
+    if plaintext[0] != KNOCK_VERSION or plaintext[1] not in {0, FULL_HANDSHAKE_WANTED, DUMMY, SPARE}:
         raise HandshakeError("a knock is of another version")
     flags, made, rest = plaintext[1], int.from_bytes(plaintext[2 : 2 + MADE_OCTETS], "big"), plaintext[2 + MADE_OCTETS :]
     return OpenedKnock(made, rest[:X25519_OCTETS], bool(flags & FULL_HANDSHAKE_WANTED), bool(flags & DUMMY), flags == SPARE, rest[X25519_OCTETS:])
+
+
+def dummy_keys(secret: Secret, knock: Knock) -> CallKeys:
+    """Return a dummy's keys. What the callee's box says in it nobody can open, so to_caller is drawn anew at each box. Spec: PROTOCOL.md §8.6."""
+    keys = hkdf_expand(secret.reveal(), b"voicebox/1 dummy" + knock.digest(), 48)
+    return CallKeys(Secret(keys[:16]), nobodys_key(), Secret(keys[16:]), one_way=True)
+
+
+def nobodys_key() -> Secret:
+    """Return a key that nobody else has."""
+    return Secret(secrets.token_bytes(16))
 
 
 def answer_key(secret: Secret, knock: Knock) -> Secret:
@@ -211,7 +229,7 @@ def finish_knock(sent: SentKnock, callee_public: bytes) -> CallKeys:
 def spare_keys(keys: CallKeys, knock: Knock) -> tuple[Secret, Secret]:
     """Return the keys of a call's second circuit: to callee, to caller. knock: the one that asks for it. Spec: PROTOCOL.md §9.5."""
     both = hkdf_expand(keys.pseudo_random_key.reveal(), b"voicebox/1 spare" + knock.digest(), 32)
-    return Secret(both[:16]), Secret(both[16:])
+    return Secret(both[:16]), nobodys_key() if keys.one_way else Secret(both[16:])
 
 
 # ---------------------------------------------------------------------------------------------- the full handshake, once

@@ -2,9 +2,9 @@
 
     KNOCKING or JOINING -> UP -> over
 
-    KNOCKING   the caller knocks at its other circuit, once the call is open
+    KNOCKING   the caller knocks at its other circuit, once the call is open and the first knock has been said
     JOINING    the callee, whose circuit at that junction is free, says join
-    UP         something valid came
+    UP         something valid came; of a dummy's knock nothing ever does, and its caller takes it for answered when it has been said
 
 From its first cell on the engine says over it what it says over the first; the path is there when something valid comes.
 
@@ -17,20 +17,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from voicebox.circuits.circuit import NEVER_US, Circuit
+from voicebox.circuits.circuit import NEVER_US, SAID_US, Circuit
 from voicebox.circuits.speech import OwnerPlane, Speech
 from voicebox.sensitive import Secret
 
 SPARE_KNOCK_US = 4_000_000
 OVERLAP_US = 1_000_000
-"""So long a call is over a new circuit before the former one goes: the other box hears the new one by then, and nothing is under way on the former alone."""
+"""So long at least a call is over a new circuit before the former one goes, and as much longer as it is knocked for: the other box hears the new one by
+then, and nothing is under way on the former alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpareOwner:
-    """The call of a spare, as far as a spare needs it. give_way: let the spare go, because its circuit is wanted for a call."""
+    """The call of a spare, as far as a spare needs it. give_way: let the spare go, because its circuit is wanted for a call.
+
+    is_blind: it is a dummy of ours, of which we hear nothing.
+    """
 
     is_dummy: bool
+    is_blind: bool
     ends_us: Callable[[], int]
     give_way: Callable[[], None]
 
@@ -45,22 +50,28 @@ class Spare:
         self._plane, self._owner = plane, owner
         self.circuit, self.join_id, self.replaces = circuit, join_id, replaces
         self.up = False
-        self.deadline_us = NEVER_US
+        self.deadline_us = self._leave_us = NEVER_US
 
     def begin(self, first: Circuit, kind: Speech, payload: bytes, send_key: Secret, receive_key: Secret, now_us: int) -> None:
         """Knock, or join, and speak as the first circuit does."""
         circuit = self.circuit
         circuit.busy, circuit.gives_way = True, self
-        self.deadline_us = now_us + SPARE_KNOCK_US
+        self.deadline_us = now_us + (SAID_US[kind] if self._owner.is_blind else SPARE_KNOCK_US)
+        self._leave_us = now_us + SAID_US[Speech.KNOCK] + OVERLAP_US
         self._plane.speak(circuit.link, circuit.circuit, send_key.reveal(), [receive_key.reveal()])
         self._plane.couple(first.link, first.circuit, circuit.link, circuit.circuit)
-        circuit.call_say(kind, payload)
+        circuit.call_say(kind, payload, now_us)
 
     def heard(self, now_us: int) -> None:
         """Something valid came over it: the path is there."""
         if not self.up:
-            self.up, self.deadline_us = True, NEVER_US if self.replaces is None else now_us + OVERLAP_US
+            self.up, self.deadline_us = True, NEVER_US if self.replaces is None else max(self._leave_us, now_us + OVERLAP_US)
             self.circuit.hush(now_us)
+
+    def handle_timer(self, now_us: int) -> None:
+        """The time of its knock is over."""
+        if self._owner.is_blind and self.deadline_us <= now_us:
+            self.heard(now_us)
 
     def stay(self) -> None:
         """Replace nothing any longer: what it replaced is gone."""

@@ -17,7 +17,7 @@ use crate::cell::Body;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::ids::{CircId, LinkId, Micros, SLOT_US};
-use crate::junction::{KnockLimit, Splice};
+use crate::junction::{Bond, KnockLimit, Splice};
 use crate::layer::Layer;
 use crate::slots::{Due, Ring, Settling, COMPOSE_US, SLOT};
 use crate::speech::{Carousel, Collector, Kind};
@@ -25,8 +25,8 @@ use std::collections::VecDeque;
 
 /// Other cells between two of a hop's own: at most one slot in four is stolen.
 const SPEECH_SPACING: u32 = 3;
-/// Likewise before a knock that is delivered into a splice: each takes a slot of the call.
-const SPLICED_SPACING: u32 = 49;
+/// Likewise before a knock that is delivered to a circuit that is bound: each takes a slot of the call.
+const BOUND_SPACING: u32 = 49;
 
 /// A circuit's name at a node: link, and the circuit's number there.
 pub type Place = (LinkId, CircId);
@@ -147,6 +147,8 @@ pub struct Hop {
     pub last_cell_us: Micros,
     /// Junction: what this circuit is joined to.
     pub splice: Option<Splice>,
+    /// Junction: what it knocked or joined with last.
+    pub bond: Option<Bond>,
     /// Junction: what this circuit may knock.
     pub knock_limit: KnockLimit,
     /// Junction: the tokens its owner left.
@@ -185,6 +187,7 @@ impl Hop {
             next: Next::None,
             last_cell_us: now,
             splice: None,
+            bond: None,
             knock_limit: KnockLimit::default(),
             tokens: Box::default(),
             steps_us,

@@ -1,6 +1,9 @@
 //! What a junction keeps beside its circuits: tokens left, knocks remembered (PROTOCOL.md §6.2), and the numbers of a splice (§5.5).
 //!
-//! Driven by [`crate::relay`] with requests that [`crate::hop`] heard. Bounds: 128 tokens, 4 remembered knocks, 1 splice per circuit.
+//! A circuit is bound by the id that it knocked or joined with last, until it says part with it: whatever it asks for, it gets the same answers whether
+//! its knock was joined or not, so that whoever begins a dummy cannot find out (THREATS.md 20).
+//!
+//! Driven by [`crate::relay`] with requests that [`crate::hop`] heard. Bounds: 128 tokens, 1 bond, 1 splice per circuit.
 
 use crate::drop_reason::DropReason;
 use crate::hop::Hop;
@@ -9,10 +12,8 @@ use crate::keyed_map::{HashKey, KeyedMap};
 use crate::slots::SLOT;
 
 const TOKEN_OCTETS: usize = 16;
-/// A knock is remembered so many slots after its last repetition.
+/// A knock can be joined for so many slots after its last repetition.
 const KNOCK_LIFE_SLOTS: u64 = 512;
-/// Knocks remembered per circuit.
-const KNOCKS_PER_CIRCUIT: usize = 4;
 /// A circuit may knock in every second slot.
 const KNOCK_EVERY_SLOTS: i64 = 2;
 /// With so many different join ids.
@@ -35,12 +36,30 @@ pub struct Splice {
     pub offset: i64,
 }
 
+/// What only the circuit that was knocked at is told, and shows when it joins: nobody can join in its place.
+pub type Ticket = [u8; 8];
+
+/// What a circuit knocked or joined with last.
+pub struct Bond {
+    /// The id.
+    pub join_id: JoinId,
+    /// Where this circuit knocked.
+    pub knock: Option<Knock>,
+}
+
+/// A knock: at whom, by the token at its first time, whoever has that token later, as long as that circuit lives.
+pub struct Knock {
+    target: (HopIndex, u64),
+    ticket: Ticket,
+    last_slot: u64,
+    joined: bool,
+}
+
 /// What a circuit has knocked lately, by the slots of its own cells.
 #[derive(Default)]
 pub struct KnockLimit {
     last_slot: Option<i64>,
     used: Vec<(JoinId, i64)>,
-    remembered: Vec<(JoinId, u64)>,
 }
 
 impl KnockLimit {
@@ -52,15 +71,11 @@ impl KnockLimit {
         self.used.len() < KNOCK_IDS || self.used.iter().any(|(known, _)| known == join_id)
     }
 
-    fn note(&mut self, slot: i64, now_slot: u64, join_id: &JoinId) {
+    fn note(&mut self, slot: i64, join_id: &JoinId) {
         self.last_slot = Some(slot);
         match self.used.iter_mut().find(|(known, _)| known == join_id) {
             Some(used) => used.1 = slot,
             None => self.used.push((*join_id, slot)),
-        }
-        match self.remembered.iter_mut().find(|(known, _)| known == join_id) {
-            Some(remembered) => remembered.1 = now_slot,
-            None => self.remembered.push((*join_id, now_slot)),
         }
     }
 }
@@ -102,72 +117,80 @@ impl Junction {
         }
     }
 
-    /// Put a knock into the inbox of the token's circuit, or return why not. slot: of the cell that brought it.
-    pub fn knock(&mut self, hops: &mut Hops, index: HopIndex, slot: i64, now: Micros, payload: &[u8]) -> Option<DropReason> {
-        let now_slot = now / SLOT_US;
+    /// Put a knock into the inbox of the token's circuit, or return why not. at: the slot of the cell that brought it, and when. ticket: for its joiner, drawn.
+    pub fn knock(&mut self, hops: &mut Hops, index: HopIndex, at_slot: (i64, Micros), payload: &[u8], ticket: Ticket) -> Option<DropReason> {
+        let (slot, now_slot) = (at_slot.0, at_slot.1 / SLOT_US);
         let (token, join_id) = (*payload.first_chunk::<16>()?, *payload.get(16..)?.first_chunk::<16>()?);
         if at(hops, index)?.forward_due().is_none() {
             return Some(DropReason::KnockUnsettled);
         }
-        if at(hops, index)?.splice.is_some() {
+        let known = self.knocks.get(&join_id).copied();
+        let target = match knock_of(hops, index).map(|knock| knock.target) {
+            Some((place, serial)) if known == Some(index) && at(hops, place).is_some_and(|hop| hop.serial == serial) => place,
+            _ => match self.tokens.get(&token) {
+                Some(place) if *place != index => *place,
+                Some(_) | None => return Some(DropReason::UnknownToken),
+            },
+        };
+        if !at(hops, index)?.knock_limit.allows(slot, &join_id) || known.is_some_and(|knocker| knocker != index) {
+            return Some(DropReason::KnockLimit);
+        }
+        at(hops, index)?.knock_limit.note(slot, &join_id);
+        let target = (target, at(hops, target)?.serial);
+        if known.is_none() {
+            self.unbind(hops, index);
+            at(hops, index)?.bond = Some(Bond { join_id, knock: Some(Knock { target, ticket, last_slot: now_slot, joined: false }) });
+            self.knocks.insert(join_id, index);
+        }
+        let knock = knock_of(hops, index)?;
+        (knock.last_slot, knock.target) = (now_slot, target);
+        let ticket = knock.ticket;
+        if knock.joined {
             // The late repetitions of a knock that was answered: they would take slots of the call.
             return Some(DropReason::KnockSpliced);
         }
-        let target = match self.tokens.get(&token) {
-            Some(target) if *target != index => *target,
-            Some(_) | None => return Some(DropReason::UnknownToken),
-        };
-        if !at(hops, index)?.knock_limit.allows(slot, &join_id) {
-            return Some(DropReason::KnockLimit);
-        }
-        self.expire(hops, index, now_slot);
-        let known = self.remembered(hops, &join_id, now_slot);
-        let hop = at(hops, index)?;
-        if known.is_some_and(|knocker| knocker != index) || (known.is_none() && hop.knock_limit.remembered.len() == KNOCKS_PER_CIRCUIT) {
-            return Some(DropReason::KnockLimit);
-        }
-        hop.knock_limit.note(slot, now_slot, &join_id);
-        self.knocks.insert(join_id, index);
-        (!at(hops, target)?.put_knocked(payload)).then_some(DropReason::SpeechFull)
+        (!at(hops, target.0)?.put_knocked(payload, ticket)).then_some(DropReason::SpeechFull)
     }
 
     /// Splice the circuit of the knock with this one, or return why not.
     pub fn join(&mut self, hops: &mut Hops, index: HopIndex, now: Micros, payload: &[u8]) -> Option<DropReason> {
-        let join_id = *payload.first_chunk::<16>()?;
+        let (join_id, ticket) = (*payload.first_chunk::<16>()?, *payload.get(16..)?.first_chunk::<8>()?);
         if at(hops, index)?.splice.as_ref().is_some_and(|splice| splice.join_id == join_id) {
             return None;
         }
-        let Some(mate) = self.remembered(hops, &join_id, now / SLOT_US) else { return Some(DropReason::UnknownJoin) };
+        let now_slot = now / SLOT_US;
+        let living = |knock: &Knock| !knock.joined && knock.ticket == ticket && now_slot.saturating_sub(knock.last_slot) <= KNOCK_LIFE_SLOTS;
+        let mate = self.knocks.get(&join_id).copied().filter(|mate| knock_of(hops, *mate).is_some_and(|knock| living(knock)));
+        let Some(mate) = mate else { return Some(DropReason::UnknownJoin) };
         let offsets = (self.offset(hops, index, mate), self.offset(hops, mate, index));
         let (Some(own_offset), Some(mate_offset), true) = (offsets.0, offsets.1, index != mate) else { return Some(DropReason::JoinNotFree) };
-        if at(hops, index)?.splice.is_some() || at(hops, mate)?.splice.is_some() {
-            return Some(DropReason::JoinNotFree);
-        }
-        self.forget_knock(hops, mate, &join_id);
+        self.unbind(hops, index);
         at(hops, index)?.join(Splice { join_id, mate, offset: own_offset });
-        at(hops, mate)?.join(Splice { join_id, mate: index, offset: mate_offset });
+        at(hops, mate)?.splice = Some(Splice { join_id, mate: index, offset: mate_offset });
+        knock_of(hops, mate)?.joined = true;
         None
     }
 
-    /// End the splice of this id, on both sides, or forget a knock of this circuit.
+    /// End what this id binds the circuit to: its splice, on both sides, or its knock.
     pub fn part(&mut self, hops: &mut Hops, index: HopIndex, payload: &[u8]) {
-        let Some(join_id) = payload.first_chunk::<16>() else { return };
-        if at(hops, index).is_some_and(|hop| hop.splice.as_ref().is_some_and(|splice| splice.join_id == *join_id)) {
-            unsplice(hops, index);
-        } else if self.knocks.get(join_id) == Some(&index) {
-            self.forget_knock(hops, index, join_id);
+        let bond = at(hops, index).and_then(|hop| hop.bond.as_ref());
+        if bond.is_some_and(|bond| payload == bond.join_id) {
+            self.unbind(hops, index);
         }
     }
 
     /// Drop all that stands for a circuit that ends.
     pub fn forget(&mut self, hops: &mut Hops, index: HopIndex) {
         self.forget_tokens(hops, index);
-        if let Some(hop) = at(hops, index) {
-            for (join_id, _) in std::mem::take(&mut hop.knock_limit.remembered) {
-                self.knocks.remove(&join_id);
-            }
-        }
+        self.unbind(hops, index);
+    }
+
+    fn unbind(&mut self, hops: &mut Hops, index: HopIndex) {
         unsplice(hops, index);
+        let bond = at(hops, index).and_then(|hop| hop.bond.take());
+        if let Some(bond) = bond.filter(|bond| bond.knock.is_some()) {
+            self.knocks.remove(&bond.join_id);
+        }
     }
 
     /// Return the number constant of a circuit: the body of the mate that is due last before this circuit's next slot.
@@ -177,36 +200,15 @@ impl Junction {
         let leaves_us = SLOT * slot + self.phase_us;
         Some(slot - at(hops, mate)?.forward_due()?.last_slot(leaves_us))
     }
-
-    /// Return who knocked with this id, where that is still remembered.
-    fn remembered(&mut self, hops: &mut Hops, join_id: &JoinId, now_slot: u64) -> Option<HopIndex> {
-        let knocker = *self.knocks.get(join_id)?;
-        self.expire(hops, knocker, now_slot);
-        self.knocks.get(join_id).copied()
-    }
-
-    fn expire(&mut self, hops: &mut Hops, index: HopIndex, now_slot: u64) {
-        let Some(hop) = at(hops, index) else { return };
-        let knocks = &mut self.knocks;
-        hop.knock_limit.remembered.retain(|(join_id, last)| {
-            let living = now_slot.saturating_sub(*last) <= KNOCK_LIFE_SLOTS;
-            if !living {
-                knocks.remove(join_id);
-            }
-            living
-        });
-    }
-
-    fn forget_knock(&mut self, hops: &mut Hops, index: HopIndex, join_id: &JoinId) {
-        self.knocks.remove(join_id);
-        if let Some(hop) = at(hops, index) {
-            hop.knock_limit.remembered.retain(|(known, _)| known != join_id);
-        }
-    }
 }
 
 fn at(hops: &mut Hops, index: HopIndex) -> Option<&mut Hop> {
     hops.get_mut(index as usize)?.as_deref_mut()
+}
+
+/// Return the knock that binds a circuit.
+fn knock_of(hops: &mut Hops, index: HopIndex) -> Option<&mut Knock> {
+    at(hops, index)?.bond.as_mut()?.knock.as_mut()
 }
 
 fn unsplice(hops: &mut Hops, index: HopIndex) {

@@ -11,7 +11,7 @@ use crate::hop::{Accepted, BrokeProtocol, Hop, Next, Place, Request, Role};
 use crate::ids::{CircId, LinkId, Micros, Slot, CONTROL};
 use crate::io::{Command, Event, LinkKind};
 use crate::jitter::Jitter;
-use crate::junction::{HopIndex, Junction};
+use crate::junction::{HopIndex, Junction, Ticket};
 use crate::keyed_map::{HashKey, KeyedMap};
 use crate::lab::{is_on, Switch};
 use crate::slots::{ceil_grid, step_of, COMPOSE_US, GRID_US, SLOT};
@@ -334,7 +334,11 @@ impl Relay {
                 self.junction.leave(&mut self.hops, index, &payload);
                 None
             }
-            Request::Knock(payload) => self.junction.knock(&mut self.hops, index, slot, now, &payload),
+            Request::Knock(payload) => {
+                let mut ticket = Ticket::default();
+                context.random.fill(&mut ticket);
+                self.junction.knock(&mut self.hops, index, (slot, now), &payload, ticket)
+            }
             Request::Join(payload) => self.junction.join(&mut self.hops, index, now, &payload),
             Request::Part(payload) => {
                 self.junction.part(&mut self.hops, index, &payload);

@@ -92,8 +92,10 @@ impl Kind {
             Self::Phased | Self::Settle => 4,
             Self::Settled => 2,
             Self::Tokens => 128 * 16,
-            Self::Knock | Self::Knocked => 16 + 16 + 184,
-            Self::Join | Self::Part => 16,
+            Self::Knock => 16 + 16 + 184,
+            Self::Knocked => 16 + 16 + 184 + 8,
+            Self::Join => 16 + 8,
+            Self::Part => 16,
         }
     }
 }

@@ -239,13 +239,13 @@ fn a_message_is_said_to_its_hop_in_its_slots_until_it_is_answered() {
     bench.send_back(1, Slot(number.0 + 4), serialise_short(Kind::NotExtended, 1, &[4]));
     assert!(bench.events() == [Event::Answer { link: LINK, circuit: CIRCUIT, hop: 1, kind: 18, payload: vec![4] }]);
     assert_eq!(bench.tick_peeled().0, 2, "nothing is said any more");
-    bench.send_back(1, Slot(number.0 + 5), serialise_short(Kind::Knocked, 1, &[8; 216]));
-    bench.send_back(1, Slot(number.0 + 6), serialise_short(Kind::Knocked, 1, &[8; 216]));
+    bench.send_back(1, Slot(number.0 + 5), serialise_short(Kind::Knocked, 1, &[8; 224]));
+    bench.send_back(1, Slot(number.0 + 6), serialise_short(Kind::Knocked, 1, &[8; 224]));
     assert_eq!(bench.events().len(), 2, "a knock is told each time it comes");
     bench.say(0, Kind::Part, &[6; 16], 1, 3);
     let said: Vec<_> = (0..5).map(|_| bench.tick_peeled().0).collect();
     assert_eq!(said, [0, 0, 0, 2, 2], "three rounds");
-    bench.say(1, Kind::Join, &[6; 16], 1, 0);
+    bench.say(1, Kind::Join, &[6; 24], 1, 0);
     assert_eq!(bench.tick_peeled().0, 1);
     bench.command(Command::Hush { link: LINK, circuit: CIRCUIT });
     assert_eq!(bench.tick_peeled().0, 2);
@@ -258,7 +258,7 @@ fn speaking_makes_every_cell_a_valid_one_and_its_counter_the_clock() {
     bench.command(Command::Speak { link: LINK, circuit: CIRCUIT, send_key: None, receive_keys: vec![] });
     assert_ne!(bench.tick_peeled().1[..16], [0; 16], "no key: filler as yet");
     bench.speak();
-    bench.say(0, Kind::Join, &[6; 16], 3, 0);
+    bench.say(0, Kind::Join, &[6; 24], 3, 0);
     let mut counters = Vec::new();
     for _ in 0..6 {
         let (hop, body) = bench.tick_peeled();

@@ -182,7 +182,8 @@ impl Own {
 
     fn join(&mut self, knock: &[u8]) -> Vec<Want> {
         let id = knock[16];
-        vec![self.say(self.last(), JOIN, vec![id; 16], 2, 0), self.speak(false, id), Want::Rings]
+        let ticket = &knock[216..];
+        vec![self.say(self.last(), JOIN, [&[id; 16], ticket].concat(), 2, 0), self.speak(false, id), Want::Rings]
     }
 
     /// Hang up. Who ends says `part`; so does the other, a little later.

@@ -13,7 +13,7 @@ from tests.voicebox.circuits.test_calls import OFFER, finish_first_call
 from voicebox.b2bua.events import Answer, Codec, End, Refuse
 from voicebox.circuits.call_record import COMPARISON_TYPES, RecordType
 from voicebox.circuits.comparison import Comparison, Stage
-from voicebox.circuits.dummies import Ending, Script
+from voicebox.circuits.dummies import Script
 from voicebox.errors import RemoteError, UsageError
 
 SMALL = make_network()
@@ -205,7 +205,7 @@ def test_a_commitment_under_way_when_the_call_is_ended_breaks_nothing() -> None:
 def test_a_dummy_has_no_code() -> None:
     world, alice, bob = two_boxes(SMALL)
     finish_first_call(world, alice, bob)
-    alice.calls.begin_dummy("bob", Script(Ending.CALLER, 300), world.now_us)
+    alice.calls.begin_dummy("bob", Script(30_000), world.now_us)
     run(world, [alice, bob], 2)
     for box, petname in ((alice, "bob"), (bob, "alice")):
         assert box.calls.dummies(world.now_us)[0] == 1

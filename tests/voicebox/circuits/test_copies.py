@@ -66,7 +66,7 @@ def test_who_was_told_says_so_for_a_day() -> None:
 @pytest.mark.parametrize("message", [bytes([RecordType.COPY]), bytes([RecordType.COPY]) + bytes(7), bytes([RecordType.DOUBLED, 0])])
 def test_what_is_no_message_ends_the_call(message: bytes) -> None:
     said: list[bytes] = []
-    binding = FullBinding(CallKeys(*[Secret(bytes(16))] * 3), b"n" * 32, b"a" * 32, BOB)
+    binding = FullBinding(CallKeys(Secret(bytes(16)), Secret(bytes(16)), Secret(bytes(16))), b"n" * 32, b"a" * 32, BOB)
     between = Between(binding, said.append, Copies(number(7)), is_caller=True)
     assert said == [bytes([RecordType.COPY]) + number(7)]
     with pytest.raises(RemoteError):

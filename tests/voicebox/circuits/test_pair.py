@@ -26,6 +26,7 @@ VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "h
 CALL: dict[str, Any] = VECTORS["call"]
 NOW = dt.datetime.fromisoformat(VECTORS["now"])
 CERTIFICATE_AT = PUBLIC_OCTETS + 2
+TICKET = b"a ticket"
 
 
 def octets(name: str) -> bytes:
@@ -56,7 +57,7 @@ def key(name: str) -> X25519PrivateKey:
 
 
 def sent() -> pair.SentKnock:
-    return pair.SentKnock(pair.parse_knock(octets("knock")), SECRET, key("caller_private"))
+    return pair.SentKnock(pair.parse_knock(octets("knock") + TICKET), SECRET, key("caller_private"))
 
 
 def full_binding() -> pair.FullBinding:
@@ -74,7 +75,7 @@ def flipped(value: bytes, bit: int) -> bytes:
 
 
 def open_recorded(knock: bytes) -> pair.OpenedKnock:
-    return pair.open_knock(pair.parse_knock(knock), SECRET, octets("junction_id"), CALLEE.contact_id)
+    return pair.open_knock(pair.parse_knock(knock + TICKET), SECRET, octets("junction_id"), CALLEE.contact_id)
 
 
 # -------------------------------------------------------------------------------------------------------------- vectors
@@ -136,7 +137,7 @@ def test_any_flipped_bit_of_a_knock_makes_it_fail(bit: int) -> None:
 
 
 def test_knock_opens_for_no_other_secret_junction_or_callee() -> None:
-    knock = pair.parse_knock(octets("knock"))
+    knock = pair.parse_knock(octets("knock") + TICKET)
     for secret, junction, callee in [
         (Secret(bytes(32)), octets("junction_id"), CALLEE.contact_id),
         (SECRET, bytes(32), CALLEE.contact_id),
@@ -170,7 +171,24 @@ def test_secrets_go_forward_only() -> None:
     assert pair.secret_of_epoch(pair.secret_of_epoch(SECRET, 0, 2), 2, 5) == pair.secret_of_epoch(SECRET, 0, 5)
 
 
-@pytest.mark.parametrize("length", [0, 215, 217])
+def test_ticket_is_shown_by_whoever_joins_and_bound_to_nothing() -> None:
+    knock = sent().knock
+    assert knock.join() == octets("join_id") + TICKET
+    assert (knock.serialise(), knock.digest()) == (octets("knock"), hashlib.sha256(octets("knock")).digest())
+
+
+def test_what_the_callee_says_in_a_dummy_nobody_can_open() -> None:
+    ours, theirs = (pair.dummy_keys(SECRET, sent().knock) for _ in range(2))
+    digest = hashlib.sha256(octets("knock")).digest()
+    expanded = b""
+    for counter in (b"\x01", b"\x02"):
+        expanded += hmac.digest(SECRET.reveal(), expanded[-32:] + b"voicebox/1 dummy" + digest + counter, "sha256")
+    assert ours.to_callee == theirs.to_callee == Secret(expanded[:16])
+    assert ours.pseudo_random_key == theirs.pseudo_random_key == Secret(expanded[16:48])
+    assert len({key.reveal() for key in (ours.to_callee, ours.to_caller, theirs.to_caller)}) == 3
+
+
+@pytest.mark.parametrize("length", [0, 216, 223, 225])
 def test_knock_of_another_length_is_refused(length: int) -> None:
     with pytest.raises(HandshakeError):
         pair.parse_knock(bytes(length))

@@ -12,13 +12,13 @@ from tests.support.networks import make_network
 from voicebox.b2bua.events import Answer, Codec, End, Hold, Offer, Refuse, Resume
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.circuit import Circuit
-from voicebox.circuits.dummies import Ending, Script
+from voicebox.circuits.dummies import Script
 from voicebox.circuits.pair import seal_spare
 from voicebox.circuits.speech import Speech
 
 SMALL = make_network()
 OFFER = Offer((Codec.OPUS, Codec.PCMA))
-LONG = Script(Ending.CALLER, 6_000)
+LONG = Script(600_000)
 
 
 class Port:
@@ -212,11 +212,11 @@ def test_knocks_that_ask_for_no_spare_of_ours_are_not_answered() -> None:
     call = bob.calls._calls[0]
     for digest in (bytes(32), call._knock_digest[:31] + bytes([call._knock_digest[31] ^ 1]), call._knock_digest + b"\x01"):
         knock = seal_spare(owner.secret, circuit.path.junction.relay_id, bob.identity.contact_id, digest)
-        bob.calls.knocked(circuit.link, knock.serialise(), world.now_us)
+        bob.calls.knocked(circuit.link, knock.serialise() + bytes(8), world.now_us)
         assert circuit.free
     true = seal_spare(owner.secret, circuit.path.junction.relay_id, bob.identity.contact_id, call._knock_digest)
     for _ in range(3):
-        bob.calls.knocked(circuit.link, true.serialise(), world.now_us)
+        bob.calls.knocked(circuit.link, true.serialise() + bytes(8), world.now_us)
     saying = bob.plane.circuit(circuit.link).saying
     assert saying is not None
     assert saying[0] == Speech.JOIN, "with the right digest it is"

@@ -249,13 +249,13 @@ def test_answer_that_a_call_overtook_costs_nothing_once(kind: Speech) -> None:
         circuit.renew_tokens(world.now_us)
     else:
         circuit.probe(world.now_us)
-    circuit.call_say(Speech.KNOCK, bytes(216))
+    circuit.call_say(Speech.KNOCK, bytes(216), world.now_us)
     box.standing.answer(circuit.link, 1, kind, payload, world.now_us)
     assert circuit in box.standing.all()
     circuit.hush(world.now_us)
     run(world, [box], 2)
     assert circuit.free
-    circuit.call_say(Speech.KNOCK, bytes(216))
+    circuit.call_say(Speech.KNOCK, bytes(216), world.now_us)
     box.standing.answer(circuit.link, 1, kind, payload, world.now_us)
     assert circuit not in box.standing.all(), "one that nothing asked for costs the circuit"
 

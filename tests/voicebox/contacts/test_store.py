@@ -153,7 +153,7 @@ def test_ids_of_a_backup_are_read_back_and_damage_is_told(store: StateDirectory)
     store.save_backed_up([b"c" * 32])
     assert store.load_backed_up() == [b"c" * 32]
     store.write("backup.made", b"00\n")
-    with pytest.raises(FileProblem, match="backup.made:1"):
+    with pytest.raises(FileProblem, match=r"backup\.made:1"):
         store.load_backed_up()
 
 

@@ -1,10 +1,10 @@
 //! What a hop says to its owner, and what it hears inside the layer (PROTOCOL.md §3.1, §3.2, §6.4).
 
-use super::{Answer, Backward, BrokeProtocol, Forward, Hop, Next, Request, Role, SPEECH_SPACING, SPLICED_SPACING};
+use super::{Answer, Backward, BrokeProtocol, Forward, Hop, Next, Request, Role, BOUND_SPACING, SPEECH_SPACING};
 use crate::cell::Body;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
-use crate::junction::Splice;
+use crate::junction::{Bond, Splice, Ticket};
 use crate::slots::{Settling, SLOT};
 use crate::speech::{parse_speech, serialise_short, Collected, Kind, Speech};
 
@@ -23,7 +23,7 @@ impl Hop {
         let body = if let Some(answer) = self.answer.as_mut().filter(|answer| answer.due) {
             answer.due = false;
             serialise_short(answer.kind, answer.number, &answer.payload)
-        } else if self.splice.is_none() || self.since_speech > SPLICED_SPACING {
+        } else if self.bond.is_none() || self.since_speech > BOUND_SPACING {
             *self.knocked.take()?
         } else {
             return None;
@@ -36,18 +36,19 @@ impl Hop {
         self.answer = Some(Answer { kind, number, payload, due: true });
     }
 
-    /// Put a knock into the inbox; false where one waits already.
-    pub fn put_knocked(&mut self, payload: &[u8]) -> bool {
+    /// Put a knock and its ticket into the inbox; false where one waits already.
+    pub fn put_knocked(&mut self, payload: &[u8], ticket: Ticket) -> bool {
         if self.knocked.is_some() {
             return false;
         }
         self.knocked_count = self.knocked_count.wrapping_add(1);
-        self.knocked = Some(Box::new(serialise_short(Kind::Knocked, self.knocked_count, payload)));
+        self.knocked = Some(Box::new(serialise_short(Kind::Knocked, self.knocked_count, &[payload, &ticket].concat())));
         true
     }
 
-    /// Join this circuit to another. A knock that still waits is taken back: it would take a slot of the call.
+    /// Join this circuit to the one that knocked. A knock that still waits is taken back: it would take a slot of the call.
     pub fn join(&mut self, splice: Splice) {
+        self.bond = Some(Bond { join_id: splice.join_id, knock: None });
         self.splice = Some(splice);
         self.knocked = None;
     }

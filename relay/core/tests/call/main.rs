@@ -161,8 +161,9 @@ fn meet_and(world: &mut World, a: End, b: End, join_id: [u8; 16], at_speak: impl
     world.command(BOX_A, say(a.name, 1, 26, knock.clone(), 2, 0));
     a.speak(world);
     at_speak(world, a);
-    assert_eq!(b.answer(world, 27), knock);
-    world.command(BOX_B, say(b.name, 1, 28, join_id.to_vec(), 2, 0));
+    let knocked = b.answer(world, 27);
+    assert_eq!(knocked[..knock.len()], knock);
+    world.command(BOX_B, say(b.name, 1, 28, [&join_id, &knocked[knock.len()..]].concat(), 2, 0));
     b.speak(world);
     at_speak(world, b);
     a.heard(world);

@@ -4,7 +4,7 @@ use crate::peer::{Relay, BACKWARD_KEY, FROM};
 use voicebox_core::cell::{shows_zeros, Body};
 use voicebox_core::ids::SLOT_US;
 use voicebox_core::layer::Layer;
-use voicebox_core::speech::Kind;
+use voicebox_core::speech::{parse_speech, Kind};
 use voicebox_core::Input;
 
 const TOKEN: [u8; 16] = [0x70; 16];
@@ -63,7 +63,38 @@ impl Hall {
     }
 
     fn join(&mut self, circuit: u32, join: u8) {
-        self.say_whole(circuit, Kind::Join, vec![join; 16]);
+        let ticket = self.ticket(join);
+        self.say_whole(circuit, Kind::Join, [&[join; 16][..], &ticket].concat());
+    }
+
+    /// The ticket that came with a knock, to whomever; zeros where none did.
+    fn ticket(&self, join: u8) -> [u8; 8] {
+        let mut delivered = (1..=3).flat_map(|circuit| self.relay.answers(FROM, circuit)).filter(|(kind, _)| *kind == Kind::Knocked as u8);
+        let ticket = delivered.rfind(|(_, payload)| payload[16] == join).map(|(_, payload)| payload[216..].try_into());
+        ticket.map_or([0; 8], |ticket| ticket.expect("eight octets"))
+    }
+
+    fn part(&mut self, circuit: u32, join: u8) {
+        self.say_whole(circuit, Kind::Part, vec![join; 16]);
+    }
+
+    fn leave(&mut self, circuit: u32, token: [u8; 16]) {
+        let mut tokens = vec![0x11 + circuit as u8; 2_048];
+        tokens[..16].copy_from_slice(&token);
+        self.say_whole(circuit, Kind::Tokens, tokens);
+    }
+
+    /// What the junction has said to a circuit: slot, kind, and the payload without the ticket, which is drawn.
+    fn heard(&self, circuit: u32) -> Vec<(u32, u8, Vec<u8>)> {
+        let layer = Layer::new(&BACKWARD_KEY);
+        let cells = self.relay.left.iter().filter(|left| left.circuit == circuit);
+        let said = cells.filter_map(|left| {
+            let mut body = left.body;
+            layer.decipher(&left.slot.to_be_bytes(), &mut body);
+            let speech = parse_speech(&body).filter(|_| shows_zeros(&body))?;
+            Some((left.slot, speech.kind, speech.fragment[..speech.fragment.len().min(216)].to_vec()))
+        });
+        said.collect()
     }
 
     fn rest(&mut self, slots: u32) {
@@ -125,13 +156,18 @@ fn a_circuit_knocks_in_every_second_slot_and_with_two_join_ids_at_once() {
     hall.rest(1);
     hall.knock(1, TOKEN, 3);
     assert_eq!(hall.relay.count("knock_limit"), 2);
-    hall.knock(3, TOKEN, 1);
+    hall.knock(3, TOKEN, 2);
     assert_eq!(hall.relay.count("knock_limit"), 3, "an id belongs to whoever used it first");
     for join in 3..=6 {
         hall.rest(60);
         hall.knock(1, TOKEN, join);
     }
-    assert_eq!(hall.relay.count("knock_limit"), 5, "ids 1 to 4 are remembered, 5 and 6 are too many");
+    assert_eq!(hall.relay.count("knock_limit"), 3);
+    hall.rest(4);
+    hall.join(2, 5);
+    assert_eq!(hall.relay.count("unknown_join"), 1, "the last id alone is remembered");
+    hall.join(2, 6);
+    assert!(hall.carried(1, 2).is_some());
 }
 
 #[test]
@@ -153,12 +189,14 @@ fn a_join_splices_both_ways_within_a_slot_and_a_part_ends_it() {
     hall.join(2, 9);
     hall.knock(3, TOKEN, 8);
     hall.rest(60);
-    hall.join(2, 8);
-    assert_eq!(hall.relay.count("join_not_free"), 1);
+    hall.join(3, 8);
+    assert_eq!(hall.relay.count("join_not_free"), 1, "nobody joins the own knock");
+    hall.join(3, 9);
+    assert_eq!(hall.relay.count("unknown_join"), 2, "a knock is joined once");
     assert!(hall.carried(1, 2).is_some() && hall.carried(3, 2).is_none());
-    hall.say_whole(1, Kind::Part, vec![4; 16]);
+    hall.part(1, 4);
     assert!(hall.carried(1, 2).is_some(), "another id parts nothing");
-    hall.say_whole(1, Kind::Part, vec![9; 16]);
+    hall.part(1, 9);
     assert!(hall.carried(1, 2).is_none() && hall.carried(2, 1).is_none());
     hall.join(2, 8);
     assert!(hall.carried(3, 2).is_some(), "both are free again");
@@ -172,7 +210,8 @@ fn late_repetitions_of_a_knock_take_no_slot_of_the_call() {
     let knocked = hall.knocked(2);
     // A repetition and the join in one slot: the knock still waits when the splice is made.
     hall.rest(1);
-    let words = [(1, Kind::Knock, [&TOKEN[..], &[9; 16], &[0x5e; 184]].concat()), (2, Kind::Join, vec![9; 16])];
+    let joins = [&[9; 16][..], &hall.ticket(9)].concat();
+    let words = [(1, Kind::Knock, [&TOKEN[..], &[9; 16], &[0x5e; 184]].concat()), (2, Kind::Join, joins)];
     let mut bodies = [None; 3];
     for (circuit, kind, payload) in words {
         bodies[circuit - 1] = voicebox_core::speech::Carousel::new(kind as u8, hall.number(), payload).map(|mut said| said.next_body());
@@ -203,13 +242,94 @@ fn knocks_at_a_circuit_in_a_call_take_one_of_its_slots_in_fifty() {
         hall.rest(1);
     }
     assert_eq!(hall.knocked(2) - before, 4, "200 slots");
-    hall.say_whole(1, Kind::Part, vec![9; 16]);
+    hall.part(1, 9);
+    hall.part(2, 9);
     let before = hall.knocked(2);
     for _ in 0..10 {
         hall.knock(3, TOKEN, 8);
         hall.rest(3);
     }
     assert!(hall.knocked(2) - before >= 9, "outside a call as often as it comes");
+}
+
+#[test]
+fn whoever_joins_or_knocks_anew_leaves_what_it_was_in() {
+    let mut hall = Hall::new();
+    hall.leave(3, [0x73; 16]);
+    hall.knock(1, TOKEN, 9);
+    hall.rest(4);
+    hall.join(2, 9);
+    hall.knock(3, TOKEN, 8);
+    hall.rest(60);
+    hall.join(2, 8);
+    assert!(hall.carried(1, 2).is_none() && hall.carried(3, 2).is_some());
+    hall.knock(2, [0x73; 16], 7);
+    assert!(hall.carried(3, 2).is_none());
+    hall.rest(60);
+    hall.join(3, 7);
+    assert!(hall.carried(3, 2).is_some());
+}
+
+type Try = (&'static str, fn(&mut Hall));
+
+/// Circuit 1 knocks at 2, which joins or does not. What circuit 1, and circuit 3 beside it, then get of the junction is the same to the slot.
+#[test]
+fn whoever_knocked_cannot_find_out_whether_it_was_joined() {
+    let (own, beside) = ([0x71; 16], [0x73; 16]);
+    let tries: [Try; 8] = [
+        ("waits for long", |hall| hall.rest(600)),
+        ("joins in its place", |hall| hall.say_whole(3, Kind::Join, [9; 24].to_vec())),
+        ("uses the same id", |hall| hall.knock(3, [0x71; 16], 9)),
+        ("is knocked at", |hall| {
+            for _ in 0..80 {
+                hall.knock(3, [0x71; 16], 8);
+                hall.rest(1);
+            }
+        }),
+        ("repeats at another token", |hall| hall.knock(1, [0x73; 16], 9)),
+        ("takes the token away", |hall| {
+            hall.leave(3, TOKEN);
+            hall.knock(1, TOKEN, 9);
+        }),
+        ("knocks elsewhere", |hall| {
+            hall.knock(1, [0x73; 16], 7);
+            hall.rest(5);
+            hall.join(3, 7);
+        }),
+        ("joins elsewhere", |hall| {
+            hall.knock(3, [0x71; 16], 6);
+            hall.rest(60);
+            hall.join(1, 6);
+        }),
+    ];
+    for (what, attempt) in tries {
+        let seen: Vec<_> = [false, true]
+            .map(|joined| {
+                let mut hall = Hall::new();
+                hall.leave(1, own);
+                hall.leave(3, beside);
+                hall.knock(1, TOKEN, 9);
+                hall.rest(5);
+                if joined {
+                    hall.join(2, 9);
+                    assert!(hall.carried(1, 2).is_some());
+                } else {
+                    hall.rest(5);
+                }
+                attempt(&mut hall);
+                hall.rest(60);
+                (
+                    hall.carried(1, 3).is_some(),
+                    hall.carried(3, 1).is_some(),
+                    hall.heard(1),
+                    hall.heard(3),
+                    hall.relay.left.iter().filter(|left| left.circuit != 2).count(),
+                )
+            })
+            .into();
+        assert!(seen[0] == seen[1], "{what}");
+        assert_eq!(seen[0].0, what.ends_with("elsewhere"), "{what}");
+    }
 }
 
 #[test]

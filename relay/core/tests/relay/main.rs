@@ -152,7 +152,7 @@ fn what_an_owner_must_not_say_ends_its_circuit_and_only_that() {
         (false, Kind::Extend as u8, vec![0; 1_235]),
         (true, Kind::Extend as u8, vec![0; 1_236]),
         (true, Kind::Tokens as u8, vec![0; 2_047]),
-        (true, Kind::Join as u8, vec![0; 17]),
+        (true, Kind::Join as u8, vec![0; 16]),
     ];
     for (junction, kind, payload) in wrong {
         let mut relay = Relay::new(16);
