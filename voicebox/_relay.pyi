@@ -32,10 +32,20 @@ media: ('digit', port, code: int, duration_ms: int)
 
 @disjoint_base
 class Engine:
-    def __new__(cls, *, born_unix_us: int, realtime: bool = True, max_circuits: int = 4096, seed: bytes | None = None, link_idle_us: int = 60_000_000) -> Self:
+    def __new__(
+        cls,
+        *,
+        born_unix_us: int,
+        realtime: bool = True,
+        max_circuits: int = 4096,
+        seed: bytes | None = None,
+        link_idle_us: int = 60_000_000,
+        keeper: int | None = None,
+    ) -> Self:
         """seed: 32 octets for tests; None takes the operating system's randomness. Does nothing until start(); what is asked before waits for it.
 
         link_idle_us: how long nothing valid may come on a link (PROTOCOL.md §2.2); tests have less patience.
+        keeper: descriptor of the pair of voicebox/keeper.py, which is duplicated; the sockets of outgoing links are handed over there.
         """
 
     def start(self) -> bool:
@@ -52,7 +62,7 @@ class Engine:
 
     def counters(self) -> dict[str, int]:
         """Totals since start: cells in and out, drops by reason, tick lateness (ticks, tick_late_p50_us, tick_late_p99_us, tick_late_max_us),
-        links, links_coming, media_ports, panics. Waits for the thread, at most 2 s; only panics before start() and after stop()."""
+        links, links_coming, media_ports, panics, keeper_lost. Waits for the thread, at most 2 s; only panics before start() and after stop()."""
 
     def jitter(self) -> list[tuple[int, int]]:
         """Return (link, de-jitter step that covers 99.9 % of its cells, in microseconds) for each link on whose settled directions 3 000 cells came.

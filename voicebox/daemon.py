@@ -45,6 +45,7 @@ from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.match import incoming, outgoing
 from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision
 from voicebox.errors import HostError, UsageError
+from voicebox.keeper import start_keeper
 from voicebox.repeating import Repeating
 from voicebox.sip.auth import Account
 
@@ -95,7 +96,8 @@ class BoxDaemon:
             raise
 
     def _new_plane(self) -> LiveDataPlane:
-        return LiveDataPlane(born_unix_us=self._network.terms.born_unix_us, realtime=self._config.realtime)
+        with start_keeper() as keeper:
+            return LiveDataPlane(born_unix_us=self._network.terms.born_unix_us, realtime=self._config.realtime, keeper=keeper.fileno())
 
     def _start_plane(self) -> None:
         self._plane.bind(self._config.link_address)
@@ -177,10 +179,10 @@ class BoxDaemon:
         self.counters["date_set"] += 1
         self._server.hang_up_all()
         self._stop_circuits()
-        self._plane = self._new_plane()
         self._meter = CostMeter()
         self._dates.anew()
         try:
+            self._plane = self._new_plane()
             self._start_plane()
             self._start_circuits()
         except HostError:

@@ -127,9 +127,6 @@ def test_a_box_sends_nothing_that_is_on_no_list(lab: Lab) -> None:
 
 @needs("a")
 @pytest.mark.long
-@pytest.mark.xfail(
-    raises=AssertionError, strict=True, reason="the host of a box that crashed answers the guard's cells with ICMP port unreachable (THREATS.md 19)"
-)
 def test_a_box_that_crashes_sends_nothing_that_is_on_no_list(lab: Lab) -> None:
     assert_pass(lab["f_crash"])
 

@@ -7,6 +7,8 @@ Boxes make no dummies here: an attacker who took them for idle would miss more.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import signal
 import socket
@@ -94,12 +96,18 @@ def tests(seed: int, *, strict: bool) -> tuple[Result, Result, Result]:
             sort_wire(network, directory / "boot.pcap", beside)
             late = {name: ((network.status(network.boxes[name]) or {}).get("engine") or {}).get("tick_late_p99_us") for name in CLEAN}
             events = _relays_go(network, directory, beside), _boxes_crash(network, directory, crashed)
-            control = _resolver(network, directory)
+            resolver, keeperless = _resolver(network, directory), _crashes_without_keeper(network, directory)
     calls = 2 * (train.calls + examined.calls)
+    what = "a program that looks a name up"
+    # The second attacker knows no list: it sees addresses to which nothing was sent before, and a protocol that no box had spoken before.
+    to_new = bool(resolver.targets - {target for each in (train, examined, beside, crashed) for target in each.targets})
+    asks = [Control(what, float(bool(resolver.other)), 1.0), Control(f"{what}, second attacker", float(to_new), 1.0)]
+    what, answers = "a box that crashes after its keeper", keeperless.other.get("IP protocol 1", 0)
+    crashes = [Control(what, float(bool(keeperless.other)), 1.0), Control(f"{what}, second attacker", float(answers > 10 and not train.other), 1.0)]
     return (
         _idle_or_call(train, examined, seed, strict=strict, late=late),
-        _list("f", "datagrams of running boxes that are on no list", [train, examined, beside], events[0] + calls + len(boxes), control, seed),
-        _list("f_crash", "the same where a box crashes", [crashed], events[1], control, seed),
+        _list("f", "datagrams of running boxes that are on no list", [train, examined, beside], events[0] + calls + len(boxes), asks, seed),
+        _list("f_crash", "the same where a box crashes", [crashed], events[1], crashes, seed),
     )
 
 
@@ -187,6 +195,35 @@ def _boxes_crash(network: LabNetwork, directory: Path, observed: Observed) -> in
     return _captured(network, directory / "crashes.pcap", observed, events)
 
 
+def _crashes_without_keeper(network: LabNetwork, directory: Path) -> Observed:
+    """Return what is seen of a box that crashes when the keeper of its ports has ended: the control."""
+
+    def events() -> int:
+        node = network.boxes[CLEAN[3]]
+        assert node.process is not None
+        own = _sockets(Path("/proc", str(node.process.pid)))
+        for each in Path("/proc").glob("[0-9]*"):
+            if each.name != str(node.process.pid) and own & _sockets(each):
+                os.kill(int(each.name), signal.SIGKILL)
+        restart(network, node, signal.SIGKILL, 0.5)
+        time.sleep(1)
+        return 2
+
+    observed = Observed()
+    _captured(network, directory / "keeperless.pcap", observed, events)
+    return observed
+
+
+def _sockets(process: Path) -> set[str]:
+    """Return which sockets a process has open, as the kernel numbers them."""
+    found = set[str]()
+    with contextlib.suppress(OSError):  # a process that is gone, or is somebody else's
+        for each in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(str(each.readlink()))
+    return {name for name in found if name.startswith("socket:")}
+
+
 def _resolver(network: LabNetwork, directory: Path) -> Observed:
     """Return what is seen of a program that looks a name up: the control."""
 
@@ -202,16 +239,11 @@ def _resolver(network: LabNetwork, directory: Path) -> Observed:
     return observed
 
 
-def _list(name: str, title: str, seen: list[Observed], events: int, control: Observed, seed: int) -> Result:
+def _list(name: str, title: str, seen: list[Observed], events: int, controls: list[Control], seed: int) -> Result:
     others: dict[str, int] = {}
     for each in seen:
         for kind, count in each.other.items():
             others[kind] = others.get(kind, 0) + count
     also = {"no datagram that is on no list": not others}
-    # The second attacker knows no list: it sees addresses to which nothing was sent before.
-    controls = [
-        Control("a program that looks a name up", float(bool(control.other)), 1.0),
-        Control("a program that looks a name up, second attacker", float(bool(control.targets - {target for each in seen for target in each.targets})), 1.0),
-    ]
     more = {"events": events, "others": others, "upper bound of the share of events": round(3 / events, 4)}
     return Result(name, title, seed, 0.0, controls=controls, also=also, more=more)

@@ -16,6 +16,7 @@ use voicebox_srtp::{Master, Suite};
 
 use crate::clock::Clock;
 use crate::datagrams::bind;
+use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::media::{MediaKeys, MediaPort};
 use crate::poller::Poller;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub seed: Option<[u8; 32]>,
     /// A link on which nothing valid came for so long is taken down (PROTOCOL.md §2.2: 60 s; tests have less patience).
     pub link_idle_us: u64,
+    /// This end of the pair of a process that keeps the sockets of outgoing links open when this one is gone; it is duplicated.
+    pub keeper: Option<RawFd>,
 }
 
 /// A data plane: one thread with its sockets. Dropping it stops it.
@@ -61,6 +64,7 @@ pub struct Engine {
     waiting: Mutex<Option<Parts>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     local: Mutex<Local>,
+    keeper: Arc<Keeper>,
 }
 
 /// Where outgoing links leave from.
@@ -95,6 +99,7 @@ impl Engine {
         let clock = Clock::new(settings.born_unix_us);
         let numbers = Arc::new(AtomicU32::new(1));
         let panics = Arc::new(AtomicU64::new(0));
+        let keeper = Arc::new(Keeper::new(settings.keeper)?);
         let order_bell = Arc::new(Bell::new().ok_or(NO_DESCRIPTOR)?);
         let event_bell = Arc::new(Bell::new().ok_or(NO_DESCRIPTOR)?);
         let (order_in, order_out) = sync_channel(MAX_ORDERS);
@@ -110,6 +115,7 @@ impl Engine {
             event_bell: Arc::clone(&event_bell),
             poller: Poller::new().ok_or(NO_DESCRIPTOR)?,
             panics: Arc::clone(&panics),
+            keeper: Arc::clone(&keeper),
         };
         Ok(Self {
             clock,
@@ -124,6 +130,7 @@ impl Engine {
             waiting: Mutex::new(Some(parts)),
             thread: Mutex::new(None),
             local: Mutex::new(Local::default()),
+            keeper,
         })
     }
 
@@ -161,6 +168,7 @@ impl Engine {
             let _ = thread.join();
         }
         locked(&self.waiting).take();
+        self.keeper.close();
     }
 
     /// Network time in microseconds.
@@ -248,9 +256,8 @@ impl Engine {
     /// Returns the port.
     pub fn bind(&self, address: &str, port: u16) -> Result<u16, Error> {
         let address = parse_address(address)?;
-        let with = bind(address, port)?;
+        let (socket, with) = self.bind_kept(address, port)?;
         let port = local_port(&with)?;
-        let socket = self.next_number();
         self.order(Order::AddSocket { socket, with })?;
         let mut local = locked(&self.local);
         local.address = Some(address);
@@ -279,7 +286,7 @@ impl Engine {
         let wildcard = if peer.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
         let address = local.address.filter(|address| address.is_ipv4() == peer.is_ipv4()).unwrap_or(wildcard);
         if local.shared.is_none() {
-            let (socket, with) = (self.next_number(), bind(address, 0)?);
+            let (socket, with) = self.bind_kept(address, 0)?;
             self.order(Order::AddSocket { socket, with })?;
             local.shared = Some(Shared { socket, is_ipv4: peer.is_ipv4(), peers: HashSet::new() });
         }
@@ -288,7 +295,15 @@ impl Engine {
                 return Ok((shared.socket, None));
             }
         }
-        Ok((self.next_number(), Some(bind(address, 0)?)))
+        let (socket, with) = self.bind_kept(address, 0)?;
+        Ok((socket, Some(with)))
+    }
+
+    /// Bind a socket from which links leave.
+    fn bind_kept(&self, address: IpAddr, port: u16) -> Result<(u32, UdpSocket), Error> {
+        let (socket, with) = (self.next_number(), bind(address, port)?);
+        self.keeper.keep(socket, &with);
+        Ok((socket, with))
     }
 
     /// Forget a link, in silence.
@@ -386,7 +401,7 @@ mod tests {
 
     #[test]
     fn an_engine_whose_thread_failed_refuses_commands_as_a_bug() {
-        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, seed: None, link_idle_us: 1_000_000 };
+        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, seed: None, link_idle_us: 1_000_000, keeper: None };
         let engine = Engine::new(&settings).expect("descriptors are free");
         engine.panics.store(1, Ordering::Relaxed);
         assert!(matches!(engine.disconnect(1), Err(Error::Bug(_))));

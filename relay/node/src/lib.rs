@@ -15,6 +15,7 @@ mod counters;
 mod datagrams;
 mod engine;
 mod error;
+mod keeper;
 #[cfg(feature = "lab")]
 mod lab;
 mod lateness;

@@ -26,6 +26,12 @@ impl Poller {
         unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, descriptor, &mut event) == 0 }
     }
 
+    /// Ask no more about a descriptor. Closing one is not enough where another process has it too.
+    pub(crate) fn remove(&self, descriptor: RawFd) {
+        // SAFETY: the kernel reads no event; a descriptor that was not added is an error, not undefined.
+        unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, descriptor, std::ptr::null_mut()) };
+    }
+
     /// Wait at most `wait_us`; the numbers of what is readable are left in `numbers`.
     pub(crate) fn wait(&mut self, wait_us: u64, numbers: &mut Vec<u64>) {
         numbers.clear();

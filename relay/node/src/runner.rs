@@ -15,6 +15,7 @@ use voicebox_dtls::{Dialer, Listener, Pin, RECORD_OCTETS};
 use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
 use crate::datagrams::{send_all, Inbox, Parcel, RawAddress};
+use crate::keeper::Keeper;
 use crate::lateness::Lateness;
 use crate::links::{Happening, Links, SocketNumber};
 use crate::media::{Half, MediaKeys, MediaPort, MediaPorts};
@@ -99,6 +100,7 @@ pub(crate) struct Runner {
     pub(crate) counters: Counters,
     pub(crate) poller: Poller,
     pub(crate) panics: Arc<AtomicU64>,
+    keeper: Arc<Keeper>,
     sockets: HashMap<SocketNumber, UdpSocket>,
     /// Sockets that end with their one link.
     own: HashSet<SocketNumber>,
@@ -122,6 +124,7 @@ pub(crate) struct Parts {
     pub(crate) event_bell: Arc<Bell>,
     pub(crate) poller: Poller,
     pub(crate) panics: Arc<AtomicU64>,
+    pub(crate) keeper: Arc<Keeper>,
 }
 
 impl Runner {
@@ -140,6 +143,7 @@ impl Runner {
             counters: Counters::new(),
             poller: parts.poller,
             panics: parts.panics,
+            keeper: parts.keeper,
             sockets: HashMap::new(),
             own: HashSet::new(),
             media: MediaPorts::new(),
@@ -308,13 +312,14 @@ impl Runner {
         }
     }
 
-    /// Drop the sockets that ended with their link, which also takes them out of the poller.
+    /// Drop the sockets that ended with their link.
     fn drop_unused_sockets(&mut self) {
-        let (links, sockets) = (&self.links, &mut self.sockets);
-        self.own.retain(|socket| {
-            let used = links.is_used(*socket);
+        let (links, sockets, poller, keeper) = (&self.links, &mut self.sockets, &self.poller, &self.keeper);
+        self.own.retain(|number| {
+            let used = links.is_used(*number);
             if !used {
-                sockets.remove(socket);
+                sockets.remove(number).into_iter().for_each(|socket| poller.remove(socket.as_raw_fd()));
+                keeper.release(*number);
             }
             used
         });
@@ -492,6 +497,7 @@ impl Runner {
             ("tick_late_p99_us", self.lateness.percentile_us(99)),
             ("tick_late_max_us", self.lateness.max_us()),
             ("panics", self.panics.load(Ordering::Relaxed)),
+            ("keeper_lost", self.keeper.lost()),
         ]);
         totals
     }

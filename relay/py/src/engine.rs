@@ -24,10 +24,10 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, born_unix_us, realtime = true, max_circuits = 4096, seed = None, link_idle_us = 60_000_000))]
-    fn new(born_unix_us: u64, realtime: bool, max_circuits: u32, seed: Option<&[u8]>, link_idle_us: u64) -> PyResult<Self> {
+    #[pyo3(signature = (*, born_unix_us, realtime = true, max_circuits = 4096, seed = None, link_idle_us = 60_000_000, keeper = None))]
+    fn new(born_unix_us: u64, realtime: bool, max_circuits: u32, seed: Option<&[u8]>, link_idle_us: u64, keeper: Option<i32>) -> PyResult<Self> {
         let seed = seed.map(|seed| sized(seed, "a seed has 32 octets")).transpose()?;
-        let settings = Settings { born_unix_us, realtime, max_circuits, seed, link_idle_us };
+        let settings = Settings { born_unix_us, realtime, max_circuits, seed, link_idle_us, keeper };
         Ok(Self { engine: voicebox_node::Engine::new(&settings).map_err(raise)? })
     }
 
