@@ -85,7 +85,7 @@ class Running:
     def status(self, name: str) -> dict[str, Any]:
         """Return what a node says of itself."""
         node = {**self.lab.nodes.relays, **self.lab.nodes.boxes}[name]
-        told = self.lab.nodes.status(node, "--show-path") if name in self.lab.nodes.boxes else self.lab.nodes.status(node)
+        told = self.lab.nodes.status(node, show_path=True)
         assert told is not None, self.lab.nodes.log_tails(node)
         return dict(told)
 

@@ -30,7 +30,7 @@ def phone(network: EmbeddedNetwork, directory: Path, name: str, speaker: int) ->
 
 
 def relays_in_call(network: EmbeddedNetwork, name: str) -> list[list[str]]:
-    status = network.status(network.boxes[name], "--show-path")
+    status = network.status(network.boxes[name], show_path=True)
     assert status is not None
     return [circuit["relays"] for circuit in status["circuits"] if circuit["in_call"]]
 

@@ -50,7 +50,7 @@ def phones(network: EmbeddedNetwork, directory: Path) -> Iterator[tuple[PhoneDri
 
 
 def status(network: EmbeddedNetwork, name: str) -> dict[str, Any]:
-    found = network.status(network.boxes[name], "--show-path")
+    found = network.status(network.boxes[name], show_path=True)
     assert found is not None
     return dict(found)
 

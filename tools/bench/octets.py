@@ -47,7 +47,7 @@ def sizes(wire: Iterable[Datagram], near: str, far: str) -> dict[str, Any]:
 
 def _path(network: EmbeddedNetwork, name: str) -> list[str]:
     """Return the relays of the first circuit in a box's call."""
-    status = network.status(network.boxes[name], "--show-path") or {}
+    status = network.status(network.boxes[name], show_path=True) or {}
     found = [circuit for circuit in status.get("circuits", ()) if circuit.get("in_call") and not circuit.get("spare")]
     if len(found) != 1:
         raise HostError("the box does not say which circuit its call is on")

@@ -100,7 +100,7 @@ class Pairs:
 
     def circuits(self, box: str) -> list[dict[str, Any]]:
         """Return the circuits of a box that are in a call, the first one of the call before its spare."""
-        status = self.lab.nodes.status(self.lab.nodes.boxes[box], "--show-path") or {}
+        status = self.lab.nodes.status(self.lab.nodes.boxes[box], show_path=True) or {}
         found = [circuit for circuit in status.get("circuits", ()) if circuit.get("in_call")]
         return sorted(found, key=lambda circuit: bool(circuit.get("spare")))
 

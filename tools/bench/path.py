@@ -91,7 +91,7 @@ class _Case:
         return guards
 
     def _guard(self, box: str) -> str:
-        status = self._lab.nodes.status(self._lab.nodes.boxes[box], "--show-path") or {}
+        status = self._lab.nodes.status(self._lab.nodes.boxes[box], show_path=True) or {}
         (relays,) = (circuit["relays"] for circuit in status.get("circuits", ()) if circuit.get("in_call") and not circuit.get("spare"))
         return str(relays[0]).removeprefix("operator of ")
 

@@ -20,10 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from voicebox.control import ask
 from voicebox.demo.datagrams import Endpoint
 from voicebox.demo.measure import LinkRole
 from voicebox.demo.phones import Login
-from voicebox.errors import HostError
+from voicebox.errors import HostError, UsageError
 from voicebox.sensitive import Secret
 
 COMMAND_TIMEOUT_S = 60.0
@@ -184,11 +185,11 @@ class EmbeddedNetwork:
             environment = {**os.environ, **node.environment}
             node.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
-    def status(self, node: Node, *extra: str) -> Mapping[str, Any] | None:
-        """Return what a daemon says of itself, or None while it does not answer. extra: further options of the command."""
+    def status(self, node: Node, *, show_path: bool = False) -> Mapping[str, Any] | None:
+        """Return what a daemon says of itself, or None while it does not answer; asked as `voicebox status --json` does, without a process for each question."""
         try:
-            return dict(json.loads(self.voicebox("status", "--json", *extra, home=node.home)))
-        except (HostError, ValueError):
+            return dict(ask(node.home, "status", show_path=show_path)["status"])
+        except (HostError, UsageError):
             return None
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> float:

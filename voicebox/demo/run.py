@@ -175,7 +175,7 @@ def _paths(network: EmbeddedNetwork) -> tuple[tuple[tuple[str, ...], tuple[str, 
 
     The two boxes tell who asked for it.
     """
-    told = [network.status(network.boxes[name], "--show-path") or {} for name in (CALLER, CALLEE)]
+    told = [network.status(network.boxes[name], show_path=True) or {} for name in (CALLER, CALLEE)]
     real_time = all(bool(status.get("realtime")) for status in told)
     return (_joined(told, spare=False), _joined(told, spare=True)), real_time
 
