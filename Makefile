@@ -24,12 +24,12 @@ demo:
 test:
 	@tools/setup.sh test; . build/env; \
 	if [ -f relay/Cargo.toml ]; then $(CARGO_TEST); fi; \
-	exec .venv/bin/python -m pytest
+	exec .venv/bin/python -m tools.run_tests
 
 test-long:
 	@tools/setup.sh test; . build/env; export VOICEBOX_LONG=1; \
 	if [ -f relay/Cargo.toml ]; then $(CARGO_TEST); fi; \
-	exec .venv/bin/python -m pytest --timeout 7200
+	exec .venv/bin/python -m tools.run_tests --timeout 7200
 
 check:
 	@tools/setup.sh check; . build/env; exec .venv/bin/python tools/check.py

@@ -3,22 +3,24 @@
 The order is random and its seed is in pytest's first lines (`-p randomly -p "randomly_seed=N"` repeats a run).
 VOICEBOX_LONG=1 (`make test-long`) makes every fuzz run a hundred times as long.
 
-The whole run happens in a network namespace of its own with nothing but a loopback: nothing can leave the machine, no port is taken, and the
-tests may capture. Where namespaces are forbidden they run on the plain loopback, and those that capture fail with what is missing.
+The whole run, and in it each process of a run with several (tools/run_tests.py), happens in a network namespace of its own with nothing but a loopback: nothing can
+leave the machine, no port is taken, and the tests may capture. Where namespaces are forbidden they run on the plain loopback, and those that capture fail with what is missing.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
-from tests.support.embedded import start_network
+from tests.support.embedded import running
 from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.network import EmbeddedNetwork
 
+SYSTEM = Path(__file__).parent / "system"
 LONG = os.environ.get("VOICEBOX_LONG") == "1"
 
 # No deadline: the machine is shared, and how fast a parser is belongs to the benchmarks. The blob repeats a failure exactly.
@@ -32,8 +34,12 @@ def pytest_configure() -> None:
     enter_private_network()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to the long run what takes minutes of a quiet machine."""
+    """Mark what lives in real time by where it is and what it uses, before markers choose; leave to the long run what takes minutes of a quiet machine."""
+    for item in items:
+        if item.path.is_relative_to(SYSTEM) or "embedded_network" in getattr(item, "fixturenames", ()):
+            item.add_marker("system")
     left_out = [] if LONG else [item for item in items if item.get_closest_marker("long")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -41,9 +47,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def embedded_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedNetwork]:
-    """Six relays and two boxes with standing circuits, for the whole run."""
-    with start_network(tmp_path_factory.mktemp("network")) as network:
+def prepared_network(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedNetwork:
+    """Six relays and two boxes, set up, for the whole run."""
+    network = EmbeddedNetwork(tmp_path_factory.mktemp("network"))
+    network.set_up()
+    return network
+
+
+@pytest.fixture(scope="module")
+def embedded_network(prepared_network: EmbeddedNetwork) -> Iterator[EmbeddedNetwork]:
+    """Six relays and two boxes with standing circuits, started for one file, so that they load the machine for no other and forget what that did to them."""
+    with running(prepared_network) as network:
         yield network
 
 

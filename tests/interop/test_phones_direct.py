@@ -157,7 +157,7 @@ def measured(kind: str, *arguments: str) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.system
+@pytest.mark.alone
 @pytest.mark.parametrize(("codec", "kind"), [("pcma", "pjsua2"), ("opus", "baresip")])
 def test_a_call_without_a_network_is_measured_as_one(tmp_path: Path, codec: str, kind: str) -> None:
     report = measured(kind, codec, "9", str(tmp_path))
@@ -173,7 +173,7 @@ def test_a_call_without_a_network_is_measured_as_one(tmp_path: Path, codec: str,
         assert quality["direct"] - quality["call_with_5pct_loss"] > 0.15
 
 
-@pytest.mark.system
+@pytest.mark.alone
 @pytest.mark.parametrize(("codec", "kind"), [("pcma", "pjsua2"), ("opus", "baresip")])
 def test_delay_and_loss_of_a_path_are_measured_as_they_are(tmp_path: Path, codec: str, kind: str) -> None:
     """35 ms, and one packet in ten. The path counts RTCP and the ends of the call too, so its own figure is only near."""

@@ -104,11 +104,13 @@ def test_holes_in_the_sound_do_not_show_the_phones_crystal(lab: Lab) -> None:
 
 
 @needs("e")
+@pytest.mark.system
 def test_the_callers_phone_does_not_show_at_the_callees(lab: Lab) -> None:
     assert_pass(lab["e"])
 
 
 @needs("a")
+@pytest.mark.alone
 @pytest.mark.long
 def test_idle_and_call_look_alike_on_an_access_link(lab: Lab) -> None:
     entry = lab["a"]
@@ -120,12 +122,14 @@ def test_idle_and_call_look_alike_on_an_access_link(lab: Lab) -> None:
 
 
 @needs("a")
+@pytest.mark.alone
 @pytest.mark.long
 def test_a_box_sends_nothing_that_is_on_no_list(lab: Lab) -> None:
     assert_pass(lab["f"])
 
 
 @needs("a")
+@pytest.mark.alone
 @pytest.mark.long
 def test_a_box_that_crashes_sends_nothing_that_is_on_no_list(lab: Lab) -> None:
     assert_pass(lab["f_crash"])

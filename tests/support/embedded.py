@@ -1,6 +1,6 @@
-"""One running embedded network for all the tests that need whole boxes. [io]
+"""Running embedded networks for the tests that need whole boxes. [io]
 
-It starts once a test session, in the private network namespace that tests/conftest.py moves the session into, and stops at its end.
+They are in the private network namespace that tests/conftest.py moves the run into.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ CALLER, CALLEE = "alice", "bob"
 def start_network(directory: Path, plan: Plan | None = None) -> EmbeddedNetwork:
     """Set a network up, start it and wait until its boxes have their standing circuits."""
     network = EmbeddedNetwork(directory, plan)
+    network.set_up()
+    return running(network)
+
+
+def running(network: EmbeddedNetwork) -> EmbeddedNetwork:
+    """Start a network that was set up, and wait until its boxes have their standing circuits."""
     try:
-        network.set_up()
         network.start()
         network.wait_ready()
     except BaseException:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 NOBODY = 65_534
+
+
+def open_to_all(directory: Path) -> None:
+    """Let every user pass to a directory below the system's one for temporary files."""
+    top = Path(tempfile.gettempdir())
+    for folder in (directory, *directory.parents):
+        if top in folder.parents:
+            folder.chmod(folder.stat().st_mode | 0o055)
 
 
 def said_by(program: str, argument: Path, directory: Path, *, as_nobody: bool, environment: dict[str, str] | None = None) -> dict[str, Any]:

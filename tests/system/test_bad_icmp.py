@@ -14,7 +14,7 @@ import pytest
 from tests.system.test_link import LOCAL, make_identity
 from voicebox.dataplane import Event, LinkUp, LiveDataPlane
 
-pytestmark = pytest.mark.system
+pytestmark = pytest.mark.alone
 
 
 def refused(port: int) -> bool:

@@ -120,6 +120,7 @@ def running(directory: Path) -> Iterator[Running]:
             yield Running(lab, wires, caller, callee)
 
 
+@pytest.mark.alone
 def test_a_neighbour_that_floods_costs_no_call(tmp_path: Path) -> None:
     with running(tmp_path) as run:
         run.talk()

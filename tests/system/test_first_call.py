@@ -41,15 +41,9 @@ def _view(wire: list[Datagram], caller: PhoneDriver, callee: PhoneDriver, networ
     return calls[0], Roles(ends[0], ends[1], network.plan.links())
 
 
-def access_links(network: EmbeddedNetwork) -> int:
-    """Return how many links to boxes the relays have; those of a box that is gone take a minute to end."""
-    return sum(status["links"]["access"] for status in map(network.status, network.relays.values()) if status is not None)
-
-
 @pytest.fixture(scope="module")
 def ordinary_call(embedded_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPathFactory) -> CallFigures:
     """Idle, ringing, talk, hang-up, idle: one capture."""
-    wait_until(lambda: access_links(embedded_network) == ACCESS_LINKS, "the end of the links of boxes that other tests stopped, after a minute", 90)
     directory = tmp_path_factory.mktemp("call")
     with Capture(directory / "wire.pcap"):
         time.sleep(IDLE_S)
@@ -66,11 +60,13 @@ def ordinary_call(embedded_network: EmbeddedNetwork, tmp_path_factory: pytest.Te
     return measure_call(wire, *_view(wire, caller, callee, embedded_network))
 
 
+@pytest.mark.alone
 def test_every_datagram_on_every_link_has_one_length(ordinary_call: CallFigures) -> None:
     assert len(ordinary_call.flows) >= 12  # four access links and four inner ones at least, both ways
     assert {size for flow in ordinary_call.flows for size in flow.sizes} == {278}
 
 
+@pytest.mark.alone
 def test_an_access_link_carries_fifty_cells_a_second_whatever_happens(ordinary_call: CallFigures) -> None:
     access = [flow for flow in ordinary_call.flows if flow.access]
     assert len(access) == 2 * ACCESS_LINKS
@@ -82,6 +78,7 @@ def test_an_access_link_carries_fifty_cells_a_second_whatever_happens(ordinary_c
         assert flow.gaps_over_3_slots == 0
 
 
+@pytest.mark.alone
 def test_both_phones_hear_each_other_in_time(ordinary_call: CallFigures) -> None:
     for direction in (ordinary_call.to_callee, ordinary_call.to_caller):
         assert len(direction.delays_ms) > 40 * TALK_S

@@ -10,7 +10,7 @@ import pytest
 from tools.bench.flood import carry
 from tools.cargo import build
 
-pytestmark = pytest.mark.system
+pytestmark = pytest.mark.alone
 
 CALLS, SECONDS = 10, 3.0
 JUNK_PER_S, HANDSHAKES_PER_S = 8_000, 400

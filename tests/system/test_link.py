@@ -24,6 +24,8 @@ from cryptography.x509.oid import NameOID
 from voicebox.dataplane import EngineFailed, Event, LinkDown, LinkFailed, LinkUp, LiveDataPlane
 from voicebox.errors import HostError, LocalError
 
+pytestmark = pytest.mark.alone
+
 CELL_DATAGRAM = 278
 LOCAL = "127.0.0.1"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ordinary_user import said_by
+from tests.support.ordinary_user import open_to_all, said_by
 from tools.lab.load import NETWORKS, load_network, parse_network
 from tools.lab.namespaces import Namespace, join, wait_running
 from tools.lab.plan import BoxNode, Impairments, LabNetwork, LabPlan, Outage, WireRule
@@ -194,7 +194,7 @@ def fates(pair: Pair) -> dict[int, float | None]:
 system = pytest.mark.system
 
 
-@system
+@pytest.mark.alone
 def test_a_wire_keeps_its_time_at_some_thousand_datagrams_a_second(tmp_path: Path) -> None:
     with joined(Impairments(delay_ms=19), tmp_path) as pair:
         pair.send_many(9_000, 3_000)
@@ -241,7 +241,7 @@ def test_a_train_of_cells_is_cut_before_the_wire(tmp_path: Path) -> None:
     assert [len(each.payload) for each in pair.wires.sent()] == [278] * 4
 
 
-@system
+@pytest.mark.alone
 def test_the_same_seed_loses_the_same_datagrams_and_delays_them_alike(tmp_path: Path) -> None:
     given = Impairments(delay_ms=2, jitter_ms=5, loss_pct=10)
     runs = []
@@ -261,7 +261,7 @@ def test_the_same_seed_loses_the_same_datagrams_and_delays_them_alike(tmp_path: 
     assert sum(close) > 0.8 * len(close)
 
 
-@system
+@pytest.mark.alone
 def test_an_outage_has_its_time(tmp_path: Path) -> None:
     with joined(Impairments(outages=(Outage(0.5, 0.5),)), tmp_path) as pair:
         pair.send_many(150, 100)
@@ -329,8 +329,7 @@ def test_an_ordinary_user_has_a_lab_too(tmp_path: Path) -> None:
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     shutil.copy(binary(), tmp_path)
     subprocess.run(["chmod", "-R", "a+rwX", str(tmp_path)], check=True)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    open_to_all(tmp_path)
     # Root of a user namespace has no other user to be: then the tests were started by an ordinary one.
     as_nobody = os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split()[2] != "1"
     said = said_by(PROGRAM, tmp_path, tmp_path, as_nobody=as_nobody, environment={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"})

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ordinary_user import open_to_all
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOBODY = 65534
 BASICS = (
@@ -63,9 +65,7 @@ def bare_copy(tmp_path: Path) -> Path:
         assert found is not None, name
         (programs / name).symlink_to(found)
     (programs / "python3").symlink_to("/usr/bin/python3")
-    for folder in (*reversed(tmp_path.parents[:3]), tmp_path):
-        if os.geteuid() == 0 and folder.is_relative_to("/tmp") and folder != Path("/tmp"):
-            folder.chmod(0o755)
+    open_to_all(tmp_path)
     if os.geteuid() == 0:
         for folder in (checkout, checkout / "tools"):
             os.chown(folder, NOBODY, NOBODY)

@@ -16,6 +16,8 @@ from voicebox import dataplane
 from voicebox.dataplane import EngineMediaPort, EngineMediaPorts, Event, LinkFailed, LinkUp, LiveDataPlane, PhoneDigit, parse_event
 from voicebox.errors import Bug, HostError, LocalError
 
+pytestmark = pytest.mark.system
+
 LOCAL = "127.0.0.1"
 TELEPHONE_EVENT = 101
 

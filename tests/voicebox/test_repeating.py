@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from voicebox.repeating import Repeating
+
+pytestmark = pytest.mark.system
 
 
 async def test_it_runs_at_once_and_again_until_stopped() -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from tools.adversary import access, busy, callee, clocks, guard, junction, links, marks, matching, world
 from tools.adversary.page import page
-from tools.adversary.result import Result, load, store
+from tools.adversary.result import Result, load, replace, store
 from voicebox.demo.namespace import enter_private_network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,8 +127,8 @@ def main() -> int:
                 flush=True,
             )
     kept = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
-    (arguments.out / "lab.json").write_text(json.dumps(summary(kept, strict=strict), indent=1) + "\n", "utf-8")
-    (arguments.out / "lab.html").write_text(page(kept), "utf-8")
+    replace(arguments.out / "lab.json", json.dumps(summary(kept, strict=strict), indent=1) + "\n")
+    replace(arguments.out / "lab.html", page(kept))
     if broken:
         return 1
     return NOT_PASSED if any(each["entry"]["verdict"] != "PASS" for each in kept.values()) else 0

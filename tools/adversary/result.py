@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,11 +59,16 @@ def store(folder: Path, result: Result) -> dict[str, Any]:
     """Keep a finished test; return what was kept."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = {"entry": result.entry(), "plots": dict(result.plots), "rocs": {each.name: each.roc for each in result.comparisons}}
-    place = folder / f"{result.name}.json"
-    partial = place.with_suffix(".partial")
-    partial.write_text(json.dumps(kept), "utf-8")
-    partial.replace(place)
+    replace(folder / f"{result.name}.json", json.dumps(kept))
     return kept
+
+
+def replace(place: Path, text: str) -> None:
+    """Write a file at once, so that nobody reads half of it, and two runs of different tests may end at the same time."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=place.parent, delete=False) as partial:
+        partial.write(text)
+    Path(partial.name).chmod(0o644)
+    Path(partial.name).replace(place)
 
 
 def load(folder: Path, name: str) -> dict[str, Any] | None:

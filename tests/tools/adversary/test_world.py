@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.adversary import live
 from tools.adversary.clocks import piece_of, rate_of
 from tools.adversary.world import NEVER, SECOND_US, Plan, Recorded, network, run
 
@@ -63,6 +64,7 @@ def test_the_installed_engine_has_no_leak_to_switch_on() -> None:
     assert installed is not None
     assert installed.origin is not None
     assert b"VOICEBOX_LAB" not in Path(installed.origin).read_bytes()
+    assert b"VOICEBOX_LAB" in (live.test_engine() / "voicebox" / "_relay.abi3.so").read_bytes(), "a test build has, and is found by this"
 
 
 def test_every_switch_leaks() -> None:

@@ -25,6 +25,8 @@ from voicebox.sip.auth import Account
 from voicebox.sip.message import SipResponse, parse_message
 from voicebox.sip.transaction import TimerValues
 
+pytestmark = pytest.mark.system
+
 SETTINGS = SwitchboardSettings(timers=TimerValues(t1_s=0.02, t2_s=0.1, t4_s=0.1))
 ALICE = Account.from_password("alice", Secret(PASSWORD), REALM)
 

@@ -16,6 +16,8 @@ from voicebox.circuits.driver import CircuitDriver
 from voicebox.circuits.dummies import Dummies
 from voicebox.dataplane import Answered, CircuitEnded, EngineFailed, Heard, LinkFailed, LinkUp, MessageHeard, Silent
 
+pytestmark = pytest.mark.system
+
 
 class Driven:
     """A box whose clock is the loop's."""

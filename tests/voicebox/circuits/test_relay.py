@@ -235,7 +235,7 @@ def test_extends_that_wait_are_bounded() -> None:
     assert [entry[0] for entry in plane.take()].count("refuse_extend") == 3
 
 
-@pytest.mark.parametrize("relay_id", [bytes(32), b"", GUARD.descriptor.relay_id])
+@pytest.mark.parametrize("relay_id", [bytes(32), b"", GUARD.descriptor.relay_id], ids=["zeros", "nothing", "itself"])
 def test_extend_to_anybody_else_is_refused(relay_id: bytes) -> None:
     relay, plane = make(GUARD)
     relay.extend(1, 5, relay_id, 77, b"h", NOW_US)

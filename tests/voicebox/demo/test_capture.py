@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ordinary_user import said_by
+from tests.support.ordinary_user import open_to_all, said_by
 from voicebox.demo.capture import main
 from voicebox.demo.datagrams import load_capture
 
@@ -53,9 +53,8 @@ print(json.dumps({"kept": kept, "before": before, "after": after, "frames": coun
 @pytest.mark.system
 @pytest.mark.parametrize("who", ["as-is", "ordinary"])
 def test_every_datagram_is_captured_once_with_its_time(tmp_path: Path, who: str) -> None:
+    open_to_all(tmp_path)
     tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
     # The system's own interpreter: another user may not be allowed to read a virtual environment in somebody's home.
     root = Path(__file__).resolve().parents[3]
     source = tmp_path / "source"

@@ -13,6 +13,8 @@ from voicebox.errors import HostError
 from voicebox.sip.flow import Flow, Transport
 from voicebox.sip.transport import RECEIVE_BUFFER_OCTETS, SipTransports, TransportLimits
 
+pytestmark = pytest.mark.system
+
 MESSAGE = b"OPTIONS sip:h SIP/2.0\r\nContent-Length: 2\r\n\r\nhi"
 
 
