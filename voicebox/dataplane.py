@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from voicebox._relay import Engine, hctr2_decipher, hctr2_encipher
-from voicebox.errors import Bug
+from voicebox.errors import Bug, HostError
 
 if TYPE_CHECKING:
     from voicebox.sip.sdes import Protection  # a relay has this module too, and loads nothing of SIP
@@ -44,6 +44,9 @@ __all__ = [
     "hctr2_encipher",
     "parse_event",
 ]
+
+MAX_MEDIA_PORTS = 256
+"""What the engine has (MAX_PORTS of relay/core/src/owner.rs)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,11 +396,17 @@ class EngineMediaPort:
 
 
 class EngineMediaPorts:
-    """Opens media ports; the MediaPorts of b2bua/ports.py."""
+    """Opens media ports, as many as the engine has; the MediaPorts of b2bua/ports.py."""
 
     def __init__(self, plane: DigitRoutes) -> None:
         self._plane = plane
+        self._open: list[EngineMediaPort] = []
 
     def open(self, local_address: str) -> EngineMediaPort:
         """Bind a fresh pair on local_address. Raises HostError where none is free."""
-        return EngineMediaPort(self._plane, local_address)
+        self._open = [port for port in self._open if not port.closed]
+        if len(self._open) >= MAX_MEDIA_PORTS:
+            raise HostError("every media port is in use")
+        port = EngineMediaPort(self._plane, local_address)
+        self._open.append(port)
+        return port

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from voicebox import dataplane
-from voicebox.dataplane import EngineMediaPort, EngineMediaPorts, Event, LinkFailed, LinkUp, LiveDataPlane, PhoneDigit, parse_event
+from voicebox.dataplane import MAX_MEDIA_PORTS, EngineMediaPort, EngineMediaPorts, Event, LinkFailed, LinkUp, LiveDataPlane, PhoneDigit, parse_event
 from voicebox.errors import Bug, HostError, LocalError
 
 pytestmark = pytest.mark.system
@@ -171,6 +171,17 @@ def test_two_joined_ports_let_two_phones_hear_each_other_and_one_is_an_echo(plan
     assert plane.counters()["bad_command"] == 0
     with pytest.raises(Bug):
         here.join(object(), 2)
+
+
+def test_there_are_no_more_media_ports_than_the_engine_has(plane: LiveDataPlane) -> None:
+    ports = EngineMediaPorts(plane)
+    opened = [ports.open(LOCAL) for _ in range(MAX_MEDIA_PORTS)]
+    with pytest.raises(HostError):
+        ports.open(LOCAL)
+    opened[7].close()
+    opened[7] = ports.open(LOCAL)
+    wait_for(plane, "media_ports", MAX_MEDIA_PORTS)
+    assert plane.counters()["bad_command"] == 0
 
 
 def test_media_addresses_are_checked(plane: LiveDataPlane) -> None:
