@@ -20,7 +20,7 @@ def names(home: Path) -> dict[str, bool]:
     return {contact.petname: contact.open for contact in StateDirectory(home).load_contacts(dt.datetime.now(dt.UTC))}
 
 
-def test_contacts_are_changed_by_the_running_box(embedded_network: EmbeddedNetwork) -> None:
+def test_contacts_are_changed_by_the_running_box(embedded_network: EmbeddedNetwork, tmp_path: Path) -> None:
     node = embedded_network.boxes[CALLEE]
     assert names(node.home) == {CALLER: True}
 
@@ -35,8 +35,10 @@ def test_contacts_are_changed_by_the_running_box(embedded_network: EmbeddedNetwo
     assert names(node.home) == {"somebody": True}
     with pytest.raises(HostError, match="no contact"):
         contact("block", CALLER)
+    mail = tmp_path / "mail"
+    mail.write_text("ü" * 14_000 + "\n" + (embedded_network.directory / f"{CALLER}.card").read_text())
     with pytest.raises(HostError, match="as somebody"):
-        contact("add", "again", str(embedded_network.directory / f"{CALLER}.card"))
+        contact("add", "again", str(mail))
     contact("rename", "somebody", CALLER)
     assert [path.name for path in (node.home / "contacts").iterdir()] == [f"{CALLER}.yaml"]
     assert told(node)["contacts_blocked"] == 0

@@ -18,7 +18,7 @@ def change_contact(home: Path, change: Change) -> None:
         try:
             held.enter_context(store.locked())
         except DirectoryInUse:
-            ask(home, "contact", what=change.what, petname=change.petname, value=change.value, path=change.path)
+            ask(home, "contact", what=change.what, petname=change.petname, value=change.value)
             return
         now = dt.datetime.now(dt.UTC)
         store.keep(decide(change, store.load_contacts(now), store.load_identity(now).contact_id, now))

@@ -9,6 +9,7 @@ from pathlib import Path
 from voicebox.cli.changing import change_contact
 from voicebox.cli.home import add_home, home_of
 from voicebox.config.load import load_box, load_text
+from voicebox.contacts.card import only_card, parse_card
 from voicebox.contacts.changes import Change, What
 from voicebox.contacts.contact import checked_petname
 from voicebox.contacts.store import StateDirectory
@@ -26,8 +27,11 @@ def run(args: argparse.Namespace) -> int:
     home = home_of(args)
     config = load_box(home)
     petname = checked_petname(args.petname)
-    change_contact(home, Change(What.ADD, petname, load_text(args.card, "Give the file that holds the card."), str(args.card)))
-    contact = next(contact for contact in StateDirectory(home).load_contacts(dt.datetime.now(dt.UTC)) if contact.petname == petname)
+    now = dt.datetime.now(dt.UTC)
+    text = load_text(args.card, "Give the file that holds the card.")
+    parse_card(text, now, str(args.card))
+    change_contact(home, Change(What.ADD, petname, only_card(text)))
+    contact = next(contact for contact in StateDirectory(home).load_contacts(now) if contact.petname == petname)
     if contact.changed is not None:
         print(
             f"This is another card than the one you have of {petname}: a new box, or somebody else. There are no calls with {petname} until you decide. "

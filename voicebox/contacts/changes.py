@@ -37,12 +37,11 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing to do. path: where the card was read, for the problem's text."""
+    """One thing to do."""
 
     what: What
     petname: str = field(repr=False)
     value: str = field(default="", repr=False)
-    path: str = field(default="the card", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,8 @@ class Step:
 def parse_change(asked: Mapping[str, object]) -> Change:
     """Read a change as the control socket carries it. Raises UsageError."""
     match asked:
-        case {"what": str(what), "petname": str(petname), "value": str(value), "path": str(path)} if what in set(What):
-            return Change(What(what), petname, value, path)
+        case {"what": str(what), "petname": str(petname), "value": str(value)} if what in set(What):
+            return Change(What(what), petname, value)
         case _:
             raise UsageError("This is no change of a contact.")
 
@@ -90,7 +89,7 @@ def _door(contact: Contact | None) -> bytes | None:
 
 
 def _add(petname: str, change: Change, by_petname: dict[str, Contact], own_id: bytes, now: dt.datetime) -> Step:
-    card, text = parse_card(change.value, now, change.path), only_card(change.value)
+    card, text = parse_card(change.value, now, "the card"), only_card(change.value)
     if card.contact_id == own_id:
         raise UsageError("This is your own card. Give it to your contact, and add theirs.")
     for contact in by_petname.values():
