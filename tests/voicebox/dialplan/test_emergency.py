@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from voicebox.dialplan.emergency import is_emergency
 
@@ -29,3 +33,16 @@ def test_emergency_numbers_are_seen(dialled: str) -> None:
 )
 def test_other_numbers_are_not(dialled: str) -> None:
     assert not is_emergency(NUMBERS, dialled)
+
+
+@given(
+    st.sampled_from(sorted(NUMBERS)),
+    st.sampled_from(["", "+", "00", "+41", "0041", "0", "9", "*31#"]),
+    st.text("-. ()/_\u00a0\u2011\u200b:'", max_size=20),
+    st.randoms(),
+)
+def test_whatever_stands_between_the_digits(number: str, before: str, between: str, rng: random.Random) -> None:
+    letters = list(before + number)
+    for letter in between:
+        letters.insert(rng.randrange(len(before), len(letters) + 1), letter)
+    assert is_emergency(NUMBERS, "".join(letters))
