@@ -14,6 +14,8 @@ from voicebox.control import ask
 from voicebox.demo.network import EmbeddedNetwork, Node, Plan
 
 CALLER, CALLEE = "alice", "bob"
+READY_S = 120.0
+"""On a machine that starts one interpreter in twenty seconds; it takes three where nothing else runs."""
 
 
 def start_network(directory: Path, plan: Plan | None = None) -> EmbeddedNetwork:
@@ -27,7 +29,7 @@ def running(network: EmbeddedNetwork) -> EmbeddedNetwork:
     """Start a network that was set up, and wait until its boxes have their standing circuits."""
     try:
         network.start()
-        network.wait_ready()
+        network.wait_ready(READY_S)
     except BaseException:
         network.stop()
         raise
