@@ -96,9 +96,6 @@ def test_steps_between_corrections_do_not_show_the_crystal(lab: Lab) -> None:
 
 
 @needs("g")
-@pytest.mark.xfail(
-    raises=AssertionError, strict=True, reason="for some slots of a call a slow phone has no frame, and the other phone can count them (THREATS.md 16)"
-)
 def test_holes_in_the_sound_do_not_show_the_phones_crystal(lab: Lab) -> None:
     assert_pass(lab["g_holes"])
 

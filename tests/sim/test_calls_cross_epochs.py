@@ -1,4 +1,4 @@
-"""Calls over the ends of epochs on real cores in virtual time: no frame is lost, nothing rings or ends, and no link shows anything."""
+"""Calls over the ends of epochs on real cores in virtual time: no frame is lost but in gaps, nothing rings or ends, and no link shows anything."""
 
 from __future__ import annotations
 
@@ -98,14 +98,18 @@ def test_no_frame_is_lost_and_links_live_as_when_idle(idle: tuple[int, list[list
     run(world, [alice, bob], UNTIL_S - world.now_us / 1e6)
     for box in (alice, bob):
         heard = [(each.at_us, each.datagram) for each in world.heard if each.box == plane_of(box).name]
-        assert len(heard) == frames
-        for place in (slice(2, 4), slice(4, 8)):  # sequence number and timestamp: each frame once, in order, none left out
-            numbers = [int.from_bytes(datagram[place], "big") for _, datagram in heard]
-            steps = {(later - sooner) % 256 ** (place.stop - place.start) for sooner, later in pairwise(numbers)}
-            assert steps == {1 if place.start == 2 else 160}
-        counters = world.counters(plane_of(box).name)
-        copies = [index for index, (_, datagram) in enumerate(heard) if datagram[12:16] != index.to_bytes(4, "big")]
-        assert len(copies) == counters["sound_repaired"] <= 1, "of the frame that a spare left out at the begin of the talk, which the other path brings later"
+        counters, others = (world.counters(plane_of(each).name) for each in (box, alice if box is bob else bob))
+        assert len(heard) == frames - others["sound_slip"]
+        headers = [struct.unpack_from(">HI", datagram, 2) for _, datagram in heard]
+        steps = [((later[0] - sooner[0]) % 2**16, (later[1] - sooner[1]) % 2**32) for sooner, later in pairwise(headers)]
+        assert set(steps) == {(1, 160), (3, 480)}, "each frame once, in order, none left out but in gaps"
+        assert 1 <= steps.count((3, 480)) <= 4, "one in 40 to 80 s, the first after 20 to 40"
+        said = [int.from_bytes(datagram[12:16], "big") for _, datagram in heard if datagram[12:] == datagram[12:16] * 40]
+        whole = [number for number in said if number < frames]
+        assert whole == sorted(set(whole))
+        assert len(heard) - len(whole) == counters["sound_repaired"] <= 1, (
+            "of the frame that a spare left out at the begin of the talk, which the other path brings later"
+        )
         gaps_us = [later - sooner for (sooner, _), (later, _) in pairwise(heard)]
         print(f"{count} circuits: time between two packets {min(gaps_us)} to {max(gaps_us)} us")
         assert max(gaps_us) <= 150_000, "no longer than the longest path is longer than the shortest"

@@ -2,8 +2,8 @@
 
 Boxes and phones run 20 to 50 ppm fast or slow, relays within 0.5 ppm. Attackers: the regression of departures over a minute, which finds the rate of the tick;
 the steps from tick to tick without those of corrections, and the rate in a third of a second, half of which are faster and half slower; at the far phone the slope of the RTP
-timestamps over the times of arrival, and holes and slips. Each estimate is correlated with the crystal; without a leak the 95 % interval of r holds 0.
-Controls: a tick that follows no guard; one that is the crystal's between corrections in steps.
+timestamps over the times of arrival, how many gaps there are, and how near to each other. Each estimate is correlated with the crystal; without a leak the 95 % interval of r holds 0.
+Controls: a tick that follows no guard; one that is the crystal's between corrections in steps; gaps only where a slow phone has no frame.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import pairwise
 from statistics import fmean, median
 
 from tools.adversary.result import Result
-from tools.adversary.statistics import Control, correlation, correlation_interval
+from tools.adversary.statistics import Control, auc, correlation, correlation_interval
 from tools.adversary.world import ACCESS, GUARDS, JUNCTIONS, RELAY, SECOND_US, Plan, Recorded, run
 
 NAME, TITLE = "g", "crystals of boxes and phones"
@@ -27,6 +27,9 @@ TICK_PPM = 0.1
 """An access tick has to be this close to its guard's clock, in the mean of a run."""
 WRONG = 0.001
 PIECE_TICKS = 16
+STAMPS_A_SLOT = 160
+CONTROL_WINDOWS = 30
+"""In half an hour a phone that is 20 ppm slow leaves one slot or two without a frame."""
 
 
 @dataclass
@@ -39,12 +42,13 @@ class Watched:
     step: float
     piece: float
     slope: float
-    holes: float
+    gaps: float
+    nearest: float
 
 
 def watch(seed: int, windows: int, switches: Sequence[str] = ()) -> tuple[list[Watched], float]:
-    """Let all boxes be in calls for so many windows; return each box in each window, seen from its own access link and from the far phone, and by how many ppm
-    a tick was off its guard's in the worst case, over the whole run."""
+    """Let all boxes be in calls for so many windows; return each box in each window, seen from its own access link and from the far phone (how near to each other gaps
+    are: in the whole run), and by how many ppm a tick was off its guard's in the worst case, over the whole run."""
     plan, chance, crystals = _network(seed)
     for switch in switches:
         plan.at(0, "switch", switch, "on")
@@ -91,11 +95,17 @@ def _watched(recorded: Recorded, box: int, peer: int, crystal: tuple[int, int], 
 
     ticks = left(up=True)
     heard = [(at, stamp) for at, stamp, _ in recorded.rtp[peer] if begin_us <= at < begin_us + WINDOW_US]
-    stamps = [(stamp - heard[0][1]) % 2**32 / 160 for _, stamp in heard]
+    stamps = [(stamp - heard[0][1]) % 2**32 / STAMPS_A_SLOT for _, stamp in heard]
     # A tick that follows no guard is late at it after a minute, and then nothing is heard any more.
-    slope, holes = (rate_of([float(at) for at, _ in heard], stamps), stamps[-1] + 1 - len(stamps)) if len(stamps) > 10 else (0.0, 0.0)
+    slope, gaps = (rate_of([float(at) for at, _ in heard], stamps), stamps[-1] + 1 - len(stamps)) if len(stamps) > 10 else (0.0, 0.0)
     step = -fmean(steps_of(ticks)) / SLOT_US * 1e6
-    return Watched(crystal[0] / 1_000, crystal[1] / 1_000, rate_of(ticks), step, piece_of(ticks), slope, holes)
+    return Watched(crystal[0] / 1_000, crystal[1] / 1_000, rate_of(ticks), step, piece_of(ticks), slope, gaps, nearest_of(recorded.rtp[peer]))
+
+
+def nearest_of(heard: Sequence[tuple[int, int, int]]) -> float:
+    """Return the shortest time between two gaps in a phone's sound, in seconds; 0 where there are not two."""
+    at = [later[0] for sooner, later in pairwise(heard) if (later[1] - sooner[1]) % 2**32 > STAMPS_A_SLOT]
+    return min((later - sooner for sooner, later in pairwise(at)), default=0) / SECOND_US
 
 
 def rate_of(times_us: Sequence[float], numbers: Sequence[float] | None = None) -> float:
@@ -132,11 +142,14 @@ STEPS = {
     "steps between corrections, and the box's crystal": ("step", "crystal"),
     "rate in a third of a second, and the box's crystal": ("piece", "crystal"),
 }
-HOLES = {"holes at the far phone, and the phone's crystal": ("holes", "phone")}
+GAPS = {
+    "gaps at the far phone, and the phone's crystal": ("gaps", "phone"),
+    "shortest time between two gaps at the far phone, and the phone's crystal": ("nearest", "phone"),
+}
 
 
 def tests(seed: int, *, strict: bool) -> tuple[Result, Result, Result]:
-    """Run test (g): rates over minutes; what is seen between two corrections; slots for which a slow phone had no frame.
+    """Run test (g): rates over minutes; what is seen between two corrections; slots without a frame.
 
     The boxes of several runs are pooled; a correlation counts where its interval, at a confidence that fails once in 1 000 runs, leaves 0 out.
     """
@@ -144,14 +157,15 @@ def tests(seed: int, *, strict: bool) -> tuple[Result, Result, Result]:
     watched, off_ppm = zip(*(watch(seed + number, windows) for number in range(runs)), strict=True)
     free, _ = watch(seed + 100, 1, ["free_tick"])
     stepped, _ = watch(seed + 101, 1, ["stepped_tick"])
+    own_clock, _ = watch(seed + 102, CONTROL_WINDOWS, ["phone_clock"])
 
-    def found(of: Sequence[Watched], value: str) -> float:
-        return abs(correlation(by_box(of, value), by_box(of, "crystal")))
+    def found(of: Sequence[Watched], value: str, clock: str = "crystal") -> float:
+        return abs(correlation(by_box(of, value), by_box(of, clock)))
 
     near = {f"every tick within {TICK_PPM} ppm of its guard's clock": max(off_ppm) <= TICK_PPM}
     rates, rate_figures = _correlations(watched, RATES)
     steps, step_figures = _correlations(watched, STEPS)
-    holes, hole_figures = _correlations(watched, HOLES)
+    gaps, gap_figures = _correlations(watched, GAPS)
     no_guard = [
         Control("tick that follows no guard (r)", found(free, "tick"), 0.99),
         Control("tick that follows no guard (r), second attacker", found(free, "step"), 0.99),
@@ -160,10 +174,16 @@ def tests(seed: int, *, strict: bool) -> tuple[Result, Result, Result]:
         Control("tick corrected in steps (r)", found(stepped, "step"), 0.99),
         Control("tick corrected in steps (r), second attacker", found(stepped, "piece"), 0.99),
     ]
+    by_phone = list(zip(by_box(own_clock, "phone"), by_box(own_clock, "gaps"), strict=True))
+    slow, fast = [gaps for ppm, gaps in by_phone if ppm < 0], [gaps for ppm, gaps in by_phone if ppm > 0]
+    where_none_is = [
+        Control("gaps only where a phone has no frame (AUC of slow and fast ones)", auc(slow, fast), 0.9),
+        Control("gaps only where a phone has no frame (r), second attacker", found(own_clock, "gaps", "phone"), 0.6),
+    ]
     return (
         Result(NAME, TITLE, seed, TICK_PPM, controls=no_guard, also=near | rates, more={"worst_tick_ppm": round(max(off_ppm), 4)} | rate_figures),
         Result(f"{NAME}_steps", f"{TITLE}, between corrections", seed, TICK_PPM, controls=in_steps, also=steps, more=step_figures),
-        Result(f"{NAME}_holes", f"{TITLE}, holes in the sound", seed, TICK_PPM, controls=no_guard, also=holes, more=hole_figures),
+        Result(f"{NAME}_holes", f"{TITLE}, gaps in the sound", seed, TICK_PPM, controls=where_none_is, also=gaps, more=gap_figures),
     )
 
 

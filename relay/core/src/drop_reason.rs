@@ -102,7 +102,7 @@ counted! {
         RtcpIn = "rtcp_in",
         /// ZRTP of a phone.
         ZrtpIn = "zrtp_in",
-        /// A frame left out because the phone's clock is faster.
+        /// A frame left out in a gap of the sound (PROTOCOL.md §9.4).
         SoundSlip = "sound_slip",
         /// Sound after its due time.
         SoundLate = "sound_late",

@@ -20,6 +20,8 @@ pub enum Switch {
     XorStream = 5,
     /// A box's tick follows its own crystal between two corrections (instead of PROTOCOL.md §5.6's rate).
     SteppedTick = 6,
+    /// A phone's frames go out as they come: where there is none the slot has none, and no other is a gap (instead of PROTOCOL.md §9.4's gaps).
+    PhoneClock = 7,
 }
 
 /// Note that a cell that says something leaves at `at`, a time of this process's only box. The engine of a test build works longer at every second of them.

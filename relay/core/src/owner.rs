@@ -256,7 +256,7 @@ impl Owner {
         if let Some(own) = &mut access.circuit {
             own.tell_silence(ctx, composed_at);
             let mut phone = own.port.and_then(|port| self.ports.get_mut(&port));
-            composed = own.compose(number, &filler, phone.as_mut().map(|phone| &mut phone.port)).map(|body| (own.name.1, body));
+            composed = own.compose(composed_at, number, &filler, phone.as_mut().map(|phone| &mut phone.port)).map(|body| (own.name.1, body));
             if let Some(phone) = phone {
                 phone.port.take_drops().into_iter().for_each(|reason| ctx.count(reason));
             }

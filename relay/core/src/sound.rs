@@ -4,8 +4,8 @@
 //! of what the phone hears are the port's own, RTCP ends here and is made fresh, digits pass as events.
 //! Not here: sockets, the address a phone speaks from, which cell carries a frame ([`crate::owner`] drives this), layers.
 //!
-//! In order: `receive`: frames wait, at most 3; `take_frame_of`: one for each slot, the same for both circuits of a call; `enqueue`: frames from cells, each with its
-//! due time; `repair`: copies of frames whose cell did not come, up to a slot after their time; `poll`: what is to be sent to the phone by now, and digits that are over.
+//! In order: `receive`: frames wait, at most 3; `take_frame_of`: one for each slot, or a gap ([`crate::gaps`]), the same for both circuits of a call; `enqueue`: frames from
+//! cells, each with its due time; `repair`: copies of frames whose cell did not come, up to a slot after their time; `poll`: what is to be sent to the phone by now, and digits that are over.
 //!
 //! Spec: PROTOCOL.md §9.4; RFC 3550 §5.1, §6; RFC 3551 §4.1 (marker); RFC 4733 §2.5. Departure: reports every 5 s without the random
 //! factor of RFC 3550 §6.2, which is there for groups that might speak all at once.
@@ -16,6 +16,7 @@ use crate::coarse::frame_of_copy;
 use crate::digits::{DigitIn, DigitOut};
 use crate::drop_reason::DropReason;
 use crate::endtoend::{Codec, MAX_FRAME_OCTETS};
+use crate::gaps::{Gaps, Turn, GAP_SLOTS};
 use crate::ids::Micros;
 use crate::random::RandomSource;
 use crate::reception::Reception;
@@ -42,9 +43,6 @@ const SHARED_SLOTS: usize = 4;
 
 const SLOT_US: Micros = 20_000;
 const REPORT_EVERY_US: Micros = 5_000_000;
-/// Ten whole seconds in which two frames or more waited at each slot: the phone's clock runs ahead. Not sooner, because a hiccup of the phone
-/// leaves one frame more behind, and would cost a frame each time.
-const SLIP_AFTER_SLOTS: u32 = 500;
 
 /// A codec frame of the phone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +100,13 @@ pub enum PortOutput {
     },
 }
 
+/// A frame of the phone, by its extended sequence number, that came at `at`.
+struct Waiting {
+    number: u64,
+    at: Micros,
+    frame: Frame,
+}
+
 struct Pending {
     due: Micros,
     counter: u64,
@@ -120,6 +125,8 @@ struct Outgoing {
     last_counter: u64,
     /// Bit i: the cell of `last_counter - i` was played, or had no frame.
     played: u64,
+    /// Cells without a frame since the last one that had one. So many as a gap has are one, which the phone conceals; after more of them a talkspurt begins.
+    frameless: u8,
     /// The next packet begins a talkspurt (RFC 3551 §4.1).
     marker: bool,
     packets: u32,
@@ -142,11 +149,10 @@ pub struct Port {
     from_phone: bool,
     sequence: SequenceTracker,
     reception: Reception,
-    waiting: VecDeque<(u64, Frame)>,
+    waiting: VecDeque<Waiting>,
     last_taken: u64,
     shared: VecDeque<(u64, Option<Frame>)>,
-    slots_watched: u32,
-    fewest_waiting: usize,
+    gaps: Gaps,
     digit_in: DigitIn,
     pending: VecDeque<Pending>,
     outgoing: Outgoing,
@@ -156,7 +162,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// Open a port at `now`. Draws source 4, sequence number 2, timestamp 4 and canonical name 12 octets.
+    /// Open a port at `now`. Draws source 4, sequence number 2, timestamp 4, canonical name 12 and, for the gaps, 32 octets.
     #[must_use]
     pub fn new(now: Micros, random: &mut dyn RandomSource) -> Self {
         let mut drawn = [0u8; 10];
@@ -169,6 +175,7 @@ impl Port {
             counter_base: None,
             last_counter: 0,
             played: 0,
+            frameless: u8::MAX,
             marker: true,
             packets: 0,
             payload_octets: 0,
@@ -184,8 +191,7 @@ impl Port {
             waiting: VecDeque::with_capacity(MAX_WAITING_FRAMES + 1),
             last_taken: 0,
             shared: VecDeque::with_capacity(SHARED_SLOTS + 1),
-            slots_watched: 0,
-            fewest_waiting: usize::MAX,
+            gaps: Gaps::new(random),
             digit_in: DigitIn::default(),
             pending: VecDeque::with_capacity(MAX_PENDING_FRAMES),
             outgoing,
@@ -235,8 +241,9 @@ impl Port {
         self.sequence = SequenceTracker::default();
         self.last_taken = 0;
         self.outgoing.counter_base = None;
+        self.outgoing.frameless = u8::MAX;
         self.outgoing.marker = true;
-        (self.slots_watched, self.fewest_waiting) = (0, usize::MAX);
+        self.gaps.begin();
     }
 
     /// Play a digit to the phone. At most 16 wait; false where that is so, or where the phone has no telephone-event.
@@ -292,14 +299,14 @@ impl Port {
         if self.bound_codec != self.remote.map(|remote| remote.codec) {
             return Err(DropReason::SoundCodec);
         }
-        let place = self.waiting.iter().take_while(|(waiting, _)| *waiting < number).count();
-        if self.waiting.get(place).is_some_and(|(waiting, _)| *waiting == number) {
+        let place = self.waiting.iter().take_while(|waiting| waiting.number < number).count();
+        if self.waiting.get(place).is_some_and(|waiting| waiting.number == number) {
             return Err(DropReason::RtpDuplicate);
         }
         if late && (number <= self.last_taken || place == 0 && self.waiting.len() >= MAX_WAITING_FRAMES) {
             return Err(DropReason::RtpLate);
         }
-        self.waiting.insert(place, (number, Frame::new(packet.payload)));
+        self.waiting.insert(place, Waiting { number, at: now, frame: Frame::new(packet.payload) });
         if self.waiting.len() > MAX_WAITING_FRAMES {
             self.waiting.pop_front();
             return Err(DropReason::SoundOverflow);
@@ -328,20 +335,20 @@ impl Port {
     pub fn frame_octets_of(&self, counter: u64) -> usize {
         let frame = match self.shared.iter().find(|(known, _)| *known == counter) {
             Some((_, frame)) => frame.as_ref(),
-            None => self.waiting.front().map(|(_, frame)| frame),
+            None => self.waiting.front().map(|waiting| &waiting.frame),
         };
         frame.map_or(0, |frame| frame.length)
     }
 
-    /// Take the frame for a slot of the call, by its counter. Where two circuits carry the call both ask, in any order, and get the same.
-    pub fn take_frame_of(&mut self, counter: u64) -> Option<Frame> {
+    /// Take the frame for a slot of the call that is put together at `at`, by its counter. Where two circuits carry the call both ask, in any order, and get the same.
+    pub fn take_frame_of(&mut self, at: Micros, counter: u64) -> Option<Frame> {
         if let Some((_, frame)) = self.shared.iter().find(|(known, _)| *known == counter) {
             return frame.clone();
         }
         if self.shared.back().is_some_and(|(newest, _)| counter < *newest) {
             return None;
         }
-        let frame = self.take_frame();
+        let frame = self.take_frame(at);
         self.shared.push_back((counter, frame.clone()));
         if self.shared.len() > SHARED_SLOTS {
             self.shared.pop_front();
@@ -349,19 +356,11 @@ impl Port {
         frame
     }
 
-    /// Take the frame that waits longest, where one does.
-    fn take_frame(&mut self) -> Option<Frame> {
-        self.watch_for_slips();
-        let (number, frame) = self.waiting.pop_front()?;
-        self.last_taken = number;
-        Some(frame)
-    }
-
     /// Take the frame that came, with its number: nothing waits for a slot where two phones of one box are joined.
     pub fn pass(&mut self) -> Option<(u64, Frame)> {
-        let (number, frame) = self.waiting.pop_front()?;
-        self.last_taken = number;
-        Some((number, frame))
+        let waiting = self.waiting.pop_front()?;
+        self.last_taken = waiting.number;
+        Some((waiting.number, waiting.frame))
     }
 
     /// Let what is enqueued next follow nothing: it has its due time, and no turn.
@@ -371,18 +370,23 @@ impl Port {
         self.outgoing.marker = true;
     }
 
-    /// Drop one frame where two or more waited at each slot of ten seconds: the phone's clock is the faster one.
-    fn watch_for_slips(&mut self) {
-        self.fewest_waiting = self.fewest_waiting.min(self.waiting.len());
-        self.slots_watched += 1;
-        if self.slots_watched < SLIP_AFTER_SLOTS {
-            return;
-        }
-        if self.fewest_waiting >= 2 {
-            self.waiting.pop_front();
+    /// Take the frame that waits longest, where one does and the slot is no gap.
+    fn take_frame(&mut self, at: Micros) -> Option<Frame> {
+        let waited_us = self.waiting.front().map(|waiting| at.saturating_sub(waiting.at));
+        let turn = self.gaps.turn(waited_us);
+        let taken = match turn {
+            Turn::Frame => 1,
+            Turn::Gap { leaves_out } => leaves_out,
+        };
+        for _ in 0..taken {
+            let first = self.waiting.pop_front()?;
+            self.last_taken = first.number;
+            if turn == Turn::Frame {
+                return Some(first.frame);
+            }
             self.drops.push(DropReason::SoundSlip);
         }
-        (self.slots_watched, self.fewest_waiting) = (0, usize::MAX);
+        None
     }
 
     /// Keep what a cell of the splice brought until it is due: its counter, and its frame if it had one.
@@ -520,9 +524,13 @@ impl Port {
         // A gap, so that the phone conceals what did not come.
         out.sequence_number = out.sequence_number.wrapping_add(missing as u16); // modulo 2^16, as the number is
         let Some(frame) = &pending.frame else {
-            out.marker = true;
+            out.frameless = out.frameless.saturating_add(1);
             return None;
         };
+        match std::mem::take(&mut out.frameless) {
+            gap @ 0..=GAP_SLOTS => out.sequence_number = out.sequence_number.wrapping_add(u16::from(gap)),
+            _ => out.marker = true,
+        }
         if pending.is_copy {
             self.drops.push(DropReason::SoundRepaired);
         }

