@@ -16,9 +16,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.support.embedded import running
+from tests.support.embedded import has_ipv6, running
 from voicebox.demo.namespace import enter_private_network
-from voicebox.demo.network import EmbeddedNetwork
+from voicebox.demo.network import EmbeddedNetwork, Plan
 
 SYSTEM = Path(__file__).parent / "system"
 LONG = os.environ.get("VOICEBOX_LONG") == "1"
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def prepared_network(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedNetwork:
     """Six relays and two boxes, set up, for the whole run."""
-    network = EmbeddedNetwork(tmp_path_factory.mktemp("network"))
+    network = EmbeddedNetwork(tmp_path_factory.mktemp("network"), Plan(ipv6=has_ipv6()))
     network.set_up()
     return network
 

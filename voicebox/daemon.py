@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import random
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -48,6 +49,7 @@ from voicebox.errors import HostError, UsageError
 from voicebox.keeper import start_keeper
 from voicebox.repeating import Repeating
 from voicebox.sip.auth import Account
+from voicebox.sip.tls import load, server_context
 
 CERTIFICATE_CHECK_S = 86_400
 
@@ -75,6 +77,7 @@ class BoxDaemon:
         self._standing: StandingCircuits | None = None
         self._calls: Calls | None = None
         self._server: SipServer | None = None
+        self._tls: ssl.SSLContext | None = None
         self._meter = CostMeter()
         self._repeating = Repeating()
         self.counters: Counter[str] = Counter()
@@ -132,8 +135,21 @@ class BoxDaemon:
             suffixes=self._config.suffixes,
             hosts=frozenset(endpoint.address for endpoint in self._config.sip_listen),
         )
-        self._server = SipServer(self._accounts, self._calls, EngineMediaPorts(self._plane), self._resolve, self._admit, settings, on_bug=self._count_bug)
-        await self._server.start([(transport, endpoint.address, endpoint.port) for endpoint in self._config.sip_listen for transport in ("udp", "tcp")])
+        listen = [(transport, endpoint.address, endpoint.port) for endpoint in self._config.sip_listen for transport in ("udp", "tcp")]
+        if self._config.tls_listen:
+            self._tls = self._phone_tls()
+            listen += [("tls", endpoint.address, endpoint.port) for endpoint in self._config.tls_listen]
+        self._server = SipServer(
+            self._accounts, self._calls, EngineMediaPorts(self._plane), self._resolve, self._admit, settings, on_bug=self._count_bug, tls=self._tls
+        )
+        await self._server.start(listen)
+
+    def _phone_tls(self) -> ssl.SSLContext:
+        fresh = self._store.renew_phone_tls(self._config.tls_addresses, dt.datetime.now(dt.UTC))
+        try:
+            return server_context(fresh.server)
+        except OSError:
+            raise HostError("This machine's TLS library does not take the box's certificate for phones.") from None
 
     async def stop(self) -> None:
         """Hang up, and fall silent; idempotent."""
@@ -162,6 +178,8 @@ class BoxDaemon:
         assert self._calls is not None
         self._identity = self._renewed(self._identity, dt.datetime.now(dt.UTC))
         self._calls.renew_identity(self._identity)
+        if self._tls is not None:
+            load(self._tls, self._store.renew_phone_tls(self._config.tls_addresses, dt.datetime.now(dt.UTC)).server)
 
     def _look_at_meter(self) -> None:
         counters = self._plane.counters()
@@ -249,7 +267,7 @@ class BoxDaemon:
             "contacts_changed": sum(contact.trust is Trust.CHANGED for contact in self._book.contacts()),
             "contacts_blocked": sum(contact.blocked for contact in self._book.contacts()),
             "other_copy": self._calls.has_copy(self._plane.now_us()),
-            "phones": [{"user": phone.user, "transport": phone.transport} for phone in self._server.registrations()],
+            "phones": [{"user": phone.user, "transport": phone.transport, "clear": phone.clear} for phone in self._server.registrations()],
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "realtime": self._realtime,
             "cost": {"promised": _cost_status(promised(self._config.profile.circuits)), "measured": _cost_status(self._meter.measured())},
@@ -316,7 +334,7 @@ class BoxDaemon:
 
     def _load_accounts(self) -> list[Account]:
         realm = self._config.sip_realm
-        return [Account.from_password(user, password, realm) for user, password in load_phones(self._store.home)]
+        return [Account.from_password(phone.user, phone.password, realm, clear=phone.clear) for phone in load_phones(self._store.home)]
 
 
 def _cost_status(cost: Cost | None) -> dict[str, float] | None:

@@ -5,6 +5,7 @@ They are in the private network namespace that tests/conftest.py moves the run i
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,15 @@ def running(network: EmbeddedNetwork) -> EmbeddedNetwork:
         network.stop()
         raise
     return network
+
+
+def has_ipv6() -> bool:
+    """Return whether this machine lets anybody listen on ::1."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
 
 
 def told(node: Node) -> dict[str, Any]:

@@ -39,19 +39,22 @@ TONE_S = 15.0
 LINPHONERC = """[sip]
 sip_port={udp}
 sip_tcp_port={tcp}
-sip_tls_port=0
+sip_tls_port={tls}
 bind_address={address}
 guess_hostname=0
-contact=sip:{name}@{address}
+contact=sip:{name}@{contact}
 inc_timeout=60
 register_only_when_network_is_up=0
 use_rfc2833=1
 use_info=0
-use_ipv6=0
+use_ipv6={ipv6}
 ipv6_migration_done=1
 default_proxy=0
-media_encryption=none
-media_encryption_mandatory=0
+media_encryption={encryption}
+media_encryption_mandatory={mandatory}
+root_ca={authority}
+verify_server_certs=1
+verify_server_cn=1
 [net]
 mtu=1300
 firewall_policy=0
@@ -119,7 +122,13 @@ class _Linphone(PhoneDriver):
         text = LINPHONERC.format(
             udp=setup.sip_port if transport == "udp" else 0,
             tcp=setup.sip_port if transport == "tcp" else 0,
+            tls=setup.sip_port if transport == "tls" else 0,
+            ipv6=int(":" in setup.address),
+            encryption="srtp" if transport == "tls" else "none",
+            mandatory=int(transport == "tls"),
+            authority=(setup.login.authority if setup.login else None) or "",
             address=setup.address,
+            contact=f"[{setup.address}]" if ":" in setup.address else setup.address,
             name=setup.name,
             rtp_first=setup.rtp_port,
             rtp_last=setup.rtp_port + 15,
@@ -129,10 +138,9 @@ class _Linphone(PhoneDriver):
             text += f"[audio_codec_{place}]\nmime={codec}\nrate={rate_hz}\nchannels={channels}\nenabled={enabled}\n"
         if setup.login is not None:
             login = setup.login
-            server, password = f"{login.host}:{login.port}", login.password.reveal().decode()
-            text += LINPHONERC_LOGIN.format(
-                server=server, transport=transport, user=login.user, host=login.host, password=password, realm=self._realm or login.host
-            )
+            host = f"[{login.host}]" if ":" in login.host else login.host
+            server, password = f"{host}:{login.port}", login.password.reveal().decode()
+            text += LINPHONERC_LOGIN.format(server=server, transport=transport, user=login.user, host=host, password=password, realm=self._realm or login.host)
         (self.directory / "linphonerc").write_text(text)
         home = str(self.directory)
         return {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": home, "XDG_DATA_HOME": f"{home}/.local/share", "XDG_CONFIG_HOME": f"{home}/.config"}
@@ -322,15 +330,16 @@ def installed(name: str) -> bool:
 
 def free_port_block(count: int, address: str = "127.0.0.1") -> int:
     """Return the first, even, of `count` ports that are free for UDP and TCP at this moment."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for _ in range(100):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))
             first = int(probe.getsockname()[1]) // 2 * 2 + 2
         with contextlib.ExitStack() as held:
             try:
                 for port in range(first, first + count):
                     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                        held.enter_context(socket.socket(socket.AF_INET, kind)).bind((address, port))
+                        held.enter_context(socket.socket(family, kind)).bind((address, port))
             except (OSError, OverflowError):
                 continue
             return first

@@ -113,7 +113,8 @@ class TwoPeople:
     def phone(self, kind: str, name: str, directory: Path) -> PhoneDriver:
         account = self.accounts[name]
         host, _, port = account["server"].rpartition(":")
-        login = Login(host, int(port), account["user"], Secret(account["password"].encode()), account["transport"])
+        authority = self.desk.folder / f"{name}.pem" if account["transport"] == "tls" else None
+        login = Login(host, int(port), account["user"], Secret(account["password"].encode()), account["transport"], authority)
         return make_phone(kind, name, ANN_HZ if name == "ann" else BERT_HZ, "pcma", directory, login)
 
 
@@ -159,9 +160,11 @@ def set_up_boxes(desk: Desk) -> dict[str, dict[str, str]]:
         printed = desk.good(f"voicebox init --home {name} --name {name.capitalize()} --sip {server} --link-address {address}")
         assert [step in printed for step in ("network join", "phone add", "voicebox run")] == [True, True, True]
         desk.good(f"voicebox network join $(cat line) town --home {name}")
-        printed = desk.good(f"voicebox phone add desk --home {name}{' --transport tcp' if name == 'bert' else ''}")
+        printed = desk.good(f"voicebox phone add desk --home {name}")
         accounts[name] = read_account(printed)
-        assert accounts[name]["server"] == server
+        assert accounts[name]["server"] == f"{address}:5061"
+        assert accounts[name]["transport"] == "tls"
+        assert f"{address} and for no other name" in desk.good(f"voicebox phone ca {name}.pem --home {name}")
         assert len(printed.splitlines()) > 12  # the code to scan, below the text
         desk.good(f"voicebox contact card --home {name} > {name}.card")
     for one, other in (("ann", "bert"), ("bert", "ann"), ("ann", "carl"), ("carl", "ann")):
@@ -210,11 +213,12 @@ def hold_a_call(people: TwoPeople, caller: PhoneDriver, callee: PhoneDriver, uri
     caller.wait_for("connected")
     callee.wait_for("connected")
     began = time.monotonic()
-    for name, transport in (("ann", "udp"), ("bert", "tcp")):
+    for name in ("ann", "bert"):
         status = people.desk.good(f"voicebox status --home {name}")
         assert re.search(r"^box +ready, profile home$", status, re.MULTILINE)
         assert re.search(r"^calls +1$", status, re.MULTILINE)
-        assert re.search(rf"^phones +desk \({transport}\)$", status, re.MULTILINE)
+        assert re.search(r"^phones +desk \(tls\)$", status, re.MULTILINE)
+        assert "in the clear" not in status
         assert "in a call" in status
     time.sleep(max(0.0, TALK_S - (time.monotonic() - began)))
     (caller if who_hangs_up == "caller" else callee).hang_up()

@@ -43,6 +43,8 @@ class Registration:
 
     user: str
     transport: str
+    clear: bool
+    """What it says and its sound pass the home network in the clear."""
     expires_in_s: int
 
 
@@ -110,7 +112,7 @@ class Registrar:
     def registrations(self, now: float) -> list[Registration]:
         """Return the live registrations for the owner's status page."""
         return [
-            Registration(user, binding.flow.transport.value.lower(), max(0, round(binding.expires_at - now)))
+            Registration(user, binding.flow.transport.value.lower(), not binding.flow.private, max(0, round(binding.expires_at - now)))
             for user, table in self._bindings.items()
             for binding in table.values()
             if binding.expires_at > now

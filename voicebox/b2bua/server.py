@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -27,7 +28,7 @@ class SipServer:
     """A registrar and B2BUA for the phones of one box.
 
     accounts: each with its HA1 under settings.realm. resolve(dialled), admit(petname): see switchboard.Resolve, Admit. Whatever goes wrong inside is counted
-    as `bugs` and costs the one message, never the server; on_bug gets the exception for whoever may look at it.
+    as `bugs` and costs the one message, never the server; on_bug gets the exception for whoever may look at it. tls: for phones that speak it.
     """
 
     def __init__(
@@ -40,24 +41,26 @@ class SipServer:
         settings: SwitchboardSettings | None = None,
         limits: TransportLimits | None = None,
         on_bug: Callable[[Exception], None] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._counters: Counter[str] = Counter()
-        self._on_bug = on_bug
+        self._on_bug, self._tls = on_bug, tls
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
         self._transports = SipTransports(self._receive, self._closed, limits)
         self._board = Switchboard(accounts, network, media, resolve, admit, self._post, secrets.token_bytes, settings)
 
     async def start(self, listen: Iterable[tuple[str, str, int]]) -> list[int]:
-        """Listen on (transport "udp" or "tcp", literal address, port); return the ports. Raises HostError, UsageError; then nothing listens."""
+        """Listen on (transport "udp", "tcp" or "tls", literal address, port); return the ports. Raises HostError, UsageError; then nothing listens."""
         self._loop = asyncio.get_running_loop()
         ports: list[int] = []
         try:
             for transport, address, port in listen:
                 if transport.upper() not in Transport.__members__:
-                    raise UsageError(f"SIP over {transport!r} is not spoken; udp and tcp are")
-                ports.append(await self._transports.listen(Transport[transport.upper()], address, port))
+                    raise UsageError(f"SIP over {transport!r} is not spoken; udp, tcp and tls are")
+                kind = Transport[transport.upper()]
+                ports.append(await self._transports.listen(kind, address, port, self._tls if kind is Transport.TLS else None))
         except VoiceboxError:
             self._transports.close()
             raise

@@ -194,8 +194,8 @@ class Switchboard:
         if request.method == "CANCEL":
             self._cancel(transaction, request, now)
             return
-        if parse_uri(request.uri).scheme != "sip":
-            raise SipError(416, "no TLS here")
+        if parse_uri(request.uri).scheme != "sip" and not flow.private:
+            raise SipError(416, "sips is for TLS")  # RFC 5630 §4
         if check_require(request):
             raise SipError(420, "an extension is required that is not spoken here")
         if request.to.tag:
@@ -251,6 +251,9 @@ class Switchboard:
             verdict = self._digest.verify(authorization, request.method, account, now)
             if verdict is Verdict.GOOD and account is not None:
                 self._guesses.succeeded(flow.remote_address, user)
+                if not account.clear and not flow.private:
+                    self.counters["refused_in_the_clear"] += 1
+                    raise SipError(403, "this phone is to speak over TLS only")
                 return account
             if verdict is Verdict.WRONG:
                 self.counters["wrong_passwords"] += 1
@@ -391,11 +394,12 @@ class Switchboard:
 
 
 def _same_address(dialog: DialogUser, flow: Flow) -> bool:
-    """Say whether a request comes from where its dialog's phone was. A phone that has moved must show its password again.
+    """Say whether a request comes from where its dialog's phone was, and over TLS where that was. A phone that has moved must show its password again.
 
     Somebody else on the home network may have seen the identifiers in a datagram, but does not so easily send from the phone's address.
     """
-    return dialog.dialog.flow.remote_address == flow.remote_address
+    before = dialog.dialog.flow
+    return before.remote_address == flow.remote_address and (flow.private or not before.private)
 
 
 def _user_of(request: SipRequest) -> str:

@@ -24,6 +24,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("path",): ("path", "how the paths of a running box are chosen now"),
     ("doctor",): ("doctor", "look for what stands in the way: of this machine, and of a box or relay"),
     ("phone", "add"): ("phone_add", "make an account for a softphone"),
+    ("phone", "ca"): ("phone_ca", "write the certificate by which phones know their box over TLS"),
     ("phone", "run"): ("phone_run", "the built-in softphone"),
     ("contact", "card"): ("contact_card", "print the card to give to others"),
     ("contact", "add"): ("contact_add", "add somebody's card under a petname"),

@@ -36,6 +36,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         return [f"relay      {status['role']}", f"links      {links['access']} to boxes, {links['relay']} to relays", f"real time  {real_time}"]
     circuits = [_circuit(circuit) for circuit in status["circuits"]]
     phones = [f"{phone['user']} ({phone['transport']})" for phone in status["phones"]]
+    clear = sorted({str(phone["user"]) for phone in status["phones"] if phone["clear"]})
     lines = [
         f"box        {'ready' if status['ready'] else 'not ready'}, profile {status['profile']}",
         f"circuits   {'; '.join(circuits) or 'none'}",
@@ -47,6 +48,9 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"cost       {_cost(status['cost'])}",
         f"real time  {real_time}",
     ]
+    if clear:
+        speak = "speak" if len(clear) > 1 else "speaks"
+        lines.append(f"clear      {', '.join(clear)} {speak} in the clear: who is on the same network can listen; `voicebox phone add` makes accounts for TLS")
     if status["other_copy"]:
         lines.append("problem    another copy of this box runs, a contact's box says: the two take each other's calls. Stop one of them, for good")
     if status["no_path"]:

@@ -5,6 +5,7 @@ NOT here: the options (model.py).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,17 @@ def load_relay(home: Path) -> RelayConfig:
     return relay_config(parse_options(load_text(path, hint), str(path), RELAY_OPTIONS))
 
 
-def load_phones(home: Path) -> list[tuple[str, Secret]]:
-    """Read user and password of every phone of a box: phones/NAME.yaml, the file that the phone reads too. Raises FileProblem, ProblemsFound."""
+@dataclass(frozen=True, slots=True)
+class KnownPhone:
+    """What a box knows of a phone. clear: it may speak in the clear, over UDP or TCP; else only over TLS."""
+
+    user: str
+    password: Secret
+    clear: bool
+
+
+def load_phones(home: Path) -> list[KnownPhone]:
+    """Read every phone of a box: phones/NAME.yaml, the file that the phone reads too. Raises FileProblem, ProblemsFound."""
     folder = home / "phones"
     found = []
     for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else []:
@@ -103,11 +113,14 @@ def load_phones(home: Path) -> list[tuple[str, Secret]]:
         for name in ("user", "password"):
             if not source.problems and not values.get(name):
                 source.problem(source.root, name, "is missing", "Delete the file, and make the phone anew with `voicebox phone add`.")
+        transport = values.get("transport", "udp")
+        if transport not in {"tls", "tcp", "udp"}:
+            source.problem(nodes["transport"], "transport", "should be tls, tcp or udp")
         source.raise_problems()
-        found.append((values["user"], Secret(values["password"].encode())))
+        found.append(KnownPhone(values["user"], Secret(values["password"].encode()), transport != "tls"))
     return found
 
 
 def load_users(home: Path) -> tuple[str, ...]:
     """Read the users of all phones of a box. Raises FileProblem, ProblemsFound."""
-    return tuple(user for user, _ in load_phones(home))
+    return tuple(phone.user for phone in load_phones(home))

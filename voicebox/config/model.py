@@ -147,7 +147,7 @@ BOX_OPTIONS = (
         "yes: one relay more in each circuit, so that a junction does not see your guards; sound takes longer by that relay and its wire",
     ),
     Option("link_address", parse_address, "0.0.0.0", "local address from which the links to the guards leave"),  # noqa: S104 - outgoing sockets
-    Option("sip.listen", parse_endpoint, "127.0.0.1:5060", "where softphones find the box, over UDP and TCP", many=True),
+    Option("sip.listen", parse_endpoint, "127.0.0.1:5060", "where softphones find the box, over UDP and TCP; over TLS at the next port", many=True),
     Option("sip.realm", parse_word, "voicebox", "the realm of the phones' passwords; a change makes all of them invalid"),
     Option("suffix", parse_suffix, "privacy", "what contacts' names end in; the first is the one shown", many=True),
     Option("dialplan", parse_word, "dialplan.yaml", "the dial plan, beside this file"),
@@ -181,6 +181,16 @@ class BoxConfig:
     suffixes: tuple[str, ...]
     dialplan: str
     realtime: bool
+
+    @property
+    def tls_listen(self) -> tuple[Endpoint, ...]:
+        """Return where phones find the box over TLS: the next port of each address that is one, for a certificate cannot name a wildcard."""
+        return tuple(Endpoint(each.address, each.port + 1) for each in self.sip_listen if not ipaddress.ip_address(each.address).is_unspecified)
+
+    @property
+    def tls_addresses(self) -> tuple[str, ...]:
+        """Return the addresses that the certificate for phones names."""
+        return tuple(sorted({endpoint.address for endpoint in self.tls_listen}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def authority_certificate(key: Ed25519PrivateKey, name: str, now: dt.datetime) -
         .not_valid_before(now - BACKDATED)
         .not_valid_after(now + dt.timedelta(days=AUTHORITY_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(certificates=True), critical=True)
+        .add_extension(key_usage(certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     return builder.sign(key, None).public_bytes(serialization.Encoding.DER)
@@ -121,7 +121,7 @@ def box_certificate(
         .not_valid_before(now - BACKDATED)
         .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(certificates=False), critical=True)
+        .add_extension(key_usage(certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
     )
@@ -221,7 +221,8 @@ def _extension(certificate: x509.Certificate, kind: type[Extension]) -> Extensio
         raise HandshakeError("a certificate lacks what it must say") from None
 
 
-def _key_usage(*, certificates: bool) -> x509.KeyUsage:
+def key_usage(*, certificates: bool) -> x509.KeyUsage:
+    """Return the key usage of an authority, or of an end certificate."""
     return x509.KeyUsage(
         digital_signature=not certificates,
         content_commitment=False,

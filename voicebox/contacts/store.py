@@ -4,6 +4,7 @@
       identity/             authority.key authority.crt box.key box.crt static.key
       contacts/NAME.yaml    the card of a contact, and the secret shared with it (contact_file.py)
       phones/NAME.yaml      the account of a phone (softphone/account.py)
+      tls/                  authority.pem box.pem: for TLS with phones, a key and its certificate each (phone_authority.py)
       guards                the guards and until when each is kept (circuits/guards.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
       backup.made           ids of the contacts with whom the last backup shares a secret of a first call
@@ -34,6 +35,7 @@ from voicebox.contacts.contact import PETNAME, Contact
 from voicebox.contacts.contact_file import RESTORE, parse_contact, serialise_contact
 from voicebox.contacts.identity import Identity, verify_authority
 from voicebox.contacts.passphrase import passphrase_of_directory
+from voicebox.contacts.phone_authority import PhoneTls, kept_phone_tls, new_phone_tls
 from voicebox.contacts.seal import FileKey, is_sealed, new_seal, open_seal
 from voicebox.errors import FileProblem, HandshakeError, HostError, UsageError
 from voicebox.sensitive import Secret
@@ -41,6 +43,7 @@ from voicebox.sensitive import Secret
 MAX_FILE_OCTETS = 96 << 20
 """The largest is the list of a network of 20 000 relays."""
 SEAL_FILE = "seal"
+PHONE_AUTHORITY, PHONE_SERVER = "tls/authority.pem", "tls/box.pem"
 SECRET_FOLDERS = frozenset({"identity", "contacts", "tls"})
 SECRET_FILES = frozenset({"guards", "backup.made"})
 
@@ -204,6 +207,25 @@ class StateDirectory:
             return serialization.load_pem_private_key(self.read(name, hint), None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise FileProblem(str(self.path(name)), 0, "this is no private key", RESTORE) from None
+
+    # ---------------------------------------------------------------------------------------------------------- phones
+
+    def renew_phone_tls(self, addresses: tuple[str, ...], now: dt.datetime) -> PhoneTls:
+        """Make what TLS with phones needs at these addresses, or keep it, with a fresh certificate where it is time; return it. Raises FileProblem."""
+        kept: PhoneTls | None = None
+        fresh: PhoneTls | None = None
+        if self.exists(PHONE_AUTHORITY):
+            kept = PhoneTls(self.read(PHONE_AUTHORITY), self.read(PHONE_SERVER) if self.exists(PHONE_SERVER) else b"")
+            try:
+                fresh = kept_phone_tls(kept, addresses, now)
+            except HandshakeError as problem:
+                hint = "Delete the directory tls/ for another one, which every phone has to install."
+                raise FileProblem(str(self.path(PHONE_AUTHORITY)), 0, str(problem), hint) from None
+        fresh = fresh or new_phone_tls(addresses, now)
+        for name, before, octets in ((PHONE_AUTHORITY, kept and kept.authority, fresh.authority), (PHONE_SERVER, kept and kept.server, fresh.server)):
+            if before != octets:
+                self.write(name, octets)
+        return fresh
 
     # -------------------------------------------------------------------------------------------------------- contacts
 

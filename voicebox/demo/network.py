@@ -42,7 +42,8 @@ BOXES = ("alice", "bob")
 class Plan:
     """Addresses of the embedded network. Every node has its own loopback address, so that a capture tells them apart.
 
-    epoch_s: length of an epoch; first_port: relays listen from here on; sip_port: both boxes, each on its own address.
+    epoch_s: length of an epoch; first_port: relays listen from here on; sip_port: both boxes, each on its own address. ipv6: each on ::1 as well, at ports
+    of their own.
     """
 
     first_port: int = 47_000
@@ -53,6 +54,11 @@ class Plan:
     prefix: str = "127.0.77"
     guards: tuple[str, ...] = GUARDS
     junctions: tuple[str, ...] = JUNCTIONS
+    ipv6: bool = False
+
+    def box_sip6(self, name: str) -> Endpoint:
+        """Return where a box listens for phones over IPv6, where it does."""
+        return Endpoint("::1", self.sip_port + 20 + 10 * self.boxes.index(name))
 
     def relay_address(self, name: str) -> Endpoint:
         """Return where a relay listens."""
@@ -153,12 +159,14 @@ class EmbeddedNetwork:
     def _init_box(self, name: str, node: Node) -> None:
         address = self.plan.box_address(name)
         options = ["--name", name, "--sip", f"{address}:{self.plan.sip_port}", "--link-address", address, "--profile", self.plan.profile]
+        if self.plan.ipv6:
+            options += ["--sip", f"[{self.plan.box_sip6(name).address}]:{self.plan.box_sip6(name).port}"]
         for guard in self.plan.guards_of(name):
             options += ["--guards", f"operator of {guard}"]
         self.voicebox("init", *options, home=node.home)
         self.join(node)
         (self.directory / f"{name}.card").write_text(self.voicebox("contact", "card", home=node.home))
-        (self.directory / f"{name}.phone.json").write_text(self.voicebox("phone", "add", "desk", "--json", home=node.home))
+        (self.directory / f"{name}.phone.json").write_text(self.voicebox("phone", "add", "desk", "--transport", "udp", "--json", home=node.home))
 
     def make_contacts(self, name: str, node: Node) -> None:
         """Add every other box as a contact, under its name."""
@@ -166,10 +174,16 @@ class EmbeddedNetwork:
             if other != name:
                 self.voicebox("contact", "add", other, str(self.directory / f"{other}.card"), home=node.home)
 
-    def login(self, name: str, transport: str = "udp") -> Login:
+    def login(self, name: str, transport: str = "udp", *, ipv6: bool = False) -> Login:
         """Return how the phone of a box reaches it."""
         phone = json.loads((self.directory / f"{name}.phone.json").read_text())
-        return Login(self.plan.box_address(name), self.plan.sip_port, phone["user"], Secret(phone["password"].encode()), transport)
+        sip = self.plan.box_sip6(name) if ipv6 else Endpoint(self.plan.box_address(name), self.plan.sip_port)
+        authority, port = None, sip.port
+        if transport == "tls":
+            authority, port = self.directory / f"{name}.pem", port + 1
+            if not authority.exists():
+                self.voicebox("phone", "ca", str(authority), home=self.boxes[name].home)
+        return Login(sip.address, port, phone["user"], Secret(phone["password"].encode()), transport, authority)
 
     # Running
 

@@ -47,6 +47,8 @@ class Login:
     user: str
     password: Secret
     transport: str = "udp"
+    authority: Path | None = None
+    """For transport tls: the certificate by which the box is known."""
 
 
 class Place(Protocol):
@@ -254,6 +256,7 @@ class BuiltinPhone(PhoneDriver):
             password_file.touch(mode=0o600)
             password_file.write_bytes(setup.login.password.reveal())
             command += ["--server", f"{setup.login.host}:{setup.login.port}", "--user", setup.login.user, "--password-file", str(password_file)]
+            command += ["--ca", str(setup.login.authority)] if setup.login.authority else []
         root = str(Path(__file__).resolve().parents[2])
         search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
         self._spawn(command, {"PYTHONPATH": search})
@@ -423,6 +426,8 @@ class Baresip(PhoneDriver):
             modules=BARESIP_MODULES,
             control_port=control_port,
         )
+        if setup.login is not None and setup.login.authority is not None:
+            text += f"module srtp.so\nsip_cafile {setup.login.authority}\nsip_verify_server yes\n"
         return text + self._extra_config
 
     def _account(self) -> str:
@@ -435,7 +440,8 @@ class Baresip(PhoneDriver):
         host = f"[{login.host}]" if ":" in login.host else login.host
         access = f"auth_user={login.user};auth_pass={login.password.reveal().decode()}"
         route = f'outbound="sip:{host}:{login.port};transport={login.transport}"'
-        return f"<sip:{login.user}@{host};transport={login.transport}>;{access};regint=300;{options};{route}"
+        media = ";mediaenc=srtp-mand" if login.transport == "tls" else ""
+        return f"<sip:{login.user}@{host};transport={login.transport}>;{access};regint=300;{options}{media};{route}"
 
     def _there(self, work: Callable[[], T]) -> T:
         return self.setup.place.run(work) if self.setup.place else work()

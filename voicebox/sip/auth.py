@@ -45,18 +45,22 @@ class DigestAlgorithm(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One phone's account. ha1: hex digest of user:realm:password under the algorithm; the password itself need not be kept."""
+    """One phone's account. ha1: hex digest of user:realm:password under the algorithm; the password itself need not be kept.
+
+    clear: the phone may speak in the clear; else only over TLS.
+    """
 
     user: str
     ha1: Secret
     algorithm: DigestAlgorithm = DigestAlgorithm.MD5
+    clear: bool = True
 
     @classmethod
-    def from_password(cls, user: str, password: Secret, realm: str, algorithm: DigestAlgorithm = DigestAlgorithm.MD5) -> Account:
+    def from_password(cls, user: str, password: Secret, realm: str, algorithm: DigestAlgorithm = DigestAlgorithm.MD5, *, clear: bool = True) -> Account:
         """Make an account from a password. Raises UsageError where the user name cannot stand in a SIP URI as it is."""
         if not re.fullmatch(r"[A-Za-z0-9\-_.!~*'()+]{1,64}", user):
             raise UsageError("an account's user name has 1 to 64 letters, digits and -_.!~*'()+")
-        return cls(user, Secret(algorithm.digest(f"{user}:{realm}:".encode() + password.reveal()).encode()), algorithm)
+        return cls(user, Secret(algorithm.digest(f"{user}:{realm}:".encode() + password.reveal()).encode()), algorithm, clear)
 
 
 @unique

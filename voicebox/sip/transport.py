@@ -1,7 +1,8 @@
-"""Sockets for SIP: UDP and TCP listeners, one callback for what comes, one method for what goes. [io]
+"""Sockets for SIP: UDP, TCP and TLS listeners, one callback for what comes, one method for what goes. [io]
 
 It frames, counts and limits; it understands nothing of SIP beyond framing. NOT here: transactions, who may speak.
-Every queue has a bound: TCP connections in all and from one address, what waits to be sent on each, how long a silent one lives.
+Every queue has a bound: connections in all and from one address, what waits to be sent on each, how long a silent one lives, and how long
+one may take to begin TLS. A connection counts from its first octet of TCP on, so that who connects and says nothing takes no more room over TLS than over TCP.
 Spec: RFC 3261 §18; RFC 5626 §4.4.1 (answer to pings). Departure: the box never opens a connection to a phone; it uses the phone's.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from asyncio.trsock import TransportSocket
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from voicebox.errors import HostError
 from voicebox.sip.flow import Flow, Transport
 from voicebox.sip.framing import Framer, StreamBroken
+from voicebox.sip.tls import TlsWire
 
 RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024
 """With the usual 208 KiB 2 to 4 % of calls fail from 400 new calls a second on."""
@@ -29,13 +32,16 @@ Closed = Callable[[Flow], None]
 
 @dataclass(frozen=True, slots=True)
 class TransportLimits:
-    """Bounds. idle_s: a connection on which nothing came for so long is closed; first_s: the same before the first message."""
+    """Bounds. idle_s: a connection on which nothing came for so long is closed; first_s: the same before the first message; handshake_s: one on which
+    TLS does not stand by then.
+    """
 
     max_connections: int = 256
     max_connections_per_address: int = 32
     max_unsent_octets: int = 262_144
     idle_s: float = 3_700.0
     first_s: float = 30.0
+    handshake_s: float = 10.0
 
 
 class SipTransports:
@@ -50,17 +56,18 @@ class SipTransports:
         self._servers: list[asyncio.Server] = []
         self._connections: dict[int, _Connection] = {}
 
-    async def listen(self, transport: Transport, address: str, port: int) -> int:
-        """Listen on an address and port (0: any) and return the port. Raises HostError where that is impossible."""
+    async def listen(self, transport: Transport, address: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen on an address and port (0: any) and return the port. tls: for Transport.TLS, and only then. Raises HostError where that is impossible."""
+        assert (tls is not None) is (transport is Transport.TLS)
         loop = asyncio.get_running_loop()
         try:
             if transport is Transport.UDP:
                 number = self._next_number()
-                endpoint, protocol = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number), local_addr=(address, port))
+                endpoint, protocol = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number), sock=_udp_socket(address, port))
                 protocol.set_buffer()
                 self._udp[number] = endpoint
                 return int(endpoint.get_extra_info("sockname")[1])
-            server = await loop.create_server(lambda: _Connection(self), address, port)
+            server = await loop.create_server(lambda: _Connection(self, tls), address, port)
             self._servers.append(server)
             return int(server.sockets[0].getsockname()[1])
         except (OSError, OverflowError) as error:
@@ -113,6 +120,20 @@ class SipTransports:
         self._connections.pop(number, None)
 
 
+def _udp_socket(address: str, port: int) -> socket.socket:
+    """Return a bound socket of one family: an IPv6 wildcard beside an IPv4 one must not take the other's port, nor show its phones under mapped addresses."""
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        if made.family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setblocking(False)
+        made.bind((address, port))
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
 class _Datagrams(asyncio.DatagramProtocol):
     """One UDP listener. On a wildcard address it finds out which of our addresses a peer sees."""
 
@@ -163,12 +184,13 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 class _Connection(asyncio.Protocol):
-    """One TCP connection of a phone."""
+    """One TCP connection of a phone, with TLS in it where it has one."""
 
-    def __init__(self, owner: SipTransports) -> None:
+    def __init__(self, owner: SipTransports, tls: ssl.SSLContext | None) -> None:
         self.flow: Flow | None = None
         self._owner = owner
         self._framer = Framer()
+        self._wire = None if tls is None else TlsWire(tls)
         self._transport: asyncio.Transport | None = None
         self._idle: asyncio.TimerHandle | None = None
 
@@ -180,16 +202,18 @@ class _Connection(asyncio.Protocol):
         if number is None:
             transport.abort()
             return
-        self.flow = Flow(Transport.TCP, number, local[0], local[1], remote[0], remote[1])
-        self._wait(self._owner.limits.first_s)
+        self.flow = Flow(Transport.TCP if self._wire is None else Transport.TLS, number, local[0], local[1], remote[0], remote[1])
+        self._wait(self._owner.limits.first_s if self._wire is None else self._owner.limits.handshake_s)
 
     def data_received(self, data: bytes) -> None:
         if self.flow is None or self._transport is None:
             return
         try:
-            frames = self._framer.feed(data)
+            said = data if self._wire is None else self._open(self._wire, data)
+            frames = self._framer.feed(said) if said else []
         except StreamBroken:
-            self._owner.counters["streams_broken"] += 1
+            self._owner.counters["streams_broken" if self._wire is None or self._wire.is_ready else "tls_failed"] += 1
+            self._flush()  # an alert of TLS says why
             self._transport.close()
             return
         for _ in range(self._framer.take_pings()):
@@ -198,21 +222,43 @@ class _Connection(asyncio.Protocol):
             self._wait(self._owner.limits.idle_s)
         for frame in frames:
             self._owner.receive(frame, self.flow)
+        if self._wire is not None and self._wire.is_over:
+            self.close()
+
+    def _open(self, wire: TlsWire, data: bytes) -> bytes:
+        was_ready = wire.is_ready
+        said = wire.feed(data)
+        self._flush()
+        if wire.is_ready and not was_ready:
+            self._wait(self._owner.limits.first_s)
+        return said
+
+    def _flush(self) -> None:
+        """Send what TLS has to send."""
+        if self._wire is not None and self._transport is not None and (octets := self._wire.take()):
+            self._transport.write(octets)
 
     def send(self, octets: bytes) -> bool:
         """Send on this connection; one whose peer does not read is closed."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing() or (self._wire is not None and not self._wire.is_ready):
             return False
         if self._transport.get_write_buffer_size() > self._owner.limits.max_unsent_octets:
             self._owner.counters["dropped_unsent"] += 1
             self._transport.abort()
             return False
-        self._transport.write(octets)
+        if self._wire is None:
+            self._transport.write(octets)
+        else:
+            self._wire.seal(octets)
+            self._flush()
         return True
 
     def close(self) -> None:
         """Close after what waits has been sent."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
+            if self._wire is not None:
+                self._wire.close()
+                self._flush()
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's shape

@@ -1,6 +1,6 @@
 """The account of one phone at its box: what `voicebox phone add` writes and any softphone needs. Pure, apart from load_account [io].
 
-A YAML file of four lines: server (HOST:PORT), user, password, transport (udp or tcp). It holds no key of the box.
+A YAML file of four lines: server (HOST:PORT), user, password, transport (udp, tcp or tls). It holds no key of the box.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import yaml
 from voicebox.errors import FileProblem, UsageError
 from voicebox.sensitive import Secret
 
-TRANSPORTS = ("udp", "tcp")
+TRANSPORTS = ("udp", "tcp", "tls")
 MAX_ACCOUNT_OCTETS = 4096
+AUTHORITY_FILE = "box.crt"
+"""Beside the account: the certificate by which a phone knows its box over TLS."""
 MAX_FIELD_CHARACTERS = 255
 _HINT = "Make it anew with `voicebox phone add`."
 
@@ -60,7 +62,7 @@ def parse_account(text: str, path: str) -> PhoneAccount:
         if name not in fields:
             raise FileProblem(path, 0, f"`{name}` is missing", _HINT)
     if fields.get("transport", "udp") not in TRANSPORTS:
-        raise FileProblem(path, _line_of(text, "transport"), "`transport` must be udp or tcp")
+        raise FileProblem(path, _line_of(text, "transport"), "`transport` must be udp, tcp or tls")
     try:
         host, port = parse_server(fields["server"])
     except UsageError as error:

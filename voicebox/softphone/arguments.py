@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from voicebox.errors import UsageError
 from voicebox.sensitive import Secret
-from voicebox.softphone.account import TRANSPORTS, PhoneAccount, account_path, load_account, parse_server
+from voicebox.softphone.account import AUTHORITY_FILE, TRANSPORTS, PhoneAccount, account_path, load_account, parse_server
 from voicebox.softphone.control import Command, Verb, serialise_event, sip_uri
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", help="the user at the box (default: NAME)")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="a file whose first line is the password")
     parser.add_argument("--transport", choices=TRANSPORTS, help="how to reach the box (default: as in the account, else udp)")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="the certificate by which the box is known over TLS (default: beside the account file)")
     parser.add_argument("--direct", action="store_true", help="no box: dial other phones by their address")
     parser.add_argument("--listen", default="", metavar="ADDRESS[:PORT]", help="where to listen (default: everywhere, any port)")
     parser.add_argument("--rtp-port", type=int, default=0, metavar="PORT", help="the first port for sound (default: 4000 and up)")
@@ -78,6 +79,7 @@ def _options(args: argparse.Namespace) -> Callable[[], PhoneOptions]:
     account = None if args.direct else _account(args)
     listen, port = (parse_server(args.listen) if ":" in args.listen else (args.listen, 0)) if args.listen else ("", 0)
     transport = args.transport or (account.transport if account else "udp")
+    authority = (args.ca or _authority_file(args)) if transport == "tls" else None
     if not 0 <= args.rtp_port < 65000 or args.rtp_port % 2:
         raise UsageError("--rtp-port must be an even port below 65000")
     for seconds in (args.seconds, args.auto_answer):
@@ -88,10 +90,19 @@ def _options(args: argparse.Namespace) -> Callable[[], PhoneOptions]:
         from voicebox.softphone.phone import PhoneOptions  # noqa: PLC0415 - as in run()
 
         return PhoneOptions(
-            account, args.name, listen, port, transport, args.rtp_port, CODECS[args.codec], args.play, args.record, args.auto_answer, args.trace
+            account, args.name, listen, port, transport, args.rtp_port, CODECS[args.codec], args.play, args.record, args.auto_answer, args.trace, authority
         )
 
     return build
+
+
+def _authority_file(args: argparse.Namespace) -> Path:
+    if args.server or args.direct:
+        raise UsageError("over TLS a phone needs to know its box: --ca FILE, as `voicebox phone ca FILE` writes it")
+    path = _account_file(args).with_name(AUTHORITY_FILE)
+    if not path.is_file():
+        raise UsageError("the box's certificate is not beside the account; write it with `voicebox phone ca FILE`, and give it with --ca FILE")
+    return path
 
 
 def _account(args: argparse.Namespace) -> PhoneAccount:
@@ -107,12 +118,16 @@ def _account(args: argparse.Namespace) -> PhoneAccount:
         if not 0 < len(password) <= MAX_PASSWORD_OCTETS:
             raise UsageError(f"{args.password_file} holds no password in its first line")
         return PhoneAccount(host, port, args.user or args.name, Secret(password), args.transport or "udp")
+    return load_account(_account_file(args))
+
+
+def _account_file(args: argparse.Namespace) -> Path:
     if args.account:
-        return load_account(args.account)
+        return Path(args.account)
     home = args.home or (Path(os.environ["VOICEBOX_HOME"]) if "VOICEBOX_HOME" in os.environ else None)
     if home is None:
         raise UsageError("say which box: --home DIR, --account FILE, or --server HOST:PORT with --password-file FILE")
-    return load_account(account_path(home, args.name))
+    return account_path(home, args.name)
 
 
 class _Outcome:

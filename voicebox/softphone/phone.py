@@ -50,6 +50,7 @@ class PhoneOptions:
 
     listen, port: where it listens (port 0: any); ring_s: how long it rings before it answers by itself, None: never.
     codecs: names of pjsua2 in order of preference; trace: file for pjsua2's own log, which holds names and addresses.
+    authority: for transport tls: the certificate by which the box is known (PEM); sound is SRTP then, and nothing else.
     """
 
     account: PhoneAccount | None
@@ -63,6 +64,7 @@ class PhoneOptions:
     record: Path | None = None
     ring_s: float | None = None
     trace: Path | None = None
+    authority: Path | None = None
 
 
 def check_wav(path: Path) -> None:
@@ -199,9 +201,12 @@ class SoftPhone:
         transport = pj.TransportConfig()
         transport.port = self.options.port
         transport.boundAddress = self.options.listen
-        kind = pj.PJSIP_TRANSPORT_TCP if self.options.transport == "tcp" else pj.PJSIP_TRANSPORT_UDP
+        kinds = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
+        if self.options.authority is not None:
+            transport.tlsConfig.CaListFile = str(self.options.authority)
+            transport.tlsConfig.verifyServer = True
         try:
-            transport_id = self._endpoint.transportCreate(kind, transport)
+            transport_id = self._endpoint.transportCreate(kinds[self.options.transport], transport)
         except pj.Error:
             raise UsageError("the phone cannot listen on that address and port; choose another with --listen") from None
         self._endpoint.libStart()
@@ -246,6 +251,9 @@ class SoftPhone:
             # As outbound proxy, so that sip:NAME.privacy goes to the box and no name is looked up.
             config.sipConfig.proxies.append(f"{server};lr")
         config.sipConfig.transportId = transport_id
+        if self.options.transport == "tls":
+            config.mediaConfig.srtpUse = pj.PJMEDIA_SRTP_MANDATORY
+            config.mediaConfig.srtpSecureSignaling = 1  # the hop to the box, which is all there is of SIP
         config.mediaConfig.transportConfig.port = self.options.rtp_port
         if self.options.rtp_port:
             config.mediaConfig.transportConfig.portRange = 2 * MAX_CALLS

@@ -93,5 +93,5 @@ def test_a_closed_connection_takes_its_contacts_with_it() -> None:
     registrar.register(register("<sip:a@h;transport=tcp>"), ALICE, tcp, 0.0)
     registrar.register(register("<sip:a@h>", cseq=2), ALICE, FLOW, 0.0)
     registrar.flow_closed(tcp)
-    assert registrar.registrations(0.0) == [Registration("alice", "udp", 300)]
+    assert registrar.registrations(0.0) == [Registration("alice", "udp", True, 300)]
     assert "sip:" not in repr(registrar.bindings(0.0))

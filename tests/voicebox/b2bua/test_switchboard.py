@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.voicebox.b2bua.scripted import REALM, SDP_PCMA, Box, Phone, final, statuses
+from tests.voicebox.b2bua.scripted import REALM, SDP_PCMA, SDP_SAVP, Box, Phone, final, statuses
 from voicebox.b2bua.context import CallSettings
-from voicebox.b2bua.events import Refusal, Refuse
+from voicebox.b2bua.events import Answer, Codec, Refusal, Refuse
 from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.dialplan.model import RefuseCall
 from voicebox.sip.flow import Flow, Transport
@@ -90,6 +90,53 @@ def test_a_registration_ends_by_itself_and_with_its_connection() -> None:
     assert [line.user for line in box.board.registrations(box.now)] == ["alice"]
     box.advance(301)
     assert box.board.registrations(box.now) == []
+
+
+@pytest.mark.parametrize(("transport", "status"), [(Transport.UDP, 403), (Transport.TCP, 403), (Transport.TLS, 200)])
+def test_a_phone_that_is_to_speak_over_tls_only_is_held_to_it(transport: Transport, status: int) -> None:
+    box = Box()
+    phone = Phone(box, "discreet", 1, transport)
+    assert phone.register().status == status
+    assert [(line.transport, line.clear) for line in box.board.registrations(box.now)] == ([("tls", False)] if status == 200 else [])
+    assert statuses(phone.invite())[-1] == (403 if status == 403 else 488), "and its sound is to be protected"
+    assert box.board.totals().get("refused_in_the_clear", 0) == (2 if status == 403 else 0)
+
+
+@pytest.mark.parametrize("transport", list(Transport))
+def test_what_passes_in_the_clear_is_told(transport: Transport) -> None:
+    box = Box()
+    Phone(box, "alice", 1, transport).register()
+    assert [(line.transport, line.clear) for line in box.board.registrations(box.now)] == [(transport.value.lower(), transport is not Transport.TLS)]
+
+
+def test_sips_is_for_tls_and_answered_with_sips() -> None:
+    box = Box()
+    assert statuses(Phone(box, "alice").authorised("INVITE", "sips:bob.privacy", body=SDP_PCMA)) == [416]
+    phone = Phone(box, "alice", 2, Transport.TLS)
+    phone.invite("sips:bob.privacy", SDP_SAVP)
+    box.far_says(Answer(Codec.PCMA))
+    assert final(phone.inbox).headers.get("contact") == "<sips:box@192.0.2.1:5060>"
+    other = Phone(box, "alice", 3, Transport.TLS)
+    other.invite(body=SDP_SAVP)
+    box.far_says(Answer(Codec.PCMA))
+    assert final(other.inbox).headers.get("contact") == "<sip:box@192.0.2.1:5060;transport=tls>"
+
+
+def test_a_call_over_tls_is_not_ended_in_the_clear_without_the_password() -> None:
+    box = Box()
+    phone = Phone(box, "alice", 1, Transport.TLS)
+    phone.invite(body=SDP_SAVP)
+    box.far_says(Answer(Codec.PCMA))
+    answer = final(phone.inbox)
+    phone.ack(answer)
+    forged = phone.text("BYE", "sip:box@192.0.2.1", to=answer.headers.get("to") or "")
+    stranger = Flow(Transport.UDP, 9, "192.0.2.1", 5060, phone.address, 1234)
+    box.receive(forged, stranger)
+    assert box.board.calls == 1
+    reply = box.outbox[-1][1]
+    assert isinstance(reply, SipResponse)
+    assert reply.status == 401
+    assert statuses(phone.inside("BYE", answer)) == [200]
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ class Cli:
         assert "Traceback" not in err
         return err
 
-    def box(self, name: str) -> Path:
+    def box(self, name: str, *arguments: str) -> Path:
         home = self.folder / name
-        self.good("init", "--name", name, home=home)
+        self.good("init", "--name", name, *arguments, home=home)
         return home
 
     def relays(self, count: int = 3) -> list[Path]:
@@ -90,7 +90,9 @@ def test_phone_has_a_long_password_and_a_code_to_scan(cli: Cli) -> None:
     password = re.search(r"password +(\S+)", out)
     assert password is not None
     assert len(password[1]) == 20
-    assert "server    127.0.0.1:5060" in out
+    assert "server    127.0.0.1:5061" in out
+    assert "transport tls" in out
+    assert "`voicebox phone ca FILE`" in out
     assert "█" in out or "▄" in out or "\x1b" in out
     made = json.loads(cli.good("phone", "add", "other", "--json", home=home))
     assert set(made) == {"server", "user", "password", "transport"}
@@ -98,6 +100,22 @@ def test_phone_has_a_long_password_and_a_code_to_scan(cli: Cli) -> None:
     assert stat.S_IMODE((home / "phones" / "desk.yaml").stat().st_mode) == 0o600
     assert "a phone of that name" in cli.bad("phone", "add", "desk", home=home)
     assert "letters" in cli.bad("phone", "add", "../x", home=home)
+    assert "server    127.0.0.1:5060" in cli.good("phone", "add", "plain", "--transport", "udp", home=home)
+    assert "wildcard" in cli.bad("phone", "add", "desk", home=cli.box("bert", "--sip", "0.0.0.0:5060"))
+
+
+def test_the_certificate_for_phones_is_written(cli: Cli) -> None:
+    home = cli.box("ann")
+    file = cli.folder / "box.pem"
+    assert "127.0.0.1 and for no other name" in cli.good("phone", "ca", str(file), home=home)
+    first = file.read_text()
+    assert first.count("BEGIN CERTIFICATE") == first.count("-----BEGIN") == 1
+    cli.good("phone", "add", "desk", home=home)
+    assert (home / "phones" / "box.crt").read_text() == first
+    cli.good("phone", "ca", str(file), home=home)
+    assert file.read_text() == first
+    assert "cannot be written" in cli.bad("phone", "ca", str(cli.folder / "none" / "box.pem"), home=home)
+    assert "wildcards" in cli.bad("phone", "ca", str(file), home=cli.box("bert", "--sip", "0.0.0.0:5060"))
 
 
 def test_contacts_are_added_by_card(cli: Cli) -> None:

@@ -105,8 +105,12 @@ def test_phones_are_read_and_damaged_ones_are_told(tmp_path: Path) -> None:
     assert load_phones(tmp_path) == []
     (tmp_path / "phones").mkdir()
     (tmp_path / "phones" / "a.yaml").write_text("server: 127.0.0.1:5060\nuser: a\npassword: secret\ntransport: udp\n")
-    ((user, password),) = load_phones(tmp_path)
-    assert (user, password.reveal()) == ("a", b"secret")
+    (tmp_path / "phones" / "c.yaml").write_text("server: 127.0.0.1:5061\nuser: c\npassword: secret\ntransport: tls\n")
+    assert [(phone.user, phone.password.reveal(), phone.clear) for phone in load_phones(tmp_path)] == [("a", b"secret", True), ("c", b"secret", False)]
+    (tmp_path / "phones" / "c.yaml").write_text("server: 127.0.0.1:5061\nuser: c\npassword: secret\ntransport: sctp\n")
+    with pytest.raises(ProblemsFound, match="should be tls, tcp or udp"):
+        load_phones(tmp_path)
+    (tmp_path / "phones" / "c.yaml").unlink()
     (tmp_path / "phones" / "b.yaml").write_text("user: b\npasword: x\n")
     with pytest.raises(ProblemsFound, match="Did you mean `password`"):
         load_phones(tmp_path)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from voicebox.contacts.phone_authority import new_phone_tls
 from voicebox.errors import HostError
 from voicebox.sip.flow import Flow, Transport
+from voicebox.sip.tls import server_context
 from voicebox.sip.transport import RECEIVE_BUFFER_OCTETS, SipTransports, TransportLimits
 
 pytestmark = pytest.mark.system
@@ -27,6 +32,21 @@ class Heard:
         self.messages.append((octets, flow))
 
 
+@dataclass(frozen=True)
+class BoxTls:
+    """What the box shows, and what a phone believes that installed its authority."""
+
+    server: ssl.SSLContext
+    phone: ssl.SSLContext
+
+
+@pytest.fixture
+def box_tls() -> BoxTls:
+    made = new_phone_tls(("127.0.0.1", "::1"), dt.datetime.now(dt.UTC))
+    phone = ssl.create_default_context(cadata=made.to_install.decode())
+    return BoxTls(server_context(made.server), phone)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110  # what is waited for happens inside the transports, which know no test
@@ -40,7 +60,9 @@ async def heard() -> Heard:
 
 @pytest.fixture
 async def transports(heard: Heard) -> AsyncIterator[SipTransports]:
-    made = SipTransports(heard.receive, heard.closed.append, TransportLimits(max_connections=3, max_connections_per_address=2, first_s=0.3, idle_s=0.3))
+    made = SipTransports(
+        heard.receive, heard.closed.append, TransportLimits(max_connections=3, max_connections_per_address=2, first_s=0.3, idle_s=0.3, handshake_s=0.3)
+    )
     yield made
     made.close()
     await asyncio.sleep(0)
@@ -59,6 +81,22 @@ async def test_datagrams_come_and_go(transports: SipTransports, heard: Heard) ->
         assert transports.send(flow, b"answer")
         phone.settimeout(5)
         assert await asyncio.to_thread(phone.recv, 100) == b"answer"
+
+
+async def test_wildcards_of_both_families_share_a_port(transports: SipTransports, heard: Heard) -> None:
+    port = await transports.listen(Transport.UDP, "0.0.0.0", 0)
+    assert await transports.listen(Transport.UDP, "::", port) == port
+    assert await transports.listen(Transport.TCP, "0.0.0.0", port) == await transports.listen(Transport.TCP, "::", port) == port
+    for count, (family, address) in enumerate(((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")), 1):
+        with socket.socket(family, socket.SOCK_DGRAM) as phone:
+            phone.bind((address, 0))
+            phone.sendto(MESSAGE, (address, port))
+            await until(lambda count=count: len(heard.messages) == count)  # type: ignore[misc]  # bound at once
+            flow = heard.messages[-1][1]
+            assert (flow.remote_address, flow.local_address) == (address, address), "no address is a mapped one"
+            assert transports.send(flow, b"answer")
+            phone.settimeout(5)
+            assert await asyncio.to_thread(phone.recv, 100) == b"answer"
 
 
 async def test_the_receive_buffer_is_large(transports: SipTransports) -> None:
@@ -134,9 +172,9 @@ async def test_a_peer_that_does_not_read_is_closed(transports: SipTransports, he
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "not an address"])
 @pytest.mark.parametrize("transport", list(Transport))
-async def test_addresses_that_cannot_be_used(transports: SipTransports, transport: Transport, address: str) -> None:
+async def test_addresses_that_cannot_be_used(transports: SipTransports, transport: Transport, address: str, box_tls: BoxTls) -> None:
     with pytest.raises(HostError) as caught:
-        await transports.listen(transport, address, 5060)
+        await transports.listen(transport, address, 5060, box_tls.server if transport is Transport.TLS else None)
     assert address not in str(caught.value)
 
 
@@ -144,3 +182,88 @@ async def test_a_port_in_use(transports: SipTransports) -> None:
     port = await transports.listen(Transport.UDP, "127.0.0.1", 0)
     with pytest.raises(HostError, match=str(port)):
         await transports.listen(Transport.UDP, "127.0.0.1", port)
+
+
+# ----------------------------------------------------------------------------------------------------------------- TLS
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_phone_that_knows_the_authority_speaks_tls(
+    transports: SipTransports, heard: Heard, box_tls: BoxTls, address: str, version: ssl.TLSVersion
+) -> None:
+    port = await transports.listen(Transport.TLS, address, 0, box_tls.server)
+    box_tls.phone.minimum_version = box_tls.phone.maximum_version = version
+    reader, writer = await asyncio.open_connection(address, port, ssl=box_tls.phone)
+    writer.write(MESSAGE[:9])
+    await asyncio.sleep(0.01)
+    writer.write(MESSAGE[9:] + b"\r\n\r\n")
+    assert await reader.readexactly(2) == b"\r\n", "a ping is answered"
+    await until(lambda: bool(heard.messages))
+    octets, flow = heard.messages[0]
+    assert octets == MESSAGE
+    assert (flow.transport, flow.reliable, flow.private, flow.local_port) == (Transport.TLS, True, True, port)
+    large = b"answer" * 20_000
+    assert transports.send(flow, large)
+    assert await reader.readexactly(len(large)) == large
+    writer.close()
+    await until(lambda: heard.closed == [flow])
+    assert not transports.send(flow, b"too late")
+
+
+async def test_a_phone_that_does_not_know_the_authority_is_told_nothing_and_counted(transports: SipTransports, heard: Heard, box_tls: BoxTls) -> None:
+    port = await transports.listen(Transport.TLS, "127.0.0.1", 0, box_tls.server)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.open_connection("127.0.0.1", port, ssl=ssl.create_default_context())
+    await until(lambda: transports.counters["tls_failed"] + len(heard.closed) >= 1)
+    assert heard.messages == []
+
+
+async def test_old_versions_of_tls_and_plain_sip_are_closed(transports: SipTransports, heard: Heard, box_tls: BoxTls) -> None:
+    port = await transports.listen(Transport.TLS, "127.0.0.1", 0, box_tls.server)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(MESSAGE)
+    assert MESSAGE not in await reader.read()
+    writer.close()
+    # The ClientHello of TLS 1.1, as RFC 4346 §7.4.1.2 has it: version 3.2, no session, one suite, no compression.
+    hello = bytes([3, 2]) + bytes(32) + bytes([0, 0, 2, 0xC0, 0x13, 1, 0])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(bytes([22, 3, 1]) + (len(hello) + 4).to_bytes(2, "big") + bytes([1]) + len(hello).to_bytes(3, "big") + hello)
+    assert (await reader.read())[:1] == bytes([21]), "an alert"
+    writer.close()
+    await until(lambda: transports.counters["tls_failed"] == 2)
+    assert heard.messages == []
+
+
+async def test_who_connects_and_begins_no_tls_is_closed(transports: SipTransports, heard: Heard, box_tls: BoxTls) -> None:
+    port = await transports.listen(Transport.TLS, "127.0.0.1", 0, box_tls.server)
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    refused, writer = await asyncio.open_connection("127.0.0.1", port)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await refused.readexactly(1)  # the third from one address, whatever the first two say
+    writer.close()
+    async with asyncio.timeout(5):
+        for reader, writer in silent:
+            assert await reader.read() == b""
+            writer.close()
+    await until(lambda: len(heard.closed) == 2)
+    assert transports.counters["connections_refused"] == 1
+
+
+async def test_a_phone_that_begins_tls_and_says_nothing_is_closed(transports: SipTransports, heard: Heard, box_tls: BoxTls) -> None:
+    port = await transports.listen(Transport.TLS, "127.0.0.1", 0, box_tls.server)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=box_tls.phone)
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    await until(lambda: len(heard.closed) == 1)
+
+
+async def test_octets_that_are_not_sip_inside_tls_close_the_connection(transports: SipTransports, heard: Heard, box_tls: BoxTls) -> None:
+    port = await transports.listen(Transport.TLS, "127.0.0.1", 0, box_tls.server)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=box_tls.phone)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert await reader.read() == b""
+    assert transports.counters["streams_broken"] == 1
+    assert heard.messages == []
+    writer.close()

@@ -1,0 +1,81 @@
+"""TLS of one connection, from octets to octets: the library without its socket. Pure.
+
+Drivers: transport.py feeds what came and sends what take() gives, after each call. NOT here: sockets, time limits, certificates (contacts/phone_authority.py).
+Spec: RFC 8446, RFC 5246. Bounds: TLS 1.2 at least, no renegotiation, no tickets, no compression; a record at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+
+from voicebox.sip.framing import StreamBroken
+
+READ_OCTETS = 65_536
+
+
+def server_context(key_and_certificate: bytes) -> ssl.SSLContext:
+    """Return what all connections of phones share. key_and_certificate: PEM. Raises OSError (of which SSLError is one) where they will not do."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # phones with older libraries have no 1.3
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.num_tickets = 0
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    load(context, key_and_certificate)
+    return context
+
+
+def load(context: ssl.SSLContext, key_and_certificate: bytes) -> None:
+    """Let connections that begin from now on have this key and certificate, PEM. Raises OSError."""
+    # The library reads files only, and on the disk they may be sealed: this one is in memory alone.
+    file = os.memfd_create("tls", os.MFD_CLOEXEC)
+    try:
+        os.write(file, key_and_certificate)
+        context.load_cert_chain(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
+
+
+class TlsWire:
+    """One connection. Contract: after feed(), seal() and close() send what take() returns. After StreamBroken or is_over throw it away."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self.is_ready = False
+        """The handshake is done."""
+        self.is_over = False
+        """The phone has said that nothing more comes."""
+
+    def feed(self, octets: bytes) -> bytes:
+        """Take octets of the phone and return what it said in them. Raises StreamBroken."""
+        self._in.write(octets)
+        said = bytearray()
+        try:
+            if not self.is_ready:
+                self._tls.do_handshake()
+                self.is_ready = True
+            while piece := self._tls.read(READ_OCTETS):
+                said += piece
+            self.is_over = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.is_over = True
+        except ssl.SSLError:
+            raise StreamBroken("no TLS that is spoken here") from None  # its text may name the peer's certificate
+        return bytes(said)
+
+    def seal(self, octets: bytes) -> None:
+        """Encipher octets for the phone. Only when is_ready; the queue in memory takes all."""
+        self._tls.write(octets)
+
+    def take(self) -> bytes:
+        """Return what is to be sent, and forget it."""
+        return self._out.read()
+
+    def close(self) -> None:
+        """Say that nothing more comes."""
+        with contextlib.suppress(ssl.SSLError):
+            self._tls.unwrap()
