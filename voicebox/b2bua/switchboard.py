@@ -240,26 +240,25 @@ class Switchboard:
             leg.cancelled(now)
 
     def _authenticate(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> Account | None:
-        """Return the account whose digest the request carries; else None, with the challenge sent. Raises SipError(403) for a locked-out guesser."""
+        """Return the account whose digest the request carries; else None, with the challenge sent. Raises SipError(403) for a banned source."""
         verdict = Verdict.MISSING
         for authorization in request.headers.all("authorization")[:MAX_AUTHORIZATIONS]:
             user = claimed_user(authorization) or ""
-            if self._guesses.locked(flow.remote_address, user, now):
-                self.counters["guesses_locked"] += 1
+            if self._guesses.banned(flow.remote_address, now):
+                self.counters["guesses_banned"] += 1
                 raise SipError(403, "too many wrong passwords")
             account = self._accounts.get(user)
-            verdict = self._digest.verify(authorization, request.method, account, now)
+            verdict = self._digest.verify(authorization, request.method, account, now, flow.remote_address)
             if verdict is Verdict.GOOD and account is not None:
-                self._guesses.succeeded(flow.remote_address, user)
                 if not account.clear and not flow.private:
                     self.counters["refused_in_the_clear"] += 1
                     raise SipError(403, "this phone is to speak over TLS only")
                 return account
             if verdict is Verdict.WRONG:
                 self.counters["wrong_passwords"] += 1
-                self._guesses.failed(flow.remote_address, user, now)
+                self._guesses.failed(flow.remote_address, now)
         named = self._accounts.get(_user_of(request))
-        challenge = self._digest.challenge(named.algorithm if named else DigestAlgorithm.MD5, now, stale=verdict is Verdict.STALE)
+        challenge = self._digest.challenge(named.algorithm if named else DigestAlgorithm.MD5, now, flow.remote_address, stale=verdict is Verdict.STALE)
         self.layer.respond_without_state(transaction, 401, (("www-authenticate", challenge),))
         return None
 

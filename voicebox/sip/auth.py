@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 from collections import OrderedDict
 from collections.abc import Callable
@@ -70,10 +71,11 @@ class Verdict(Enum):
     GOOD = "good"
     MISSING = "missing"
     STALE = "stale"
-    """A right answer to a nonce that is too old, or a count seen before: challenge again, no password prompt."""
+    """A right answer to a nonce that is too old, or a count seen before; or any answer to a nonce that this source was not given, which is not looked at, so
+    that nobody learns from it whether a password is right. Challenge again, no password prompt.
+    """
     WRONG = "wrong"
-    LOCKED = "locked"
-    """Too many wrong answers for this user from this address; not even looked at."""
+    """A wrong answer to a nonce that this source was given: a guess."""
 
 
 def parse_digest(text: str) -> dict[str, str]:
@@ -136,17 +138,17 @@ class DigestServer:
         # What has been pushed out of the bounded table is refused from then on by its age, else it could be replayed.
         self._oldest_valid_ms = 0
 
-    def challenge(self, algorithm: DigestAlgorithm, now: float, *, stale: bool = False) -> str:
-        """Return the value of a WWW-Authenticate field. now: seconds of the box's monotonic clock."""
+    def challenge(self, algorithm: DigestAlgorithm, now: float, source: str = "", *, stale: bool = False) -> str:
+        """Return the value of a WWW-Authenticate field. now: seconds of the box's monotonic clock. source: the address it goes to; the nonce is good there only."""
         body = f"{int(now * 1000):012x}{self._random_octets(8).hex()}"
-        nonce = body + self._mac(body, algorithm)
+        nonce = body + self._mac(body, algorithm, source)
         return f'Digest realm="{self.realm}", nonce="{nonce}", algorithm={algorithm.value}, qop="auth"' + (", stale=true" if stale else "")
 
-    def _mac(self, body: str, algorithm: DigestAlgorithm) -> str:
-        return hmac.new(self._key.reveal(), f"{algorithm.value}:{body}".encode(), hashlib.sha256).hexdigest()[:32]
+    def _mac(self, body: str, algorithm: DigestAlgorithm, source: str) -> str:
+        return hmac.new(self._key.reveal(), f"{algorithm.value}:{body}:{source}".encode(), hashlib.sha256).hexdigest()[:32]
 
-    def verify(self, authorization: str | None, method: str, account: Account | None, now: float) -> Verdict:
-        """Judge a request's Authorization value for the account it names. account None (no such user) takes as long and is WRONG.
+    def verify(self, authorization: str | None, method: str, account: Account | None, now: float, source: str = "") -> Verdict:
+        """Judge a request's Authorization value for the account it names. account None (no such user) takes as long, and ends as a wrong password does.
 
         The uri field need not equal the Request-URI: proxies and phones rewrite it (RFC 3261 §22.4 leaves the check to the server).
         """
@@ -156,9 +158,11 @@ class DigestServer:
         try:
             fields = parse_digest(authorization)
         except SipError:
-            return Verdict.WRONG
+            return Verdict.MISSING
         if fields.get("realm") != self.realm:
             return Verdict.MISSING  # credentials for somewhere else (RFC 3261 §22.3)
+        if not self._is_ours(fields.get("nonce", ""), source):
+            return Verdict.STALE  # one of an earlier run of the box, or somebody sends under an address that is not theirs
         qop, count_text = fields.get("qop"), fields.get("nc", "")
         if fields.get("algorithm", "MD5").upper() != known.algorithm.value or qop not in {None, "auth"} or (qop and not _HEX_8.fullmatch(count_text)):
             return Verdict.WRONG
@@ -166,13 +170,14 @@ class DigestServer:
         answered = hmac.compare_digest(right.encode(), fields.get("response", "").lower().encode("utf-8", "surrogateescape"))
         if not answered or account is None or fields.get("username") != account.user:
             return Verdict.WRONG
-        return self._check_nonce(fields.get("nonce", ""), int(count_text, 16) if qop else 0, known.algorithm, now)
+        return self._check_nonce(fields["nonce"], int(count_text, 16) if qop else 0, now)
 
-    def _check_nonce(self, nonce: str, count: int, algorithm: DigestAlgorithm, now: float) -> Verdict:
-        body, mac = nonce[:28], nonce[28:]
-        if not hmac.compare_digest(self._mac(body, algorithm).encode(), mac.encode("utf-8", "surrogateescape")):
-            return Verdict.STALE  # one of an earlier run of the box: the password was right
-        made_ms = int(body[:12], 16)
+    def _is_ours(self, nonce: str, source: str) -> bool:
+        body, mac = nonce[:28], nonce[28:].encode("utf-8", "surrogateescape")
+        return any(hmac.compare_digest(self._mac(body, algorithm, source).encode("utf-8", "surrogateescape"), mac) for algorithm in DigestAlgorithm)
+
+    def _check_nonce(self, nonce: str, count: int, now: float) -> Verdict:
+        made_ms = int(nonce[:12], 16)
         if made_ms < max(self._oldest_valid_ms, int((now - self._lifetime_s) * 1000)):
             return Verdict.STALE
         counts = self._counts.get(nonce)
@@ -195,24 +200,28 @@ def claimed_user(authorization: str | None) -> str | None:
 
 
 class GuessLimiter:
-    """Lock a (source address, user) pair out after too many wrong answers. Bounded: the oldest entry goes first."""
+    """Ban a source after too many wrong answers, whoever they were for: which users there are, a ban does not tell. Bounded: the oldest entry goes first.
 
-    def __init__(self, max_failures: int = 5, lock_s: float = 600, max_entries: int = 4_096) -> None:
-        self._max_failures, self._lock_s, self._max_entries = max_failures, lock_s, max_entries
-        self._failures: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+    A source is an IPv4 address, or the half of an IPv6 address that a network gives out.
+    """
 
-    def locked(self, address: str, user: str, now: float) -> bool:
+    def __init__(self, max_failures: int = 5, ban_s: float = 600, max_entries: int = 4_096) -> None:
+        self._max_failures, self._ban_s, self._max_entries = max_failures, ban_s, max_entries
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def banned(self, address: str, now: float) -> bool:
         """Say whether answers from there are to be refused unseen."""
-        count, last = self._failures.get((address, user), (0, 0.0))
-        return count >= self._max_failures and now - last < self._lock_s
+        count, last = self._failures.get(_source_of(address), (0, 0.0))
+        return count >= self._max_failures and now - last < self._ban_s
 
-    def failed(self, address: str, user: str, now: float) -> None:
-        """Count a wrong answer."""
-        count, last = self._failures.pop((address, user), (0, now))
-        self._failures[address, user] = (count + 1 if now - last < self._lock_s else 1, now)
+    def failed(self, address: str, now: float) -> None:
+        """Count a wrong answer. A right one later does not take it back, else who has one password could guess others without end."""
+        source = _source_of(address)
+        count, last = self._failures.pop(source, (0, now))
+        self._failures[source] = (count + 1 if now - last < self._ban_s else 1, now)
         if len(self._failures) > self._max_entries:
             self._failures.popitem(last=False)
 
-    def succeeded(self, address: str, user: str) -> None:
-        """Forget the wrong answers of a pair."""
-        self._failures.pop((address, user), None)
+
+def _source_of(address: str) -> str:
+    return ipaddress.IPv6Address(address.partition("%")[0]).exploded[:19] if ":" in address else address

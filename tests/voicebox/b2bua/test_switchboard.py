@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.voicebox.b2bua.scripted import REALM, SDP_PCMA, SDP_SAVP, Box, Phone, final, statuses
+from tests.voicebox.b2bua.scripted import PASSWORD, REALM, SDP_PCMA, SDP_SAVP, Box, Phone, final, statuses
 from voicebox.b2bua.context import CallSettings
 from voicebox.b2bua.events import Answer, Codec, Refusal, Refuse
 from voicebox.b2bua.switchboard import SwitchboardSettings
@@ -34,13 +36,49 @@ def test_a_phone_with_sha_256_is_challenged_with_it() -> None:
 
 
 @pytest.mark.parametrize("user", ["alice", "nobody"])
-def test_a_wrong_password_gets_another_challenge_and_then_a_lock(user: str) -> None:
+def test_a_wrong_password_gets_another_challenge_and_then_a_ban(user: str) -> None:
+    """The same for a user that there is and for one that there is not."""
     box = Box()
     phone = Phone(box, user, password=b"guess")
     assert [phone.register().status for _ in range(6)] == [401, 401, 401, 401, 401, 403]
-    assert Phone(box, "alice", number=2).register().status == 200, "another address is not locked out"
+    assert Phone(box, "alice", number=2).register().status == 200, "another address is not banned"
+    assert beside(phone, "alice", 3).register().status == 403, "who guesses is, with a right password too"
     box.advance(601)
     assert phone.register().status == 401
+
+
+def beside(phone: Phone, user: str, number: int, password: bytes = PASSWORD) -> Phone:
+    """Return another phone at the same address."""
+    other = Phone(phone.box, user, number, password=password)
+    del phone.box.phones[other.flow]
+    other.flow = replace(other.flow, remote_address=phone.address)
+    phone.box.phones[other.flow] = other
+    return other
+
+
+def test_guesses_are_counted_by_source_whomever_they_are_for() -> None:
+    phone = Phone(Box(), "alice", password=b"guess")
+    others = [beside(phone, user, number, b"guess") for number, user in enumerate(("nobody", "carol", "root", "100", "101"), 2)]
+    assert [each.register().status for each in (phone, *others)] == [401] * 5 + [403]
+
+
+def test_a_right_answer_does_not_take_guesses_back() -> None:
+    phone = Phone(Box(), "alice")
+    guesser = beside(phone, "carol", 2, b"guess")
+    for _ in range(4):
+        assert (guesser.register().status, phone.register().status) == (401, 200)
+    assert (guesser.register().status, phone.register().status) == (401, 403)
+
+
+def test_wrong_answers_under_a_phones_address_do_not_ban_it() -> None:
+    """Who can send from its address, but does not get what is sent there, knows no nonce that is good for it."""
+    box = Box()
+    phone, forger = Phone(box, "alice"), Phone(box, "alice", 2)
+    challenge = final(forger.send(forger.text("REGISTER", f"sip:{REALM}")))
+    for count in range(1, 11):
+        line = forger.credentials(challenge, "REGISTER", f"sip:{REALM}", f"{count:08x}").replace('response="', 'response="0')
+        assert statuses(phone.send(phone.text("REGISTER", f"sip:{REALM}", line))) == [401]
+    assert phone.register().status == 200
 
 
 def test_credentials_do_not_serve_twice() -> None:

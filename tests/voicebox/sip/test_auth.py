@@ -53,10 +53,10 @@ def test_right_answers(algorithm: DigestAlgorithm) -> None:
     ("text", "verdict"),
     [
         (None, Verdict.MISSING),
-        ("Basic abc", Verdict.WRONG),
-        ('Digest username="alice', Verdict.WRONG),
+        ("Basic abc", Verdict.MISSING),
+        ('Digest username="alice', Verdict.MISSING),
         ('Digest realm="elsewhere", username="alice"', Verdict.MISSING),
-        ('Digest realm="voicebox"', Verdict.WRONG),
+        ('Digest realm="voicebox"', Verdict.STALE),
     ],
 )
 def test_no_answers(text: str | None, verdict: Verdict) -> None:
@@ -79,6 +79,17 @@ def test_an_answer_is_bound_to_its_method_and_user() -> None:
     assert digest.verify(answer(challenge), "REGISTER", None, 11.0) is Verdict.WRONG
     other = Account.from_password("alice", Secret(b"other"), "voicebox")
     assert digest.verify(answer(challenge, other), "REGISTER", ALICE, 11.0) is Verdict.WRONG
+
+
+def test_a_nonce_is_good_where_it_was_sent_to() -> None:
+    """So a wrong answer under somebody else's address counts against nobody; and a right one tells nobody that it is."""
+    digest = server()
+    challenge = digest.challenge(DigestAlgorithm.MD5, 10.0, "192.0.2.20")
+    assert digest.verify(answer(challenge, response="0" * 32), "REGISTER", ALICE, 11.0, "192.0.2.21") is Verdict.STALE
+    assert digest.verify(answer(challenge), "REGISTER", None, 11.0, "192.0.2.21") is Verdict.STALE
+    assert digest.verify(answer(challenge), "REGISTER", ALICE, 11.0, "192.0.2.21") is Verdict.STALE
+    assert digest.verify(answer(challenge, response="0" * 32), "REGISTER", ALICE, 11.0, "192.0.2.20") is Verdict.WRONG
+    assert digest.verify(answer(challenge), "REGISTER", ALICE, 11.0, "192.0.2.20") is Verdict.GOOD
 
 
 def test_nonces_age_and_cannot_be_made_up() -> None:
@@ -125,15 +136,25 @@ def test_passwords_and_hashes_do_not_print() -> None:
         Account.from_password("a b", Secret(b""), "voicebox")
 
 
-def test_the_lock_is_bounded() -> None:
-    limiter = GuessLimiter(max_failures=2, lock_s=10, max_entries=3)
-    for _ in range(2):
-        limiter.failed("1.1.1.1", "a", 0.0)
-    assert limiter.locked("1.1.1.1", "a", 9.0)
-    assert not limiter.locked("1.1.1.1", "a", 11.0)
-    assert not limiter.locked("1.1.1.1", "b", 9.0)
-    limiter.succeeded("1.1.1.1", "a")
-    assert not limiter.locked("1.1.1.1", "a", 9.0)
+def test_the_ban_is_bounded_in_time_and_number() -> None:
+    limiter = GuessLimiter(max_failures=2, ban_s=10, max_entries=3)
+    limiter.failed("1.1.1.1", 0.0)
+    assert not limiter.banned("1.1.1.1", 0.0)
+    limiter.failed("1.1.1.1", 0.0)
+    assert limiter.banned("1.1.1.1", 9.0)
+    assert not limiter.banned("1.1.1.1", 11.0)
+    assert not limiter.banned("1.1.1.2", 9.0)
+    limiter.failed("1.1.1.1", 11.0)
+    assert not limiter.banned("1.1.1.1", 11.0), "it begins anew"
     for number in range(10):
-        limiter.failed("1.1.1.1", str(number), 0.0)
+        limiter.failed(f"1.1.2.{number}", 0.0)
     assert len(limiter._failures) == 3
+
+
+def test_a_source_over_ipv6_is_a_network() -> None:
+    limiter = GuessLimiter(max_failures=2)
+    for number in range(2):
+        limiter.failed(f"2001:db8::{number}", 0.0)
+    assert limiter.banned("2001:db8:0:0:ffff::1", 1.0)
+    assert not limiter.banned("2001:db8:0:1::1", 1.0)
+    assert not limiter.banned("fe80::1%eth0", 1.0)
