@@ -12,7 +12,7 @@ import hashlib
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
@@ -259,18 +259,39 @@ async def test_without_a_good_cookie_there_is_no_state_and_no_answer(make_node: 
     assert [(datagram[0], len(datagram)) for datagram in wire.backward] == [(2, 64)]
 
 
+def begin_handshakes(stack: contextlib.ExitStack, port: int, addresses: Iterable[str]) -> None:
+    """Begin a handshake from each address that nobody will finish."""
+    dice = random.Random(3)
+    for address in addresses:
+        each = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        each.settimeout(2)
+        each.bind((address, 0))
+        each.connect((LOCAL, port))
+        each.send(b"\x01" + bytes(63))
+        cookie = each.recv(64)[1:21]
+        each.send(b"\x03" + cookie + b"\x16\xfe\xfd" + dice.randbytes(100))
+
+
+async def test_one_address_cannot_take_all_the_room_for_handshakes(make_node: MakeNode) -> None:
+    guard, box, identity = make_node(), make_node(), make_identity()
+    port = guard.plane.listen(LOCAL, 0, identity.certificate, identity.key)
+    with contextlib.ExitStack() as stack:
+        begin_handshakes(stack, port, ["127.7.7.7"] * 150)
+        await asyncio.sleep(0.3)
+        assert 32 <= guard.plane.counters()["links_coming"] <= 64
+        begin_handshakes(stack, port, [f"127.7.7.{number}" for number in range(10, 160)])
+        await asyncio.sleep(1.2)
+        assert 64 <= guard.plane.counters()["links_coming"] <= 128
+        box.plane.bind("127.7.8.1")
+        box.plane.connect(LOCAL, port, identity.pin)
+        await box.told(LinkUp)
+
+
 async def test_handshakes_that_nobody_finishes_are_discarded_early_and_are_gone_after_ten_seconds(make_node: MakeNode) -> None:
     guard, box, identity = make_node(), make_node(), make_identity()
     port = guard.plane.listen(LOCAL, 0, identity.certificate, identity.key)
-    dice = random.Random(3)
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(400)]
-        for each in sockets:
-            each.settimeout(2)
-            each.connect((LOCAL, port))
-            each.send(b"\x01" + bytes(63))
-            cookie = each.recv(64)[1:21]
-            each.send(b"\x03" + cookie + b"\x16\xfe\xfd" + dice.randbytes(100))
+        begin_handshakes(stack, port, [f"127.{number // 200}.{number % 200}.1" for number in range(400)])
         await asyncio.sleep(0.3)
         totals = guard.plane.counters()
         assert totals["handshakes_discarded"] >= 20, "some are before there is no room"
