@@ -6,7 +6,7 @@ import pytest
 
 from tests.voicebox.b2bua.house import House
 from tests.voicebox.b2bua.loopback import PlainPort
-from tests.voicebox.b2bua.scripted import Phone, final, statuses
+from tests.voicebox.b2bua.scripted import SDP_SAVP, Phone, final, statuses
 from voicebox.b2bua.context import CallSettings
 from voicebox.b2bua.events import Codec
 from voicebox.b2bua.switchboard import SwitchboardSettings
@@ -136,6 +136,24 @@ def test_digits_pass_in_both_forms() -> None:
     body = b"Signal=#\r\nDuration=250\r\n"
     assert statuses(house.alice.send(lines.replace(b"Content-Length: 0", b"Content-Length: %d" % len(body)) + body)) == [200]
     assert second.played == [(11, 250)]
+
+
+def test_a_phone_that_speaks_srtp_and_one_that_does_not() -> None:
+    """Each leg has its own protection: neither phone sees the other's key, or that there is one."""
+    house = House()
+    house.alice.invite("sip:carol@voicebox", SDP_SAVP)
+    invite = house.carol.last_request("INVITE")
+    assert b"RTP/AVP" in invite.body
+    assert b"crypto" not in invite.body
+    house.carol.answer(invite, 200, house.carol.sdp(), tag="t")
+    answer = final(house.alice.inbox)
+    assert b"RTP/SAVP" in answer.body
+    assert answer.body.count(b"a=crypto:3 ") == 1
+    house.alice.ack(answer)
+    first, second = ports_of(house)
+    assert first.joined == (second, Codec.PCMA)
+    assert first.protection is not None
+    assert second.protection is None
 
 
 def test_early_media_of_the_phone_that_rings() -> None:
