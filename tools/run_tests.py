@@ -60,7 +60,9 @@ class Run:
         """Start pytest for a part. out: where its output goes, and then its processes are a group of their own."""
         command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-m", part.which]
         command += [f"--randomly-seed={self.seed}", f"--junitxml={self._figures(part)}"]
-        command += ["-n", str(os.cpu_count() or 1), "--dist", "loadfile"] if part.a_core_each else []
+        # A test that takes too long fails by a signal: by a thread it would end its process, after which xdist may wait for ever; so one that ends all the same ends the part.
+        several = ["-n", str(os.cpu_count() or 1), "--dist", "loadfile", "--max-worker-restart", "0", "--timeout-method", "signal"]
+        command += several if part.a_core_each else []
         part.seconds = -time.monotonic()
         return subprocess.Popen(
             [*command, *self._arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out and subprocess.STDOUT, process_group=0 if out else None
