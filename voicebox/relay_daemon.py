@@ -158,5 +158,9 @@ class RelayDaemon:
 
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
-        """Return what else a relay can be asked: nothing."""
-        return {}
+        """Return what else a relay can be asked: nothing that it knows."""
+        return {"path": _no_paths}
+
+
+def _no_paths(_asked: Mapping[str, Any]) -> dict[str, Any]:
+    raise UsageError("A relay has no paths of its own; boxes choose them.")
