@@ -38,7 +38,7 @@ class CallSettings:
     ring_limit_s: float = 90.0
     check_interval_s: float = 300.0
     max_calls: int = 32
-    max_calls_of_user: int = 8
+    max_calls_of_user: int = 16
     max_forks: int = 10
 
 
