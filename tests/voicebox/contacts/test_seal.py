@@ -66,7 +66,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert main(["init", "--home", str(home)]) == 0
     text = serialise_card(new_identity("bob", NOW))
     StateDirectory(home).save_contact(Contact("bob", parse_card(text, NOW, "card"), text, PairState(Secret(b"s" * 32), 7, met=True)))
-    StateDirectory(home).write("guards", b"kept\n")
+    StateDirectory(home).write("guards", (b"g" * 32).hex().encode())
     (tmp_path / "passphrase").write_bytes(WORDS.reveal() + b"\nmore\n")
     monkeypatch.delenv(passphrases.FILE_VARIABLE, raising=False)
     monkeypatch.setattr(new_seal, "__kwdefaults__", {"cost": LEAST_COST})
@@ -98,7 +98,7 @@ def test_a_sealed_box_is_read_with_its_passphrase_alone(home: Path, monkeypatch:
     monkeypatch.setenv(passphrases.FILE_VARIABLE, str(home.parent / "passphrase"))
     assert store.load_identity(NOW).static_key.private_bytes_raw() == identity.static_key.private_bytes_raw()
     assert store.load_contacts(NOW) == contacts
-    assert store.read_text("guards") == "kept\n"
+    assert store.read_text("guards") == (b"g" * 32).hex()
     store.keep(Step(contacts[0], Contact("robert", contacts[0].card, contacts[0].card_text, contacts[0].pair)))
     assert [contact.petname for contact in StateDirectory(home).load_contacts(NOW)] == ["robert"]
     assert secrets_in_clear(home) == [], "what is written later is sealed too"
