@@ -107,13 +107,12 @@ def test_no_frame_is_lost_and_links_live_as_when_idle(idle: tuple[int, list[list
         said = [int.from_bytes(datagram[12:16], "big") for _, datagram in heard if datagram[12:] == datagram[12:16] * 40]
         whole = [number for number in said if number < frames]
         assert whole == sorted(set(whole))
-        assert len(heard) - len(whole) == counters["sound_repaired"] <= 1, (
-            "of the frame that a spare left out at the begin of the talk, which the other path brings later"
-        )
+        assert len(heard) - len(whole) == counters["sound_repaired"] <= 3, "where a circuit comes into the call, a frame may be heard from its copy"
         gaps_us = [later - sooner for (sooner, _), (later, _) in pairwise(heard)]
         print(f"{count} circuits: time between two packets {min(gaps_us)} to {max(gaps_us)} us")
         assert max(gaps_us) <= 150_000, "no longer than the longest path is longer than the shortest"
-        assert [counters[name] for name in ("sound_late", "sound_overflow", "channel_junk", "bad_command")] == [0] * 4
+        assert [counters[name] for name in ("sound_overflow", "channel_junk", "bad_command")] == [0] * 3
+        assert counters["sound_late"] <= 3, "whose copies were played before they came"
         (call,) = box.calls._calls
         assert {circuit.epoch for circuit in call.circuits.all()} == {ENDS}
         assert len(call.circuits.all()) == count
@@ -140,7 +139,9 @@ def test_dummies_move_likewise(idle: tuple[int, list[list[list[int]]]]) -> None:
 
 @pytest.mark.parametrize("seed", [2, 5])
 def test_call_moves_where_dummies_come_and_go_on_the_next_circuits(seed: int) -> None:
-    """Found by watching: where a dummy had just parted from the circuit, the call waited for two seconds, and the next dummy was there."""
+    """Found by watching: where a dummy had just parted from the circuit, the call waited for two seconds, and the next dummy was there.
+    (Boxes whose circuits are all in calls begin none any more: those of before the call are left.)
+    """
     world = CoreWorld(SMALL, 5_000_000, lambda _port: 200)
     alice, bob = Box(world, "alice", 2, seed), Box(world, "bob", 2, 1_000 + seed)
     boxes = [alice, bob]
@@ -160,7 +161,6 @@ def test_call_moves_where_dummies_come_and_go_on_the_next_circuits(seed: int) ->
         for box in boxes:
             (call,) = (call for call in box.calls._calls if call.script is None)
             assert [circuit.epoch for circuit in call.circuits.all()] == [epoch] * 2
-    assert min(box.calls.dummies(world.now_us)[1] for box in boxes) >= 5
     assert alice.events == bob.events == []
     leg.send(End())
     run(world, boxes, 3)

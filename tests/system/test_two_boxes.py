@@ -126,13 +126,13 @@ def test_dummies_come_and_go_and_ring_no_phone(network: EmbeddedNetwork, tmp_pat
     with phones(network, tmp_path) as (_, callee):
         seen: list[int] = []
 
-        def many() -> bool:
+        def any_yet() -> bool:
             told = [status(network, name) for name in (CALLER, CALLEE)]
             assert not any(circuit["in_call"] for each in told for circuit in each["circuits"])
             seen.append(told[0]["dummies"]["now"])
-            return all(each["dummies"]["last_hour"] >= 2 for each in told) and {0, 1} <= set(seen)
+            return all(each["dummies"]["last_hour"] for each in told) and {0, 1} <= set(seen)
 
-        wait_until(many, "two dummies", 90)
+        wait_until(any_yet, "a dummy", 180)
         assert "incoming" not in callee.events
     assert "dummy splices of this box in the last hour" in network.voicebox("status", home=network.boxes[CALLER].home)
     nothing_wrong(network)
@@ -180,7 +180,7 @@ def test_call_outlives_a_relay_of_its_path_and_the_next_takes_the_other_junction
         time.sleep(1)
         caller.dial(f"sip:{CALLEE}.privacy")
         caller.wait_for("connected", timeout_s=RING_TIMEOUT_S + 4, count=2)
-        (circuit,) = calling(network, CALLER)
+        circuit = next(circuit for circuit in calling(network, CALLER) if not circuit["spare"])
         assert circuit["relays"][1] != f"operator of {dead.name}"
         caller.hang_up()
         callee.wait_for("ended", count=2)

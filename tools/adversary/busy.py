@@ -80,10 +80,10 @@ def _taken(town: Town, circuit: FakeCircuit) -> bool:
     junction = circuit.box
     junction._knock(circuit, JOIN_ID + JOIN_ID + ROOM)  # noqa: SLF001  # the fake junction's
     ticket = circuit.knock.ticket if circuit.knock is not None else b""
-    junction._join(accomplice, JOIN_ID, ticket)  # noqa: SLF001
+    junction._join(accomplice, JOIN_ID, ticket)  # noqa: SLF001  # the fake junction's
     taken = accomplice.mate is not circuit
-    junction._unbind(accomplice)  # noqa: SLF001
-    junction._unbind(circuit)  # noqa: SLF001
+    junction._unbind(accomplice)  # noqa: SLF001  # the fake junction's
+    junction._unbind(circuit)  # noqa: SLF001  # the fake junction's
     town.world.circuits.remove(accomplice)
     return taken
 

@@ -208,7 +208,9 @@ def test(seed: int, *, strict: bool) -> Result:
     return Result(NAME, TITLE, seed, limit(*n, len(comparisons)), comparisons, controls, more=more, plots=plots)
 
 
-def _control(name: str, seeds: tuple[int, int], count: int, switches: Sequence[str], chance: random.Random, least: float) -> tuple[list[Control], float, list[Round]]:
+def _control(
+    name: str, seeds: tuple[int, int], count: int, switches: Sequence[str], chance: random.Random, least: float
+) -> tuple[list[Control], float, list[Round]]:
     """Return what both attackers make of a leak, of which the first is to make at least `least`, how often the first ranks the peer highest, and the rounds."""
     train, examined = (rounds(seed, count, switches) for seed in seeds)
     features = _features(examined)

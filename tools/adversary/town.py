@@ -70,7 +70,8 @@ class SparsePlane(FakePlane):
             self._event(0, "silent", circuit.link, circuit.number)
         mate, key = circuit.mate, circuit.send_key
         if mate is not None and key is not None:
-            self.world.at(2 * HOP_US, lambda: self._arrive(circuit, mate, key))
+            carries = bool(circuit.messages)  # a message that is said later does not travel in this cell
+            self.world.at(2 * HOP_US, lambda: self._arrive(circuit, mate, key) if carries or not circuit.messages else None)
             new = bool(circuit.messages) or (key in mate.receive_keys and mate.receive_keys.index(key) not in mate.heard)
             wait_us = SLOT_US if new else IDLE_US
         else:

@@ -487,7 +487,7 @@ class Call:
         first = self._circuit()
         others = [each for each in reversed(self._given) if each.epoch == first.epoch and each.path.junction != first.path.junction]
         circuit = next((each for each in others if each.free), None)
-        if circuit is not None:
+        if circuit is not None and (self.script is None or self.script.doubled):
             self._knock_at(circuit, None, now_us)
 
     def _knock_at(self, circuit: Circuit, replaces: Circuit | None, now_us: int) -> None:

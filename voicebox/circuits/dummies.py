@@ -18,9 +18,9 @@ WAIT_US = 1_800_000_000
 """Mean wait between two dummies that a box begins of itself. More would fill its circuits, so that a call has to end one, which shows (the lab's test (d))."""
 WAITS_PER_EPOCH = 2
 """In a network of shorter epochs all of this is shorter, so that an epoch has as many dummies."""
-CALL_S = (14, 20, 25, 30, 36, 42, 50, 59, 70, 83, 100, 122, 154, 203, 295, 574)
+CALL_S = (14, 20, 25, 30, 36, 42, 50, 59, 70, 83, 100, 122, 160, 225, 350, 800)
 """How long answered ones last, ringing included; each as likely as the others, then drawn between three and five quarters of it. Sixteenths of a lognormal
-talk, as telephone calls have (Bolotin, Modeling call holding time distributions, 1994), of 55 s at the median, after some seconds of ringing."""
+talk, as telephone calls have (Bolotin, Modeling call holding time distributions, 1994), of 55 s at the median, after some seconds of ringing; the long ones are longer, because some are cut short by calls."""
 RING_S = (0.2, 7, 9, 12, 20, 24, 27, 30, 33, 38)
 """Likewise those of which nothing comes: somebody is busy, declines, or is not there."""
 CALLS, RINGS, UNANSWERED = 13, 5, 2
@@ -28,7 +28,9 @@ CALLS, RINGS, UNANSWERED = 13, 5, 2
 AGAIN = 0.08
 """So often each of the two boxes begins another one with the same contact after a dummy: people call back."""
 AGAIN_S = (8, 120)
-LONGEST_MS = 750_000
+LONGEST_MS = 1_000_000
+DOUBLED = 0.5
+"""So many have a spare, where their boxes have the circuits: more would be in the way of calls, fewer would let two junctions together tell calls by their having one."""
 ANSWERED_OCTET = b"\x01"
 
 
@@ -44,9 +46,10 @@ class Rng(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How a dummy goes. length_ms: how long it lasts once its knock was said; 0: the knock is not to be answered."""
+    """How a dummy goes. length_ms: how long it lasts once its knock was said; 0: the knock is not to be answered. doubled: it has a spare, where it can."""
 
     length_ms: int
+    doubled: bool = True
 
     @property
     def answered(self) -> bool:
@@ -80,7 +83,7 @@ def draw_script(rng: Rng, scale: float = 1.0) -> Script:
     if drawn < UNANSWERED:
         return Script(0)
     seconds = rng.choice(CALL_S if drawn >= UNANSWERED + RINGS else RING_S) * rng.uniform(0.75, 1.25)
-    return Script(min(LONGEST_MS, max(1, int(seconds * scale * 1_000))))
+    return Script(min(LONGEST_MS, max(1, int(seconds * scale * 1_000))), doubled=rng.random() < DOUBLED)
 
 
 class Dummies:
