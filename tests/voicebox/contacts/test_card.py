@@ -70,8 +70,8 @@ def test_any_one_character_changed_is_refused_where_the_check_digits_are_made_to
     for number, line in enumerate(lines[1:-2], 1):
         encoded = line.partition(" ")[0]
         for at, former in enumerate(encoded):
-            letter = LETTERS[(LETTERS.index(former) + 1 + number + at) % 64]
-            changed = encoded[:at] + (letter if letter != former else "+") + encoded[at + 1 :]
+            letter = LETTERS[(LETTERS.index(former) + 1 + (number + at) % 63) % 64]  # another one in any case
+            changed = encoded[:at] + letter + encoded[at + 1 :]
             digits = hashlib.sha256(f"{number} {changed}".encode()).hexdigest()[:4]
             problem("\n".join([*lines[:number], f"{changed} {digits}", *lines[number + 1 :]]))
 
