@@ -145,7 +145,7 @@ class DigestServer:
         return f'Digest realm="{self.realm}", nonce="{nonce}", algorithm={algorithm.value}, qop="auth"' + (", stale=true" if stale else "")
 
     def _mac(self, body: str, algorithm: DigestAlgorithm, source: str) -> str:
-        return hmac.new(self._key.reveal(), f"{algorithm.value}:{body}:{source}".encode(), hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._key.reveal(), f"{algorithm.value}:{body}:{source}".encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:32]
 
     def verify(self, authorization: str | None, method: str, account: Account | None, now: float, source: str = "") -> Verdict:
         """Judge a request's Authorization value for the account it names. account None (no such user) takes as long, and ends as a wrong password does.
@@ -174,7 +174,7 @@ class DigestServer:
 
     def _is_ours(self, nonce: str, source: str) -> bool:
         body, mac = nonce[:28], nonce[28:].encode("utf-8", "surrogateescape")
-        return any(hmac.compare_digest(self._mac(body, algorithm, source).encode("utf-8", "surrogateescape"), mac) for algorithm in DigestAlgorithm)
+        return any(hmac.compare_digest(self._mac(body, algorithm, source).encode(), mac) for algorithm in DigestAlgorithm)
 
     def _check_nonce(self, nonce: str, count: int, now: float) -> Verdict:
         made_ms = int(nonce[:12], 16)

@@ -97,7 +97,7 @@ def test_nonces_age_and_cannot_be_made_up() -> None:
     challenge = digest.challenge(DigestAlgorithm.MD5, 10.0)
     assert digest.verify(answer(challenge), "REGISTER", ALICE, 311.0) is Verdict.STALE
     nonce = parse_digest(challenge)["nonce"]
-    for forged in ("f" * len(nonce), "", nonce[:-1], "00" + nonce, "é"):
+    for forged in ("f" * len(nonce), "", nonce[:-1], "00" + nonce, "é", "\udcff" + nonce[1:], nonce[:-1] + "\udcff"):
         assert digest.verify(answer(challenge, nonce=forged), "REGISTER", ALICE, 11.0) is Verdict.STALE
     assert digest.verify(answer(challenge), "REGISTER", ALICE, 11.0) is Verdict.GOOD
 
