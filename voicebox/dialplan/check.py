@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from voicebox.dialplan.model import Callers, DialPlan, IncomingRule
+from voicebox.dialplan.match import named
+from voicebox.dialplan.model import DialPlan, IncomingRule
 from voicebox.dialplan.pattern import Pattern, compile_pattern, hidden
 
 Say = Callable[[int, str, str, str], None]
@@ -41,7 +42,7 @@ def _hidden_by(rule: IncomingRule, above: tuple[IncomingRule, ...]) -> int | Non
     """Return the line of the last rule above that is needed to hide this one; None where it is reached."""
     last = 0
     for caller in rule.callers:
-        about = [other for other in above if caller in other.callers or (isinstance(caller, str) and Callers.CONTACTS in other.callers)]
+        about = [other for other in above if named(other, caller)]
         always = next((other for other in about if other.hours is None), None)
         if always is None and rule.hours is not None and rule.hours.within([other.hours for other in about if other.hours is not None]):
             always = about[-1]

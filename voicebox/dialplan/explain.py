@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from voicebox.dialplan.hours import DAYS
-from voicebox.dialplan.match import choose_incoming, choose_outgoing, misfit, named
+from voicebox.dialplan.match import choose_incoming, choose_outgoing, misfit, named, shut_out
 from voicebox.dialplan.model import Caller, Callers, DialPlan, EmergencyCall, House, IncomingRule, Ring, Silence
 from voicebox.dialplan.read_tests import described
 
@@ -24,7 +24,7 @@ def explain_outgoing(plan: DialPlan, dialled: str, house: House) -> Iterator[str
 
 def explain_incoming(plan: DialPlan, caller: Caller, house: House, at: dt.datetime) -> Iterator[str]:
     """Yield lines about somebody who calls at a moment."""
-    if caller in {Callers.BLOCKED, Callers.UNKNOWN} or caller in house.blocked:
+    if shut_out(house, caller):
         yield "blocked or unknown: dropped before any rule"
         return
     act, chosen = choose_incoming(plan, caller, house, at)

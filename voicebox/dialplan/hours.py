@@ -38,7 +38,8 @@ class Hours:
     def within(self, others: list[Hours]) -> bool:
         """Return whether others of the same zone hold at every moment at which these do."""
         same = [other for other in others if other.zone.key == self.zone.key]
-        moments = ((day, minute) for day in range(7) for minute in range(DAY_MINUTES) if self._hold(day, minute))
+        edges = {0} | {edge % DAY_MINUTES for hours in (self, *same) for edge in (hours.start, hours.end)}  # between two nothing changes
+        moments = ((day, minute) for day in range(7) for minute in edges if self._hold(day, minute))
         return bool(same) and all(any(other._hold(day, minute) for other in same) for day, minute in moments)  # noqa: SLF001  # of its own class
 
 

@@ -149,7 +149,7 @@ def incoming(plan: DialPlan, petname: str, house: House, at: dt.datetime) -> Inc
 
 def choose_incoming(plan: DialPlan, caller: Caller, house: House, at: dt.datetime) -> tuple[IncomingAct, int | None]:
     """Return what is to be done about a caller, and the index of the rule that says so; None where no rule decides."""
-    if caller in {Callers.BLOCKED, Callers.UNKNOWN} or caller in house.blocked:
+    if shut_out(house, caller):
         return Silence(), None
     act: IncomingAct = EVERY_PHONE if plan.incoming is None else Silence()
     chosen = None
@@ -159,6 +159,11 @@ def choose_incoming(plan: DialPlan, caller: Caller, house: House, at: dt.datetim
             break
     open_door = not house.dnd and (plan.quiet is None or not plan.quiet.hold(at))
     return act if open_door or (isinstance(act, Ring) and act.ignore_dnd) else Silence(), chosen
+
+
+def shut_out(house: House, caller: Caller) -> bool:
+    """Return whether somebody is dropped before any rule."""
+    return caller in {Callers.BLOCKED, Callers.UNKNOWN} or caller in house.blocked
 
 
 def named(rule: IncomingRule, caller: Caller) -> bool:

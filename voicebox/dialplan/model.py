@@ -20,7 +20,6 @@ from voicebox.dialplan.pattern import Pattern
 DEFAULT_RING_S = 60
 MAX_RING_S = 90
 """What a whole call rings at most; the box ends it then in any case."""
-EMERGENCY_STATUS = 503
 FORBIDDEN = 403
 NOT_FOUND = 404
 NOBODY_THERE = 480
@@ -36,6 +35,10 @@ class Strategy(Enum):
     IN_ORDER = "in order"
     RANDOM = "random"
     """One after the other, in an order drawn for each call."""
+
+    def total_s(self, members: int, timeout_s: int) -> int:
+        """Return for how long so many members ring when nobody answers."""
+        return timeout_s if self is Strategy.ALL else timeout_s * members
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,7 @@ class RingPhones:
     @property
     def total_s(self) -> int:
         """Return how long it rings when nobody answers."""
-        turns = 1 if self.strategy is Strategy.ALL else len(self.members)
-        return self.timeout_s * turns + (self.then.total_s if self.then is not None else 0)
+        return self.strategy.total_s(len(self.members), self.timeout_s) + (self.then.total_s if self.then is not None else 0)
 
 
 @dataclass(frozen=True, slots=True)

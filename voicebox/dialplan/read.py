@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
-from voicebox.dialplan.hours import EVERY_DAY, Hours, parse_days, parse_hours, parse_zone
+from voicebox.dialplan.hours import DAY_MINUTES, EVERY_DAY, Hours, parse_days, parse_hours, parse_zone
 from voicebox.dialplan.keys import ELSEWHERE, NOT_BUILT, WHEN
 from voicebox.dialplan.model import MAX_RING_S
 from voicebox.positions import PositionedFile, did_you_mean
@@ -101,7 +101,7 @@ class Reading:
         if not values or not {"hours", "days"} & set(values):
             self.source.problem(node, path, "should say hours or days", 'Write for example { hours: "22:00-07:00", tz: Europe/Berlin }.')
             return None
-        start, end = 0, 24 * 60
+        start, end = 0, DAY_MINUTES
         if "hours" in values:
             span = self.parsed(values["hours"], f"{path}.hours", parse_hours, 'Write for example "22:00-07:00"; leave hours out for whole days.')
             start, end = span if span is not None else (start, end)

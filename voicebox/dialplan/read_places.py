@@ -189,9 +189,9 @@ def _resolve(reading: Reading, places: dict[str, Place], written: dict[str, _Gro
         elif inner is None:
             reading.source.problem(node, path, f"there is no extension or group `{name}`", did_you_mean(name, [*places, *written]))
     place = Place(group.number, group.name, tuple(members), group.strategy, group.timeout_s)
-    turns = 1 if group.strategy is Strategy.ALL else len(members)
-    if group.timeout_s * turns > MAX_RING_S:
-        what = f"rings for {group.timeout_s * turns} s in all, and a call rings for {MAX_RING_S} s at most"
+    total_s = group.strategy.total_s(len(members), group.timeout_s)
+    if total_s > MAX_RING_S:
+        what = f"rings for {total_s} s in all, and a call rings for {MAX_RING_S} s at most"
         reading.source.problem(group.node, f"groups.{group.number}", what, "Make the timeout shorter.")
     if not members:
         return None

@@ -25,7 +25,6 @@ from voicebox.dialplan.model import (
     Ring,
     Silence,
     SpeedDial,
-    Strategy,
 )
 from voicebox.dialplan.pattern import Pattern, compile_pattern
 from voicebox.dialplan.read import NUMBER, PETNAME, Reading
@@ -160,7 +159,7 @@ def _ring(reading: Reading, values: dict[str, yaml.Node], path: str, places: dic
 def _rings_for(place: Place | None, timeout_s: int | None) -> int:
     if place is None:
         return timeout_s or DEFAULT_RING_S
-    return (timeout_s or place.timeout_s) * (1 if place.strategy is Strategy.ALL else len(place.members))
+    return place.strategy.total_s(len(place.members), timeout_s or place.timeout_s)
 
 
 def _place(reading: Reading, node: yaml.Node, path: str, places: dict[str, Place]) -> str | None:
