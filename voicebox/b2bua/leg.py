@@ -14,7 +14,7 @@ from enum import Enum, unique
 from voicebox.b2bua.context import ALLOW, SDP_TYPE, LegContext, LegTimer, dialog_fields, our_contact
 from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
 from voicebox.b2bua.offer_answer import LATE_OFFER_CODECS, OurMedia, PhoneMedia, check_protected, choose_codec, our_protocol, read_phone_media
-from voicebox.b2bua.phone_dialog import PhoneDialog, Tell, check_session_expires
+from voicebox.b2bua.phone_dialog import PhoneDialog, Tell, check_session_expires, point_port
 from voicebox.b2bua.ports import MediaPort
 from voicebox.b2bua.registrar import Binding
 from voicebox.errors import SipError
@@ -248,7 +248,7 @@ class UacLeg:
             except SipError:
                 return  # the 200 will have its own answer, or the call fails then
             self._progressed = True
-            self._point_port(phone, codec)
+            point_port(self.port, self._media, phone, codec)
             self.port.set_direction(to_phone=False, from_phone=True)
             self._tell(Progress(codec), now)
         elif response.status == 180 and not self._rang:
@@ -291,9 +291,3 @@ class UacLeg:
         phone = read_phone_media(response.body, response.headers.get("content-type"), self._flow.remote_address)
         self._media.protection(phone)
         return phone, choose_codec(self._codecs, phone)
-
-    def _point_port(self, phone: PhoneMedia, codec: Codec) -> None:
-        payload_type = phone.payload_type(codec)
-        assert payload_type is not None
-        self.port.protect(self._media.protection(phone))
-        self.port.set_remote(phone.address, phone.port, codec, payload_type, phone.event_payload_type(codec), phone.rtcp_port)

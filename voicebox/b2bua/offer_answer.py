@@ -31,6 +31,8 @@ _OUR_PAYLOAD_TYPES = {Codec.OPUS: 96, Codec.PCMA: 8, Codec.PCMU: 0}
 _OUR_EVENT_PAYLOAD_TYPES = {8_000: 101, 48_000: 102}
 _EVERY_PHONES_CLOCK_HZ = 8_000
 """RFC 4733 wants events on the clock of the sound beside them; baresip and others know them on 8 000 Hz only, beside Opus too."""
+_TAGS = dict(enumerate(Suite, 1))
+"""By which our offer numbers its keys (RFC 4568 §9.1)."""
 ALL_CODECS = (Codec.OPUS, Codec.PCMA, Codec.PCMU)
 LATE_OFFER_CODECS = (Codec.PCMA, Codec.PCMU)
 """What is offered for a phone that has not said what it speaks: what every phone speaks."""
@@ -183,7 +185,7 @@ class OurMedia:
             return None if crypto is None else Protection(crypto.suite, self._key(crypto.suite), crypto.key)
         if not self.protected:
             return None
-        if crypto is None or crypto.suite is not dict(enumerate(Suite, 1)).get(crypto.tag):
+        if crypto is None or crypto.suite is not _TAGS.get(crypto.tag):
             raise SipError(488, "the answer does not protect the sound")
         return Protection(crypto.suite, self._key(crypto.suite), crypto.key)
 
@@ -200,7 +202,7 @@ class OurMedia:
         self._offered = True
         medium = _audio(self.port, [(codec, _OUR_PAYLOAD_TYPES[codec]) for codec in codecs], events, direction, self.protocol)
         if self.protected:
-            medium = replace(medium, cryptos=tuple(Crypto(tag, suite, self._key(suite)) for tag, suite in enumerate(Suite, 1)))
+            medium = replace(medium, cryptos=tuple(Crypto(tag, suite, self._key(suite)) for tag, suite in _TAGS.items()))
         return serialise_sdp(Description((medium,)), self.address, self.number, self.version)
 
     def answer(self, phone: PhoneMedia, codec: Codec) -> bytes:

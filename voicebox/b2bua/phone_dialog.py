@@ -31,6 +31,14 @@ _DTMF = re.compile(rb"\s*Signal\s*=\s*([0-9*#A-Da-d])[ \t]*(?:\r?\n\s*Duration\s
 _DIGITS = b"0123456789*#ABCD"
 
 
+def point_port(port: MediaPort, media: OurMedia, phone: PhoneMedia, codec: Codec) -> None:
+    """Let a port send to a phone, under the keys agreed on. Raises SipError(488) for an answer that leaves out the protection that was offered."""
+    payload_type = phone.payload_type(codec)
+    assert payload_type is not None
+    port.protect(media.protection(phone))
+    port.set_remote(phone.address, phone.port, codec, payload_type, phone.event_payload_type(codec), phone.rtcp_port)
+
+
 class PhoneDialog:
     """One dialog with one phone. tell(event, now): what the phone did; after End nothing more is told."""
 
@@ -62,11 +70,8 @@ class PhoneDialog:
 
     def start_sound(self, phone: PhoneMedia, codec: Codec, *, from_phone: bool = True, to_phone: bool = True) -> None:
         """Point the port at the phone. The directions narrow what the phone's description allows."""
-        payload_type = phone.payload_type(codec)
-        assert payload_type is not None
         self.codec = codec
-        self.port.protect(self.media.protection(phone))
-        self.port.set_remote(phone.address, phone.port, codec, payload_type, phone.event_payload_type(codec), phone.rtcp_port)
+        point_port(self.port, self.media, phone, codec)
         self._event_stretch = phone.event_stretch(codec)
         self._direction = phone.direction
         self.port.set_direction(to_phone=to_phone and phone.direction.receives, from_phone=from_phone and phone.direction.sends)

@@ -36,7 +36,6 @@ from voicebox.sip.uri import SipUri, parse_uri
 
 MAX_AUTHORIZATIONS = 4
 _INSIDE_ONLY = {"BYE", "INFO", "UPDATE", "PRACK"}
-_KNOWN_ELSEWHERE = {"REFER"}
 _COUNTED = {"INVITE", "REGISTER", "OPTIONS", "CANCEL", "BYE", "UPDATE", "INFO", "MESSAGE", "SUBSCRIBE"}
 _EVENT_METHODS = {"SUBSCRIBE", "NOTIFY", "PUBLISH"}
 
@@ -222,7 +221,7 @@ class Switchboard:
                 raise SipError(489, "no events here")  # anything else makes phones ask again for ever
             case method if method in _INSIDE_ONLY:
                 raise SipError(481, "no such dialog")
-            case method if method in _KNOWN_ELSEWHERE:
+            case "REFER":
                 raise SipError(405, "not served here")
             case _:
                 raise SipError(501, "unknown method")
