@@ -153,7 +153,7 @@ class RelayDaemon:
 
     def reload(self) -> None:
         """Take newer relays of the network. Raises FileProblem; then nothing has changed."""
-        self._network = load_network(self._store)
+        self._network = load_network(self._store, self._network)
         self._relay.use(self._network)
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 
 from voicebox.circuits.merge import Changes, merged
-from voicebox.circuits.network import VerifiedNetwork, parse_network, with_relays
+from voicebox.circuits.network import VerifiedNetwork, parse_network
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import FileProblem, UsageError
 
@@ -22,7 +22,7 @@ def join_network(store: StateDirectory, network_id: bytes, text: str, path: str,
     if store.exists(PIN_FILE) and store.read_text(PIN_FILE).strip() != network_id.hex():
         raise UsageError("This is another network than the one used here. A box belongs to one network; make another box for another.")
     found = _network_of(network_id, text, path)
-    known = load_network(store) if store.exists(NETWORK_FILE) else with_relays(found.terms, network_id, {})
+    known = load_network(store) if store.exists(PIN_FILE) and store.exists(NETWORK_FILE) else found
     network, _ = _take(store, known, found, now)
     store.write(PIN_FILE, f"{network_id.hex()}\n".encode())
     return network
@@ -34,9 +34,10 @@ def update_network(store: StateDirectory, text: str, path: str, now: dt.datetime
     return _take(store, known, _network_of(known.network_id, text, path), now)
 
 
-def load_network(store: StateDirectory) -> VerifiedNetwork:
-    """Read the network in use. Raises FileProblem."""
-    network = parse_network(store.read_text(NETWORK_FILE, _HINT), str(store.path(NETWORK_FILE)))
+def load_network(store: StateDirectory, known: VerifiedNetwork | None = None) -> VerifiedNetwork:
+    """Read the network in use. known: what was read before, which is not checked again where the file still says it. Raises FileProblem."""
+    text = store.read_text(NETWORK_FILE, _HINT)
+    network = known if known is not None and known.text == text else parse_network(text, str(store.path(NETWORK_FILE)))
     if store.read_text(PIN_FILE, _HINT).strip() != network.network_id.hex():
         raise FileProblem(str(store.path(NETWORK_FILE)), 0, "this is another network than the one that was joined", _HINT)
     return network
