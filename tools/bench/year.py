@@ -48,10 +48,9 @@ def year_of_guards(network: VerifiedNetwork, rng: Random) -> list[Stay]:
     return [Stay(place, relay_id, length) for (place, relay_id), length in days.items()]
 
 
-def junction_days(network: VerifiedNetwork, step_epochs: int = 1) -> list[list[bytes]]:
-    """Return the first junction of the epochs of a year, or of every so manieth."""
-    epochs = range(0, YEAR_DAYS * EPOCHS_PER_DAY, step_epochs)
-    return [[relay.relay_id for relay in junctions_of_epoch(network, epoch)] for epoch in epochs]
+def junction_days(network: VerifiedNetwork) -> list[list[bytes]]:
+    """Return the junctions of each epoch of a year, in their order."""
+    return [[relay.relay_id for relay in junctions_of_epoch(network, epoch)] for epoch in range(YEAR_DAYS * EPOCHS_PER_DAY)]
 
 
 def bad_relays(relays: Sequence[Descriptor], share: float, rng: Random) -> tuple[set[bytes], float]:

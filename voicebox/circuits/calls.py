@@ -150,13 +150,14 @@ class Calls:
         if step.before is None:
             return
         petname, name = step.before.petname, None if step.doors_change or step.after is None else step.after.petname
-        if name is None:
-            for call in [call for call in self._calls if call.petname == petname]:
+        for call in [call for call in self._calls if call.petname == petname]:
+            if name is None:
                 call.fail(Refusal.UNREACHABLE, now_us)
+            else:
+                call.petname = name
+        if name is None:
             self._sweep()
         self._waiting = None
-        for call in self._calls:
-            call.petname = name if name is not None and call.petname == petname else call.petname
         for table in self._tables.values():
             for token in [token for token, owner in table.items() if owner.petname == petname]:
                 owner = table.pop(token)
@@ -245,7 +246,7 @@ class Calls:
         return [circuit, *(each for each in self._circuits().all() if each is not circuit and (each.path.junction, each.epoch) == place)]
 
     def _may_give_way(self, holder: GivesWay, current: Call | None) -> bool:
-        """Return whether what has a circuit gives way to a dummy: a quarter of the dummies do, of those that do not still knock."""
+        """Return whether what has a circuit gives way to a dummy: half of the dummies do, of those that do not still knock."""
         return holder.is_dummy and current is not None and not current.knocking and self._coin()
 
     def _take_further(self, circuit: Circuit, knock: Knock, digest: bytes, petname: str, now_us: int) -> None:

@@ -277,8 +277,7 @@ class Circuit:
     def give_back(self, join_id: bytes, now_us: int, *, stay_quiet: bool = False) -> None:
         """Take it from the call that has it: filler again, and no splice and no knock of that call at the junction. stay_quiet: say no part."""
         if self.stage is not Stage.GONE:
-            if self._mouth in {Mouth.CALL, Mouth.ANSWERED}:
-                self._fall_silent(now_us)
+            self.hush(now_us, at_once=True)
             self._plane.quiet(self.link, self.circuit)
             if not stay_quiet:
                 self.part(join_id, now_us)

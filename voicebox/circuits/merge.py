@@ -43,10 +43,7 @@ def merged(known: VerifiedNetwork, found: Iterable[VerifiedDescriptor], now: dt.
     relays = dict(known.by_id)
     for verified in found:
         relay_id = verified.descriptor.relay_id
-        former = relays.get(relay_id)
-        admitted = _merge(known, former, verified, changes)
-        if admitted is not former and admitted is not None:
-            relays[relay_id] = admitted
+        relays[relay_id] = _merge(known, relays.get(relay_id), verified, changes)
     expired = [relay_id for relay_id, relay in relays.items() if relay.verified.descriptor.valid_until < now]
     changes.expired = len(expired)
     for relay_id in expired:
@@ -54,7 +51,7 @@ def merged(known: VerifiedNetwork, found: Iterable[VerifiedDescriptor], now: dt.
     return with_relays(known.terms, known.network_id, relays), changes
 
 
-def _merge(known: VerifiedNetwork, former: Admitted | None, verified: VerifiedDescriptor, changes: Changes) -> Admitted | None:
+def _merge(known: VerifiedNetwork, former: Admitted | None, verified: VerifiedDescriptor, changes: Changes) -> Admitted:
     """Return what is to be kept of a relay."""
     if former is None:
         admitted = admit(known.terms, known.network_id, verified)

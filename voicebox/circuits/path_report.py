@@ -9,12 +9,11 @@ from typing import Any
 
 from voicebox.circuits.circuit import Circuit, Stage
 from voicebox.circuits.descriptor import Descriptor, Role
+from voicebox.circuits.guards import DAY_S
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.path import Pool
 from voicebox.circuits.scores import FLOOR_BITS, delay_counts
 from voicebox.circuits.standing import StandingCircuits
-
-DAY_S = 86_400
 
 
 def path_report(standing: StandingCircuits, network: VerifiedNetwork, *, middle: bool) -> dict[str, Any]:

@@ -103,8 +103,7 @@ class StandingCircuits:
         self.on_lost: Callable[[Circuit, int], None] = lambda _circuit, _now_us: None
         self._guard_set = guards
         self.scores = Scores()
-        self._look_at_relays(now_us)
-        self._present = self._new_epoch(number)
+        self._present = self._new_epoch(number, now_us)
         self._coming: _Epoch | None = None
         self._leaving: list[_Leaving] = []
         self._prepare_us = self._draw_prepare_us()
@@ -193,8 +192,7 @@ class StandingCircuits:
         if self._network.epoch_at(now_us) > self._present.number:
             self._switch(now_us)
         if self._coming is None and now_us >= self._prepare_us:
-            self._look_at_relays(now_us)
-            self._coming = self._new_epoch(self._present.number + 1)
+            self._coming = self._new_epoch(self._present.number + 1, now_us)
         for epoch in (self._present, self._coming):
             if epoch is not None:
                 self._build(epoch, now_us)
@@ -242,7 +240,8 @@ class StandingCircuits:
 
     # ----------------------------------------------------------------------------------------------------------- internals
 
-    def _new_epoch(self, number: int) -> _Epoch:
+    def _new_epoch(self, number: int, now_us: int) -> _Epoch:
+        self._look_at_relays(now_us)
         return _Epoch(number, junctions_of_epoch(self._network, number), [_Post(index) for index in range(self._count)])
 
     def _look_at_relays(self, now_us: int) -> None:
@@ -320,7 +319,7 @@ class StandingCircuits:
                 post.circuit.move_us = move_us
                 self._leaving.append(_Leaving(post.circuit, close_us))
         number = self._network.epoch_at(now_us)
-        self._present = self._coming if self._coming is not None and self._coming.number == number else self._new_epoch(number)
+        self._present = self._coming if self._coming is not None and self._coming.number == number else self._new_epoch(number, now_us)
         self._coming = None
         self._prepare_us = self._draw_prepare_us()
 
