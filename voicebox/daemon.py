@@ -44,7 +44,7 @@ from voicebox.contacts.store import StateDirectory
 from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
 from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.match import incoming, outgoing
-from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision
+from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision, house_of
 from voicebox.errors import HostError, UsageError
 from voicebox.keeper import start_keeper
 from voicebox.repeating import Repeating
@@ -227,14 +227,7 @@ class BoxDaemon:
         return incoming(self._plan, petname, self._house(), dt.datetime.now(dt.UTC))
 
     def _house(self) -> House:
-        contacts = self._book.contacts()
-        return House(
-            self._users(),
-            {contact.petname for contact in contacts},
-            frozenset(contact.petname for contact in contacts if not contact.open),
-            self._dnd.everybody,
-            self._dnd.phones,
-        )
+        return house_of(self._users(), self._book.contacts(), self._dnd)
 
     def _users(self) -> tuple[str, ...]:
         return tuple(account.user for account in self._accounts)
@@ -290,7 +283,7 @@ class BoxDaemon:
 
         Raises FileProblem, ProblemsFound; then nothing has changed.
         """
-        plan, dnd, network = self._load_plan(), load_dnd(self._store.home), load_network(self._store)
+        plan, dnd, network = self._load_plan(), load_dnd(self._store.home), load_network(self._store, self._network)
         there = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
         known = {contact.petname: contact for contact in self._book.contacts()}
         for petname in known.keys() - there.keys():

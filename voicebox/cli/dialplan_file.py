@@ -9,7 +9,7 @@ from pathlib import Path
 from voicebox.config.load import load_box, load_users
 from voicebox.contacts.store import StateDirectory
 from voicebox.dialplan.load import load_dnd, load_plan
-from voicebox.dialplan.model import DialPlan, House
+from voicebox.dialplan.model import DialPlan, House, house_of
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,5 @@ def load_file(args: argparse.Namespace) -> tuple[DialPlan, House]:
         return load_plan(args.file), House()
     phones = load_users(args.home)
     contacts = StateDirectory(args.home).load_contacts(dt.datetime.now(dt.UTC))
-    dnd = load_dnd(args.home)
-    blocked = {contact.petname for contact in contacts if not contact.open}
-    house = House(phones, {contact.petname for contact in contacts}, blocked, dnd.everybody, dnd.phones)
+    house = house_of(phones, contacts, load_dnd(args.home))
     return load_plan(args.file, phones, load_box(args.home).suffixes), house

@@ -9,11 +9,13 @@ NOT here: patterns (pattern.py), times of day (hours.py).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 from enum import Enum, unique
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from voicebox.dialplan.dnd import Dnd
 from voicebox.dialplan.hours import Hours
 from voicebox.dialplan.pattern import Pattern
 
@@ -230,3 +232,18 @@ class House:
     blocked: Container[str] = field(default=(), repr=False)
     dnd: bool = False
     dnd_phones: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+class Acquaintance(Protocol):
+    """A contact, as far as a plan is concerned. open: there may be calls."""
+
+    @property
+    def petname(self) -> str: ...
+    @property
+    def open(self) -> bool: ...
+
+
+def house_of(phones: tuple[str, ...], contacts: Collection[Acquaintance], dnd: Dnd) -> House:
+    """Return what a plan of a box is asked about. phones: users of all accounts."""
+    closed = {contact.petname for contact in contacts if not contact.open}
+    return House(phones, {contact.petname for contact in contacts}, closed, dnd.everybody, dnd.phones)
