@@ -118,6 +118,12 @@ def ask(home: Path, do: str, **more: str | bool) -> dict[str, Any]:
     return answer
 
 
+def reload_if_running(home: Path) -> None:
+    """Let the daemon of a directory, where one runs, take anew what was just written. Raises UsageError where something is wrong with it, HostError."""
+    if (home / SOCKET_NAME).exists():
+        ask(home, "reload")
+
+
 @contextlib.contextmanager
 def _short_path(home: Path) -> Iterator[Path]:
     """Return a short way to a directory: a socket's path has at most 107 octets (unix(7))."""

@@ -8,7 +8,7 @@ import stat
 import time
 from pathlib import Path
 
-from voicebox.cli.home import add_home, home_of
+from voicebox.cli.home import add_home, home_of, is_node
 from voicebox.cli.passphrase import add_passphrase, passphrase_of
 from voicebox.contacts.backup import MAGIC, MAX_FILES_OCTETS, seal_backup
 from voicebox.contacts.store import StateDirectory
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the backup, readable by the user alone. The box may run meanwhile."""
     home, target = home_of(args), args.file.absolute()
-    if not (home / "box.yaml").is_file() and not (home / "relay.yaml").is_file():
+    if not is_node(home):
         raise UsageError(f"{home} is neither a box's nor a relay's directory.")
     _check_target(home, target)
     store = StateDirectory(home)

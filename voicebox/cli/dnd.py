@@ -8,7 +8,7 @@ from dataclasses import replace
 from voicebox.cli.home import add_home, home_of
 from voicebox.config.load import load_users
 from voicebox.contacts.store import StateDirectory
-from voicebox.control import SOCKET_NAME, ask
+from voicebox.control import reload_if_running
 from voicebox.dialplan.dnd import DND_FILE, serialise_dnd
 from voicebox.dialplan.load import load_dnd
 from voicebox.errors import UsageError
@@ -34,7 +34,6 @@ def run(args: argparse.Namespace) -> int:
         else:
             dnd = replace(dnd, phones=dnd.phones | {args.phone} if on else dnd.phones - {args.phone})
         StateDirectory(home).write(DND_FILE, serialise_dnd(dnd).encode())
-        if (home / SOCKET_NAME).exists():
-            ask(home, "reload")
+        reload_if_running(home)
     print(f"Do not disturb is {'on' if dnd.everybody else 'off'}." + (f" Phones that do not ring: {', '.join(sorted(dnd.phones))}." if dnd.phones else ""))
     return 0

@@ -14,6 +14,11 @@ def add_home(parser: argparse.ArgumentParser, what: str = "the box's directory")
     parser.add_argument("--home", type=Path, metavar="DIR", help=f"{what} (default: $VOICEBOX_HOME)")
 
 
+def is_node(home: Path) -> bool:
+    """Return whether a directory is a box's or a relay's."""
+    return (home / "box.yaml").is_file() or (home / "relay.yaml").is_file()
+
+
 def home_of(args: argparse.Namespace) -> Path:
     """Return the directory. Raises UsageError where none was given."""
     given: Path | None = args.home

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Iterable
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -15,7 +14,7 @@ from voicebox.circuits.merge import Changes, merged
 from voicebox.circuits.network import MAX_NETWORK_CHARACTERS, VerifiedNetwork, parse_network
 from voicebox.config.load import load_text
 from voicebox.contacts.store import StateDirectory
-from voicebox.errors import FileProblem, HandshakeError, UsageError
+from voicebox.errors import HandshakeError, UsageError
 
 
 def read_network(path: Path) -> VerifiedNetwork:
@@ -59,13 +58,7 @@ def add_relays(path: Path, network: VerifiedNetwork, found: Iterable[VerifiedDes
 def voucher_key(path: Path) -> Ed25519PrivateKey:
     """Read a voucher key. Raises FileProblem."""
     hint = "Restore it from a backup; `voicebox network key FILE` makes a new one."
-    try:
-        key = serialization.load_pem_private_key(StateDirectory(path.parent).read(path.name, hint), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise FileProblem(str(path), 0, "this is no private key", hint) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise FileProblem(str(path), 0, "this is another kind of key", hint)
-    return key
+    return StateDirectory(path.parent).ed25519(path.name, hint, hint)
 
 
 def new_voucher_key(path: Path) -> Ed25519PrivateKey:

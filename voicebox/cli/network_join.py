@@ -9,7 +9,7 @@ from pathlib import Path
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import join_network
 from voicebox.circuits.terms import parse_network_line
-from voicebox.cli.home import add_home, home_of
+from voicebox.cli.home import add_home, home_of, is_node
 from voicebox.cli.network_file import load_network_text
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import UsageError
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the file against the line and keep it."""
     home = home_of(args)
-    if not (home / "box.yaml").exists() and not (home / "relay.yaml").exists():
+    if not is_node(home):
         raise UsageError(f"{home} is neither a box's nor a relay's directory. `voicebox init` or `voicebox relay init` makes one.")
     network_id, now = parse_network_line(args.line), dt.datetime.now(dt.UTC)
     network = join_network(StateDirectory(home), network_id, load_network_text(args.file), str(args.file), now)

@@ -11,7 +11,7 @@ from voicebox.cli.home import add_home, home_of
 from voicebox.cli.network_file import load_network_text
 from voicebox.cli.network_join import told
 from voicebox.contacts.store import StateDirectory
-from voicebox.control import SOCKET_NAME, ask
+from voicebox.control import reload_if_running
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,6 @@ def run(args: argparse.Namespace) -> int:
     """Merge the file into what is known, and tell the box or relay if it runs; a box goes by it from the next epoch on."""
     home, now = home_of(args), dt.datetime.now(dt.UTC)
     network, changes = update_network(StateDirectory(home), load_network_text(args.file), str(args.file), now)
-    if (home / SOCKET_NAME).exists():
-        ask(home, "reload")
+    reload_if_running(home)
     print("\n".join([f"Relays: {changes}.", *told(network, now)]))
     return 0

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from voicebox.contacts.seal import COST, LEAST_COST, MOST_COST, checked_passphrase, key_of_passphrase
+from voicebox.contacts.seal import COST, LEAST_COST, MOST_COST, NONCE_OCTETS, SALT_OCTETS, TAG_OCTETS, checked_passphrase, key_of_passphrase
 from voicebox.errors import FileProblem, UsageError
 from voicebox.sensitive import Secret
 
@@ -31,10 +31,9 @@ LEAST_INSIDE_OCTETS = 1 << 18
 MAX_FILES_OCTETS = 1 << 27
 """Most of it would be the list of a large network's relays."""
 SUM_OCTETS = 32
-TAG_OCTETS = 16
 NAME = re.compile(r"(?:[^/\0.][^/\0]{0,126}/)?[^/\0.][^/\0]{0,126}\Z")
 """A file, or a file in a folder; hidden ones are no part of a box."""
-_HEADER_OCTETS = len(MAGIC) + 2 + 16 + 12
+_HEADER_OCTETS = len(MAGIC) + 2 + SALT_OCTETS + NONCE_OCTETS
 _AGAIN = "Use another copy of it."
 
 
@@ -46,7 +45,7 @@ def seal_backup(files: Mapping[str, bytes], passphrase: Secret, *, cost: int = C
         raise UsageError(f"There is more in the directory than the {MAX_FILES_OCTETS >> 20} MB that a backup may hold.")
     inside = len(body).to_bytes(4, "big") + body
     inside = inside.ljust(max(LEAST_INSIDE_OCTETS, 1 << (len(inside) - 1).bit_length()), b"\0")
-    salt, nonce = salt or secrets.token_bytes(16), nonce or secrets.token_bytes(12)
+    salt, nonce = salt or secrets.token_bytes(SALT_OCTETS), nonce or secrets.token_bytes(NONCE_OCTETS)
     header = MAGIC + bytes([VERSION, cost]) + salt + nonce
     sealed = header + ChaCha20Poly1305(key_of_passphrase(passphrase, salt, cost)).encrypt(nonce, inside, header)
     return sealed + hashlib.sha256(sealed).digest()
@@ -68,7 +67,7 @@ def open_backup(octets: bytes, passphrase: Secret, path: str) -> dict[str, bytes
     """Return the files of a backup, by name. Raises FileProblem; nothing is returned of what is not as it was made."""
     check_backup(octets, path)
     header, sealed = octets[:_HEADER_OCTETS], octets[_HEADER_OCTETS:-SUM_OCTETS]
-    salt, nonce = header[-28:-12], header[-12:]
+    salt, nonce = header[-SALT_OCTETS - NONCE_OCTETS : -NONCE_OCTETS], header[-NONCE_OCTETS:]
     try:
         inside = ChaCha20Poly1305(key_of_passphrase(passphrase, salt, header[len(MAGIC) + 1])).decrypt(nonce, sealed, header)
     except InvalidTag:

@@ -178,8 +178,8 @@ class StateDirectory:
     def load_identity(self, now: dt.datetime) -> Identity:
         """Read and check the keys and certificates of a box. Raises FileProblem."""
         hint = "`voicebox init --home DIR` makes a box."
-        authority_key = self._ed25519("identity/authority.key", hint)
-        box_key = self._ed25519("identity/box.key", hint)
+        authority_key = self.ed25519("identity/authority.key", hint)
+        box_key = self.ed25519("identity/box.key", hint)
         static_key = self._x25519("identity/static.key", hint)
         certificate = self.read("identity/authority.crt", hint)
         try:
@@ -190,10 +190,11 @@ class StateDirectory:
             raise FileProblem(str(self.path("identity/authority.crt")), 0, "the certificate is of another key", RESTORE)
         return Identity(authority_key, certificate, box_key, self.read("identity/box.crt", hint), static_key)
 
-    def _ed25519(self, name: str, hint: str) -> Ed25519PrivateKey:
-        key = self._key(name, hint)
+    def ed25519(self, name: str, hint: str, damaged: str = RESTORE) -> Ed25519PrivateKey:
+        """Read a private key. hint: what to do where there is none; damaged: where it is none. Raises FileProblem."""
+        key = self._key(name, hint, damaged)
         if not isinstance(key, Ed25519PrivateKey):
-            raise FileProblem(str(self.path(name)), 0, "this is another kind of key", RESTORE)
+            raise FileProblem(str(self.path(name)), 0, "this is another kind of key", damaged)
         return key
 
     def _x25519(self, name: str, hint: str) -> X25519PrivateKey:
@@ -202,11 +203,11 @@ class StateDirectory:
             raise FileProblem(str(self.path(name)), 0, "this is another kind of key", RESTORE)
         return key
 
-    def _key(self, name: str, hint: str) -> object:
+    def _key(self, name: str, hint: str, damaged: str = RESTORE) -> object:
         try:
             return serialization.load_pem_private_key(self.read(name, hint), None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise FileProblem(str(self.path(name)), 0, "this is no private key", RESTORE) from None
+            raise FileProblem(str(self.path(name)), 0, "this is no private key", damaged) from None
 
     # ---------------------------------------------------------------------------------------------------------- phones
 
