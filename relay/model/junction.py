@@ -45,7 +45,7 @@ class Junction:
         if hop.forward_due is None:
             return "knock_unsettled"
         bond = hop.bond if hop.bond is not None and known is hop else Bond(join_id)
-        target = bond.target if bond.target in self._tokens.values() else self._tokens.get(payload[:16])  # wherever its token is by now
+        target = bond.target if bond.target in hop.node.hops.values() else self._tokens.get(payload[:16])  # while it lives, wherever its token is
         if target is None or target is hop:
             return "unknown_token"
         too_soon = any(slot < last + KNOCK_EVERY_SLOTS for last in hop.knocks.values())

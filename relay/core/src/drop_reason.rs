@@ -54,7 +54,7 @@ counted! {
         QueueFull = "queue_full",
         /// A knock before the circuit was settled.
         KnockUnsettled = "knock_unsettled",
-        /// A knock by a circuit that is spliced.
+        /// A repetition of a knock that was joined.
         KnockSpliced = "knock_spliced",
         /// A knock beyond the limits of §6.2.
         KnockLimit = "knock_limit",

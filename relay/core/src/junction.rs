@@ -1,4 +1,4 @@
-//! What a junction keeps beside its circuits: tokens left, knocks remembered (PROTOCOL.md §6.2), and the numbers of a splice (§5.5).
+//! What a junction keeps beside its circuits: tokens left, what binds circuits (PROTOCOL.md §6.2), and the numbers of a splice (§5.5).
 //!
 //! A circuit is bound by the id that it knocked or joined with last, until it says part with it: whatever it asks for, it gets the same answers whether
 //! its knock was joined or not, so that whoever begins a dummy cannot find out (THREATS.md 20).
@@ -28,8 +28,6 @@ pub type JoinId = [u8; 16];
 
 /// One side of a splice: slot k of this circuit carries slot k - offset of the mate.
 pub struct Splice {
-    /// The id of the join.
-    pub join_id: JoinId,
     /// The other circuit.
     pub mate: HopIndex,
     /// The constant c.
@@ -155,7 +153,8 @@ impl Junction {
     /// Splice the circuit of the knock with this one, or return why not.
     pub fn join(&mut self, hops: &mut Hops, index: HopIndex, now: Micros, payload: &[u8]) -> Option<DropReason> {
         let (join_id, ticket) = (*payload.first_chunk::<16>()?, *payload.get(16..)?.first_chunk::<8>()?);
-        if at(hops, index)?.splice.as_ref().is_some_and(|splice| splice.join_id == join_id) {
+        let hop = at(hops, index)?;
+        if hop.splice.is_some() && hop.bond.as_ref().is_some_and(|bond| bond.join_id == join_id) {
             return None;
         }
         let now_slot = now / SLOT_US;
@@ -165,8 +164,8 @@ impl Junction {
         let offsets = (self.offset(hops, index, mate), self.offset(hops, mate, index));
         let (Some(own_offset), Some(mate_offset), true) = (offsets.0, offsets.1, index != mate) else { return Some(DropReason::JoinNotFree) };
         self.unbind(hops, index);
-        at(hops, index)?.join(Splice { join_id, mate, offset: own_offset });
-        at(hops, mate)?.splice = Some(Splice { join_id, mate: index, offset: mate_offset });
+        at(hops, index)?.join(join_id, Splice { mate, offset: own_offset });
+        at(hops, mate)?.splice = Some(Splice { mate: index, offset: mate_offset });
         knock_of(hops, mate)?.joined = true;
         None
     }

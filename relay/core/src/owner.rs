@@ -379,7 +379,7 @@ impl Owner {
         }
     }
 
-    /// Draws 22 octets.
+    /// Draws 54 octets.
     fn media_open(&mut self, ctx: &mut Context<'_>, now: Micros, port: PortId) -> bool {
         if self.ports.len() >= MAX_PORTS || self.ports.contains_key(&port) {
             return false;

@@ -3,10 +3,8 @@
 //! Not here: when reports are sent ([`crate::sound`]), their other parts ([`crate::rtp`]). Spec: RFC 3550 §6.4.1, A.3, A.8.
 
 use crate::ids::Micros;
-use crate::rtp::{RtpPacket, SenderReport, SequencePlace};
+use crate::rtp::{RtpPacket, SenderReport, SequencePlace, HEAD_ROOM};
 
-/// Numbers of [`SequencePlace`] begin one cycle up.
-const HEAD_ROOM: u64 = 1 << 16;
 /// Cumulative loss has 24 bits, with sign.
 const MOST_LOST: i64 = (1 << 23) - 1;
 

@@ -144,6 +144,9 @@ pub fn serialise_rtp(packet: &RtpPacket<'_>) -> Vec<u8> {
     datagram
 }
 
+/// Extended numbers begin one cycle up, so that a late packet never goes below zero.
+pub(crate) const HEAD_ROOM: u64 = 1 << 16;
+
 /// Where a packet stands in the sequence of its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SequencePlace {
@@ -191,8 +194,7 @@ impl SequenceTracker {
     }
 
     fn restart(&mut self, ssrc: u32, sequence_number: u16) -> SequencePlace {
-        // One cycle of head room, so that a late packet never goes below zero.
-        let extended = 1 << 16 | u64::from(sequence_number);
+        let extended = HEAD_ROOM | u64::from(sequence_number);
         self.highest = Some((ssrc, extended));
         self.bad_sequence_number = None;
         SequencePlace::Restarted(extended)

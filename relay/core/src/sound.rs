@@ -236,13 +236,11 @@ impl Port {
         self.bound_codec = None;
         self.waiting.clear();
         self.shared.clear();
-        self.pending.clear();
+        self.begin_anew();
         // The phone may begin its next call with the numbers of this one.
         self.sequence = SequenceTracker::default();
         self.last_taken = 0;
-        self.outgoing.counter_base = None;
         self.outgoing.frameless = u8::MAX;
-        self.outgoing.marker = true;
         self.gaps.begin();
     }
 

@@ -1,4 +1,4 @@
-//! Sockets, clock and thread around the core (`voicebox-core`) and DTLS (`voicebox-dtls`).
+//! Sockets, clock and thread around the core (`voicebox-core`), DTLS (`voicebox-dtls`) and SRTP (`voicebox-srtp`).
 //!
 //! One [`Engine`] has one thread, which owns its sockets. Commands go in through a bounded queue and a bell, events come out the same way;
 //! nothing the thread does waits for whoever holds the engine. Order in each turn of its loop: what is due leaves; then time passes in the

@@ -4,7 +4,7 @@ use super::{Answer, Backward, BrokeProtocol, Forward, Hop, Next, Request, Role, 
 use crate::cell::Body;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
-use crate::junction::{Bond, Splice, Ticket};
+use crate::junction::{Bond, JoinId, Splice, Ticket};
 use crate::slots::{Settling, SLOT};
 use crate::speech::{parse_speech, serialise_short, Collected, Kind, Speech};
 
@@ -47,8 +47,8 @@ impl Hop {
     }
 
     /// Join this circuit to the one that knocked. A knock that still waits is taken back: it would take a slot of the call.
-    pub fn join(&mut self, splice: Splice) {
-        self.bond = Some(Bond { join_id: splice.join_id, knock: None });
+    pub fn join(&mut self, join_id: JoinId, splice: Splice) {
+        self.bond = Some(Bond { join_id, knock: None });
         self.splice = Some(splice);
         self.knocked = None;
     }
