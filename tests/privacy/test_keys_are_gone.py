@@ -156,11 +156,14 @@ def seen_in(process: subprocess.Popen[str], needles: list[bytes]) -> dict[str, l
     return seen
 
 
+needs_aes = pytest.mark.skipif(" aes " not in Path("/proc/cpuinfo").read_text(), reason="without AES instructions the cipher keeps its keys in another form")
+
+
 def test_round_keys_are_those_of_the_standard() -> None:
     assert last_round_key(bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")).hex() == "d014f9a8c9ee2589e13f0cc8b6630ca6", "FIPS 197 appendix A.1"
 
 
-@pytest.mark.skipif(" aes " not in Path("/proc/cpuinfo").read_text(), reason="without AES instructions the cipher keeps its keys in another form")
+@needs_aes
 def test_keys_of_a_circuit_and_of_a_call_are_gone_with_them() -> None:
     """The keys of an epoch are those of its circuits: none outlives them, in the relays or in the boxes."""
     with started() as process:
@@ -184,7 +187,7 @@ def test_keys_of_a_circuit_and_of_a_call_are_gone_with_them() -> None:
     )
 
 
-@pytest.mark.skipif(" aes " not in Path("/proc/cpuinfo").read_text(), reason="without AES instructions the cipher keeps its keys in another form")
+@needs_aes
 def test_keys_of_srtp_are_gone_with_the_port() -> None:
     needles = [last_round_key(session_key(key, label)) for key in SRTP_KEYS for label in (0, 3)]
     with started("srtp") as process:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.embedded import CALLEE, CALLER, told, wait_until
+from tests.system.test_lan import account
 from tools.adversary.phones import Account, Phone, header
 from voicebox.cli.main import main
 from voicebox.demo.network import EmbeddedNetwork
@@ -50,11 +51,6 @@ def home(embedded_network: EmbeddedNetwork) -> Iterator[Path]:
     (folder / "dialplan.yaml").write_bytes(plan)
     (folder / "dnd.yaml").unlink(missing_ok=True)
     assert main(["reload", "--home", str(folder)]) == 0
-
-
-def account(network: EmbeddedNetwork, box: str, port: int) -> Account:
-    login, own = network.login(box), network.plan.phone_sip(box).address
-    return Account(box, (login.host, login.port), login.user, login.password.reveal().decode(), (own, port))
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ from typing import Self
 
 import pytest
 
-from tests.support.phones import PHONES, Baresip, LinphoneDaemon, Login, PhoneDriver, PhoneSetup, free_port_block, installed
+from tests.support.phones import Baresip, LinphoneDaemon, Login, PhoneDriver, PhoneSetup, assert_heard, free_port_block, installed, make_phone
 from tests.support.tone import seconds_of_tone, write_tone
 from tests.voicebox.b2bua.house import NoNetwork
 from voicebox.b2bua.server import SipServer
@@ -79,19 +79,11 @@ def house() -> Iterator[House]:
 
 
 def phone(house: House, user: str, kind: str, transport: str, codec: str, directory: Path) -> PhoneDriver:
-    if not installed(kind):
-        pytest.skip(f"{kind} is not installed")
-    ports = free_port_block(20)
-    play = write_tone(directory / f"{user}.wav", TONES_HZ[user], 12, 48000 if codec == "opus" else 8000)
-    setup = PhoneSetup(user, Login(ADDRESS, house.port, user, PASSWORD, transport), ADDRESS, ports, ports + 4, play, codec, None, transport)
-    return PHONES[kind](setup, directory / user)
+    return make_phone(kind, user, TONES_HZ[user], codec, directory, Login(ADDRESS, house.port, user, PASSWORD, transport))
 
 
 def assert_hears(listener: PhoneDriver, theirs: str, own: str) -> None:
-    heard = listener.heard()
-    assert heard is not None
-    assert seconds_of_tone(heard, TONES_HZ[theirs]) >= TALK_S - 1
-    assert seconds_of_tone(heard, TONES_HZ[own]) == 0
+    assert_heard(listener, TONES_HZ[theirs], TONES_HZ[own], TALK_S - 1)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import dataclasses
 import re
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.engine import wait_for
 from voicebox import dataplane
 from voicebox.dataplane import MAX_MEDIA_PORTS, EngineMediaPort, EngineMediaPorts, Event, LinkFailed, LinkUp, LiveDataPlane, PhoneDigit, parse_event
 from voicebox.errors import Bug, HostError, LocalError
@@ -20,15 +20,6 @@ pytestmark = pytest.mark.system
 
 LOCAL = "127.0.0.1"
 TELEPHONE_EVENT = 101
-
-
-@pytest.fixture
-def plane() -> Iterator[LiveDataPlane]:
-    """A started engine without realtime rights, as tests do not need them."""
-    plane = LiveDataPlane(born_unix_us=0, realtime=False)
-    plane.start()
-    yield plane
-    plane.stop()
 
 
 def test_every_event_of_the_stub_has_a_type_with_as_many_fields() -> None:
@@ -112,13 +103,6 @@ def test_counters_are_there_while_the_engine_runs(plane: LiveDataPlane) -> None:
         plane.tap(-1)
     plane.stop()
     assert plane.counters() == {"panics": 0}
-
-
-def wait_for(plane: LiveDataPlane, name: str, total: int) -> None:
-    ends = time.monotonic() + 3
-    while plane.counters()[name] < total:
-        assert time.monotonic() < ends, (name, plane.counters())
-        time.sleep(0.01)
 
 
 def test_a_media_port_has_an_even_port_and_hears_only_the_phone(plane: LiveDataPlane) -> None:
