@@ -170,8 +170,10 @@ class Circuit:
             case ((Stage.LEAVING_TOKENS | Stage.STANDING), Speech.LEFT, self._junction_hop) if self._mouth is Mouth.TOKENS:
                 self._mouth = Mouth.FREE
                 self._deadline_us = max(now_us, self._own_settled_us)
+                self.use_mouth(now_us)
             case Stage.STANDING, Speech.PHASED, self._junction_hop if self._mouth is Mouth.PROBE:
                 self._mouth = Mouth.FREE
+                self.use_mouth(now_us)
             case Stage.STANDING, self._overtaken, self._junction_hop:
                 self._overtaken = None  # it was under way to us when a call began to speak instead
             case _:

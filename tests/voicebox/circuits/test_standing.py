@@ -314,3 +314,19 @@ def test_contacts_that_change_while_tokens_are_being_left_are_not_forgotten() ->
         wanted = box.book.tokens(circuit.path.junction.relay_id, circuit.epoch)
         assert set(wanted) <= set(box.plane.circuit(circuit.link).tokens)
         assert len(wanted) == 1
+
+
+def test_contacts_that_change_twice_in_a_moment_do_not_wait_for_the_next_question() -> None:
+    world, box = lone_box(SMALL)
+    run(world, [box], 8)
+    assert box.standing.ready()
+    for number, name in enumerate(("bob", "carol"), 2):
+        box.knows(Box(world, name, 1, number))
+        box.book.add(box.contacts[-1])
+        box.standing.renew_tokens(world.now_us)
+        run(world, [box], 0.1)
+    run(world, [box], 1)
+    for circuit in box.standing.present():
+        wanted = box.book.tokens(circuit.path.junction.relay_id, circuit.epoch)
+        assert len(wanted) == 2
+        assert set(wanted) <= set(box.plane.circuit(circuit.link).tokens)
