@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import shutil
+from types import ModuleType
 
+from voicebox.cli import network_join, phone_add
 from voicebox.cli.home import add_home, home_of
 from voicebox.config.model import BOX_OPTIONS, check_given, example_file, parse_word
 from voicebox.contacts.identity import new_identity
 from voicebox.contacts.store import StateDirectory
 from voicebox.dialplan.load import DEFAULT_PLAN
+from voicebox.errors import VoiceboxError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--link-address", metavar="ADDRESS", help="local address of the links to the guards (default: any)")
     parser.add_argument("--guards", action="append", metavar="OPERATOR", help="use only this operator's guards (default: any); may be repeated")
     parser.add_argument("--profile", help="home: two circuits; dsl: one; lan: eight (default: home)")
+    parser.add_argument("--network", nargs=2, metavar=("LINE", "FILE"), help="join a network too, as `voicebox network join LINE FILE`")
+    parser.add_argument("--phone", metavar="NAME", help="make an account for a softphone too, as `voicebox phone add NAME`")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,5 +46,22 @@ def run(args: argparse.Namespace) -> int:
     store.save_identity(new_identity(name, dt.datetime.now(dt.UTC)))
     store.write("dialplan.yaml", DEFAULT_PLAN.read_bytes())
     store.write("box.yaml", text.encode())
-    print(f"The box is in {home}. Next: voicebox network join LINE FILE, voicebox phone add NAME, voicebox run, each with --home {home}")
+    print(f"The box is in {home}.")
+    try:
+        if args.network:
+            _also(network_join, *args.network, "--home", str(home))
+        if args.phone:
+            _also(phone_add, args.phone, "--home", str(home))
+    except VoiceboxError:
+        shutil.rmtree(home, ignore_errors=True)
+        raise
+    left = [*([] if args.network else ["voicebox network join LINE FILE"]), *([] if args.phone else ["voicebox phone add NAME"]), "voicebox run"]
+    print(f"Next: {', '.join(left)}, each with --home {home}")
     return 0
+
+
+def _also(command: ModuleType, *words: str) -> None:
+    """Do what another command does."""
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    command.run(parser.parse_args(words))

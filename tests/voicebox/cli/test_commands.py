@@ -84,6 +84,21 @@ def test_wrong_arguments_of_init_leave_nothing(cli: Cli, arguments: list[str]) -
     assert not home.exists()
 
 
+def test_a_box_is_made_with_its_network_and_a_phone_or_not_at_all(cli: Cli) -> None:
+    homes, home = cli.relays(4), cli.folder / "box"
+    (file, line), (_, other_line) = cli.network(homes), cli.network(homes, "other")
+    for arguments in (["--network", other_line, str(file), "--phone", "desk"], ["--network", line, str(file), "--phone", "../desk"]):
+        code, _, err = run(cli.capsys, "init", *arguments, home=home)
+        assert (code, "another network" in err or "letters" in err) == (2, True)
+        assert not home.exists()
+    told = cli.good("init", "--network", line, str(file), "--phone", "desk", home=home)
+    assert "4 relays" in told
+    assert re.search(r"password +\S{20}", told) is not None
+    assert f"Next: voicebox run, each with --home {home}" in told
+    assert {"network.id", "network.list", "phones"} <= {path.name for path in home.iterdir()}
+    assert "Next: voicebox network join LINE FILE, voicebox phone add NAME, voicebox run" in cli.good("init", home=cli.folder / "another")
+
+
 def test_phone_has_a_long_password_and_a_code_to_scan(cli: Cli) -> None:
     home = cli.box("ann")
     out = cli.good("phone", "add", "desk", home=home)
