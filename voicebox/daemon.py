@@ -35,7 +35,7 @@ from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.path_report import path_report
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
-from voicebox.config.load import load_box, load_phones
+from voicebox.config.load import load_box, load_phone, load_phones
 from voicebox.config.model import BoxConfig
 from voicebox.contacts.changes import Step, decide, parse_change
 from voicebox.contacts.contact import Trust
@@ -45,10 +45,13 @@ from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
 from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.match import incoming, outgoing
 from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision, house_of
-from voicebox.errors import HostError, UsageError
+from voicebox.errors import HostError, LocalError, UsageError
 from voicebox.keeper import start_keeper
+from voicebox.provisioning.forms import linphone_page, login_of
+from voicebox.provisioning.server import ProvisioningServer
+from voicebox.provisioning.tickets import LIFETIME_S
 from voicebox.repeating import Repeating
-from voicebox.sip.auth import Account
+from voicebox.sip.auth import Account, DigestAlgorithm
 from voicebox.sip.tls import load, server_context
 
 CERTIFICATE_CHECK_S = 86_400
@@ -67,7 +70,7 @@ class BoxDaemon:
         if time.time() * 1e6 < born:
             raise UsageError("The network begins in the future, so this machine's clock is wrong.")
         self._accounts = self._load_accounts()
-        self._plan, self._dnd = self._load_plan(), load_dnd(home)
+        self._plan, self._dnd = self._load_plan(self._users()), load_dnd(home)
         self._dates = DateWatch(born)
         self._plane = self._new_plane()
         self._realtime = False
@@ -79,6 +82,7 @@ class BoxDaemon:
         self._server: SipServer | None = None
         self._tls: ssl.SSLContext | None = None
         self._meter = CostMeter()
+        self._provisioning = ProvisioningServer(self._account_page)
         self._repeating = Repeating()
         self.counters: Counter[str] = Counter()
 
@@ -133,6 +137,7 @@ class BoxDaemon:
         settings = SwitchboardSettings(
             realm=self._config.sip_realm,
             suffixes=self._config.suffixes,
+            algorithms=self._algorithms(),
             hosts=frozenset(endpoint.address for endpoint in self._config.sip_listen),
         )
         listen = [(transport, endpoint.address, endpoint.port) for endpoint in self._config.sip_listen for transport in ("udp", "tcp")]
@@ -154,6 +159,7 @@ class BoxDaemon:
     async def stop(self) -> None:
         """Hang up, and fall silent; idempotent."""
         self._repeating.stop()
+        self._provisioning.close()
         if self._server is not None:
             await self._server.stop()
             self._server = None
@@ -261,6 +267,7 @@ class BoxDaemon:
             "contacts_blocked": sum(contact.blocked for contact in self._book.contacts()),
             "other_copy": self._calls.has_copy(self._plane.now_us()),
             "phones": [{"user": phone.user, "transport": phone.transport, "clear": phone.clear} for phone in self._server.registrations()],
+            "seen": {user: round(ago_s) for user, ago_s in self._server.seen().items()},
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "realtime": self._realtime,
             "cost": {"promised": _cost_status(promised(self._config.profile.circuits)), "measured": _cost_status(self._meter.measured())},
@@ -279,25 +286,59 @@ class BoxDaemon:
         return {"path": path_report(self._standing, self._network, middle=self._config.middle)}
 
     def reload(self) -> None:
-        """Take the dial plan, do-not-disturb and the contacts of the directory: new contacts are added, missing ones forgotten; and the relays, from the next epoch on. Calls that there are go on.
+        """Take phones, dial plan, do-not-disturb and contacts of the directory: new ones are added, missing ones forgotten; and the relays, from the next epoch on.
+
+        Calls that there are go on, but those of phones that are gone or have another password.
 
         Raises FileProblem, ProblemsFound; then nothing has changed.
         """
-        plan, dnd, network = self._load_plan(), load_dnd(self._store.home), load_network(self._store, self._network)
+        accounts = self._load_accounts()
+        users = tuple(account.user for account in accounts)
+        plan, dnd, network = self._load_plan(users), load_dnd(self._store.home), load_network(self._store, self._network)
         there = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
         known = {contact.petname: contact for contact in self._book.contacts()}
         for petname in known.keys() - there.keys():
             self._take(Step(known[petname], None))
         for petname in there.keys() - known.keys():
             self._take(Step(None, there[petname]))
-        self._plan, self._dnd, self._network = plan, dnd, network
+        self._plan, self._dnd, self._network, self._accounts = plan, dnd, network, accounts
+        if self._server is not None:
+            self._server.use_accounts(accounts)
         if self._standing is not None:
             self._standing.use(network)
 
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
         """Return what else a box can be asked on its control socket."""
-        return {"contact": self._change_contact, "compare": self._compare, "path": self._path}
+        return {"contact": self._change_contact, "compare": self._compare, "path": self._path} | {
+            "offer": self._offer_account,
+            "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
+            "revoke": self._revoke,
+        }
+
+    def _offer_account(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Let a phone fetch its account once. user: whose; any_certificate: as in provisioning/forms.py."""
+        phone = load_phone(self._store.home, str(asked.get("user")))
+        any_certificate = asked.get("any_certificate") is True
+        return {
+            "url": self._provisioning.offer(phone.user, login_of(self._config, phone).server.address, any_certificate=any_certificate),
+            "seconds": LIFETIME_S,
+        }
+
+    def _account_page(self, user: str, any_certificate: bool) -> str | None:  # noqa: FBT001 - the shape of ProvisioningServer's page
+        try:
+            return linphone_page(login_of(self._config, load_phone(self._store.home, user)), any_certificate=any_certificate)
+        except LocalError:
+            return None
+
+    def _revoke(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Serve a phone no longer, whose file is gone. Unlike a reload this looks at nothing else that might stand in the way."""
+        user = str(asked.get("user"))
+        self._provisioning.withdraw(user)
+        self._accounts = [account for account in self._accounts if account.user != user]
+        if self._server is not None:
+            self._server.use_accounts(self._accounts)
+        return {"done": True}
 
     def _change_contact(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Change the list of contacts: what, petname, value as in contacts/changes.py. On disk first, so that what is done is not undone by a crash."""
@@ -322,12 +363,15 @@ class BoxDaemon:
                 self._standing.renew_tokens(self._plane.now_us(), at_once=True)
             self._wake()
 
-    def _load_plan(self) -> DialPlan:
-        return load_plan(self._store.home / self._config.dialplan, self._users(), self._config.suffixes)
+    def _load_plan(self, users: tuple[str, ...]) -> DialPlan:
+        return load_plan(self._store.home / self._config.dialplan, users, self._config.suffixes)
 
     def _load_accounts(self) -> list[Account]:
-        realm = self._config.sip_realm
-        return [Account.from_password(phone.user, phone.password, realm, clear=phone.clear) for phone in load_phones(self._store.home)]
+        realm, algorithms = self._config.sip_realm, self._algorithms()
+        return [Account.from_password(phone.user, phone.password, realm, *algorithms, clear=phone.clear) for phone in load_phones(self._store.home)]
+
+    def _algorithms(self) -> tuple[DigestAlgorithm, ...]:
+        return tuple(DigestAlgorithm(name.upper()) for name in self._config.sip_digest)
 
 
 def _cost_status(cost: Cost | None) -> dict[str, float] | None:

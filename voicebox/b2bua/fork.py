@@ -11,8 +11,8 @@ Spec: RFC 3261 §16.7 in spirit, RFC 3326.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, replace
 
 from voicebox.b2bua.context import LegContext, LegTimer
 from voicebox.b2bua.events import Answer, CallEvent, Codec, End, Offer, Progress, Refusal, Refuse, Ringing
@@ -127,6 +127,15 @@ class PhoneFork:
             self._end()
         for leg in [self._winner] if self._winner is not None else list(self._ringing):
             leg.handle(event, now)
+
+    def leave_out(self, users: Container[str], now: float) -> None:
+        """Ring phones of these accounts no more."""
+        self._turns = [
+            replace(turn, members=tuple(tuple(each for each in member if each.user not in users) for member in turn.members)) for turn in self._turns
+        ]
+        for leg in [leg for leg in self._ringing if leg.user in users]:
+            leg.give_up(now)
+            self._leg_refused(leg, Refusal.NO_ANSWER, now)
 
     def _end(self) -> None:
         self._over = True

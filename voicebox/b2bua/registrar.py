@@ -51,9 +51,20 @@ class Registration:
 class Registrar:
     """Bindings of all accounts. max_contacts: for each account."""
 
-    def __init__(self, users: list[str], max_contacts: int = MAX_CONTACTS) -> None:
-        self._bindings: dict[str, dict[str, Binding]] = {user: {} for user in users}
+    def __init__(self, users: Iterable[str] = (), max_contacts: int = MAX_CONTACTS) -> None:
+        self._bindings: dict[str, dict[str, Binding]] = {}
+        self._seen: dict[str, float] = {}
         self._max_contacts = max_contacts
+        self.use(users)
+
+    def use(self, users: Iterable[str]) -> None:
+        """Keep the bindings of these accounts from now on, and no others."""
+        self._bindings = {user: self._bindings.get(user, {}) for user in users}
+        self._seen = {user: at for user, at in self._seen.items() if user in self._bindings}
+
+    def seen(self) -> dict[str, float]:
+        """Return when a phone of each account last registered or said that it leaves, in memory only; who has not yet is not in it."""
+        return dict(self._seen)
 
     def register(self, request: SipRequest, account: Account, flow: Flow, now: float) -> tuple[tuple[str, str], ...]:
         """Carry out a REGISTER of an authenticated account and return the header fields of its 200.
@@ -78,6 +89,7 @@ class Registrar:
         if len(table) > self._max_contacts:
             raise SipError(503, "too many phones on one account")
         self._bindings[account.user] = table
+        self._seen[account.user] = now
         return tuple(("contact", f"<{binding.uri}>;expires={max(1, round(binding.expires_at - now))}") for binding in table.values())
 
     @staticmethod

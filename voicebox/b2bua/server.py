@@ -89,6 +89,15 @@ class SipServer:
         """Make later calls with these. Contract: there is no call."""
         self._board.use(network, media)
 
+    def use_accounts(self, accounts: Iterable[Account]) -> None:
+        """Serve these phones from now on; calls of others end."""
+        self._guarded(lambda: self._board.use_accounts(accounts, time.monotonic()))
+
+    def seen(self) -> dict[str, float]:
+        """Return how many seconds ago a phone of each account last showed its password, for the owner's status; who has not yet is not in it."""
+        now = time.monotonic()
+        return {user: now - at for user, at in self._board.registrar.seen().items()}
+
     def registrations(self) -> list[Registration]:
         """Return the live registrations, for the owner's status."""
         return self._board.registrations(time.monotonic())

@@ -53,6 +53,8 @@ class SwitchboardSettings:
     realm: str = "voicebox"
     suffixes: tuple[str, ...] = ("privacy", "privacy.alt")
     hosts: frozenset[str] = frozenset()
+    algorithms: tuple[DigestAlgorithm, ...] = (DigestAlgorithm.MD5,)
+    """What users that there are not are challenged with: as those that there are, so that nobody learns which is which."""
     calls: CallSettings = field(default_factory=CallSettings)
     timers: TimerValues = field(default_factory=TimerValues)
 
@@ -74,8 +76,9 @@ class Switchboard:
         self.settings = settings or SwitchboardSettings()
         self.counters: Counter[str] = Counter()
         self.layer = TransactionLayer(Identifiers(random_octets), self.settings.timers)
-        self.registrar = Registrar([account.user for account in accounts])
+        self.registrar = Registrar()
         self._accounts = {account.user: account for account in accounts}
+        self.registrar.use(user for user in self._accounts)
         self._resolve, self._admit, self._post = resolve, admit, post
         self._digest = DigestServer(self.settings.realm, random_octets)
         self._guesses = GuessLimiter()
@@ -92,6 +95,21 @@ class Switchboard:
         """Make calls with these from now on. Contract: there is no call."""
         self._network, self._context.media = network, media
         network.on_call(self._accept_call)
+
+    def use_accounts(self, accounts: Iterable[Account], now: float) -> None:
+        """Serve these phones from now on. One whose account is gone or another one is registered no more, rings no more, and its calls end."""
+        before, self._accounts = self._accounts, {account.user: account for account in accounts}
+        gone = {user for user, account in before.items() if self._accounts.get(user) != account}
+        self.registrar.use(before.keys() - gone)
+        self.registrar.use(self._accounts)
+        for call in list(self._calls):
+            parties = list(call.parties.values())
+            if any(party.user in gone for party in parties):
+                call.hang_up(now)
+            for party in parties:
+                if isinstance(party, PhoneFork):
+                    party.leave_out(gone, now)
+        self._drain(now)
 
     @property
     def calls(self) -> int:
@@ -257,8 +275,9 @@ class Switchboard:
                 self.counters["wrong_passwords"] += 1
                 self._guesses.failed(flow.remote_address, now)
         named = self._accounts.get(_user_of(request))
-        challenge = self._digest.challenge(named.algorithm if named else DigestAlgorithm.MD5, now, flow.remote_address, stale=verdict is Verdict.STALE)
-        self.layer.respond_without_state(transaction, 401, (("www-authenticate", challenge),))
+        stale = verdict is Verdict.STALE
+        challenges = [self._digest.challenge(each, now, flow.remote_address, stale=stale) for each in (named.algorithms if named else self.settings.algorithms)]
+        self.layer.respond_without_state(transaction, 401, tuple(("www-authenticate", challenge) for challenge in challenges))
         return None
 
     # ----------------------------------------------------------------------------------------------------------- calls

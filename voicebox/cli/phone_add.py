@@ -1,22 +1,19 @@
-"""`voicebox phone add`: make an account for a softphone, and print it as text and as a QR code. [io]"""
+"""`voicebox phone add`: make an account for a softphone, and print it. [io]"""
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
-import io
 import json
 import secrets
 import string
-import sys
-
-import segno
 
 from voicebox.cli.home import add_home, home_of
-from voicebox.config.load import load_box, load_phones
-from voicebox.config.model import Endpoint
+from voicebox.config.load import KnownPhone, load_box, load_phones
 from voicebox.contacts.store import StateDirectory
+from voicebox.control import reload_if_running
 from voicebox.errors import UsageError
+from voicebox.provisioning.forms import Login, login_of
 from voicebox.sensitive import Secret
 from voicebox.softphone.account import AUTHORITY_FILE, PhoneAccount, account_path, serialise_account
 
@@ -40,40 +37,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the account."""
+    """Make the account; a box that runs takes it at once."""
     home = home_of(args)
     config = load_box(home)
     path = account_path(home, args.name)
     phones = load_phones(home)
     if path.exists() or any(phone.user == args.name for phone in phones):
-        raise UsageError("There is a phone of that name. Delete its file in phones/ first if you want a new password.")
+        raise UsageError(f"There is a phone of that name. `voicebox phone revoke {args.name}` first if you want a new password.")
     if len(phones) >= MAX_PHONES:
         raise UsageError(f"A box has at most {MAX_PHONES} phones.")
     password = "".join(secrets.choice(LETTERS) for _ in range(PASSWORD_LENGTH))
-    listen = config.tls_listen if args.transport == "tls" else config.sip_listen
-    if not listen:
-        raise UsageError("TLS needs an address in sip.listen of box.yaml, not only a wildcard. Or give the phone --transport udp.")
-    server: Endpoint = listen[0]
-    account = PhoneAccount(server.address, server.port, args.name, Secret(password.encode()), args.transport)
+    login = login_of(config, KnownPhone(args.name, Secret(password.encode()), args.transport))
     store = StateDirectory(home)
-    if args.transport == "tls":
+    if login.private:
         store.write(f"phones/{AUTHORITY_FILE}", store.renew_phone_tls(config.tls_addresses, dt.datetime.now(dt.UTC)).to_install)
+    account = PhoneAccount(login.server.address, login.server.port, args.name, login.phone.password, args.transport)
     store.write(f"phones/{args.name}.yaml", serialise_account(account).encode())
     if args.json:
-        print(json.dumps({"server": str(server), "user": args.name, "password": password, "transport": args.transport}))
+        print(json.dumps({"server": str(login.server), "user": args.name, "password": password, "transport": args.transport}))
     else:
-        _print_account(account, str(server))
-    if (home / "control.sock").exists():
-        print("The box runs: start it again so that it takes the new phone.", file=sys.stderr)
+        _print_account(login)
+    reload_if_running(home)
     return 0
 
 
-def _print_account(account: PhoneAccount, server: str) -> None:
-    password = account.password.reveal().decode()
-    print(f"server    {server}\nuser      {account.user}\npassword  {password}\ntransport {account.transport}\n")
-    if account.transport == "tls":
-        print("The phone needs the box's certificate (`voicebox phone ca FILE`), and SRTP as its media encryption.\n")
-    drawn = io.StringIO()
-    # A plain SIP URI with its password: what is scanned never leaves the phone, and no web server is needed.
-    segno.make(f"sip:{account.user}:{password}@{server};transport={account.transport}", error="m").terminal(drawn, compact=True)
-    print(drawn.getvalue())
+def _print_account(login: Login) -> None:
+    name = login.phone.user
+    print(f"server    {login.server}\nuser      {name}\npassword  {login.password}\ntransport {login.phone.transport}\n")
+    if login.private:
+        print("The phone needs the box's certificate (`voicebox phone ca FILE`), and SRTP as its media encryption.")
+    print(
+        f"While the box runs, `voicebox phone qr {name}` lets Linphone fetch this; `voicebox phone show {name}` prints it as other phones read it, and as a card."
+    )

@@ -36,6 +36,8 @@ def _lines(status: dict[str, Any]) -> list[str]:
         return [f"relay      {status['role']}", f"links      {links['access']} to boxes, {links['relay']} to relays", f"real time  {real_time}"]
     circuits = [_circuit(circuit) for circuit in status["circuits"]]
     phones = [f"{phone['user']} ({phone['transport']})" for phone in status["phones"]]
+    here = {phone["user"] for phone in status["phones"]}
+    phones += [f"{user} (gone, last here {_ago(ago_s)} ago)" for user, ago_s in sorted(status["seen"].items()) if user not in here]
     clear = sorted({str(phone["user"]) for phone in status["phones"] if phone["clear"]})
     lines = [
         f"box        {'ready' if status['ready'] else 'not ready'}, profile {status['profile']}",
@@ -56,6 +58,13 @@ def _lines(status: dict[str, Any]) -> list[str]:
     if status["no_path"]:
         lines.append("problem    no path through the network keeps the rules: too few guards or junctions, or too many of one operator")
     return lines
+
+
+def _ago(seconds: int) -> str:
+    """Say how long something is ago, roughly."""
+    unit, name = next((unit, name) for unit, name in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")) if seconds >= unit or unit == 1)
+    count = max(1, seconds // unit)
+    return f"{count} {name}{'s' if count > 1 else ''}"
 
 
 def _dnd(dnd: dict[str, Any]) -> str:

@@ -95,11 +95,16 @@ def load_relay(home: Path) -> RelayConfig:
 
 @dataclass(frozen=True, slots=True)
 class KnownPhone:
-    """What a box knows of a phone. clear: it may speak in the clear, over UDP or TCP; else only over TLS."""
+    """What a box knows of a phone. transport: udp, tcp or tls."""
 
     user: str
     password: Secret
-    clear: bool
+    transport: str
+
+    @property
+    def clear(self) -> bool:
+        """Say whether it may speak in the clear; else only over TLS."""
+        return self.transport != "tls"
 
 
 def load_phones(home: Path) -> list[KnownPhone]:
@@ -117,8 +122,16 @@ def load_phones(home: Path) -> list[KnownPhone]:
         if transport not in {"tls", "tcp", "udp"}:
             source.problem(nodes["transport"], "transport", "should be tls, tcp or udp")
         source.raise_problems()
-        found.append(KnownPhone(values["user"], Secret(values["password"].encode()), transport != "tls"))
+        found.append(KnownPhone(values["user"], Secret(values["password"].encode()), transport))
     return found
+
+
+def load_phone(home: Path, user: str) -> KnownPhone:
+    """Read one phone of a box. Raises UsageError where there is none of that name, FileProblem, ProblemsFound."""
+    for phone in load_phones(home):
+        if phone.user == user:
+            return phone
+    raise UsageError("There is no phone of that name; `voicebox phone add` makes one.")
 
 
 def load_users(home: Path) -> tuple[str, ...]:

@@ -91,6 +91,13 @@ def parse_role(text: str) -> str:
     return text
 
 
+def parse_digest(text: str) -> str:
+    """Read the name of a digest algorithm. Raises UsageError."""
+    if text not in {"md5", "sha-256"}:
+        raise UsageError("should be md5 or sha-256")
+    return text
+
+
 def parse_word(text: str) -> str:
     """Read a short text. Raises UsageError."""
     if not 0 < len(text) <= 64 or not text.isprintable() or text != text.strip():
@@ -149,6 +156,14 @@ BOX_OPTIONS = (
     Option("link_address", parse_address, "0.0.0.0", "local address from which the links to the guards leave"),  # noqa: S104 - outgoing sockets
     Option("sip.listen", parse_endpoint, "127.0.0.1:5060", "where softphones find the box, over UDP and TCP; over TLS at the next port", many=True),
     Option("sip.realm", parse_word, "voicebox", "the realm of the phones' passwords; a change makes all of them invalid"),
+    Option(
+        "sip.digest",
+        parse_digest,
+        "md5",
+        "how phones show that they know their password: md5, which every phone can; sha-256; or both, asked for in this order (some phones give up at sha-256, "
+        "also beside md5)",
+        many=True,
+    ),
     Option("suffix", parse_suffix, "privacy", "what contacts' names end in; the first is the one shown", many=True),
     Option("dialplan", parse_word, "dialplan.yaml", "the dial plan, beside this file"),
     Option("realtime", parse_switch, "yes", "ask the system for real-time scheduling, where it is allowed"),
@@ -178,6 +193,8 @@ class BoxConfig:
     link_address: str = field(repr=False)
     sip_listen: tuple[Endpoint, ...] = field(repr=False)
     sip_realm: str
+    sip_digest: tuple[str, ...]
+    """Each once, the stronger first (RFC 8760 §2.4)."""
     suffixes: tuple[str, ...]
     dialplan: str
     realtime: bool
@@ -216,6 +233,7 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         values["link_address"],
         tuple(values["sip.listen"]),
         values["sip.realm"],
+        tuple(sorted(set(values["sip.digest"]), reverse=True)),
         tuple(values["suffix"]),
         values["dialplan"],
         values["realtime"],

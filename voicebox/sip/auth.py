@@ -2,8 +2,8 @@
 
 A nonce is stateless: its time, some randomness and a MAC. State is kept only for nonces that a valid answer has used, so nobody
 without a password can fill a table. NOT here: which requests need it (b2bua), the accounts' store.
-Spec: RFC 3261 §22, RFC 2617 §3, RFC 7616 (SHA-256), RFC 8760 §2.4. Departures: one challenge with one algorithm per account,
-because some phones give up at a second one or at SHA-256; qop `auth` only, and an answer without qop (RFC 2069) is taken once per nonce.
+Spec: RFC 3261 §22, RFC 2617 §3, RFC 7616 (SHA-256), RFC 8760 §2.4. Departures: which algorithms are asked for is the owner's to say, one by default,
+because some phones give up at a second challenge or at SHA-256; qop `auth` only, and an answer without qop (RFC 2069) is taken once per nonce.
 """
 
 from __future__ import annotations
@@ -46,22 +46,29 @@ class DigestAlgorithm(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One phone's account. ha1: hex digest of user:realm:password under the algorithm; the password itself need not be kept.
-
-    clear: the phone may speak in the clear; else only over TLS.
+    """One phone's account. ha1s: for each algorithm that its phone may use, the one asked for first before the others, the hex digest of user:realm:password; the
+    password itself need not be kept. clear: the phone may speak in the clear; else only over TLS.
     """
 
     user: str
-    ha1: Secret
-    algorithm: DigestAlgorithm = DigestAlgorithm.MD5
+    ha1s: tuple[tuple[DigestAlgorithm, Secret], ...]
     clear: bool = True
 
     @classmethod
-    def from_password(cls, user: str, password: Secret, realm: str, algorithm: DigestAlgorithm = DigestAlgorithm.MD5, *, clear: bool = True) -> Account:
-        """Make an account from a password. Raises UsageError where the user name cannot stand in a SIP URI as it is."""
+    def from_password(cls, user: str, password: Secret, realm: str, *algorithms: DigestAlgorithm, clear: bool = True) -> Account:
+        """Make an account from a password; algorithms: MD5 where none is given. Raises UsageError where the user name cannot stand in a SIP URI as it is."""
         if not re.fullmatch(r"[A-Za-z0-9\-_.!~*'()+]{1,64}", user):
             raise UsageError("an account's user name has 1 to 64 letters, digits and -_.!~*'()+")
-        return cls(user, Secret(algorithm.digest(f"{user}:{realm}:".encode() + password.reveal()).encode()), algorithm, clear)
+        text = f"{user}:{realm}:".encode() + password.reveal()
+        return cls(user, tuple((each, Secret(each.digest(text).encode())) for each in algorithms or (DigestAlgorithm.MD5,)), clear)
+
+    @property
+    def algorithms(self) -> tuple[DigestAlgorithm, ...]:
+        """Return what its phone is challenged with, in this order."""
+        return tuple(algorithm for algorithm, _ in self.ha1s)
+
+
+_NOBODY = Account("", tuple((algorithm, Secret(b"0" * 32)) for algorithm in DigestAlgorithm))
 
 
 @unique
@@ -154,7 +161,7 @@ class DigestServer:
         """
         if authorization is None:
             return Verdict.MISSING
-        known = account or Account("", Secret(b"0" * 32))
+        known = account or _NOBODY
         try:
             fields = parse_digest(authorization)
         except SipError:
@@ -164,9 +171,11 @@ class DigestServer:
         if not self._is_ours(fields.get("nonce", ""), source):
             return Verdict.STALE  # one of an earlier run of the box, or somebody sends under an address that is not theirs
         qop, count_text = fields.get("qop"), fields.get("nc", "")
-        if fields.get("algorithm", "MD5").upper() != known.algorithm.value or qop not in {None, "auth"} or (qop and not _HEX_8.fullmatch(count_text)):
+        name = fields.get("algorithm", "MD5").upper()
+        ha1 = next((ha1 for algorithm, ha1 in known.ha1s if algorithm.value == name), None)
+        if ha1 is None or qop not in {None, "auth"} or (qop and not _HEX_8.fullmatch(count_text)):
             return Verdict.WRONG
-        right = digest_response(known.algorithm, known.ha1.reveal(), method, fields)
+        right = digest_response(DigestAlgorithm(name), ha1.reveal(), method, fields)
         answered = hmac.compare_digest(right.encode(), fields.get("response", "").lower().encode("utf-8", "surrogateescape"))
         if not answered or account is None or fields.get("username") != account.user:
             return Verdict.WRONG

@@ -7,12 +7,11 @@ import pytest
 from tests.voicebox.b2bua.scripted import Box, Phone
 from voicebox.b2bua.registrar import MAX_CONTACTS, Registrar, Registration
 from voicebox.errors import SipError
-from voicebox.sensitive import Secret
 from voicebox.sip.auth import Account
 from voicebox.sip.flow import Flow, Transport
 from voicebox.sip.message import SipRequest, parse_message
 
-ALICE = Account("alice", Secret(b"x"))
+ALICE = Account("alice", ())
 FLOW = Flow(Transport.UDP, 1, "192.0.2.1", 5060, "192.0.2.20", 5062)
 
 
@@ -95,3 +94,22 @@ def test_a_closed_connection_takes_its_contacts_with_it() -> None:
     registrar.flow_closed(tcp)
     assert registrar.registrations(0.0) == [Registration("alice", "udp", True, 300)]
     assert "sip:" not in repr(registrar.bindings(0.0))
+
+
+def test_who_was_seen_is_known_in_memory_alone_and_forgotten_with_the_account() -> None:
+    registrar = Registrar(["alice", "carol"])
+    assert registrar.seen() == {}
+    registrar.register(register("<sip:a@h>"), ALICE, FLOW, 5.0)
+    registrar.register(register("<sip:a@h>", expires="0", cseq=2), ALICE, FLOW, 9.0)
+    assert registrar.seen() == {"alice": 9.0}
+    registrar.use(["carol"])
+    assert registrar.seen() == {}
+    registrar.use(["alice", "carol"])
+    assert contacts(registrar) == []
+
+
+def test_accounts_that_stay_keep_their_bindings() -> None:
+    registrar = Registrar(["alice"])
+    registrar.register(register("<sip:a@h>"), ALICE, FLOW, 0.0)
+    registrar.use(["alice", "carol"])
+    assert contacts(registrar) == ["sip:a@h"]

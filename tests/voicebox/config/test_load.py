@@ -29,6 +29,16 @@ def test_empty_file_has_the_defaults() -> None:
     assert config.realtime
 
 
+def test_algorithms_of_digest_stand_in_the_order_of_rfc_8760_whatever_the_file_says() -> None:
+    def chosen(text: str) -> tuple[str, ...]:
+        return box_config(parse_options(text, "box.yaml", BOX_OPTIONS)).sip_digest
+
+    assert chosen("") == ("md5",)
+    assert chosen("sip:\n  digest: [md5, sha-256, md5]\n") == ("sha-256", "md5")
+    assert chosen("sip:\n  digest: [sha-256]\n") == ("sha-256",)
+    assert "should be md5 or sha-256" in problems("sip:\n  digest: [sha-1]\n")[0]
+
+
 def test_example_file_says_the_defaults() -> None:
     """The file that init writes and the table are equal, and every option is explained."""
     written = example_file(BOX_OPTIONS, {}, "title")

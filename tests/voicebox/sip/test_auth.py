@@ -19,7 +19,9 @@ def server(max_nonces: int = 4_096) -> DigestServer:
 
 def answer(challenge: str, account: Account = ALICE, method: str = "REGISTER", count: int = 1, **changed: str) -> str:
     fields = parse_digest(challenge) | {"uri": "sip:voicebox", "nc": f"{count:08x}", "cnonce": "x", "qop": "auth", "username": account.user} | changed
-    fields["response"] = changed.get("response") or digest_response(account.algorithm, account.ha1.reveal(), method, fields)
+    algorithm = DigestAlgorithm(parse_digest(challenge)["algorithm"])
+    ha1 = dict(account.ha1s).get(algorithm, Secret(b"none"))
+    fields["response"] = changed.get("response") or digest_response(algorithm, ha1.reveal(), method, fields)
     return "Digest " + ", ".join(f'{name}="{value}"' for name, value in fields.items() if value)
 
 
@@ -47,6 +49,18 @@ def test_right_answers(algorithm: DigestAlgorithm) -> None:
     account = Account.from_password("alice", Secret(b"secret"), "voicebox", algorithm)
     challenge = digest.challenge(algorithm, 10.0)
     assert digest.verify(answer(challenge, account), "REGISTER", account, 11.0) is Verdict.GOOD
+
+
+def test_an_account_with_two_algorithms_takes_either_and_others_only_their_own() -> None:
+    digest = server()
+    both = Account.from_password("alice", Secret(b"secret"), "voicebox", DigestAlgorithm.SHA_256, DigestAlgorithm.MD5)
+    assert both.algorithms == (DigestAlgorithm.SHA_256, DigestAlgorithm.MD5)
+    for algorithm in both.algorithms:
+        challenge = digest.challenge(algorithm, 10.0)
+        assert digest.verify(answer(challenge, both), "REGISTER", both, 11.0) is Verdict.GOOD
+    strict = Account.from_password("alice", Secret(b"secret"), "voicebox", DigestAlgorithm.SHA_256)
+    assert digest.verify(answer(digest.challenge(DigestAlgorithm.MD5, 10.0), both), "REGISTER", strict, 11.0) is Verdict.WRONG
+    assert digest.verify(answer(digest.challenge(DigestAlgorithm.SHA_256, 10.0), both), "REGISTER", None, 11.0) is Verdict.WRONG
 
 
 @pytest.mark.parametrize(
@@ -131,7 +145,7 @@ def test_fields_with_quotes_and_commas() -> None:
 
 def test_passwords_and_hashes_do_not_print() -> None:
     assert "scrubbed" in repr(ALICE)
-    assert ALICE.ha1.reveal().decode() not in repr(ALICE)
+    assert ALICE.ha1s[0][1].reveal().decode() not in repr(ALICE)
     with pytest.raises(UsageError):
         Account.from_password("a b", Secret(b""), "voicebox")
 

@@ -1,0 +1,43 @@
+"""`voicebox phone revoke`: serve a phone no longer, at once. [io]"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+
+from voicebox.cli.home import add_home, home_of
+from voicebox.config.load import load_box, load_phone, load_users
+from voicebox.contacts.store import DirectoryInUse, StateDirectory
+from voicebox.control import ask
+from voicebox.dialplan.load import load_plan
+from voicebox.errors import LocalError
+from voicebox.softphone.account import account_path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `voicebox phone revoke`."""
+    parser.add_argument("name", metavar="NAME", help="the phone")
+    add_home(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Delete the account; a box that runs ends its calls, and takes nothing more of the phone."""
+    home = home_of(args)
+    config = load_box(home)
+    load_phone(home, args.name)
+    store = StateDirectory(home)
+    with ExitStack() as held:
+        try:
+            held.enter_context(store.locked())
+        except DirectoryInUse:
+            store.remove(str(account_path(home, args.name).relative_to(home)))
+            ask(home, "revoke", user=args.name)
+        else:
+            store.remove(str(account_path(home, args.name).relative_to(home)))
+    print(f"{args.name} is no phone of this box any more: its password opens nothing.")
+    try:
+        load_plan(home / config.dialplan, load_users(home), config.suffixes)
+    except LocalError as problem:
+        print(f"The box does not start again with its dial plan as it is. {problem}", file=sys.stderr)
+    return 0
