@@ -40,6 +40,7 @@ from voicebox.config.model import BoxConfig
 from voicebox.contacts.changes import Step, decide, parse_change
 from voicebox.contacts.contact import Trust
 from voicebox.contacts.identity import Identity, renewed
+from voicebox.contacts.missed import MISSED_FILE, MissedCalls
 from voicebox.contacts.store import StateDirectory
 from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
 from voicebox.dialplan.load import load_dnd, load_plan
@@ -55,6 +56,8 @@ from voicebox.sip.auth import Account, DigestAlgorithm
 from voicebox.sip.tls import load, server_context
 
 CERTIFICATE_CHECK_S = 86_400
+KEEP_MISSED_S = 3_600
+"""So often the list of missed calls is written, whether there are any or not, so that the file's time tells of none."""
 
 
 class BoxDaemon:
@@ -83,6 +86,7 @@ class BoxDaemon:
         self._tls: ssl.SSLContext | None = None
         self._meter = CostMeter()
         self._provisioning = ProvisioningServer(self._account_page)
+        self._missed = self._store.load_missed() if self._plan.keeps_missed else MissedCalls()
         self._repeating = Repeating()
         self.counters: Counter[str] = Counter()
 
@@ -98,6 +102,7 @@ class BoxDaemon:
             self._repeating.every(SAMPLE_S, self._look_at_meter)
             self._repeating.every(ASK_EVERY_S, self._look_at_jitter)
             self._repeating.every(LOOK_EVERY_S, self._look_at_date)
+            self._repeating.every(KEEP_MISSED_S, self._keep_missed)
         except BaseException:
             await self.stop()
             raise
@@ -145,7 +150,15 @@ class BoxDaemon:
             self._tls = self._phone_tls()
             listen += [("tls", endpoint.address, endpoint.port) for endpoint in self._config.tls_listen]
         self._server = SipServer(
-            self._accounts, self._calls, EngineMediaPorts(self._plane), self._resolve, self._admit, settings, on_bug=self._count_bug, tls=self._tls
+            self._accounts,
+            self._calls,
+            EngineMediaPorts(self._plane),
+            self._resolve,
+            self._admit,
+            settings,
+            on_bug=self._count_bug,
+            tls=self._tls,
+            missed=self._note_missed,
         )
         await self._server.start(listen)
 
@@ -163,6 +176,7 @@ class BoxDaemon:
         if self._server is not None:
             await self._server.stop()
             self._server = None
+            self._keep_missed()
         self._stop_circuits()
 
     def _stop_circuits(self) -> None:
@@ -186,6 +200,21 @@ class BoxDaemon:
         self._calls.renew_identity(self._identity)
         if self._tls is not None:
             load(self._tls, self._store.renew_phone_tls(self._config.tls_addresses, dt.datetime.now(dt.UTC)).server)
+
+    def _today(self) -> dt.date:
+        return dt.datetime.now(self._plan.zone).date()
+
+    def _note_missed(self, petname: str) -> None:
+        if self._plan.keeps_missed:
+            self._missed.note(petname, self._today())
+
+    def _keep_missed(self) -> None:
+        """Write the missed calls, or forget them where the plan keeps none."""
+        if self._plan.keeps_missed:
+            self._store.write(MISSED_FILE, self._missed.serialise(self._today()).encode())
+        else:
+            self._missed.clear()
+            self._store.remove(MISSED_FILE)
 
     def _look_at_meter(self) -> None:
         counters = self._plane.counters()
@@ -304,6 +333,7 @@ class BoxDaemon:
         self._plan, self._dnd, self._network, self._accounts = plan, dnd, network, accounts
         if self._server is not None:
             self._server.use_accounts(accounts)
+        self._keep_missed()
         if self._standing is not None:
             self._standing.use(network)
 
@@ -314,6 +344,7 @@ class BoxDaemon:
             "offer": self._offer_account,
             "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
             "revoke": self._revoke,
+            "missed": self._tell_missed,
         }
 
     def _offer_account(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -330,6 +361,14 @@ class BoxDaemon:
             return linphone_page(login_of(self._config, load_phone(self._store.home, user)), any_certificate=any_certificate)
         except LocalError:
             return None
+
+    def _tell_missed(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the missed calls. clear: forget them then."""
+        entries = self._missed.entries(self._today()) if self._plan.keeps_missed else []
+        if asked.get("clear") is True:
+            self._missed.clear()
+            self._keep_missed()
+        return {"kept": self._plan.keeps_missed, "missed": [{"day": day.isoformat(), "petname": petname} for day, petname in entries]}
 
     def _revoke(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Serve a phone no longer, whose file is gone. Unlike a reload this looks at nothing else that might stand in the way."""
@@ -357,6 +396,8 @@ class BoxDaemon:
 
     def _take(self, step: Step) -> None:
         self._book.take(step)
+        if step.before is not None and (step.after is None or step.after.petname != step.before.petname):
+            self._missed.renamed(step.before.petname, None if step.after is None else step.after.petname)
         if self._calls is not None and self._standing is not None:
             self._calls.contact_changed(step, self._plane.now_us())
             if step.doors_change:

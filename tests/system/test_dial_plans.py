@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import time
@@ -102,6 +103,32 @@ async def test_plan_is_taken_whole_or_not_at_all(embedded_network: EmbeddedNetwo
         assert await asyncio.to_thread(main, ["dnd", "off", *words]) == 0
         assert await caller.dial(f"sip:{CALLEE}.privacy"), caller.final
         assert await caller.hang_up()
+
+
+async def test_missed_calls_are_kept_where_the_plan_says_so(embedded_network: EmbeddedNetwork, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--home", str(home)]
+    kept = "settings: {{ call_log: {} }}\n"
+
+    def missed(*more: str) -> list[dict[str, str]]:
+        capsys.readouterr()
+        assert main(["missed", "--json", *more, *words]) == 0
+        found: list[dict[str, str]] = json.loads(capsys.readouterr().out)
+        return found
+
+    async with phones(account(embedded_network, CALLER, 5_904)) as (caller,):
+        (home / "dialplan.yaml").write_text(PLAN + kept.format("missed"))
+        assert await asyncio.to_thread(main, ["reload", *words]) == 0
+        written = (home / "missed").read_bytes()
+        assert not await caller.dial(f"sip:{CALLEE}.privacy")
+        found = await asyncio.to_thread(missed)
+        assert [set(call) for call in found] == [{"petname", "day"}]
+        assert found[0]["petname"] == CALLER
+        assert (home / "missed").read_bytes() == written, "no call chooses when the file changes"
+        assert await asyncio.to_thread(missed, "--clear") == found
+        assert await asyncio.to_thread(missed) == []
+        (home / "dialplan.yaml").write_text(PLAN + kept.format("none"))
+        assert await asyncio.to_thread(main, ["reload", *words]) == 0
+        assert not (home / "missed").exists()
 
 
 async def test_calls_inside_the_house(embedded_network: EmbeddedNetwork, home: Path) -> None:

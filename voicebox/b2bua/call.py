@@ -160,6 +160,7 @@ class Call:
         self.state = CallState.OFFERED
         self.parties: dict[Side, Party] = {}
         self.broken = False
+        self.answered = False
         self.codec: Codec | None = None
         """What is spoken, once it is."""
         self.taking: Taking | None = None
@@ -205,6 +206,7 @@ class Call:
             self._end_both(now)
             return
         self.state, action = entry
+        self.answered |= self.state is CallState.TALKING
         if self.state in {CallState.TALKING, CallState.ENDED}:
             self._context.timers.cancel((self, LegTimer.RINGING))
         if action is Action.CONNECT and codec is not None:

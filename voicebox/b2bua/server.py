@@ -27,7 +27,7 @@ LAST_WORDS_S = 0.2
 class SipServer:
     """A registrar and B2BUA for the phones of one box.
 
-    accounts: each with its HA1 under settings.realm. resolve(dialled), admit(petname): see switchboard.Resolve, Admit. Whatever goes wrong inside is counted
+    accounts: each with its HA1 under settings.realm. resolve(dialled), admit(petname): see switchboard.Resolve, Admit; missed: see Switchboard. Whatever goes wrong inside is counted
     as `bugs` and costs the one message, never the server; on_bug gets the exception for whoever may look at it. tls: for phones that speak it.
     """
 
@@ -42,6 +42,7 @@ class SipServer:
         limits: TransportLimits | None = None,
         on_bug: Callable[[Exception], None] | None = None,
         tls: ssl.SSLContext | None = None,
+        missed: Callable[[str], None] = lambda _petname: None,
     ) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._counters: Counter[str] = Counter()
@@ -49,7 +50,7 @@ class SipServer:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
         self._transports = SipTransports(self._receive, self._closed, limits)
-        self._board = Switchboard(accounts, network, media, resolve, admit, self._post, secrets.token_bytes, settings)
+        self._board = Switchboard(accounts, network, media, resolve, admit, self._post, secrets.token_bytes, settings, missed)
 
     async def start(self, listen: Iterable[tuple[str, str, int]]) -> list[int]:
         """Listen on (transport "udp", "tcp" or "tls", literal address, port); return the ports. Raises HostError, UsageError; then nothing listens."""

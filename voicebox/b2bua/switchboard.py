@@ -60,7 +60,7 @@ class SwitchboardSettings:
 
 
 class Switchboard:
-    """See the module's text. random_octets(n): the operating system's, or a seeded source in tests."""
+    """See the module's text. random_octets(n): the operating system's, or a seeded source in tests. missed(petname): a contact's call ended, and nobody had answered."""
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class Switchboard:
         post: Post,
         random_octets: Callable[[int], bytes],
         settings: SwitchboardSettings | None = None,
+        missed: Callable[[str], None] = lambda _petname: None,
     ) -> None:
         self.settings = settings or SwitchboardSettings()
         self.counters: Counter[str] = Counter()
@@ -85,6 +86,8 @@ class Switchboard:
         self._context = LegContext(self.layer, Identifiers(random_octets), media, post, self.settings.calls)
         self._hosts = self.settings.hosts | {self.settings.realm.lower(), "localhost"}
         self._uas_legs: dict[Transaction, UasLeg] = {}
+        self._missed = missed
+        self._callers: dict[Call, str] = {}
         self._calls: set[Call] = set()
         self._texts = Texts(self._context)
         self._transfers = Transfers(self._context, self._calls, self._turns_of_transfer, self._shown)
@@ -385,6 +388,7 @@ class Switchboard:
             return
         full = len(self._calls) >= self.settings.calls.max_calls
         self._calls.add(call)
+        self._callers[call] = petname
         self.counters["calls_in"] += 1
         if full:
             call.tell(Side.CALLEE, Refuse(Refusal.BUSY), now)
@@ -403,6 +407,9 @@ class Switchboard:
 
     def _call_ended(self, call: Call) -> None:
         self._calls.discard(call)
+        petname = self._callers.pop(call, None)
+        if petname is not None and not call.answered:
+            self._missed(petname)
         if call.broken:
             self.counters["calls_broken"] += 1
         gone = [transaction for transaction, leg in self._uas_legs.items() if leg in call.parties.values() or leg.dialog.over]

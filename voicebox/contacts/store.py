@@ -7,6 +7,7 @@
       tls/                  authority.pem box.pem: for TLS with phones, a key and its certificate each (phone_authority.py)
       guards                the guards and until when each is kept (circuits/guards.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
+      missed                where the dial plan wants that: petname and day of missed calls (missed.py)
       backup.made           ids of the contacts with whom the last backup shares a secret of a first call
       seal                  where the user wants that: what the passphrase opens (seal.py); then identity/, contacts/, tls/ and the lists of ids are sealed
       lock                  held by the daemon
@@ -34,6 +35,7 @@ from voicebox.contacts.changes import Step
 from voicebox.contacts.contact import PETNAME, Contact
 from voicebox.contacts.contact_file import RESTORE, parse_contact, serialise_contact
 from voicebox.contacts.identity import Identity, verify_authority
+from voicebox.contacts.missed import MISSED_FILE, MissedCalls, parse_missed
 from voicebox.contacts.passphrase import passphrase_of_directory
 from voicebox.contacts.phone_authority import PhoneTls, kept_phone_tls, new_phone_tls
 from voicebox.contacts.seal import FileKey, is_sealed, new_seal, open_seal
@@ -45,7 +47,7 @@ MAX_FILE_OCTETS = 96 << 20
 SEAL_FILE = "seal"
 PHONE_AUTHORITY, PHONE_SERVER = "tls/authority.pem", "tls/box.pem"
 SECRET_FOLDERS = frozenset({"identity", "contacts", "tls"})
-SECRET_FILES = frozenset({"guards", "backup.made"})
+SECRET_FILES = frozenset({"guards", "backup.made", MISSED_FILE})
 
 
 class DirectoryInUse(UsageError):
@@ -271,6 +273,10 @@ class StateDirectory:
     def _load_contact(self, petname: str, now: dt.datetime) -> Contact:
         name = f"contacts/{petname}.yaml"
         return parse_contact(petname, self.read_text(name), str(self.path(name)), now)
+
+    def load_missed(self) -> MissedCalls:
+        """Read the missed calls; none where there is no file. Raises FileProblem."""
+        return parse_missed(self.read_text(MISSED_FILE), str(self.path(MISSED_FILE))) if self.exists(MISSED_FILE) else MissedCalls()
 
     # ---------------------------------------------------------------------------------------------------------- backup
 

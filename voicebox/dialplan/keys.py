@@ -15,6 +15,7 @@ INCOMING_RING = ("ring", "timeout", "then", "ignore_dnd")
 OUTGOING_TEST = ("dial", "expect")
 INCOMING_TEST = ("from", "at", "dnd", "expect")
 
+CALL_LOGS = ("none", "missed")
 OUTGOING_WORDS = ("echo", "local")
 OUTGOING_ACTS = ("call", "contact", "refuse", "ring")
 INCOMING_WORDS = ("drop", "no-answer")
@@ -26,7 +27,6 @@ NOT_BUILT = {
     "probe": "Leave the rule out.",
     "trunk": "Leave it out: numbers of the telephone network cannot be called.",
     "contact-request": "Write `refuse`, or `drop` for callers: exchange cards instead.",
-    "missed": "Write `call_log: none`.",
     "share_name": "Leave it out: no name is sent with a call.",
 }
 """What other systems have, and people may write, with what to write until it is built."""

@@ -206,7 +206,7 @@ class DialPlan:
 
     emergency: numbers that are refused before any rule; places: by number, and by name; speed_dials: number to petname; incoming: None where the file
     has no such part, and every phone rings for every contact; quiet: hours in which nothing rings but by rules that say so; suffixes: of names; zone: in which times that name
-    none are meant.
+    none are meant; keeps_missed: whether missed calls are kept, with petname and day, for seven days.
     """
 
     emergency: frozenset[str]
@@ -218,6 +218,7 @@ class DialPlan:
     tests: tuple[PlanTest, ...]
     suffixes: tuple[str, ...]
     zone: ZoneInfo
+    keeps_missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import yaml
 
 from voicebox.dialplan.emergency import is_emergency
 from voicebox.dialplan.hours import Hours
-from voicebox.dialplan.keys import EMERGENCY, EXTENSION, GROUP, SETTINGS
+from voicebox.dialplan.keys import CALL_LOGS, EMERGENCY, EXTENSION, GROUP, SETTINGS
 from voicebox.dialplan.model import ALL_PHONES, DEFAULT_RING_S, MAX_RING_S, Place, Strategy
 from voicebox.dialplan.read import NUMBER, PETNAME, PLACE_NAME, SPEED_DIAL, Reading
 from voicebox.positions import did_you_mean
@@ -19,14 +19,15 @@ MAX_SPEED_DIALS = 1000
 MAX_EMERGENCY_NUMBERS = 100
 
 
-def read_settings(reading: Reading, node: yaml.Node | None) -> Hours | None:
-    """Take the settings; return the quiet hours."""
+def read_settings(reading: Reading, node: yaml.Node | None) -> tuple[Hours | None, bool]:
+    """Take the settings; return the quiet hours, and whether missed calls are kept."""
     values = reading.mapping(node, "settings", SETTINGS)
     if "tz" in values:
         reading.zone = reading.read_zone(values["tz"], "settings.tz")
-    if "call_log" in values and (text := reading.source.text(values["call_log"], "settings.call_log")) not in {None, "none"}:
-        reading.not_taken(values["call_log"], "settings.call_log", str(text), ("none",))
-    return reading.hours(values["quiet"], "settings.quiet") if "quiet" in values else None
+    log = reading.source.text(values["call_log"], "settings.call_log") if "call_log" in values else None
+    if log is not None and log not in CALL_LOGS:
+        reading.not_taken(values["call_log"], "settings.call_log", log, CALL_LOGS)
+    return reading.hours(values["quiet"], "settings.quiet") if "quiet" in values else None, log == "missed"
 
 
 def read_emergency(reading: Reading, node: yaml.Node | None) -> frozenset[str]:

@@ -45,8 +45,8 @@ WHOLE = {
     ),
     "setting elsewhere": (HEAD + ANYBODY + "settings: { suffix: privacy }\n", "plan.yaml:5:13 settings.suffix: is not set here. `suffix` stands in box.yaml."),
     "setting not built": (
-        HEAD + ANYBODY + "settings: { call_log: missed }\n",
-        "plan.yaml:5:23 settings.call_log: `missed` is not built yet. Write `call_log: none`.",
+        HEAD + ANYBODY + "settings: { call_log: mised }\n",
+        "plan.yaml:5:23 settings.call_log: unknown. Did you mean `missed`?",
     ),
 }
 EMERGENCY = {
