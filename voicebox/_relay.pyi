@@ -169,6 +169,9 @@ class Engine:
     def media_join(self, port: int, other: int, codec: int) -> None:
         """Connect two ports with each other, or one with itself: each frame goes on at once as fresh RTP, through no circuit."""
 
+    def media_play(self, port: int, codec: int, frame_octets: int, frames: bytes) -> None:
+        """Play frames of the box's own to the phone, one in each slot from the next on; at most 10 000. Ends what the port was connected with."""
+
     def media_unbind(self, port: int) -> None: ...
     def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...
     def media_close(self, port: int) -> None: ...

@@ -232,6 +232,7 @@ class MediaCommands(Protocol):
     def media_protect(self, port: int, suite: str | None, send_key: bytes, receive_key: bytes) -> None: ...
     def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...  # noqa: FBT001 - as the engine has it
     def media_join(self, port: int, other: int, codec: int) -> None: ...
+    def media_play(self, port: int, codec: int, frame_octets: int, frames: bytes) -> None: ...
     def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...
     def media_close(self, port: int) -> None: ...
 
@@ -382,6 +383,11 @@ class EngineMediaPort:
             raise Bug("a media port that is not the engine's")
         if not self.closed and not other.closed:
             self._plane.media_join(self.reference, other.reference, codec)
+
+    def play(self, codec: int, frame_octets: int, frames: bytes) -> None:
+        """Play frames of the box's own to the phone, one in each slot."""
+        if not self.closed:
+            self._plane.media_play(self.reference, codec, frame_octets, frames)
 
     def close(self) -> None:
         """Give the ports back; idempotent, and every later call is ignored."""

@@ -12,12 +12,13 @@ from typing import Self
 import pytest
 
 from tests.support.phones import Baresip, LinphoneDaemon, Login, PhoneDriver, PhoneSetup, assert_heard, free_port_block, installed, make_phone
-from tests.support.tone import seconds_of_tone, write_tone
+from tests.support.tone import BLOCK_S, seconds_of_tone, write_tone
 from tests.voicebox.b2bua.house import NoNetwork
+from voicebox.b2bua.announcement import no_emergency
 from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
-from voicebox.dialplan.model import EchoTest, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
+from voicebox.dialplan.model import EchoTest, EmergencyCall, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
 from voicebox.sensitive import Secret
 from voicebox.sip.auth import Account
 
@@ -26,8 +27,14 @@ pytestmark = pytest.mark.interop
 ADDRESS = "127.0.0.1"
 PASSWORD = Secret(b"a-long-password")
 TALK_S = 2.0
+SPECIAL_TONE_HZ = 1_400
 TONES_HZ = {"ann": 440, "ben": 1000, "kitchen": 700}
-PLAN: dict[str, OutgoingDecision] = {"*43": EchoTest(), "30": RingPhones((("ben",), ("kitchen",))), **{user: RingPhones(((user,),)) for user in TONES_HZ}}
+PLAN: dict[str, OutgoingDecision] = {
+    "*43": EchoTest(),
+    "112": EmergencyCall(),
+    "30": RingPhones((("ben",), ("kitchen",))),
+    **{user: RingPhones(((user,),)) for user in TONES_HZ},
+}
 
 
 class House:
@@ -129,6 +136,22 @@ def test_a_group_rings_and_one_phone_is_answered(house: House, tmp_path: Path) -
         ben.wait_for("ended")
         kitchen.hang_up()
         ann.wait_for("ended")
+
+
+@pytest.mark.parametrize(
+    ("kind", "transport", "codec"),
+    [("pjsua2", "udp", "pcma"), *(pytest.param(*phone, marks=pytest.mark.long) for phone in (("baresip", "tcp", "opus"), ("linphonec", "udp", "pcmu")))],
+)
+def test_who_dials_an_emergency_number_hears_why_not(house: House, tmp_path: Path, kind: str, transport: str, codec: str) -> None:
+    with phone(house, "ann", kind, transport, codec, tmp_path) as ann:
+        ann.wait_for("registered")
+        ann.dial(f"sip:112@{ADDRESS}")
+        ann.wait_for("ended", no_emergency().seconds + 15)
+        assert "connected" not in ann.events, "nobody answered"
+        assert ann.status in {503, 0}, "0: linphonec does not say"
+    heard = ann.heard()
+    assert heard is not None
+    assert seconds_of_tone(heard, SPECIAL_TONE_HZ) >= BLOCK_S, "the tone that says that it does not work"
 
 
 def test_the_echo_test_is_heard(house: House, tmp_path: Path) -> None:

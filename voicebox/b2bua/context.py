@@ -52,6 +52,7 @@ class LegTimer(Enum):
     CHECK = "ask whether the phone is still there"
     CANCELLED = "the phone never ended a cancelled INVITE"
     RINGING = "nobody answered"
+    SPOKEN = "an announcement is over"
     TURN = "the phones whose turn it is have rung long enough"
 
 

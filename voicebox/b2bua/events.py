@@ -32,6 +32,11 @@ class Refusal(IntEnum):
     NO_COMMON_CODEC = 4
     UNREACHABLE = 5
     """Local only, never sent: no path, no free circuit, or the contact's box never answered the knock."""
+    EMERGENCY = 6
+    """Local only: the phone dialled an emergency number."""
+
+
+LOCAL_REFUSALS = frozenset({Refusal.UNREACHABLE, Refusal.EMERGENCY})
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,14 @@ from voicebox.sip.transaction import OutgoingRequest, Transaction
 
 MAX_ANSWERS = 8
 """2xx with different tags that one INVITE may get: a contact may be a proxy that forks."""
-STATUS_OF = {Refusal.NO_ANSWER: 480, Refusal.BUSY: 486, Refusal.DECLINED: 603, Refusal.NO_COMMON_CODEC: 488, Refusal.UNREACHABLE: 480}
+STATUS_OF = {
+    Refusal.NO_ANSWER: 480,
+    Refusal.BUSY: 486,
+    Refusal.DECLINED: 603,
+    Refusal.NO_COMMON_CODEC: 488,
+    Refusal.UNREACHABLE: 480,
+    Refusal.EMERGENCY: 503,
+}
 REFUSAL_OF = {486: Refusal.BUSY, 600: Refusal.BUSY, 603: Refusal.DECLINED, 488: Refusal.NO_COMMON_CODEC, 606: Refusal.NO_COMMON_CODEC}
 ANSWERED_ELSEWHERE = ("reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
@@ -55,6 +62,11 @@ class UasLeg:
         self._finished = False
         self.offer = Offer(LATE_OFFER_CODECS if self._phone is None else tuple(sorted(codec for codec, _ in self._phone.codecs)))
         self.merge_key = (request.call_id, request.from_.tag, request.cseq.number)
+
+    @property
+    def hears_early(self) -> bool:
+        """Say whether the phone can be made to hear something before the call is answered: it has said where and in which codec."""
+        return self._phone is not None
 
     @property
     def port(self) -> MediaPort:

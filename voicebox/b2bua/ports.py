@@ -42,6 +42,9 @@ class MediaPort(Protocol):
     def join(self, other: MediaPort, codec: Codec) -> None:
         """Connect two ports, or one with itself: each hears the other's phone, in a codec that both speak. Ends what they were connected with; closing one parts both."""
 
+    def play(self, codec: Codec, frame_octets: int, frames: bytes) -> None:
+        """Play frames of the box's own to the phone, one in each slot. Ends what the port was connected with, as join() ends this."""
+
     def close(self) -> None: ...
 
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from voicebox.b2bua.announcement import Announcement, Speaker, no_emergency
 from voicebox.b2bua.call import Call, CallState, CircuitParty, EchoParty, Seat, Side
 from voicebox.b2bua.context import ALLOW, SUPPORTED, CallSettings, DialogUser, LegContext, Post, error_fields
 from voicebox.b2bua.dialled import caller_address, dialled_name, local_address
@@ -55,6 +56,8 @@ class SwitchboardSettings:
     hosts: frozenset[str] = frozenset()
     algorithms: tuple[DigestAlgorithm, ...] = (DigestAlgorithm.MD5,)
     """What users that there are not are challenged with: as those that there are, so that nobody learns which is which."""
+    no_emergency: Announcement = field(default_factory=no_emergency)
+    """What is said to whoever dials an emergency number."""
     calls: CallSettings = field(default_factory=CallSettings)
     timers: TimerValues = field(default_factory=TimerValues)
 
@@ -304,13 +307,18 @@ class Switchboard:
     def _decide(self, uri: SipUri, flow: Flow) -> OutgoingDecision:
         """Return what a phone dialled. Raises SipError where it is refused."""
         decision = self._resolve(dialled_name(uri, self.settings.suffixes, self._hosts | {flow.local_address}))
-        match decision:
-            case RefuseCall(status):
-                raise SipError(status, "refused by the dial plan")
-            case EmergencyCall():
-                raise SipError(503, "emergency calls are not carried here")
-            case _:
-                return decision
+        if isinstance(decision, RefuseCall):
+            raise SipError(decision.status, "refused by the dial plan")
+        return decision
+
+    def _decide_inside(self, uri: SipUri, flow: Flow, refusal: str) -> RingPhones:
+        """Return which phones of the house a phone means. Raises SipError where it means anything else."""
+        decision = self._decide(uri, flow)
+        if isinstance(decision, EmergencyCall):
+            raise SipError(503, "emergency calls are not carried here")
+        if not isinstance(decision, RingPhones):
+            raise SipError(403, refusal)
+        return decision
 
     def _place_call(self, transaction: Transaction, request: SipRequest, flow: Flow, account: Account, decision: OutgoingDecision, now: float) -> None:
         seat = Seat()
@@ -326,11 +334,21 @@ class Switchboard:
             case RingPhones():
                 self.counters["calls_local"] += 1
                 self._reach_phones(call, self._turns(decision, flow, now), self._shown(account.user), leg.offer, now, discreet=False)
+            case EmergencyCall():
+                self.counters["calls_emergency"] += 1
+                self._announce(call, self.settings.no_emergency, Refusal.EMERGENCY, leg, now)
             case _:
                 self.counters["calls_echo"] += 1
                 echo_seat = Seat()
                 call.sit(Side.CALLEE, EchoParty(echo_seat.tell), echo_seat)
                 echo_seat.tell(Answer(leg.offer.codecs[0]), now)
+
+    def _announce(self, call: Call, announcement: Announcement, why: Refusal, leg: UasLeg, now: float) -> None:
+        """Say why the call is refused, then refuse it: as early media, so that nobody takes it for answered (RFC 3960 §3)."""
+        seat = Seat()
+        speaker = Speaker(self._context, seat.tell, announcement, why)
+        call.sit(Side.CALLEE, speaker, seat)
+        speaker.begin(leg.offer if leg.hears_early else None, now)
 
     def _reach_contact(self, call: Call, petname: str, offer: Offer, now: float) -> None:
         try:
@@ -357,9 +375,7 @@ class Switchboard:
         return turns_of(ring, bindings, self._context.identifiers.reference)
 
     def _turns_of_transfer(self, uri: SipUri, dialog: DialogUser, now: float) -> tuple[Turn, ...]:
-        decision = self._decide(uri, dialog.dialog.flow)
-        if not isinstance(decision, RingPhones):
-            raise SipError(403, "calls are transferred to phones of the house only")
+        decision = self._decide_inside(uri, dialog.dialog.flow, "calls are transferred to phones of the house only")
         return self._turns(decision, dialog.dialog.flow, now)
 
     def _shown(self, user: str) -> str:
@@ -369,9 +385,7 @@ class Switchboard:
         account = self._authenticate(transaction, request, flow, now)
         if account is None:
             return
-        decision = self._decide(parse_uri(request.uri), flow)
-        if not isinstance(decision, RingPhones):
-            raise SipError(403, "texts go to phones of the house only")
+        decision = self._decide_inside(parse_uri(request.uri), flow, "texts go to phones of the house only")
         bindings = [binding for turn in self._turns(decision, flow, now) for member in turn.members for binding in member]
         self._texts.send(transaction, request, list(dict.fromkeys(bindings)), self._shown(account.user), now)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum, unique
 
-from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
+from voicebox.b2bua.events import LOCAL_REFUSALS, Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
 from voicebox.errors import RemoteError
 
 
@@ -57,7 +57,7 @@ _TYPE_OF_EMPTY = {kind: number for number, kind in _EMPTY.items()}
 
 
 def serialise_event(event: CallEvent) -> bytes:
-    """Return the octets of an event. Refusal.UNREACHABLE is local and is never sent: ValueError."""
+    """Return the octets of an event. A refusal that is local is never sent: ValueError."""
     match event:
         case Offer(codecs):
             return bytes([RecordType.OFFER, len(codecs), *codecs])
@@ -66,8 +66,8 @@ def serialise_event(event: CallEvent) -> bytes:
         case Answer(codec):
             return bytes([RecordType.ANSWER, codec])
         case Refuse(why):
-            if why is Refusal.UNREACHABLE:
-                raise ValueError("unreachable is not told, it is noticed")
+            if why in LOCAL_REFUSALS:
+                raise ValueError("what is refused here is not told there")
             return bytes([RecordType.REFUSE, why])
         case Digit(code, duration_ms):
             return bytes([RecordType.DIGIT, code]) + duration_ms.to_bytes(2, "big")
@@ -89,7 +89,7 @@ def parse_event(message: bytes) -> CallEvent:
                 return Progress(Codec(payload[0]))
             case RecordType.ANSWER if len(payload) == 1:
                 return Answer(Codec(payload[0]))
-            case RecordType.REFUSE if len(payload) == 1 and payload[0] != Refusal.UNREACHABLE:
+            case RecordType.REFUSE if len(payload) == 1 and payload[0] not in LOCAL_REFUSALS:
                 return Refuse(Refusal(payload[0]))
             case RecordType.DIGIT if len(payload) == 3 and payload[0] <= MAX_DIGIT_CODE:
                 duration_ms = int.from_bytes(payload[1:], "big")

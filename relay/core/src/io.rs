@@ -105,7 +105,9 @@ pub enum Command {
     MediaBind { port: PortId, link: LinkId, circuit: CircId, codec: u8 },
     /// Connect two ports with each other, or one with itself.
     MediaJoin { port: PortId, other: PortId, codec: u8 },
-    /// Undo either.
+    /// Play frames of the box's own to the phone, one in each slot.
+    MediaPlay { port: PortId, codec: u8, frame_octets: usize, frames: Vec<u8> },
+    /// Undo any of these.
     MediaUnbind { port: PortId },
     /// Say a digit to the phone (RFC 4733).
     MediaDigit { port: PortId, code: u8, duration_ms: u16 },

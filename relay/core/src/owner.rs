@@ -11,6 +11,7 @@ mod circuit;
 pub mod clock;
 mod copying;
 mod joined;
+mod playing;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +30,8 @@ use crate::sound::{Port, PortOutput, Remote};
 use circuit::{Name, OwnCircuit, Received};
 use clock::Clock;
 use joined::Joined;
+use playing::Playing;
+pub use playing::MAX_PLAYED_FRAMES;
 
 /// Access links of a box, the ones about to be replaced included.
 pub const MAX_LINKS: usize = 64;
@@ -59,6 +62,7 @@ struct PhonePort {
     port: Port,
     bound: Option<Name>,
     joined: Option<Joined>,
+    playing: Option<Playing>,
 }
 
 /// What is to be done next, in the order of one instant.
@@ -66,6 +70,7 @@ struct PhonePort {
 enum Work {
     Tick(usize),
     Phone(PortId),
+    Play(PortId),
 }
 
 /// All own circuits and ports of one node. Inputs change it once each; `run_next` does what is due, earliest first.
@@ -161,6 +166,7 @@ impl Owner {
                     drain_port(ctx, port, phone, at);
                 }
             }
+            Some((at, Work::Play(port))) => self.play_next(ctx, port, at, now),
             None => {}
         }
     }
@@ -201,6 +207,7 @@ impl Owner {
             }),
             Command::MediaBind { port, link, circuit, codec } => self.media_bind(port, (link, circuit), codec),
             Command::MediaJoin { port, other, codec } => self.media_join(port, other, codec),
+            Command::MediaPlay { port, codec, frame_octets, frames } => self.media_play(now, port, codec, frame_octets, frames),
             Command::MediaUnbind { port } => self.media_unbind(port),
             Command::MediaDigit { port, code, duration_ms } => self.phone(port).is_some_and(|phone| phone.port.digit(now, code, duration_ms)),
             Command::MediaClose { port } => self.media_unbind(port) && self.ports.remove(&port).is_some(),
@@ -228,8 +235,9 @@ impl Owner {
     fn next_work(&self) -> Option<(Micros, Work)> {
         let ticks = self.links.iter().enumerate().map(|(index, access)| (access.next_tick.saturating_sub(COMPOSE_AHEAD_US), Work::Tick(index)));
         let phones = self.ports.iter().filter_map(|(port, phone)| Some((phone.port.next_timer()?, Work::Phone(*port))));
+        let played = self.ports.iter().filter_map(|(port, phone)| Some((phone.playing.as_ref()?.next_timer(), Work::Play(*port))));
         // min_by_key takes the first of equal ones: ticks before phones, links in the order in which they came up.
-        ticks.chain(phones).min_by_key(|(at, _)| *at)
+        ticks.chain(phones).chain(played).min_by_key(|(at, _)| *at)
     }
 
     /// Put together what leaves at the link's next tick, and set the one after.
@@ -384,7 +392,7 @@ impl Owner {
         if self.ports.len() >= MAX_PORTS || self.ports.contains_key(&port) {
             return false;
         }
-        self.ports.insert(port, PhonePort { port: Port::new(now, ctx.random), bound: None, joined: None });
+        self.ports.insert(port, PhonePort { port: Port::new(now, ctx.random), bound: None, joined: None, playing: None });
         true
     }
 
@@ -406,6 +414,7 @@ impl Owner {
     fn media_unbind(&mut self, port: PortId) -> bool {
         let Some(phone) = self.ports.get_mut(&port) else { return false };
         phone.port.unbind();
+        phone.playing = None;
         let joined = phone.joined.take();
         if let Some(name) = phone.bound.take() {
             self.set_port(name, None);

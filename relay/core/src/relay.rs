@@ -409,6 +409,7 @@ impl Relay {
             | Command::MediaDirection { .. }
             | Command::MediaBind { .. }
             | Command::MediaJoin { .. }
+            | Command::MediaPlay { .. }
             | Command::MediaUnbind { .. }
             | Command::MediaDigit { .. }
             | Command::MediaClose { .. } => None,

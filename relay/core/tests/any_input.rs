@@ -152,6 +152,12 @@ fn media_command() -> impl Strategy<Value = Command> {
             codec
         }),
         (0u32..3, 0u32..3, 0u8..6).prop_map(|(port, other, codec)| Command::MediaJoin { port: PortId(port), other: PortId(other), codec }),
+        (0u32..3, 0u8..6, prop_oneof![Just(160usize), 0usize..200], 0usize..900).prop_map(|(port, codec, frame_octets, octets)| Command::MediaPlay {
+            port: PortId(port),
+            codec,
+            frame_octets,
+            frames: vec![7; octets]
+        }),
         (0u32..3, any::<u8>(), any::<u16>()).prop_map(|(port, code, duration_ms)| Command::MediaDigit { port: PortId(port), code, duration_ms }),
         (0u32..3).prop_map(|port| Command::MediaClose { port: PortId(port) }),
     ]

@@ -213,6 +213,10 @@ impl Engine {
         self.command(Command::MediaJoin { port: PortId(port), other: PortId(other), codec })
     }
 
+    fn media_play(&self, port: u32, codec: u8, frame_octets: usize, frames: &[u8]) -> PyResult<()> {
+        self.command(Command::MediaPlay { port: PortId(port), codec, frame_octets, frames: frames.to_vec() })
+    }
+
     fn media_unbind(&self, port: u32) -> PyResult<()> {
         self.command(Command::MediaUnbind { port: PortId(port) })
     }

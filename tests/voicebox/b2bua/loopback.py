@@ -32,6 +32,7 @@ class PlainPort:
     played: list[tuple[int, int]] = field(default_factory=list)
     listener: Callable[[int, int], None] | None = None
     joined: tuple[MediaPort, Codec] | None = None
+    announced: tuple[Codec, int] | None = None
 
     def join(self, other: MediaPort, codec: Codec) -> None:
         assert isinstance(other, PlainPort)
@@ -40,6 +41,12 @@ class PlainPort:
         for one in (self, other):
             one.part()
         self.joined, other.joined = (other, codec), (self, codec)
+
+    def play(self, codec: Codec, frame_octets: int, frames: bytes) -> None:
+        assert not self.closed
+        assert len(frames) % frame_octets == 0
+        self.part()
+        self.announced = (codec, len(frames) // frame_octets)
 
     def part(self) -> None:
         if self.joined is not None:
@@ -175,6 +182,9 @@ class LoopPort:
 
     def join(self, other: MediaPort, codec: Codec) -> None:
         raise AssertionError("phones of two boxes hear each other through circuits")
+
+    def play(self, codec: Codec, frame_octets: int, frames: bytes) -> None:
+        raise AssertionError("nothing is announced here")
 
     def close(self) -> None:
         self._owner.close(self)

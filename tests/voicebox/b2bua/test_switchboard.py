@@ -257,7 +257,10 @@ def test_a_contact_that_the_network_does_not_know_is_unavailable() -> None:
 
 def test_emergency_numbers_are_refused() -> None:
     box = Box()
-    assert statuses(Phone(box, "alice").invite("sip:112@voicebox")) == [100, 503]
+    phone = Phone(box, "alice")
+    assert statuses(phone.invite("sip:112@voicebox")) == [100, 183]
+    box.advance(15)
+    assert statuses(phone.inbox)[-1] == 503
     assert box.offers == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
+from voicebox.b2bua.events import LOCAL_REFUSALS, Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
 from voicebox.circuits.call_record import parse_event, parse_offer_record, serialise_event
 from voicebox.errors import RemoteError
 
@@ -50,6 +50,7 @@ def test_events_are_the_written_octets(event: CallEvent, octets: str) -> None:
         "12",
         "1200",
         "1405",
+        "1406",
         "1400",
         "14",
         "170b0000",
@@ -69,13 +70,13 @@ def test_what_parses_is_written_the_same(octets: bytes) -> None:
         event = parse_event(octets)
     except RemoteError:
         return
-    if not (isinstance(event, Refuse) and event.why is Refusal.UNREACHABLE):
-        assert serialise_event(event) == octets
+    assert serialise_event(event) == octets
 
 
-def test_unreachable_is_never_sent() -> None:
+@pytest.mark.parametrize("why", sorted(LOCAL_REFUSALS))
+def test_what_is_refused_here_is_never_sent(why: Refusal) -> None:
     with pytest.raises(ValueError, match="not told"):
-        serialise_event(Refuse(Refusal.UNREACHABLE))
+        serialise_event(Refuse(why))
 
 
 def test_offer_in_a_knock_is_followed_by_zeros_only() -> None:
