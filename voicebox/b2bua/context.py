@@ -5,12 +5,13 @@ Header fields are the same for every phone and every call: nothing in them tells
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import Protocol
 
 from voicebox.b2bua.ports import MediaPorts
+from voicebox.b2bua.registrar import Binding
 from voicebox.errors import SipError
 from voicebox.sip.dialog import Dialog, DialogKey, DialogState
 from voicebox.sip.flow import Flow, Transport
@@ -81,6 +82,15 @@ def no_transfers(dialog: DialogUser, request: SipRequest, now: float) -> Callabl
     raise SipError(403, "calls are not transferred")
 
 
+Forward = Callable[[str, Flow, float], Collection[Binding]]
+"""Where the phones are to which a phone at a flow sends a call, by the Contact of its 302; none where that is no phone of the house."""
+
+
+def no_forwarding(contact: str, flow: Flow, now: float) -> Collection[Binding]:  # noqa: ARG001  # the shape of every Forward
+    """Send it nowhere."""
+    return ()
+
+
 @dataclass(eq=False, slots=True)
 class LegContext:
     """Shared by all legs; the tables are bounded by max_calls and max_forks."""
@@ -93,6 +103,7 @@ class LegContext:
     timers: Timers[tuple[TimerOwner, LegTimer]] = field(default_factory=Timers)
     dialogs: dict[DialogKey, DialogUser] = field(default_factory=dict)
     refer: Refer = no_transfers
+    forward: Forward = no_forwarding
 
     def talks(self, flow: Flow) -> bool:
         """Say whether the phone at a flow is in a call of this box."""

@@ -2,7 +2,8 @@
 
 Drivers: call.py hands events of the caller in; events of the phones go out through tell. The others are cancelled with the Reason
 "completed elsewhere". When all have refused, the refusal that says most is told: declined, busy, no common codec, no answer. Who declines
-ends the ringing of the other phones of the same member, not that of other people.
+ends the ringing of the other phones of the same member, not that of other people. A phone that sends the call elsewhere (302) is replaced by the phones
+of the house that it names, each of which is asked once in a call.
 
 A discreet fork is for a caller from outside: to him a house in which nobody picks up, no phone is there, a phone wants no calls, or none is to
 ring are the same. He was told already that it rings; he hears of a refusal only from a phone that rang for him, or that is in another call.
@@ -56,6 +57,8 @@ class PhoneFork:
         self._ringing: dict[UacLeg, int] = {}
         """The legs whose turn it is, each with the number of its member."""
         self._rang: set[UacLeg] = set()
+        self._tried: set[tuple[str, str]] = set()
+        """User and contact of the phones that were asked."""
         self._winner: UacLeg | None = None
         self._early: UacLeg | None = None
         self._refusals: list[Refusal] = []
@@ -90,25 +93,36 @@ class PhoneFork:
         self._next_turn(now)
 
     def _next_turn(self, now: float) -> None:
-        assert self._asked is not None
-        caller, offer = self._asked
         while self._turns and not self._ringing:
             turn = self._turns.pop(0)
             places = [(binding, number) for number, member in enumerate(turn.members) for binding in member]
             for binding, number in places[: self._context.settings.max_forks]:
-                # The leg's events name the leg, which exists only after its constructor; none of them comes before a response does.
-                legs: list[UacLeg] = []
-                try:
-                    leg = UacLeg(self._context, binding, caller, offer, self._listener(legs), now)
-                except HostError:
-                    self._refusals.append(Refusal.NO_ANSWER)
-                    continue
-                legs.append(leg)
-                self._ringing[leg] = number
+                self._ring(binding, number, now)
             if self._ringing:
                 self._context.timers.set((self, LegTimer.TURN), now + turn.seconds)
         if not self._ringing:
             self._finish_refused(now)
+
+    def _ring(self, binding: Binding, number: int, now: float) -> None:
+        """Ring one phone of a member."""
+        assert self._asked is not None
+        caller, offer = self._asked
+        self._tried.add((binding.user, binding.uri))
+        # The leg's events name the leg, which exists only after its constructor; none of them comes before a response does.
+        legs: list[UacLeg] = []
+        try:
+            leg = UacLeg(self._context, binding, caller, offer, self._listener(legs), now)
+        except HostError:
+            self._refusals.append(Refusal.NO_ANSWER)
+            return
+        legs.append(leg)
+        self._ringing[leg] = number
+
+    def _forward(self, leg: UacLeg, number: int, now: float) -> None:
+        """Ring the phones to which one sends the call, those that were not asked yet."""
+        room = self._context.settings.max_forks - len(self._ringing)
+        for binding in [each for each in self._context.forward(leg.forwards_to, leg.flow, now) if (each.user, each.uri) not in self._tried][:room]:
+            self._ring(binding, number, now)
 
     def _listener(self, legs: list[UacLeg]) -> Tell:
         return lambda event, now: self._leg_told(legs[0], event, now)
@@ -186,6 +200,8 @@ class PhoneFork:
         self._refusals.append(why)
         if self._early is leg:
             self._early = None
+        if leg.forwards_to:
+            self._forward(leg, number, now)
         if why is Refusal.DECLINED:
             self._give_up([other for other, member in self._ringing.items() if member == number], now)
         if not self._ringing:

@@ -34,6 +34,7 @@ STATUS_OF = {
     Refusal.EMERGENCY: 503,
 }
 REFUSAL_OF = {486: Refusal.BUSY, 600: Refusal.BUSY, 603: Refusal.DECLINED, 488: Refusal.NO_COMMON_CODEC, 606: Refusal.NO_COMMON_CODEC}
+FORWARDS = {301, 302}
 ANSWERED_ELSEWHERE = ("reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
 
@@ -168,6 +169,8 @@ class UacLeg:
         self._rang = self._progressed = False
         self._side: PhoneDialog | None = None
         self.user = binding.user
+        self.forwards_to = ""
+        """The Contact by which the phone sent the call elsewhere, once it has."""
         self.port = context.media.open(self._flow.local_address)
         self._media = our_media(context, self._flow, self.port)
         self._tag = context.identifiers.tag()
@@ -233,6 +236,8 @@ class UacLeg:
             self._success(response, now)
         else:
             self._context.timers.cancel((self, LegTimer.CANCELLED))
+            if response.status in FORWARDS:
+                self.forwards_to = response.headers.get("contact") or ""
             self._refused(REFUSAL_OF.get(response.status, Refusal.NO_ANSWER), now)
 
     def no_response(self, transaction: Transaction, now: float) -> None:

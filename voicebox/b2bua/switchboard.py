@@ -30,6 +30,7 @@ from voicebox.dialplan.model import CallContact, EmergencyCall, IncomingDecision
 from voicebox.errors import HostError, SipError, UsageError
 from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user
 from voicebox.sip.flow import Flow
+from voicebox.sip.headers import parse_name_addr
 from voicebox.sip.identifiers import Identifiers
 from voicebox.sip.message import SipRequest
 from voicebox.sip.transaction import DropReason, Failed, NewRequest, NewResponse, TimerValues, Transaction, TransactionLayer, Transmit
@@ -94,6 +95,7 @@ class Switchboard:
         self._calls: set[Call] = set()
         self._texts = Texts(self._context)
         self._transfers = Transfers(self._context, self._calls, self._turns_of_transfer, self._shown)
+        self._context.forward = self._places_of_forward
         self._outbox: list[Transmit] = []
         self.use(network, media)
 
@@ -378,6 +380,14 @@ class Switchboard:
         decision = self._decide_inside(uri, dialog.dialog.flow, "calls are transferred to phones of the house only")
         return self._turns(decision, dialog.dialog.flow, now)
 
+    def _places_of_forward(self, contact: str, flow: Flow, now: float) -> list[Binding]:
+        """Return where the phones of the house are to which one of them sends a call; what leads elsewhere is nowhere."""
+        try:
+            decision = self._decide(parse_uri(parse_name_addr(contact).uri), flow)
+        except SipError:
+            return []
+        return _places(self._turns(decision, flow, now)) if isinstance(decision, RingPhones) else []
+
     def _shown(self, user: str) -> str:
         return local_address(user, self.settings.realm)
 
@@ -438,6 +448,11 @@ def _same_address(dialog: DialogUser, flow: Flow) -> bool:
     """
     before = dialog.dialog.flow
     return before.remote_address == flow.remote_address and (flow.private or not before.private)
+
+
+def _places(turns: Iterable[Turn]) -> list[Binding]:
+    """Return every place of phones that have a turn, each once."""
+    return list(dict.fromkeys(binding for turn in turns for member in turn.members for binding in member))
 
 
 def _user_of(request: SipRequest) -> str:
