@@ -105,6 +105,19 @@ async def test_plan_is_taken_whole_or_not_at_all(embedded_network: EmbeddedNetwo
         assert await caller.hang_up()
 
 
+async def test_a_text_goes_to_a_contacts_box_and_to_a_phone_there_once_one_comes(embedded_network: EmbeddedNetwork) -> None:
+    node = embedded_network.boxes[CALLEE]
+    async with phones(account(embedded_network, CALLER, 5_905)) as (writer,):
+        uri = f"sip:{CALLEE}.privacy"
+        final = await writer._ask("MESSAGE", uri, f"<{uri}>", ["Content-Type: text/plain"], "see you at eight")
+        assert final.startswith("SIP/2.0 202"), final
+        assert told(node)["sip"]["texts_kept"] == 1, "no phone is there"
+        async with phones(account(embedded_network, CALLEE, 5_906)) as (reader,):
+            await asyncio.to_thread(wait_until, lambda: any(line.startswith("MESSAGE") for line in reader.came), "the text")
+            await asyncio.to_thread(wait_until, lambda: told(node)["sip"]["texts_kept"] == 0, "that it was taken")
+    assert told(node)["sip"].get("bugs", 0) == told(node)["engine"]["broke_protocol"] == 0
+
+
 async def test_missed_calls_are_kept_where_the_plan_says_so(embedded_network: EmbeddedNetwork, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--home", str(home)]
     kept = "settings: {{ call_log: {} }}\n"

@@ -54,6 +54,8 @@ class LegTimer(Enum):
     CANCELLED = "the phone never ended a cancelled INVITE"
     RINGING = "nobody answered"
     SPOKEN = "an announcement is over"
+    IDLE = "nothing was said on a line of texts"
+    KEPT = "try again to hand on the texts that are kept"
     TURN = "the phones whose turn it is have rung long enough"
 
 

@@ -7,8 +7,11 @@ Spec: PROTOCOL.md §9.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, unique
+
+MAX_TEXT_OCTETS = 1_300
+"""Of a text; as RFC 3428 §8 has it for a whole datagram."""
 
 
 @unique
@@ -41,7 +44,7 @@ LOCAL_REFUSALS = frozenset({Refusal.UNREACHABLE, Refusal.EMERGENCY})
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The caller's box asks for a call. codecs: at least one, each once, ascending: which of them the caller's phone prefers is not told.
+    """The caller's box asks for a call. codecs: each once, ascending: which of them the caller's phone prefers is not told; none for a call that carries texts alone.
 
     Raises ValueError for another order.
     """
@@ -49,7 +52,7 @@ class Offer:
     codecs: tuple[Codec, ...]
 
     def __post_init__(self) -> None:
-        if not self.codecs or list(self.codecs) != sorted(set(self.codecs)):
+        if list(self.codecs) != sorted(set(self.codecs)):
             raise ValueError("the codecs of an offer are not in ascending order")
 
 
@@ -102,4 +105,20 @@ class End:
     """The call is over (hung up, or given up before the answer); final."""
 
 
-CallEvent = Offer | Ringing | Progress | Answer | Refuse | Hold | Resume | Digit | End
+@dataclass(frozen=True, slots=True)
+class Text:
+    """In a call that carries texts alone: one of them, UTF-8, 1 to MAX_TEXT_OCTETS. Raises ValueError for another length."""
+
+    octets: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.octets) <= MAX_TEXT_OCTETS:
+            raise ValueError("a text has another length")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The sender's box has the first text of which this was not said yet."""
+
+
+CallEvent = Offer | Ringing | Progress | Answer | Refuse | Hold | Resume | Digit | End | Text | Taken

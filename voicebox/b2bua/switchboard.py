@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from voicebox.b2bua.announcement import Announcement, Speaker, no_emergency
 from voicebox.b2bua.call import Call, CallState, CircuitParty, EchoParty, Seat, Side
+from voicebox.b2bua.contact_texts import ContactTexts
 from voicebox.b2bua.context import ALLOW, SUPPORTED, CallSettings, DialogUser, LegContext, Post, error_fields
 from voicebox.b2bua.dialled import caller_address, dialled_name, local_address
 from voicebox.b2bua.events import Answer, CallEvent, End, Offer, Refusal, Refuse, Ringing
@@ -24,7 +25,7 @@ from voicebox.b2bua.leg import UasLeg
 from voicebox.b2bua.phone_dialog import check_require
 from voicebox.b2bua.ports import CircuitLeg, MediaPorts, Network
 from voicebox.b2bua.registrar import Binding, Registrar, Registration
-from voicebox.b2bua.texts import Texts
+from voicebox.b2bua.texts import Done, Texts
 from voicebox.b2bua.transfer import Transfers
 from voicebox.dialplan.model import CallContact, EmergencyCall, IncomingDecision, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
 from voicebox.errors import HostError, SipError, UsageError
@@ -85,6 +86,7 @@ class Switchboard:
         self._accounts = {account.user: account for account in accounts}
         self.registrar.use(user for user in self._accounts)
         self._resolve, self._admit, self._post = resolve, admit, post
+        self._random_octets = random_octets
         self._digest = DigestServer(self.settings.realm, random_octets)
         self._guesses = GuessLimiter()
         self._context = LegContext(self.layer, Identifiers(random_octets), media, post, self.settings.calls)
@@ -94,6 +96,7 @@ class Switchboard:
         self._callers: dict[Call, str] = {}
         self._calls: set[Call] = set()
         self._texts = Texts(self._context)
+        self._contact_texts = ContactTexts(self._context, self._deliver_text, self._draw)
         self._transfers = Transfers(self._context, self._calls, self._turns_of_transfer, self._shown)
         self._context.forward = self._places_of_forward
         self._outbox: list[Transmit] = []
@@ -102,6 +105,7 @@ class Switchboard:
     def use(self, network: Network, media: MediaPorts) -> None:
         """Make calls with these from now on. Contract: there is no call."""
         self._network, self._context.media = network, media
+        self._contact_texts.use(network)
         network.on_call(self._accept_call)
 
     def use_accounts(self, accounts: Iterable[Account], now: float) -> None:
@@ -163,6 +167,7 @@ class Switchboard:
         """End every call: the box stops."""
         for call in list(self._calls):
             call.hang_up(now)
+        self._contact_texts.end_all(now)
         self._drain(now)
 
     def registrations(self, now: float) -> list[Registration]:
@@ -176,6 +181,7 @@ class Switchboard:
             dict(self.counters)
             | drops
             | {"malformed_answered": self.layer.malformed_answered, "transactions": len(self.layer), "calls": len(self._calls), "texts": len(self._texts)}
+            | {"texts_kept": self._contact_texts.kept, "lines_of_texts": self._contact_texts.lines}
         )
 
     def _drain(self, now: float) -> None:
@@ -239,6 +245,7 @@ class Switchboard:
                 if account is not None:
                     contacts = self.registrar.register(request, account, flow, now)
                     self.layer.respond(transaction, 200, now, self._context.identifiers.tag(), contacts)
+                    self._contact_texts.try_again(now)
             case "INVITE":
                 self._invite(transaction, request, flow, now)
             case "MESSAGE":
@@ -313,9 +320,9 @@ class Switchboard:
             raise SipError(decision.status, "refused by the dial plan")
         return decision
 
-    def _decide_inside(self, uri: SipUri, flow: Flow, refusal: str) -> RingPhones:
+    @staticmethod
+    def _phones_only(decision: OutgoingDecision, refusal: str) -> RingPhones:
         """Return which phones of the house a phone means. Raises SipError where it means anything else."""
-        decision = self._decide(uri, flow)
         if isinstance(decision, EmergencyCall):
             raise SipError(503, "emergency calls are not carried here")
         if not isinstance(decision, RingPhones):
@@ -332,6 +339,7 @@ class Switchboard:
         match decision:
             case CallContact(petname):
                 self.counters["calls_out"] += 1
+                self._contact_texts.make_room(now)
                 self._reach_contact(call, petname, leg.offer, now)
             case RingPhones():
                 self.counters["calls_local"] += 1
@@ -377,7 +385,7 @@ class Switchboard:
         return turns_of(ring, bindings, self._context.identifiers.reference)
 
     def _turns_of_transfer(self, uri: SipUri, dialog: DialogUser, now: float) -> tuple[Turn, ...]:
-        decision = self._decide_inside(uri, dialog.dialog.flow, "calls are transferred to phones of the house only")
+        decision = self._phones_only(self._decide(uri, dialog.dialog.flow), "calls are transferred to phones of the house only")
         return self._turns(decision, dialog.dialog.flow, now)
 
     def _places_of_forward(self, contact: str, flow: Flow, now: float) -> list[Binding]:
@@ -395,13 +403,27 @@ class Switchboard:
         account = self._authenticate(transaction, request, flow, now)
         if account is None:
             return
-        decision = self._decide_inside(parse_uri(request.uri), flow, "texts go to phones of the house only")
-        bindings = [binding for turn in self._turns(decision, flow, now) for member in turn.members for binding in member]
-        self._texts.send(transaction, request, list(dict.fromkeys(bindings)), self._shown(account.user), now)
+        decision = self._decide(parse_uri(request.uri), flow)
+        if isinstance(decision, CallContact):
+            self._contact_texts.send(transaction, request, decision.petname, now)
+            return
+        decision = self._phones_only(decision, "texts go to phones of the house, and to contacts")
+        self._texts.send(transaction, request, _places(self._turns(decision, flow, now)), self._shown(account.user), now)
+
+    def _deliver_text(self, petname: str, text: bytes, done: Done, now: float) -> None:
+        """Hand a contact's text to the phones that ring for the contact now."""
+        decision = self._admit(petname)
+        turns = () if isinstance(decision, NoAnswer) else self._turns(decision, None, now)
+        self._texts.deliver(text, _places(turns), caller_address(petname, self.settings.suffixes[0]), done, now)
+
+    def _draw(self, low: float, high: float) -> float:
+        return low + (high - low) * int.from_bytes(self._random_octets(4), "big") / 2**32
 
     # -------------------------------------------------------------------------------------------- calls of the network
 
     def _accept_call(self, petname: str, offer: Offer, circuit: CircuitLeg) -> Callable[[CallEvent], None]:
+        if not offer.codecs:
+            return self._contact_texts.accept(petname, circuit)
         call = Call(self._context, offer, self._call_ended)
         call.parties[Side.CALLER] = CircuitParty(circuit)
         self._post(lambda now: self._ring_phones(call, petname, offer, now))

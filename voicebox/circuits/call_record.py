@@ -8,7 +8,24 @@ from __future__ import annotations
 
 from enum import IntEnum, unique
 
-from voicebox.b2bua.events import LOCAL_REFUSALS, Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
+from voicebox.b2bua.events import (
+    LOCAL_REFUSALS,
+    MAX_TEXT_OCTETS,
+    Answer,
+    CallEvent,
+    Codec,
+    Digit,
+    End,
+    Hold,
+    Offer,
+    Progress,
+    Refusal,
+    Refuse,
+    Resume,
+    Ringing,
+    Taken,
+    Text,
+)
 from voicebox.errors import RemoteError
 
 
@@ -38,6 +55,8 @@ class RecordType(IntEnum):
     COPY = 29
     DOUBLED = 30
     """Between boxes only, 29 and 30: whether one of them runs twice (copies.py)."""
+    TEXT = 44
+    TAKEN = 45
 
 
 HANDSHAKE_TYPES = frozenset({RecordType.ANSWER_KEY, RecordType.FIRST, RecordType.SECOND, RecordType.THIRD})
@@ -47,11 +66,12 @@ MAX_CODECS = 8
 DIGEST_OCTETS = 32
 MAX_DIGIT_CODE = 15
 MAX_DIGIT_MS = 5000
-_EMPTY: dict[RecordType, type[Ringing | Hold | Resume | End]] = {
+_EMPTY: dict[RecordType, type[Ringing | Hold | Resume | End | Taken]] = {
     RecordType.RINGING: Ringing,
     RecordType.HOLD: Hold,
     RecordType.RESUME: Resume,
     RecordType.END: End,
+    RecordType.TAKEN: Taken,
 }
 _TYPE_OF_EMPTY = {kind: number for number, kind in _EMPTY.items()}
 
@@ -71,7 +91,9 @@ def serialise_event(event: CallEvent) -> bytes:
             return bytes([RecordType.REFUSE, why])
         case Digit(code, duration_ms):
             return bytes([RecordType.DIGIT, code]) + duration_ms.to_bytes(2, "big")
-        case Ringing() | Hold() | Resume() | End():
+        case Text(octets):
+            return bytes([RecordType.TEXT]) + len(octets).to_bytes(2, "big") + octets.ljust(MAX_TEXT_OCTETS, b"\0")
+        case Ringing() | Hold() | Resume() | End() | Taken():
             return bytes([_TYPE_OF_EMPTY[type(event)]])
 
 
@@ -83,7 +105,7 @@ def parse_event(message: bytes) -> CallEvent:
     try:
         kind = RecordType(message[0])
         match kind:
-            case RecordType.OFFER if 0 < len(payload) <= 1 + MAX_CODECS and payload[0] == len(payload) - 1 > 0:
+            case RecordType.OFFER if 0 < len(payload) <= 1 + MAX_CODECS and payload[0] == len(payload) - 1:
                 return Offer(tuple(Codec(number) for number in payload[1:]))
             case RecordType.PROGRESS if len(payload) == 1:
                 return Progress(Codec(payload[0]))
@@ -95,6 +117,10 @@ def parse_event(message: bytes) -> CallEvent:
                 duration_ms = int.from_bytes(payload[1:], "big")
                 if 1 <= duration_ms <= MAX_DIGIT_MS:
                     return Digit(payload[0], duration_ms)
+            case RecordType.TEXT if len(payload) == 2 + MAX_TEXT_OCTETS:
+                octets = payload[2 : 2 + int.from_bytes(payload[:2], "big")]
+                if octets.ljust(MAX_TEXT_OCTETS, b"\0") == payload[2:] and len(octets) == int.from_bytes(payload[:2], "big"):
+                    return Text(octets)
             case _ if kind in _EMPTY and not payload:
                 return _EMPTY[kind]()
             case _:

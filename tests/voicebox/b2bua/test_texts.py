@@ -6,7 +6,8 @@ import pytest
 
 from tests.voicebox.b2bua.house import House
 from tests.voicebox.b2bua.scripted import Phone, final, statuses
-from voicebox.b2bua.texts import MAX_TEXT_OCTETS, MAX_UNDER_WAY
+from voicebox.b2bua.events import MAX_TEXT_OCTETS
+from voicebox.b2bua.texts import MAX_UNDER_WAY
 from voicebox.dialplan.model import RingPhones
 from voicebox.sip.message import SipMessage, SipResponse
 
@@ -78,7 +79,7 @@ def test_a_text_to_a_phone_that_says_nothing() -> None:
         ("sip:carol@voicebox", b"\xff", PLAIN, 415),
         ("sip:carol@voicebox", b"x", "Subject: none", 415),
         ("sip:carol@voicebox", b"x" * (MAX_TEXT_OCTETS + 1), PLAIN, 413),
-        ("sip:bob.privacy", b"x", PLAIN, 403),
+        ("sip:carol@voicebox", b"", PLAIN, 413),
         ("sip:*43@voicebox", b"x", PLAIN, 403),
         ("sip:112@voicebox", b"x", PLAIN, 503),
         ("sip:nobody@voicebox", b"x", PLAIN, 404),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicebox.b2bua.events import LOCAL_REFUSALS, Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
+from voicebox.b2bua.events import LOCAL_REFUSALS, Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing, Taken, Text
 from voicebox.circuits.call_record import parse_event, parse_offer_record, serialise_event
 from voicebox.errors import RemoteError
 
@@ -20,6 +20,10 @@ EVENTS: list[tuple[CallEvent, str]] = [
     (Resume(), "16"),
     (Digit(11, 160), "170b00a0"),
     (End(), "18"),
+    (Offer(()), "1000"),
+    (Text("hé".encode()), "2c000368c3a9" + "00" * 1_297),
+    (Text(b"x" * 1_300), "2c0514" + "78" * 1_300),
+    (Taken(), "2d"),
 ]
 
 
@@ -39,8 +43,12 @@ def test_events_are_the_written_octets(event: CallEvent, octets: str) -> None:
         "19",
         "ff",
         "10",
-        "1000",
         "100104",
+        "2c0000" + "00" * 1_300,
+        "2c0001" + "78" * 2 + "00" * 1_298,
+        "2c0515" + "78" * 1_300,
+        "2c0001" + "78" + "00" * 1_298,
+        "2d00",
         "10020101",
         "10020201",
         "1003010302",

@@ -11,7 +11,7 @@ import pytest
 from tests.support.boxes import Box, run, two_boxes
 from tests.support.fake_engine import FakeWorld
 from tests.support.networks import make_network
-from voicebox.b2bua.events import Answer, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
+from voicebox.b2bua.events import Answer, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing, Taken, Text
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits import pair
 from voicebox.circuits.call_state import MAX_HELD, State
@@ -74,6 +74,29 @@ def test_first_call_pairs_with_certificates_then_rings() -> None:
     assert alice.events[-1] == End()
     assert (alice.calls.active(), bob.calls.active()) == (0, 0)
     assert all_free(alice, bob)
+
+
+def test_a_call_that_carries_texts_alone_is_a_call_to_the_circuits() -> None:
+    world, alice, bob = two_boxes(SMALL)
+    for first in (True, False):
+        leg = alice.calls.call("bob", Offer(()), alice.listener)
+        leg.send(Text(b"too soon: nobody is there yet"))
+        run(world, [alice, bob], 2)
+        assert bob.rung[-1][:2] == ("alice", Offer(())), first
+        theirs = bob.rung[-1][2]
+        theirs.send(Ringing())
+        run(world, [alice, bob], 1)
+        leg.send(Text(b"hej"))
+        run(world, [alice, bob], 1)
+        theirs.send(Taken())
+        theirs.send(Text(b"x" * 1_300))
+        run(world, [alice, bob], 1)
+        assert (bob.events, alice.events) == ([Text(b"hej")], [Ringing(), Taken(), Text(b"x" * 1_300)])
+        leg.send(End())
+        run(world, [alice, bob], 4)
+        assert all_free(alice, bob)
+        bob.events.clear()
+        alice.events.clear()
 
 
 def test_second_call_needs_no_full_handshake_and_uses_other_keys() -> None:
