@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.sim.boxes import World
-from voicebox.demo.measure import percentile
+from voicebox.probe.figures import percentile
 
 CALLS = 24
 

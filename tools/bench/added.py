@@ -22,8 +22,9 @@ from tools.bench.guard import make_guard
 from tools.bench.load import FIRST_BEHIND, loading
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import Datagram, load_capture
-from voicebox.demo.measure import NS_PER_MS, percentile
+from voicebox.demo.measure import NS_PER_MS
 from voicebox.demo.namespace import enter_private_network
+from voicebox.probe.figures import percentile
 
 DATAGRAM_OCTETS = 278
 STEP_MS = 5.0

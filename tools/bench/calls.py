@@ -23,12 +23,13 @@ from typing import Any
 from tools.bench.process import memory_mb
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import load_capture
-from voicebox.demo.measure import NS_PER_MS, percentile
+from voicebox.demo.measure import NS_PER_MS
 from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.network import EmbeddedNetwork, Plan
 from voicebox.demo.phones import PhoneDriver, PhoneSetup, phone_for
 from voicebox.demo.sipview import find_calls
 from voicebox.demo.speech import make_speech
+from voicebox.probe.figures import percentile
 
 PEOPLE = ("alice", "bob", "carol", "dave", "erin")
 CALLER, CALLEE = PEOPLE[:2]

@@ -24,9 +24,10 @@ from typing import Any
 from tools.bench.pairs import Pair, Pairs, network_of_pairs, remove_captures, running
 from tools.bench.path_figures import Wire
 from tools.lab.network import Lab
-from voicebox.demo.measure import NS_PER_MS, frames_received, percentile
+from voicebox.demo.measure import NS_PER_MS, frames_received
 from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.sipview import CallView
+from voicebox.probe.figures import percentile
 
 CASES = ("continent-clean", "continent")
 KILLS, PAIRS = 20, 4

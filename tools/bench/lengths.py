@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tools.adversary.world import PHONE, RECORD, program
-from voicebox.demo.measure import percentile
+from voicebox.probe.figures import percentile
 
 LENGTHS = (1, 2, 3, 4, 5, 6)
 LINKS_MS = (0, 19, 45)

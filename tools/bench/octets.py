@@ -23,11 +23,12 @@ from typing import Any
 from tools.bench.calls import CALLEE, CALLER, phones_of
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import Datagram, load_capture
-from voicebox.demo.measure import frames_received, frames_sent, measure_direction, percentile
+from voicebox.demo.measure import frames_received, frames_sent, measure_direction
 from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.network import EmbeddedNetwork, Plan
 from voicebox.demo.sipview import CLOCK_RATES_HZ, find_calls
 from voicebox.errors import HostError
+from voicebox.probe.figures import percentile
 
 MIDDLES: dict[int, tuple[str, ...]] = {3: (), 4: (CALLER,), 5: (CALLER, CALLEE), 6: (CALLER, CALLEE)}
 """Relays of a call, and the boxes with a middle; of six, the caller's has two."""

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from voicebox.demo.datagrams import Datagram, Endpoint
-from voicebox.demo.measure import FRAME_MS, NS_PER_MS, Frame, frames_received, frames_sent, mean, measure_direction, percentile
+from voicebox.demo.measure import FRAME_MS, NS_PER_MS, Frame, frames_received, frames_sent, measure_direction
 from voicebox.demo.sipview import CLOCK_RATES_HZ, CallView, MediaView
+from voicebox.probe.figures import mean, percentile
 
 COMPOSED_NS = NS_PER_MS
 PHONE_BUFFER_MS = 40

@@ -35,7 +35,7 @@ from voicebox.circuits.path import Pool, junctions_of_epoch, with_middle
 from voicebox.circuits.scores import Scores
 from voicebox.circuits.terms import NetworkTerms
 from voicebox.circuits.voucher import vouch
-from voicebox.demo.measure import percentile
+from voicebox.probe.figures import percentile
 
 SIZES = (2_000, 20_000)
 SHARES_PCT = (1, 2, 5, 10, 20, 30)

@@ -25,9 +25,9 @@ from tools.bench.process import is_realtime
 from tools.bench.quota import Quota, group
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import load_capture
-from voicebox.demo.measure import percentile
 from voicebox.demo.namespace import enter_private_network
 from voicebox.errors import HostError
+from voicebox.probe.figures import percentile
 
 CALLS = (1, 2, 3, 4, 5, 6, 10, 100, 1_000)
 RATES = (1, 2, 5, 10, 20, 50)

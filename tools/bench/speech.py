@@ -24,10 +24,11 @@ from tools.bench.pairs import network_of_pairs, remove_captures, running
 from tools.bench.path_figures import Wire
 from tools.lab.network import Lab
 from voicebox.demo.codec import RATES_HZ, decode_frames
-from voicebox.demo.measure import align, frames_received, frames_sent, percentile, play_out
+from voicebox.demo.measure import align, frames_received, frames_sent, play_out
 from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.quality import LOUD_ENOUGH, MEASURE, Plcmos, pesq_installed, pieces_of, rms, score_pesq
 from voicebox.demo.sipview import CLOCK_RATES_HZ, CallView
+from voicebox.probe.figures import percentile
 
 CASES = ("continent", "continent-clean")
 CODECS = ("pcma", "opus")

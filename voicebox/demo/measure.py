@@ -7,7 +7,6 @@ receiving phone's socket. Links: sizes, cells in each second, gaps. No counter o
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -113,19 +112,6 @@ class CallFigures:
     invite_to_ringing_ms: float | None
     answer_to_audio_ms: float | None
     flows: tuple[FlowFigures, ...] = field(default=())
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the nearest-rank percentile; share: above 0, to 1. NaN of nothing."""
-    if not values:
-        return math.nan
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean; NaN of nothing."""
-    return sum(values) / len(values) if values else math.nan
 
 
 def frames_sent(datagrams: Iterable[Datagram], media: MediaView) -> list[Frame]:

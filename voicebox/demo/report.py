@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from voicebox.demo.capture import CaptureCounts
-from voicebox.demo.measure import CallFigures, DirectionFigures, FlowFigures, SecondCounts, mean, percentile
+from voicebox.demo.measure import CallFigures, DirectionFigures, FlowFigures, SecondCounts
 from voicebox.demo.quality import Quality
 from voicebox.demo.speech import LICENCE
+from voicebox.probe.figures import mean, percentile
 
 Json = dict[str, object]
 

@@ -19,10 +19,10 @@ from voicebox.demo.measure import (
     measure_call,
     measure_direction,
     measure_links,
-    percentile,
     play_out,
 )
 from voicebox.demo.sipview import find_calls
+from voicebox.probe.figures import percentile
 from voicebox.probe.rtpstats import RtpPacket
 
 MS = 1_000_000
