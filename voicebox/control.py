@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from voicebox.errors import HostError, UsageError, VoiceboxError
 
 SOCKET_NAME = "control.sock"
-MAX_LINE_OCTETS = 65_536
+MAX_LINE_OCTETS = 262_144
+"""Ten seconds of speech fit, for a probe with one."""
 ANSWER_LIMIT_S = 10.0
 ASK_LIMIT_S = 2.0
 MAX_CLIENTS = 8
@@ -91,7 +92,7 @@ class ControlServer:
             return {"error": str(problem)}
 
 
-def ask(home: Path, do: str, **more: str | bool) -> dict[str, Any]:
+def ask(home: Path, do: str, **more: str | bool | int) -> dict[str, Any]:
     """Ask the daemon of a directory. more: what belongs to the request, as show_path to status: name the operators of a box's relays, which nobody is told unasked.
 
     Raises UsageError where none runs, HostError where it does not answer.

@@ -10,6 +10,7 @@ that has no circuit is refused. NOT here: decisions.
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime as dt
 import random
 import ssl
@@ -48,6 +49,8 @@ from voicebox.dialplan.match import incoming, outgoing
 from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision, house_of
 from voicebox.errors import HostError, LocalError, UsageError
 from voicebox.keeper import start_keeper
+from voicebox.probe.prober import Prober
+from voicebox.probe.speech import unpack_frames
 from voicebox.provisioning.forms import linphone_page, login_of
 from voicebox.provisioning.server import ProvisioningServer
 from voicebox.provisioning.tickets import LIFETIME_S
@@ -82,6 +85,7 @@ class BoxDaemon:
         self._driver: CircuitDriver | None = None
         self._standing: StandingCircuits | None = None
         self._calls: Calls | None = None
+        self._prober: Prober | None = None
         self._server: SipServer | None = None
         self._tls: ssl.SSLContext | None = None
         self._meter = CostMeter()
@@ -127,6 +131,7 @@ class BoxDaemon:
         dummies = Dummies(calls.begin_dummy, self._book.petnames, rng, self._network.epoch_us, now_us)
         calls.on_dummy_over = dummies.over
         self._driver = CircuitDriver(standing, calls, dummies, self._plane.now_us, self.failed.set)
+        self._prober = Prober(calls, EngineMediaPorts(self._plane), self._plane.now_us, answers=self._config.probe)
         self._plane.attach(self._driver.handle_event)
         self._driver.start()
 
@@ -180,6 +185,9 @@ class BoxDaemon:
         self._stop_circuits()
 
     def _stop_circuits(self) -> None:
+        if self._prober is not None:
+            self._prober.stop()
+            self._prober = None
         if self._driver is not None:
             self._driver.stop()
             self._driver = None
@@ -340,7 +348,7 @@ class BoxDaemon:
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
         """Return what else a box can be asked on its control socket."""
-        return {"contact": self._change_contact, "compare": self._compare, "path": self._path} | {
+        return {"contact": self._change_contact, "compare": self._compare, "path": self._path, "probe": self._probe} | {
             "offer": self._offer_account,
             "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
             "revoke": self._revoke,
@@ -379,6 +387,26 @@ class BoxDaemon:
             self._server.use_accounts(self._accounts)
         return {"done": True}
 
+    def _probe(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin, look at or end a probe; step says which. What is answered to a look is the prober's, and what the report says of the path."""
+        if self._prober is None or self._standing is None:
+            raise UsageError("The box is just starting.")
+        match asked:
+            case {"step": "begin", "petname": str(petname), "codec": str(codec), "seconds": int(seconds)}:
+                contact = self._book.get(petname)
+                if contact is None:
+                    raise UsageError("There is no contact of that petname with whom there are calls; `voicebox contact list` prints them.")
+                begun = self._prober.begin(petname, codec, seconds, unpacked_speech(asked.get("speech")))
+                relays = max((len(circuit.path.relays) for circuit in self._standing.present()), default=0)
+                return {"begun": begun, "verified": contact.verified, "relays_at_least": relays + 1}
+            case {"step": "look", "there": int(there), "back": int(back), "trips": int(trips)} if min(there, back, trips) >= 0:
+                return self._prober.look(there, back, trips)
+            case {"step": "end"}:
+                self._prober.end()
+                return {"done": True}
+            case _:
+                raise UsageError("A probe is begun, looked at and ended by `voicebox probe`.")
+
     def _change_contact(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Change the list of contacts: what, petname, value as in contacts/changes.py. On disk first, so that what is done is not undone by a crash."""
         step = decide(parse_change(asked), self._book.contacts(), self._identity.contact_id, dt.datetime.now(dt.UTC))
@@ -413,6 +441,20 @@ class BoxDaemon:
 
     def _algorithms(self) -> tuple[DigestAlgorithm, ...]:
         return tuple(DigestAlgorithm(name.upper()) for name in self._config.sip_digest)
+
+
+def unpacked_speech(packed: object) -> list[bytes]:
+    """Return the frames that came as base64 of packed ones; none where nothing came. Raises UsageError."""
+    if packed is None:
+        return []
+    try:
+        frames = unpack_frames(base64.b64decode(str(packed), validate=True))
+    except ValueError:
+        frames = [None]
+    whole = [frame for frame in frames if frame is not None]
+    if len(whole) != len(frames):
+        raise UsageError("The speech is not in frames.")
+    return whole
 
 
 def _cost_status(cost: Cost | None) -> dict[str, float] | None:

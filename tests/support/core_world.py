@@ -1,6 +1,6 @@
-"""Networks in virtual time of nothing but real parts: the engine's cores of relays and boxes, joined by clean wires, real handshakes, and the boxes' control plane.
+"""Networks in virtual time of nothing but real parts: the engine's cores of relays and boxes, joined by wires, real handshakes, and the boxes' control plane.
 
-What is missing of a running network is sockets, DTLS and SIP. NOT here: bad wires (tests/sim), what the core does alone (relay/core/tests).
+What is missing of a running network is sockets, DTLS and SIP. NOT here: wires that are bad to some only (tests/sim), what the core does alone (relay/core/tests).
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class CoreWorld(FakeWorld):
         self.heard: list[Heard] = []
         self.left_us: dict[tuple[str, int], list[int]] = {}
         """When cells left, by node and link."""
+        self.phones: dict[str, Callable[[bytes], None]] = {}
+        """Told what comes for the phone of a box, when it comes."""
+        self.loses: Callable[[], bool] = lambda: False
+        """Asked for each cell on a wire whether it is lost."""
         self._wire_us = wire_us
         self._relays = {relay.descriptor.relay_id.hex(): relay for relay in small.relays}
         self._cores = {name: _relay.CoreMachine(index.to_bytes(32, "big")) for index, name in enumerate(self._relays)}
@@ -89,6 +93,8 @@ class CoreWorld(FakeWorld):
                     self._carry(name, link, cell, at_us)
                 case ("rtp", _, False, bytes(datagram), int(at_us)):
                     self.heard.append(Heard(name, at_us, datagram))
+                    if name in self.phones:
+                        self.at(max(0, at_us - self.now_us), lambda datagram=datagram: self.phones[name](datagram))  # type: ignore[misc] # of this output
                 case ("event", *event):
                     self.at(CONTROL_US, lambda event=tuple(event): self._react(name, event))  # type: ignore[misc] # of this output
                 case _:
@@ -97,7 +103,7 @@ class CoreWorld(FakeWorld):
     def _carry(self, name: str, link: int, cell: bytes, at_us: int) -> None:
         self.left_us.setdefault((name, link), []).append(at_us)
         far = self._wires.get((name, link))
-        if far is not None:
+        if far is not None and not self.loses():
             relay = self._relays.get(far[0]) or self._relays[name]
             delay_us = max(0, at_us - self.now_us) + self._wire_us(relay.descriptor.addresses[0].port)
             self.at(delay_us, lambda: self.give(far[0], "cell", link, cell) if (name, link) in self._wires else None)

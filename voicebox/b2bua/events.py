@@ -13,6 +13,10 @@ from enum import IntEnum, unique
 MAX_TEXT_OCTETS = 1_300
 """Of a text; as RFC 3428 §8 has it for a whole datagram."""
 
+MAX_ARRIVALS = 100
+MENDED, LOST = 0x8000, 0xFFFF
+NO_SCORE = 0
+
 
 @unique
 class Codec(IntEnum):
@@ -46,14 +50,19 @@ LOCAL_REFUSALS = frozenset({Refusal.UNREACHABLE, Refusal.EMERGENCY})
 class Offer:
     """The caller's box asks for a call. codecs: each once, ascending: which of them the caller's phone prefers is not told; none for a call that carries texts alone.
 
-    Raises ValueError for another order.
+    probe: nobody is to be rung, the far box answers itself, in the one codec; speech: and says how the speech sounds that it hears. Raises ValueError for another
+    order, a probe of several codecs, or speech without a probe.
     """
 
     codecs: tuple[Codec, ...]
+    probe: bool = False
+    speech: bool = False
 
     def __post_init__(self) -> None:
         if list(self.codecs) != sorted(set(self.codecs)):
             raise ValueError("the codecs of an offer are not in ascending order")
+        if (self.probe and len(self.codecs) != 1) or (self.speech and not self.probe):
+            raise ValueError("a probe is of one codec, and speech is part of one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +130,31 @@ class Taken:
     """The sender's box has the first text of which this was not said yet."""
 
 
-CallEvent = Offer | Ringing | Progress | Answer | Refuse | Hold | Resume | Digit | End | Text | Taken
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """In a probe: what became of the frames that the receiver of this sent, from the one with number `first` on; numbers, never sound.
+
+    units: for each frame, in tenths of a millisecond, by how much it took longer than one second less than the first that came, below MENDED; MENDED is added where
+    it was heard from a coarse copy; LOST where it did not come. Raises ValueError for other values, none, or more than MAX_ARRIVALS.
+    """
+
+    first: int
+    units: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first < 1 << 32 or not 0 < len(self.units) <= MAX_ARRIVALS or not all(0 <= unit <= LOST for unit in self.units):
+            raise ValueError("these are no arrivals")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """In a probe with speech: how it sounded at the far box, 1 to 5 in hundredths; NO_SCORE where it could not be said. Raises ValueError for anything else."""
+
+    hundredths: int
+
+    def __post_init__(self) -> None:
+        if self.hundredths != NO_SCORE and not 100 <= self.hundredths <= 500:
+            raise ValueError("this is no score")
+
+
+CallEvent = Offer | Ringing | Progress | Answer | Refuse | Hold | Resume | Digit | End | Text | Taken | Arrivals | Score

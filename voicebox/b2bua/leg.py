@@ -12,7 +12,24 @@ from __future__ import annotations
 from enum import Enum, unique
 
 from voicebox.b2bua.context import ALLOW, SDP_TYPE, LegContext, LegTimer, dialog_fields, our_contact
-from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing, Taken, Text
+from voicebox.b2bua.events import (
+    Answer,
+    Arrivals,
+    CallEvent,
+    Codec,
+    Digit,
+    End,
+    Hold,
+    Offer,
+    Progress,
+    Refusal,
+    Refuse,
+    Resume,
+    Ringing,
+    Score,
+    Taken,
+    Text,
+)
 from voicebox.b2bua.offer_answer import LATE_OFFER_CODECS, OurMedia, PhoneMedia, check_protected, choose_codec, our_protocol, read_phone_media
 from voicebox.b2bua.phone_dialog import PhoneDialog, Tell, check_session_expires, point_port
 from voicebox.b2bua.ports import MediaPort
@@ -106,8 +123,8 @@ class UasLeg:
                     self._refuse(480, now)
             case Digit():
                 self._side.play_digit(event)
-            case Offer() | Hold() | Resume() | Text() | Taken():
-                pass  # the slots of a held call go on, so there is nothing to tell the phone; texts are in no call of a phone
+            case Offer() | Hold() | Resume() | Text() | Taken() | Arrivals() | Score():
+                pass  # the slots of a held call go on, so there is nothing to tell the phone; texts and probes are in no call of a phone
 
     def _provisional(self, status: int, now: float, body: bytes = b"") -> None:
         if not self._finished:

@@ -6,12 +6,15 @@ Spec: PROTOCOL.md §9.3.
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum, unique
 
 from voicebox.b2bua.events import (
     LOCAL_REFUSALS,
+    MAX_ARRIVALS,
     MAX_TEXT_OCTETS,
     Answer,
+    Arrivals,
     CallEvent,
     Codec,
     Digit,
@@ -23,6 +26,7 @@ from voicebox.b2bua.events import (
     Refuse,
     Resume,
     Ringing,
+    Score,
     Taken,
     Text,
 )
@@ -55,6 +59,11 @@ class RecordType(IntEnum):
     COPY = 29
     DOUBLED = 30
     """Between boxes only, 29 and 30: whether one of them runs twice (copies.py)."""
+    PROBE = 40
+    """As an offer, of one codec: nobody is rung."""
+    ARRIVALS = 41
+    SPEECH_PROBE = 42
+    SCORE = 43
     TEXT = 44
     TAKEN = 45
 
@@ -73,14 +82,16 @@ _EMPTY: dict[RecordType, type[Ringing | Hold | Resume | End | Taken]] = {
     RecordType.END: End,
     RecordType.TAKEN: Taken,
 }
+_OFFERS = {(False, False): RecordType.OFFER, (True, False): RecordType.PROBE, (True, True): RecordType.SPEECH_PROBE}
+_WHICH_OFFER = {kind: which for which, kind in _OFFERS.items()}
 _TYPE_OF_EMPTY = {kind: number for number, kind in _EMPTY.items()}
 
 
 def serialise_event(event: CallEvent) -> bytes:
     """Return the octets of an event. A refusal that is local is never sent: ValueError."""
     match event:
-        case Offer(codecs):
-            return bytes([RecordType.OFFER, len(codecs), *codecs])
+        case Offer(codecs, probe, speech):
+            return bytes([_OFFERS[probe, speech], len(codecs), *codecs])
         case Progress(codec):
             return bytes([RecordType.PROGRESS, codec])
         case Answer(codec):
@@ -91,6 +102,10 @@ def serialise_event(event: CallEvent) -> bytes:
             return bytes([RecordType.REFUSE, why])
         case Digit(code, duration_ms):
             return bytes([RecordType.DIGIT, code]) + duration_ms.to_bytes(2, "big")
+        case Score(hundredths):
+            return bytes([RecordType.SCORE]) + hundredths.to_bytes(2, "big")
+        case Arrivals(first, units):
+            return struct.pack(f">BI{len(units)}H", RecordType.ARRIVALS, first, *units)
         case Text(octets):
             return bytes([RecordType.TEXT]) + len(octets).to_bytes(2, "big") + octets.ljust(MAX_TEXT_OCTETS, b"\0")
         case Ringing() | Hold() | Resume() | End() | Taken():
@@ -105,8 +120,11 @@ def parse_event(message: bytes) -> CallEvent:
     try:
         kind = RecordType(message[0])
         match kind:
-            case RecordType.OFFER if 0 < len(payload) <= 1 + MAX_CODECS and payload[0] == len(payload) - 1:
-                return Offer(tuple(Codec(number) for number in payload[1:]))
+            case _ if kind in _WHICH_OFFER and 0 < len(payload) <= 1 + MAX_CODECS and payload[0] == len(payload) - 1:
+                probe, speech = _WHICH_OFFER[kind]
+                return Offer(tuple(Codec(number) for number in payload[1:]), probe, speech)
+            case RecordType.SCORE if len(payload) == 2:
+                return Score(int.from_bytes(payload, "big"))
             case RecordType.PROGRESS if len(payload) == 1:
                 return Progress(Codec(payload[0]))
             case RecordType.ANSWER if len(payload) == 1:
@@ -121,6 +139,9 @@ def parse_event(message: bytes) -> CallEvent:
                 octets = payload[2 : 2 + int.from_bytes(payload[:2], "big")]
                 if octets.ljust(MAX_TEXT_OCTETS, b"\0") == payload[2:] and len(octets) == int.from_bytes(payload[:2], "big"):
                     return Text(octets)
+            case RecordType.ARRIVALS if 4 < len(payload) <= 4 + 2 * MAX_ARRIVALS and len(payload) % 2 == 0:
+                first, *units = struct.unpack(f">I{len(payload) // 2 - 2}H", payload)
+                return Arrivals(first, tuple(units))
             case _ if kind in _EMPTY and not payload:
                 return _EMPTY[kind]()
             case _:

@@ -72,6 +72,7 @@ class Calls:
         self._began_us = setting.clock()
         self._standing: StandingCircuits | None = None
         self._acceptor: Acceptor | None = None
+        self._probe_acceptor: Acceptor | None = None
         self._calls: list[Call] = []
         self._tables: dict[tuple[bytes, int], dict[bytes, TokenOwner]] = {}
         self._seen: OrderedDict[bytes, None] = OrderedDict()
@@ -125,6 +126,10 @@ class Calls:
     def on_call(self, acceptor: Acceptor) -> None:
         """Set who takes incoming calls; see b2bua/ports.py."""
         self._acceptor = acceptor
+
+    def on_probe(self, acceptor: Acceptor) -> None:
+        """Set who answers probes, likewise; until then each is refused as one that nobody takes."""
+        self._probe_acceptor = acceptor
 
     def compare(self, petname: str) -> Code | None:
         """Take that our user asks for the code of the call with a contact; return it once it is known. Raises UsageError where there is no call.
@@ -279,9 +284,10 @@ class Calls:
         )
 
     def _accept(self, call: Call, offer: Offer) -> Listener:
-        if self._acceptor is None:
-            raise Bug("a call came before anybody takes calls")
-        return self._acceptor(call.petname, offer, call)
+        acceptor = self._probe_acceptor if offer.probe else self._acceptor
+        if acceptor is None:
+            raise UsageError("nobody takes this here") if offer.probe else Bug("a call came before anybody takes calls")
+        return acceptor(call.petname, offer, call)
 
     def heard(self, link: int, key_index: int, now_us: int) -> None:
         """Something valid came under a receive key."""

@@ -166,6 +166,7 @@ BOX_OPTIONS = (
     ),
     Option("suffix", parse_suffix, "privacy", "what contacts' names end in; the first is the one shown", many=True),
     Option("dialplan", parse_word, "dialplan.yaml", "the dial plan, beside this file"),
+    Option("probe", parse_switch, "yes", "yes: your contacts may measure how a call to you would sound, without ringing, at most twelve times an hour each"),
     Option("realtime", parse_switch, "yes", "ask the system for real-time scheduling, where it is allowed"),
 )
 
@@ -197,6 +198,7 @@ class BoxConfig:
     """Each once, the stronger first (RFC 8760 §2.4)."""
     suffixes: tuple[str, ...]
     dialplan: str
+    probe: bool
     realtime: bool
 
     @property
@@ -236,6 +238,7 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         tuple(sorted(set(values["sip.digest"]), reverse=True)),
         tuple(values["suffix"]),
         values["dialplan"],
+        values["probe"],
         values["realtime"],
     )
 

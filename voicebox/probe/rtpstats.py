@@ -62,6 +62,12 @@ def parse_rtp(datagram: bytes) -> RtpPacket | None:
     return RtpPacket(payload_type, bool(second & 0x80), sequence_number, rtp_timestamp, ssrc, datagram[start:end])
 
 
+def serialise_rtp(packet: RtpPacket) -> bytes:
+    """Return a packet without contributing sources, extension or padding. Spec: RFC 3550 §5.1."""
+    second = packet.marker << 7 | packet.payload_type
+    return _FIXED_HEADER.pack(RTP_VERSION << 6, second, packet.sequence_number, packet.rtp_timestamp, packet.ssrc) + packet.payload
+
+
 @dataclass(slots=True)
 class SequenceSource:
     """Count what one source sent and what came of it, by sequence numbers.

@@ -6,7 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicebox.b2bua.events import LOCAL_REFUSALS, Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing, Taken, Text
+from voicebox.b2bua.events import (
+    LOCAL_REFUSALS,
+    Answer,
+    Arrivals,
+    CallEvent,
+    Codec,
+    Digit,
+    End,
+    Hold,
+    Offer,
+    Progress,
+    Refusal,
+    Refuse,
+    Resume,
+    Ringing,
+    Score,
+    Taken,
+    Text,
+)
 from voicebox.circuits.call_record import parse_event, parse_offer_record, serialise_event
 from voicebox.errors import RemoteError
 
@@ -24,6 +42,11 @@ EVENTS: list[tuple[CallEvent, str]] = [
     (Text("hé".encode()), "2c000368c3a9" + "00" * 1_297),
     (Text(b"x" * 1_300), "2c0514" + "78" * 1_300),
     (Taken(), "2d"),
+    (Offer((Codec.OPUS,), probe=True), "280101"),
+    (Offer((Codec.PCMA,), probe=True, speech=True), "2a0102"),
+    (Score(0), "2b0000"),
+    (Score(432), "2b01b0"),
+    (Arrivals(258, (0, 10_000, 0xFFFF)), "29000001020000" + "2710" + "ffff"),
 ]
 
 
@@ -65,6 +88,17 @@ def test_events_are_the_written_octets(event: CallEvent, octets: str) -> None:
         "171000a0",
         "17001389",
         "1800",
+        "28",
+        "2800",
+        "28020102",
+        "280105",
+        "2900000000",
+        "2a020102",
+        "2b01",
+        "2b0001",
+        "2b0201",
+        "290000000000",
+        "29" + "00" * 4 + "00" * 202,
     ],
 )
 def test_anything_else_is_refused(octets: str) -> None:
@@ -89,7 +123,8 @@ def test_what_is_refused_here_is_never_sent(why: Refusal) -> None:
 
 def test_offer_in_a_knock_is_followed_by_zeros_only() -> None:
     offer = Offer((Codec.PCMA,))
-    assert parse_offer_record(serialise_event(offer).ljust(122, b"\0")) == offer
+    for each in (offer, Offer((Codec.PCMA,), probe=True)):
+        assert parse_offer_record(serialise_event(each).ljust(122, b"\0")) == each
     for wrong in [b"", b"\x10", bytes(122), b"\x11".ljust(122, b"\0"), serialise_event(offer).ljust(121, b"\0") + b"\1", b"\x10\xff".ljust(122, b"\0")]:
         with pytest.raises(RemoteError):
             parse_offer_record(wrong)

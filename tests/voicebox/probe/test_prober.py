@@ -1,0 +1,183 @@
+"""The probes of a running box: what may be asked for, whom it answers, that sockets and ports are given back. Whole probes: test_ends.py, tests/system/test_probe.py."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.probes import PlainPort
+from voicebox.b2bua.events import Answer, CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing
+from voicebox.b2bua.ports import CircuitLeg, MediaPort
+from voicebox.errors import HostError, UsageError
+from voicebox.probe.ends import MOST_S
+from voicebox.probe.prober import Listener, Prober
+
+
+class Leg:
+    """The far side: remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[CallEvent] = []
+        self.bound: list[Codec] = []
+
+    def send(self, event: CallEvent) -> None:
+        self.told.append(event)
+
+    def bind(self, port: MediaPort, codec: Codec) -> None:
+        del port
+        self.bound.append(codec)
+
+
+class Calls:
+    """The network: one leg for each call."""
+
+    def __init__(self) -> None:
+        self.legs: list[Leg] = []
+        self.listeners: list[Listener] = []
+        self.acceptor: Callable[[str, Offer, CircuitLeg], Listener] | None = None
+
+    def call(self, petname: str, offer: Offer, listener: Listener) -> CircuitLeg:
+        if petname != "bob":
+            raise UsageError("There is no contact of that name.")
+        assert offer.probe
+        self.legs.append(Leg())
+        self.listeners.append(listener)
+        return self.legs[-1]
+
+    def on_probe(self, acceptor: Callable[[str, Offer, CircuitLeg], Listener]) -> None:
+        self.acceptor = acceptor
+
+    def knock(self, petname: str, codec: Codec = Codec.OPUS) -> tuple[Leg, Listener]:
+        """Let a contact probe us."""
+        assert self.acceptor is not None
+        leg = Leg()
+        return leg, self.acceptor(petname, Offer((codec,), probe=True), leg)
+
+
+class Ports:
+    """Media ports that count."""
+
+    def __init__(self) -> None:
+        self.opened = self.closed = 0
+        self.none_left = False
+
+    def open(self, local_address: str) -> MediaPort:
+        assert local_address == "127.0.0.1"
+        if self.none_left:
+            raise HostError("every media port is in use")
+        self.opened += 1
+        ports = self
+
+        class Port(PlainPort):
+            def close(self) -> None:
+                ports.closed += 1
+
+        return Port()
+
+
+def clock() -> int:
+    return time.monotonic_ns() // 1000
+
+
+def made(*, answers: bool = True) -> tuple[Prober, Calls, Ports]:
+    calls, ports = Calls(), Ports()
+    return Prober(calls, ports, clock, answers=answers), calls, ports
+
+
+async def soon() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("word", "seconds"), [("g729", 30), ("opus24", 0), ("opus24", MOST_S + 1), ("", -1)])
+async def test_what_cannot_be_asked_for(word: str, seconds: int) -> None:
+    prober, calls, ports = made()
+    with pytest.raises(UsageError):
+        prober.begin("bob", word, seconds)
+    assert (calls.legs, ports.opened) == ([], 0)
+
+
+async def test_nobody_of_that_name_and_nothing_begun() -> None:
+    prober, _, ports = made()
+    with pytest.raises(UsageError, match="no contact"):
+        prober.begin("carol", "opus24", 30)
+    assert (ports.opened, ports.closed) == (1, 1)
+    for question in (lambda: prober.look(0, 0, 0), prober.end):
+        with pytest.raises(UsageError, match="no probe"):
+            question()
+
+
+async def test_one_at_a_time_and_what_is_ended_gives_everything_back() -> None:
+    prober, calls, ports = made()
+    prober.begin("bob", "opus24", 30)
+    with pytest.raises(UsageError, match="under way"):
+        prober.begin("bob", "opus24", 30)
+    prober.end()
+    assert calls.legs[0].told == [End()]
+    assert (ports.opened, ports.closed) == (1, 1)
+    assert prober.look(0, 0, 0)["outcome"] == "no answer"
+    prober.begin("bob", "pcma", 30)
+    calls.listeners[1](Ringing())
+    calls.listeners[1](Answer(Codec.PCMA))
+    await soon()
+    assert calls.legs[1].bound == [Codec.PCMA]
+    assert prober.look(0, 0, 0)["stage"] == "measuring"
+    prober.stop()
+    assert (ports.opened, ports.closed) == (2, 2)
+    prober.stop()
+    assert ports.closed == 2
+
+
+async def test_refused() -> None:
+    prober, calls, ports = made()
+    prober.begin("bob", "opus24", 30)
+    calls.listeners[0](Refuse(Refusal.DECLINED))
+    await soon()
+    assert prober.look(0, 0, 0)["outcome"] == "refused"
+    assert (ports.closed, calls.legs[0].told) == (1, [])
+    prober.begin("bob", "opus24", 30)
+    prober.stop()
+
+
+async def test_a_contact_is_answered_one_at_a_time_and_hangs_up() -> None:
+    prober, calls, ports = made()
+    first, listener = calls.knock("bob")
+    second, _ = calls.knock("ann")
+    await soon()
+    assert (first.told, second.told) == ([Ringing()], [Refuse(Refusal.DECLINED)])
+    listener(End())
+    await soon()
+    assert (ports.opened, ports.closed) == (1, 1)
+    third, _ = calls.knock("ann")
+    await soon()
+    assert third.told == [Ringing()]
+    prober.stop()
+    assert third.told == [Ringing(), End()]
+    assert prober.counters == {"probes_answered": 2, "probes_refused": 1}
+
+
+async def test_user_who_wants_none_and_a_codec_that_no_probe_speaks() -> None:
+    _, calls, ports = made(answers=False)
+    leg, _ = calls.knock("bob")
+    _, other_calls, _ = made()
+    other, _ = other_calls.knock("bob", Codec.PCMU)
+    await soon()
+    assert (leg.told, other.told) == ([Refuse(Refusal.DECLINED)], [Refuse(Refusal.NO_COMMON_CODEC)])
+    assert ports.opened == 0
+
+
+async def test_machine_without_ports_says_so() -> None:
+    prober, calls, ports = made()
+    ports.none_left = True
+    with pytest.raises(HostError):
+        prober.begin("bob", "opus24", 30)
+    with pytest.raises(HostError):
+        calls.knock("bob")
+    ports.none_left = False
+    leg, _ = calls.knock("bob")
+    await soon()
+    assert leg.told == [Ringing()], "what could not be answered is not under way"
+    prober.stop()

@@ -1,0 +1,250 @@
+"""Probes of a running box: those that its user asks for, and those of contacts that it answers. [io]
+
+Each end has a UDP socket on the loopback, where it is the phone of a media port of the engine; the loop runs its timer. At most one probe of each kind at a time.
+NOT here: what an end does (ends.py), what comes of the numbers (figures.py, at the command line).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from voicebox.b2bua.events import NO_SCORE, CallEvent, Codec, Offer, Refusal, Refuse, Ringing, Score
+from voicebox.b2bua.ports import CircuitLeg, MediaPort, MediaPorts
+from voicebox.errors import HostError, UsageError
+from voicebox.probe.codecs import ProbeCodec, codec_of
+from voicebox.probe.ends import MOST_S, AnsweringEnd, CallersEnd, Stage
+from voicebox.probe.limits import ProbeLimits
+from voicebox.probe.speech import pack_frames
+from voicebox.probe.stream import NEVER_US
+
+LOOPBACK = "127.0.0.1"
+MAX_DATAGRAM = 2048
+LEAST_TAIL_S = 5.0
+MAX_READ = 64
+"""Datagrams taken in one turn of the loop."""
+
+SCORED_AS = {Codec.OPUS: "opus", Codec.PCMA: "pcma"}
+SCORE_S = 35.0
+MAX_SCORE_OCTETS = 16
+
+Listener = Callable[[CallEvent], None]
+
+
+class ProbeNetwork(Protocol):
+    """Calls to and from contacts, as a probe needs them."""
+
+    def call(self, petname: str, offer: Offer, listener: Listener) -> CircuitLeg: ...
+    def on_probe(self, acceptor: Callable[[str, Offer, CircuitLeg], Listener]) -> None: ...
+
+
+async def score(packed: bytes, codec: str) -> int:
+    """Have packed frames scored by a process of its own (demo/score.py); return hundredths, NO_SCORE where it gives none in time."""
+    command = (sys.executable, "-m", "voicebox.demo.score", codec)
+    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=null)
+    except OSError:
+        return NO_SCORE
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(packed), SCORE_S)
+    except TimeoutError:
+        return NO_SCORE
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    text = said[:MAX_SCORE_OCTETS].strip()
+    return min(500, max(100, int(text))) if process.returncode == 0 and text.isdigit() else NO_SCORE
+
+
+def _random_number(bits: int) -> int:
+    return secrets.randbits(bits)
+
+
+class _Running:
+    """One end, its socket and its timer."""
+
+    def __init__(
+        self, make: Callable[[MediaPort, Callable[[bytes], None], int], AnsweringEnd | CallersEnd], media: MediaPorts, clock: Callable[[], int]
+    ) -> None:
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._port = media.open(LOOPBACK)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            self._socket.bind((LOOPBACK, 0))
+            self._socket.connect((LOOPBACK, self._port.rtp_port))
+        except OSError as error:
+            self.close()
+            raise HostError(f"A probe has no socket on this machine ({error.strerror}).") from None
+        self.end = end = make(self._port, self._send, clock())
+        # RTCP comes to the same port, and is passed over.
+        here = self._socket.getsockname()[1]
+        self._port.set_remote(LOOPBACK, here, end.codec.codec, end.codec.payload_type, None, here)
+        self._loop.add_reader(self._socket.fileno(), self._readable)
+        self.arm()
+
+    def hear(self, event: CallEvent) -> None:
+        """Take a call event soon, and never inside of what caused it."""
+        self._loop.call_soon(self._step, lambda now_us: self.end.handle_event(event, now_us))
+
+    def _step(self, what: Callable[[int], None]) -> None:
+        if not self.end.over:
+            what(self._clock())
+        self.arm()
+
+    def _send(self, datagram: bytes) -> None:
+        with contextlib.suppress(OSError):  # a full socket, or a port that is gone: the frame is lost, and counted as such
+            self._socket.send(datagram)
+
+    def _readable(self) -> None:
+        for _ in range(MAX_READ):
+            try:
+                datagram = self._socket.recv(MAX_DATAGRAM)
+            except OSError:
+                return
+            self.end.receive(datagram, self._clock())
+
+    def arm(self) -> None:
+        """Set the timer anew, or give everything back."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.end.over:
+            self.close()
+        elif self.end.next_us < NEVER_US:
+            wait_s = max(0, self.end.next_us - self._clock()) / 1e6
+            self._timer = self._loop.call_later(wait_s, self._step, self.end.handle_timer)
+
+    def close(self) -> None:
+        """Give everything back; idempotent."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._port.close()
+
+
+class Prober:
+    """The probes of one box. answers: whether contacts may probe it."""
+
+    def __init__(self, network: ProbeNetwork, media: MediaPorts, clock: Callable[[], int], *, answers: bool) -> None:
+        self._network, self._media, self._clock = network, media, clock
+        self._limits = ProbeLimits(answers=answers)
+        self._answering: _Running | None = None
+        self._calling: _Running | None = None
+        self._scoring: asyncio.Task[None] | None = None
+        self._chance = random.SystemRandom()
+        self.counters: Counter[str] = Counter()
+        network.on_probe(self._accept)
+
+    def _accept(self, petname: str, offer: Offer, leg: CircuitLeg) -> Listener:
+        """Answer a contact's probe. Raises HostError where this machine has no port or socket left."""
+        codec = next((codec for codec in ProbeCodec if codec.codec is offer.codecs[0]), None)
+        busy = self._answering is not None and not self._answering.end.over
+        if codec is None or not self._limits.allow(petname, self._clock(), busy=busy):
+            self.counters["probes_refused"] += 1
+            why = Refusal.DECLINED if codec is not None else Refusal.NO_COMMON_CODEC
+            asyncio.get_running_loop().call_soon(leg.send, Refuse(why))
+            return lambda _event: None
+        self.counters["probes_answered"] += 1
+
+        def make(port: MediaPort, send: Callable[[bytes], None], now_us: int) -> AnsweringEnd:
+            return AnsweringEnd(codec, port, send, _random_number, now_us, on_speech=self._score if offer.speech else None)
+
+        self._answering = running = _Running(make, self._media, self._clock)
+        running.end.leg = leg
+        asyncio.get_running_loop().call_soon(leg.send, Ringing())
+        return running.hear
+
+    def _score(self, frames: list[bytes | None]) -> None:
+        """Have speech scored that the answering end heard."""
+        assert self._answering is not None
+        self._scoring = asyncio.get_running_loop().create_task(self._scored(self._answering, frames))
+
+    async def _scored(self, running: _Running, frames: list[bytes | None]) -> None:
+        assert isinstance(running.end, AnsweringEnd)
+        hundredths = await score(pack_frames(frames), SCORED_AS[running.end.codec.codec])
+        running.end.scored(Score(hundredths))
+
+    # --------------------------------------------------------------------------------------------------------- for the user
+
+    def begin(self, petname: str, word: str, seconds: int, speech: Sequence[bytes] = ()) -> bool:
+        """Begin to probe a contact; return whether that was done: not while the call of the last probe goes on for its drawn time.
+
+        speech: frames that are to be scored there. Raises UsageError for what cannot be asked for, or where a probe is under way.
+        """
+        try:
+            codec = codec_of(word)
+        except ValueError:
+            raise UsageError(f"A probe speaks one of: {', '.join(codec.word for codec in ProbeCodec)}.") from None
+        if any(len(frame) != codec.frame_octets for frame in speech):
+            raise UsageError("The speech is not in frames of this codec.")
+        if not 1 <= seconds <= MOST_S:
+            raise UsageError(f"A probe lasts 1 to {MOST_S} seconds.")
+        if self._calling is not None and self._calling.end.stage in {Stage.CALLING, Stage.MEASURING}:
+            raise UsageError("A probe is under way already.")
+        if self._calling is not None and not self._calling.end.over:
+            return False
+        tail_us = int(self._chance.uniform(0, max(LEAST_TAIL_S, seconds / 4)) * 1e6)
+
+        def make(port: MediaPort, send: Callable[[bytes], None], now_us: int) -> CallersEnd:
+            return CallersEnd(codec, port, send, _random_number, now_us, seconds=seconds, tail_us=tail_us, speech=speech)
+
+        running = _Running(make, self._media, self._clock)
+        try:
+            running.end.leg = self._network.call(petname, Offer((codec.codec,), probe=True, speech=bool(speech)), running.hear)
+        except UsageError:
+            running.close()
+            raise
+        self._calling = running
+        self.counters["probes_begun"] += 1
+        return True
+
+    def look(self, there: int, back: int, trips: int) -> dict[str, Any]:
+        """Return how the probe goes: what is new since so many frames there and back, and so many round trips. Raises UsageError where there was none."""
+        end = self._callers_end()
+        now_us = self._clock()
+        return {
+            "stage": end.stage.value,
+            "outcome": end.outcome.value,
+            "rang": end.rang,
+            "frames": end.frames,
+            "sent": end.stream.sent,
+            "late_sends": end.stream.late_sends,
+            "score": end.score.hundredths if end.score is not None else None,
+            "there": end.there.since(there)[: max(0, end.frames - there)],
+            "back": end.back(back, now_us),
+            "round_trips_ms": [round(trip, 1) for trip in end.stream.round_trips_ms[trips:]],
+        }
+
+    def end(self) -> None:
+        """End the probe that is under way: the user has seen enough."""
+        end = self._callers_end()
+        if not end.over:
+            end.stop(self._clock())
+            assert self._calling is not None
+            self._calling.arm()
+
+    def _callers_end(self) -> CallersEnd:
+        if self._calling is None or not isinstance(self._calling.end, CallersEnd):
+            raise UsageError("There is no probe.")
+        return self._calling.end
+
+    def stop(self) -> None:
+        """End every probe, tails too; idempotent."""
+        for running in (self._calling, self._answering):
+            if running is not None:
+                running.end.hang_up()
+                running.arm()
+        if self._scoring is not None:
+            self._scoring.cancel()
