@@ -39,6 +39,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("contact", "unblock"): ("contact_unblock", "calls with a contact again"),
     ("contact", "accept"): ("contact_accept", "decide about another card that came for a contact"),
     ("contact", "remove"): ("contact_remove", "forget a contact"),
+    ("probe",): ("probe", "how a call with a contact would sound, without ringing them"),
     ("verify",): ("verify", "compare a code with a contact in a call, so that nobody can stand between you"),
     ("backup",): ("backup", "write everything of a box or relay into one file, sealed with a passphrase"),
     ("restore",): ("restore", "make a box or relay out of its backup"),

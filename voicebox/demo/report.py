@@ -6,6 +6,7 @@ stand under `directions`. Without a capture there are no figures, and the report
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import sys
 import time
@@ -18,6 +19,9 @@ from voicebox.demo.measure import CallFigures, DirectionFigures, FlowFigures, Se
 from voicebox.demo.quality import Quality
 from voicebox.demo.speech import LICENCE
 from voicebox.probe.figures import mean, percentile
+from voicebox.probe.lines import all_lines
+from voicebox.probe.report import json_object as probe_json
+from voicebox.probe.result import ProbeResult
 
 Json = dict[str, object]
 
@@ -47,7 +51,7 @@ class Progress:
 class DemoReport:
     """All that the demo found out. figures None: there was no capture, or it shows no call.
 
-    path: the names of the nodes from box to box; spare: likewise over the second circuits; notes: what the reader must know about the figures; real_time: every process that keeps
+    path: the names of the nodes from box to box; spare: likewise over the second circuits; probe: what came of one after the call; notes: what the reader must know about the figures; real_time: every process that keeps
     a schedule had SCHED_FIFO.
     """
 
@@ -60,6 +64,7 @@ class DemoReport:
     real_time: bool
     notes: tuple[str, ...] = field(default=())
     spare: tuple[str, ...] = field(default=())
+    probe: ProbeResult | None = None
 
     @property
     def relays(self) -> int:
@@ -120,6 +125,7 @@ def json_object(report: DemoReport) -> Json:
         "capture": {"frames": report.capture.frames, "dropped": report.capture.dropped} if report.capture else None,
         "real_time": report.real_time,
         "notes": list(report.notes),
+        "probe": probe_json(report.probe, dt.datetime.now(dt.UTC)) if report.probe is not None else None,
     }
 
 
@@ -232,6 +238,8 @@ def human_lines(report: DemoReport) -> list[str]:
     lines.append(LICENCE)
     found = complaints(report)
     lines += [f"NOT AS IT SHOULD BE: {complaint}" for complaint in found] or ["All figures are within their limits."]
+    if report.probe is not None:
+        lines += ["", "`voicebox probe` between the same two boxes, after the call:", *all_lines(report.path[-1], report.probe)]
     return lines
 
 

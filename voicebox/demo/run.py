@@ -2,7 +2,7 @@
 
 1. Move into a network namespace of our own, where the machine allows it; start the capture.
 2. Set up six relays and two boxes by the commands a user types, start them, wait for the standing circuits.
-3. Let the network idle, then let one phone dial the other, talk, and hang up.
+3. Let the network idle, then let one phone dial the other, talk, and hang up; then let one box probe the other.
 4. Read everything from the capture and say how it went. The sound without the network is what the sending phone put on the wire.
 
 NOT here: what a figure means (measure.py, quality.py), what the report looks like (report.py).
@@ -31,6 +31,9 @@ from voicebox.demo.report import DemoReport, Progress, complaints, human_lines, 
 from voicebox.demo.sipview import CallView, find_calls
 from voicebox.demo.speech import make_speech
 from voicebox.errors import HostError
+from voicebox.probe.ends import Outcome
+from voicebox.probe.result import ProbeResult
+from voicebox.probing import Watch
 
 CELL_OCTETS = 256
 RELAYS = 3
@@ -38,6 +41,8 @@ IDLE_S = 4.0
 RING_S = 1.0
 SPEECH_MARGIN_S = 4.0
 CALLER, CALLEE = "alice", "bob"
+PROBE_S = 10
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +57,13 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Talk:
-    """What is known after the call. path: nodes from box to box; spare: those of its second circuits; recordings: what the phones heard."""
+    """What is known after the call. path: nodes from box to box; spare: those of its second circuits; recordings: what the phones heard; probe: what came of one after it."""
 
     path: tuple[str, ...]
     spare: tuple[str, ...]
     real_time: bool
     recordings: tuple[Path, ...]
+    probe: ProbeResult | None = None
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -77,7 +83,7 @@ def run_demo(options: DemoOptions) -> int:
         finally:
             counts = capture.stop() if capture else None
         figures, quality = _read(directory, progress, talk) if capture else (None, None)
-        report = DemoReport(talk.path, options.codec, CELL_OCTETS, figures, quality, counts, talk.real_time, notes, talk.spare)
+        report = DemoReport(talk.path, options.codec, CELL_OCTETS, figures, quality, counts, talk.real_time, notes, talk.spare, talk.probe)
         print(json.dumps(json_object(report), indent=1) if options.as_json else "\n".join(human_lines(report)))
     good = report.relays == RELAYS and not (capture and complaints(report, with_limits=False))
     return 0 if good else 1
@@ -137,7 +143,16 @@ def _call_through_network(options: DemoOptions, directory: Path, progress: Progr
             time.sleep(IDLE_S)
             talk = _talk(options, network, progress, caller, callee)
         recordings = tuple(path for path in (caller.heard(), callee.heard()) if path)
-        return _Talk(talk.path, talk.spare, talk.real_time, recordings)
+        return _Talk(talk.path, talk.spare, talk.real_time, recordings, _probe(network, progress))
+
+
+def _probe(network: EmbeddedNetwork, progress: Progress) -> ProbeResult | None:
+    """Let the caller's box probe the callee's, as anybody can before a call; None where nobody answered."""
+    progress.say(f"{CALLER}'s box probes {CALLEE}'s for {PROBE_S} s: a call that rings nobody")
+    watch = Watch(network.boxes[CALLER].home, CALLEE, "opus24", PROBE_S)
+    while (result := watch.look()).outcome is Outcome.UNDER_WAY:
+        time.sleep(LOOK_S)
+    return result if result.outcome in {Outcome.MEASURED, Outcome.CUT_SHORT} else None
 
 
 def _talk(options: DemoOptions, network: EmbeddedNetwork, progress: Progress, caller: PhoneDriver, callee: PhoneDriver) -> _Talk:

@@ -11,6 +11,10 @@ from voicebox.demo.measure import CallFigures, DirectionFigures, FlowFigures, Se
 from voicebox.demo.quality import Quality
 from voicebox.demo.report import DemoReport, Progress, complaints, human_lines, json_object
 from voicebox.demo.sipview import CallView
+from voicebox.probe.codecs import ProbeCodec
+from voicebox.probe.ends import Outcome
+from voicebox.probe.lines import all_lines
+from voicebox.probe.result import result_of
 
 CALL = CallView(0, 1, 2, 3, 4, None, None)
 GOOD = DirectionFigures(500, 0, 0.0, tuple(30.0 + i / 100 for i in range(500)), (0.5,) * 500, 1)
@@ -100,3 +104,13 @@ def test_progress_is_plain_where_nobody_looks() -> None:
     Progress(out).say("six relays run")
     assert out.getvalue().endswith(" s  six relays run\n")
     assert "\x1b" not in out.getvalue()
+
+
+def test_report_ends_with_the_table_of_the_probe() -> None:
+    probed = result_of(ProbeCodec.OPUS24, Outcome.MEASURED, [10_000] * 500, [10_000] * 500, [160.0] * 500, relays_at_least=3, asked_s=10)
+    report = dataclasses.replace(REPORT, probe=probed)
+    lines = human_lines(report)
+    assert lines[-len(all_lines("box-b", probed)) :] == all_lines("box-b", probed)
+    told = json.loads(json.dumps(json_object(report), allow_nan=False))
+    assert told["probe"]["verdict"] == "good"
+    assert json_object(REPORT)["probe"] is None

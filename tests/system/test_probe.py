@@ -1,0 +1,47 @@
+"""`voicebox probe` between two running boxes, by the command line: figures of both directions, no phone rings, and who is refused. [io]"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import voicebox.probe.report
+from tests.support.embedded import CALLEE, CALLER, told, wait_until
+from tests.support.schema import problems
+from voicebox.demo.network import EmbeddedNetwork
+
+pytestmark = pytest.mark.system
+SCHEMA = json.loads((Path(voicebox.probe.report.__file__).parent / "schema.json").read_text())
+
+
+def probe(network: EmbeddedNetwork, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "voicebox", "probe", CALLEE, *arguments, "--home", str(network.boxes[CALLER].home)]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_figures_of_both_directions_and_the_call_ends(embedded_network: EmbeddedNetwork, tmp_path: Path) -> None:
+    network = embedded_network
+    done = probe(network, "--seconds", "2", "--json", "-", "--html", str(tmp_path / "page.html"))
+    assert done.returncode in {0, 1, 2}, done.stderr
+    figures = json.loads(done.stdout)
+    assert problems(figures, SCHEMA) == []
+    assert figures["outcome"] == "measured"
+    for direction in figures["directions"].values():
+        assert direction["sent"] == 100
+        assert direction["received"] > 80, "but for what a busy machine does"
+        assert direction["best_buffer"]["mouth_to_ear_ms"] > 40
+    assert 5 < figures["round_trip_delay_ms"]["least"] < 1000
+    assert (tmp_path / "page.html").stat().st_size < 200_000
+    wait_until(lambda: told(network.boxes[CALLER])["calls"] == 0 == told(network.boxes[CALLEE])["calls"], "the end of the call, after its tail")
+
+
+def test_a_table_for_people(embedded_network: EmbeddedNetwork) -> None:
+    done = probe(embedded_network, "--seconds", "1", "--codec", "pcma")
+    assert done.returncode in {0, 1, 2}, done.stderr
+    assert "verdict:" in done.stdout
+    assert f"you -> {CALLEE}" in done.stdout
+    assert "50 / " in done.stdout

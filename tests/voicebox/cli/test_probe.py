@@ -1,0 +1,144 @@
+"""`voicebox probe` against a box that answers as scripted: exit codes, files, what ends it. The real thing: tests/system/test_probe.py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voicebox.b2bua.events import LOST
+from voicebox.cli.main import main
+from voicebox.control import ControlServer
+from voicebox.errors import UsageError
+
+GOOD = [10_000] * 250
+FAIR = ([10_000] * 23 + [LOST]) * 10
+POOR = ([10_000] * 4 + [LOST]) * 50
+
+
+class Box:
+    """A box whose probe comes to an end at the second look."""
+
+    def __init__(self, outcome: str, units: list[int], *, tails: int = 0) -> None:
+        self.outcome, self.units, self.tails = outcome, units, tails
+        self.asked: list[Mapping[str, Any]] = []
+        self.answers = {"probe": self._probe}
+
+    def _probe(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        self.asked.append(asked)
+        match asked["step"]:
+            case "begin" if asked["petname"] != "bob":
+                raise UsageError("There is no contact of that petname.")
+            case "begin" if self.tails:
+                self.tails -= 1
+                return {"begun": False, "verified": True, "relays_at_least": 3}
+            case "begin":
+                return {"begun": True, "verified": True, "relays_at_least": 3}
+            case "end":
+                self.outcome = "cut short"
+                return {"done": True}
+            case _:
+                pass
+        looks = sum(each["step"] == "look" for each in self.asked)
+        known = self.units if looks > 1 else self.units[:100]
+        return {
+            "stage": "measuring",
+            "outcome": self.outcome if looks > 1 else "under way",
+            "rang": True,
+            "frames": len(self.units),
+            "sent": len(self.units),
+            "late_sends": 0,
+            "score": None,
+            "there": known[asked["there"] :],
+            "back": known[asked["back"] :],
+            "round_trips_ms": [160.0] * (len(known) - asked["trips"]),
+        }
+
+    def status(self, *, show_path: bool = False) -> dict[str, Any]:
+        return {}
+
+    def reload(self) -> None:
+        raise AssertionError("nobody asks for that")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicebox.cli.probe.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("voicebox.cli.probe.SHARE_OF_A_CORE", 1.0)
+
+
+async def probe(home: Path, box: Box, *arguments: str) -> int:
+    server = ControlServer(home, box)
+    await server.start()
+    try:
+        return await asyncio.to_thread(main, ["probe", *arguments, "--home", str(home)])
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(("units", "code", "word"), [(GOOD, 0, "GOOD"), (FAIR, 1, "FAIR"), (POOR, 2, "POOR")], ids=["good", "fair", "poor"])
+async def test_exit_code_is_the_grade(tmp_path: Path, capsys: pytest.CaptureFixture[str], units: list[int], code: int, word: str) -> None:
+    box = Box("measured", units)
+    assert await probe(tmp_path, box, "bob", "--seconds", "5", "--codec", "opus32") == code
+    out = capsys.readouterr().out
+    assert f"verdict: {word}" in out
+    assert f"{len(units)} / {len([unit for unit in units if unit != LOST])}" in out
+    assert box.asked[0] == {"do": "probe", "step": "begin", "petname": "bob", "codec": "opus32", "seconds": 5}
+    assert [each["there"] for each in box.asked[1:]] == [0, 100], "only what is new is asked for"
+
+
+@pytest.mark.parametrize(("outcome", "code", "said"), [("no answer", 3, "did not answer"), ("refused", 4, "answers no probe")])
+async def test_nobody_and_somebody_who_wants_none(tmp_path: Path, capsys: pytest.CaptureFixture[str], outcome: str, code: int, said: str) -> None:
+    assert await probe(tmp_path, Box(outcome, []), "bob") == code
+    told = capsys.readouterr()
+    assert said in told.err
+    assert told.out == ""
+
+
+async def test_figures_go_to_files_and_to_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, file = tmp_path / "page.html", tmp_path / "figures.json"
+    assert await probe(tmp_path, Box("measured", GOOD), "bob", "--json", str(file), "--html", str(page)) == 0
+    assert "verdict:" in capsys.readouterr().out
+    assert json.loads(file.read_text())["verdict"] == "good"
+    assert page.read_text().startswith("<!doctype html>")
+    assert await probe(tmp_path, Box("measured", POOR), "bob", "--json", "-") == 2
+    assert json.loads(capsys.readouterr().out)["verdict"] == "poor"
+
+
+async def test_file_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--json", "--html"):
+        box = Box("measured", GOOD)
+        assert await probe(tmp_path, box, "bob", option, str(tmp_path / "nowhere" / "file")) == 5
+        assert "nothing was started" in capsys.readouterr().err
+        assert box.asked == []
+
+
+async def test_who_is_no_contact_and_where_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await probe(tmp_path, Box("measured", GOOD), "carol") == 5
+    assert "no contact" in capsys.readouterr().err
+    assert await asyncio.to_thread(main, ["probe", "bob", "--home", str(tmp_path)]) == 5
+    assert "Nothing runs" in capsys.readouterr().err
+    assert await asyncio.to_thread(main, ["probe", "--home", str(tmp_path)]) == 5
+    assert "whom to probe" in capsys.readouterr().err
+
+
+async def test_call_of_the_last_probe_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicebox.probing.AGAIN_S", 0.01)
+    box = Box("measured", GOOD, tails=2)
+    assert await probe(tmp_path, box, "bob", "--json", "-") == 0
+    assert [each["step"] for each in box.asked] == ["begin"] * 3 + ["look"] * 2
+
+
+async def test_interrupt_ends_it_with_what_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("voicebox.cli.probe.time.sleep", interrupted)
+    box = Box("measured", GOOD)
+    assert await probe(tmp_path, box, "bob") == 0
+    assert [each["step"] for each in box.asked] == ["begin", "look", "end", "look"]
+    assert "cut short" in capsys.readouterr().out
