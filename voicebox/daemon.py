@@ -132,6 +132,7 @@ class BoxDaemon:
         calls.on_dummy_over = dummies.over
         self._driver = CircuitDriver(standing, calls, dummies, self._plane.now_us, self.failed.set)
         self._prober = Prober(calls, EngineMediaPorts(self._plane), self._plane.now_us, answers=self._config.probe)
+        calls.on_scarce = self._prober.stop
         self._plane.attach(self._driver.handle_event)
         self._driver.start()
 
@@ -311,6 +312,7 @@ class BoxDaemon:
             "engine": self._plane.counters(),
             "sip": self._server.counters(),
             "circuit_counters": dict(self._calls.counters),
+            "probes": dict(self._prober.counters) if self._prober is not None else {},
             "counters": dict(self.counters),
         }
 

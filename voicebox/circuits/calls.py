@@ -80,6 +80,8 @@ class Calls:
         self._waiting: tuple[str, Script] | None = None
         self.on_dummy_over: Callable[[str, int], None] = lambda _petname, _now_us: None
         """Told of each dummy that is over, whoever began it: with whom it was."""
+        self.on_scarce: Callable[[], None] = lambda: None
+        """Told where a call finds no circuit: whoever measures with one (a probe) is to end that now."""
         self.counters: Counter[str] = Counter()
 
     def use(self, standing: StandingCircuits) -> None:
@@ -102,6 +104,8 @@ class Calls:
         if self._setting.book.get(petname) is None:
             raise UsageError("There is no contact of that name.")
         now_us = self._setting.clock()
+        if not offer.probe and not any(circuit.soon_free or circuit.gives_way is not None for circuit in self._circuits().present()):
+            self.on_scarce()
         call = Call(self._setting, petname, self._circuits().successor, now_us)
         self._waiting = None
         self._calls.append(call)
@@ -228,6 +232,8 @@ class Calls:
             return
         else:
             self.counters["knock_while_busy"] += 1
+            if isinstance(what, Offer) and not what.probe:
+                self.on_scarce()  # the knock comes again, and may find the circuit free
             if opened.dummy and not circuit.soon_free:
                 self._remember(seen)  # it is not considered again, so that the coin falls once for each
             return
