@@ -1,4 +1,4 @@
-"""`voicebox probe` between two running boxes, by the command line: figures of both directions, no phone rings, and who is refused. [io]"""
+"""`voicebox probe` and `voicebox doctor` with running boxes, by the command line: figures of both directions, no phone rings, nobody is named. [io]"""
 
 from __future__ import annotations
 
@@ -45,3 +45,19 @@ def test_a_table_for_people(embedded_network: EmbeddedNetwork) -> None:
     assert "verdict:" in done.stdout
     assert f"you -> {CALLEE}" in done.stdout
     assert "50 / " in done.stdout
+
+
+def test_doctor_looks_at_the_running_box_and_its_report_names_nobody(embedded_network: EmbeddedNetwork) -> None:
+    home = embedded_network.boxes[CALLER].home
+
+    def doctor(option: str) -> str:
+        command = [sys.executable, "-m", "voicebox", "doctor", option, "--home", str(home)]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False).stdout
+
+    found = {finding["what"]: finding for finding in json.loads(doctor("--json"))["findings"]}
+    assert found["circuits"]["grade"] == "good"
+    assert found["registered"]["said"].startswith("no phone is")
+    report = doctor("--report")
+    assert "circuits" in report
+    for private in (str(home), embedded_network.plan.box_address(CALLER), CALLEE, "desk"):
+        assert private not in report

@@ -37,6 +37,11 @@ def look_at_files(home: Path, now: dt.datetime) -> list[Finding]:
     return [_mode(home), *(_look(what, look) for what, look in looks)]
 
 
+def names_of(home: Path) -> tuple[str, ...]:
+    """Return the names that a directory's files hold, as far as they can be read: files of contacts and phones are called by them."""
+    return tuple(path.stem for folder in ("contacts", "phones") if (home / folder).is_dir() for path in (home / folder).iterdir())
+
+
 def _look(what: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()

@@ -1,0 +1,71 @@
+"""What `voicebox doctor` makes of what a running box says of itself: circuits, ticks, phones, drops. Pure.
+
+NOT here: asking it (cli/doctor.py). A relay says less, and what it says is looked at where it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from voicebox.doctor.findings import LATE_LIMIT_US, Finding, Grade
+
+
+def findings_of_status(status: Mapping[str, Any]) -> list[Finding]:
+    """Return the findings of a status (daemon.py, relay_daemon.py)."""
+    found = [_granted(status), _ticks(status["engine"]), _bugs(status)]
+    if status["kind"] == "box":
+        found += [_circuits(status), _phones(status), _copy(status)]
+    return found
+
+
+def _granted(status: Mapping[str, Any]) -> Finding:
+    if status["realtime"]:
+        return Finding("running", Grade.GOOD, "with real-time scheduling")
+    return Finding("running", Grade.NOTE, "without real-time scheduling: it was refused, or is switched off in the settings")
+
+
+def _ticks(engine: Mapping[str, int]) -> Finding:
+    late_us = engine.get("tick_late_p99_us", 0)
+    said = f"99 of 100 are at most {late_us / 1e3:.2f} ms late"
+    if late_us <= LATE_LIMIT_US:
+        return Finding("ticks", Grade.GOOD, said)
+    return Finding("ticks", Grade.PROBLEM, f"{said}, and {LATE_LIMIT_US / 1e3:g} ms are wanted", "Other work on this machine delays them.")
+
+
+def _bugs(status: Mapping[str, Any]) -> Finding:
+    faults = sum(count for name, count in status["counters"].items() if name.startswith("bug_")) + status["engine"].get("panics", 0)
+    if not faults:
+        return Finding("faults", Grade.GOOD, "none of its own")
+    return Finding("faults", Grade.PROBLEM, f"{faults} of its own were passed over", "Please report them; `voicebox status --json` has the counters.")
+
+
+def _circuits(status: Mapping[str, Any]) -> Finding:
+    present = [circuit for circuit in status["circuits"] if circuit["present"]]
+    standing = sum(circuit["state"] == "standing" for circuit in present)
+    if status["no_path"]:
+        return Finding(
+            "circuits", Grade.PROBLEM, "no path through the network keeps the rules", "Get a newer network file, or take guards out of `guards` in box.yaml."
+        )
+    if status["ready"]:
+        return Finding("circuits", Grade.GOOD, f"all {standing} stand")
+    advice = "A firewall that lets no UDP out, a router that forgets ports, or guards that are off; look again in a minute."
+    return Finding("circuits", Grade.PROBLEM, f"{standing} of {len(present)} stand, so calls may find none", advice)
+
+
+def _phones(status: Mapping[str, Any]) -> Finding:
+    phones = status["phones"]
+    if not phones:
+        return Finding(
+            "registered", Grade.NOTE, "no phone is, so nothing rings here", "Look whether the phone has the server, user and password that were printed."
+        )
+    clear = sum(bool(phone["clear"]) for phone in phones)
+    if clear:
+        return Finding("registered", Grade.NOTE, f"{len(phones)} phones, {clear} of them speak in the clear", "`voicebox phone add` makes accounts for TLS.")
+    return Finding("registered", Grade.GOOD, f"{len(phones)} phones, none of them in the clear")
+
+
+def _copy(status: Mapping[str, Any]) -> Finding:
+    if status["other_copy"]:
+        return Finding("copies", Grade.PROBLEM, "another copy of this box runs, and takes its calls", "Stop one of them, for good.")
+    return Finding("copies", Grade.GOOD, "no contact's box has noticed another one")
