@@ -86,6 +86,11 @@ const ORDERS_A_TURN: usize = 64;
 /// Where turns come more often than this, the sockets are looked at only when something is due anyway, or when so much time has passed: a turn for
 /// each datagram costs more than the datagram. Arrivals are counted that much later, well inside the step D of a hop (PROTOCOL.md §5.3).
 const NAP_US: u64 = 500;
+/// So long before a cell leaves the sockets are left alone: what came then, a phone's sound above all, would make its tick late by the time that it takes.
+const HUSH_US: u64 = 1_000;
+/// A box wakes so long before a cell leaves and then only looks at the clock: what waking takes differs with what the machine did a moment ago, and so with
+/// whether a call is on. It costs that much of a core, 50 times a second, for each circuit; a relay sends far too often for it.
+const AWAKE_US: u64 = 50;
 
 /// Everything the thread owns.
 pub(crate) struct Runner {
@@ -158,23 +163,33 @@ impl Runner {
     /// Run until told to stop, or until whoever holds the engine is gone.
     pub(crate) fn run(&mut self) {
         let mut readable = Vec::new();
-        let mut last_look_at = 0;
+        // When the sockets were looked at; and the same, but 0 where datagrams are few.
+        let (mut looked_at, mut busy_at) = (0, 0);
         loop {
             let now = self.clock.now();
-            let wait = self.wait_us(now);
-            // The sockets were looked at a moment ago: sleep without them, until something is due or the nap is over.
-            let nap_ends_at = last_look_at + NAP_US;
-            if nap_ends_at > now {
-                std::thread::sleep(Duration::from_micros(wait.min(nap_ends_at - now)));
-                if self.clock.now() < nap_ends_at {
-                    self.pass_time();
+            let next_cell = self.schedule.next_cell();
+            let hushed = next_cell.is_some_and(|at| at <= now + HUSH_US);
+            let mut wait = self.wait_us(now);
+            if let Some(at) = next_cell.filter(|_| self.is_box()) {
+                if at <= now + AWAKE_US {
+                    self.stay_awake(at);
+                    continue;
+                }
+                wait = wait.min(at - AWAKE_US - now);
+            }
+            // The sockets were looked at a moment ago: sleep without them, until something is due or the rest is over.
+            let rest_ends_at = if busy_at > 0 { busy_at + NAP_US } else { looked_at + if hushed { HUSH_US } else { 0 } };
+            if rest_ends_at > now {
+                std::thread::sleep(Duration::from_micros(wait.min(rest_ends_at - now)));
+                self.pass_time();
+                if self.clock.now() < rest_ends_at {
                     continue;
                 }
             }
-            self.poller.wait(if nap_ends_at > now { 0 } else { wait }, &mut readable);
-            let woken_at = self.clock.now();
+            self.poller.wait(if hushed || rest_ends_at > now { 0 } else { wait }, &mut readable);
+            looked_at = self.clock.now();
             // A long wait says that datagrams are few: the next one is taken when it comes.
-            last_look_at = if readable.is_empty() || (nap_ends_at <= now && woken_at - now > NAP_US) { 0 } else { woken_at };
+            busy_at = if readable.is_empty() || (rest_ends_at <= now && looked_at - now > NAP_US) { 0 } else { looked_at };
             self.counters.add(Counter::Turns);
             self.pass_time();
             for &number in &readable {
@@ -188,6 +203,19 @@ impl Runner {
                 self.pass_time();
             }
         }
+    }
+
+    /// A box has a socket of its own for each of its links.
+    fn is_box(&self) -> bool {
+        !self.own.is_empty()
+    }
+
+    /// Look at nothing but the clock until a cell is due, and send it.
+    fn stay_awake(&mut self, at: u64) {
+        while self.clock.now() < at {
+            std::hint::spin_loop();
+        }
+        self.pass_time();
     }
 
     fn wait_us(&mut self, now: u64) -> u64 {

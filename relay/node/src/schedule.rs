@@ -14,6 +14,8 @@ use crate::media::Half;
 
 /// The cells of one train are due within this time: what a stall held back leaves in several.
 const TRAIN_US: u64 = 1_000;
+/// Sound waits at most so long for a cell: what sending a datagram of it takes, many times over, and nothing that a phone would hear.
+const SOUND_WAITS_US: u64 = 250;
 
 /// A sealed cell.
 pub(crate) struct Record {
@@ -66,10 +68,16 @@ impl Schedule {
         self.groups.first_key_value().map(|(&at, _)| at)
     }
 
+    /// When the first of the cells is due that wait. Only sound may be due before it: some groups at most.
+    pub(crate) fn next_cell(&self) -> Option<u64> {
+        self.groups.iter().find(|(_, group)| !group.records.is_empty()).map(|(&at, _)| at)
+    }
+
     /// Take all that is due: cells, ordered by socket and link, and sounds.
     pub(crate) fn take_due(&mut self, now: u64, lateness: &mut Lateness) -> (Vec<Record>, Vec<Sound>) {
         let mut due = std::mem::take(&mut self.due);
         let mut sounds = Vec::new();
+        self.let_cells_first(now);
         while let Some(entry) = self.groups.first_entry().filter(|entry| *entry.key() <= now) {
             let (at, mut group) = entry.remove_entry();
             if group.ahead && !group.records.is_empty() {
@@ -84,6 +92,19 @@ impl Schedule {
         // Stable: the cells of one link stay in the order of their times.
         due.sort_by_key(|record| (record.socket, record.link));
         (due, sounds)
+    }
+
+    /// Let sound wait for a cell that is nearly due: what sending it takes would make the cell late, and only in a call.
+    fn let_cells_first(&mut self, now: u64) {
+        let Some(cell_at) = self.next_cell().filter(|&at| at > now && at <= now + SOUND_WAITS_US) else { return };
+        let mut waiting = Vec::new();
+        while let Some(entry) = self.groups.first_entry().filter(|entry| *entry.key() < cell_at) {
+            waiting.append(&mut entry.remove().sounds);
+        }
+        if let Some(group) = self.groups.get_mut(&cell_at) {
+            waiting.append(&mut group.sounds);
+            group.sounds = waiting;
+        }
     }
 
     /// Give the cells' room back.
@@ -144,6 +165,26 @@ mod tests {
 
     fn record(link: u32, at: u64, number: u8) -> Record {
         Record { at, socket: 1, link, octets: [number; RECORD_OCTETS] }
+    }
+
+    #[test]
+    fn sound_waits_for_a_cell_that_is_nearly_due_and_for_no_other() {
+        let sound = |number: u8| Sound { port: 1, half: Half::Rtp, octets: vec![number] };
+        let numbers = |sounds: &[Sound]| sounds.iter().map(|sound| sound.octets[0]).collect::<Vec<_>>();
+        let (mut schedule, mut lateness) = (Schedule::new(), Lateness::new());
+        schedule.add_record(0, record(7, 10_000, 9));
+        for (at, number) in [(9_749, 1), (9_751, 2), (9_990, 3), (10_000, 4)] {
+            schedule.add_sound(0, at, sound(number));
+        }
+        let (cells, sounds) = schedule.take_due(9_749, &mut lateness);
+        assert_eq!((cells.len(), numbers(&sounds)), (0, vec![1]), "that cell is more than 250 us away");
+        assert_eq!(numbers(&schedule.take_due(9_750, &mut lateness).1), [0; 0]);
+        for now in [9_751, 9_992] {
+            assert_eq!(numbers(&schedule.take_due(now, &mut lateness).1), [0; 0]);
+            assert_eq!(schedule.next(), Some(10_000), "nobody has to wake for it before");
+        }
+        let (cells, sounds) = schedule.take_due(10_003, &mut lateness);
+        assert_eq!((cells.len(), numbers(&sounds)), (1, vec![2, 3, 4]), "in its order, behind the cell");
     }
 
     #[test]
