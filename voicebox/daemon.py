@@ -33,12 +33,14 @@ from voicebox.circuits.guards import GUARDS_FILE, GuardSet
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.pair_book import PairBook
+from voicebox.circuits.pairing import Pairing
 from voicebox.circuits.path_report import path_report
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
 from voicebox.config.load import load_box, load_phone, load_phones
 from voicebox.config.model import BoxConfig
-from voicebox.contacts.changes import Step, decide, parse_change
+from voicebox.contacts.card import serialise_card
+from voicebox.contacts.changes import Change, Step, What, decide, parse_change
 from voicebox.contacts.contact import Trust
 from voicebox.contacts.identity import Identity, renewed
 from voicebox.contacts.missed import MISSED_FILE, MissedCalls
@@ -82,6 +84,8 @@ class BoxDaemon:
         self._realtime = False
         self.failed = asyncio.Event()
         self._book = PairBook(identity, self._network.network_id, self._store.load_contacts(now), self._store.save_contact)
+        epoch_us = self._network.epoch_us
+        self._pairing = Pairing(self._book, serialise_card(identity), self._add_contact, self._now_us, random.SystemRandom(), epoch_us)
         self._driver: CircuitDriver | None = None
         self._standing: StandingCircuits | None = None
         self._calls: Calls | None = None
@@ -130,6 +134,7 @@ class BoxDaemon:
         self._standing = standing
         dummies = Dummies(calls.begin_dummy, self._book.petnames, rng, self._network.epoch_us, now_us)
         calls.on_dummy_over = dummies.over
+        self._pairing.use(calls)
         self._driver = CircuitDriver(standing, calls, dummies, self._plane.now_us, self.failed.set)
         self._prober = Prober(calls, EngineMediaPorts(self._plane), self._plane.now_us, answers=self._config.probe)
         calls.on_scarce = self._prober.stop
@@ -253,6 +258,9 @@ class BoxDaemon:
         assert self._calls is not None
         self._server.use(self._calls, EngineMediaPorts(self._plane))
 
+    def _now_us(self) -> int:
+        return self._plane.now_us()
+
     def _wake(self) -> None:
         if self._driver is not None:
             self._driver.wake()
@@ -303,6 +311,7 @@ class BoxDaemon:
             "contacts_verified": sum(contact.trust is Trust.VERIFIED for contact in self._book.contacts()),
             "contacts_changed": sum(contact.trust is Trust.CHANGED for contact in self._book.contacts()),
             "contacts_blocked": sum(contact.blocked for contact in self._book.contacts()),
+            "invitations": self._pairing.waiting(),
             "other_copy": self._calls.has_copy(self._plane.now_us()),
             "phones": [{"user": phone.user, "transport": phone.transport, "clear": phone.clear} for phone in self._server.registrations()],
             "seen": {user: round(ago_s) for user, ago_s in self._server.seen().items()},
@@ -350,7 +359,7 @@ class BoxDaemon:
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
         """Return what else a box can be asked on its control socket."""
-        return {"contact": self._change_contact, "compare": self._compare, "path": self._path, "probe": self._probe} | {
+        return {"contact": self._change_contact, "compare": self._compare, "path": self._path, "probe": self._probe, **self._pairing.answers} | {
             "offer": self._offer_account,
             "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
             "revoke": self._revoke,
@@ -410,11 +419,18 @@ class BoxDaemon:
                 raise UsageError("A probe is begun, looked at and ended by `voicebox probe`.")
 
     def _change_contact(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Change the list of contacts: what, petname, value as in contacts/changes.py. On disk first, so that what is done is not undone by a crash."""
-        step = decide(parse_change(asked), self._book.contacts(), self._identity.contact_id, dt.datetime.now(dt.UTC))
+        """Change the list of contacts: what, petname, value as in contacts/changes.py."""
+        self._change(parse_change(asked))
+        return {"done": True}
+
+    def _add_contact(self, petname: str, card: str) -> None:
+        self._change(Change(What.ADD, petname, card))
+
+    def _change(self, change: Change) -> None:
+        """Carry a change out: on disk first, so that what is done is not undone by a crash."""
+        step = decide(change, self._book.contacts(), self._identity.contact_id, dt.datetime.now(dt.UTC))
         self._store.keep(step)
         self._take(step)
-        return {"done": True}
 
     def _compare(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for the code of the call with a contact; digits is empty until the contact has asked too. id: with whom."""

@@ -14,9 +14,11 @@ from voicebox.circuits.calls import TO_A_DUMMY, Calls
 from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.pair_book import PairBook
+from voicebox.circuits.pairing import Pairing
 from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.contacts.card import parse_card, serialise_card
+from voicebox.contacts.changes import Change, What, decide
 from voicebox.contacts.contact import Contact
 from voicebox.contacts.identity import Identity, new_identity
 
@@ -51,7 +53,21 @@ class Box:
         self.standing = StandingCircuits(self.plane, network, self.count, self.guards, self.calls.make_tokens, rng, self.world.now_us, middle=self.middle)
         self.calls.use(self.standing)
         self.calls.on_call(self._rings)
+        self.pairing = Pairing(self.book, serialise_card(self.identity), self.add_contact, lambda: self.world.now_us, Random(self.seed), network.epoch_us)
+        self.pairing.use(self.calls)
         self.plane.listen = self._event
+
+    def add_contact(self, petname: str, card: str) -> None:
+        """Make a contact, as a running box does."""
+        self.change(Change(What.ADD, petname, card))
+
+    def change(self, change: Change) -> None:
+        """Change the list of contacts, as a running box does."""
+        step = decide(change, self.book.contacts(), self.identity.contact_id, NOW)
+        self.book.take(step)
+        self.calls.contact_changed(step, self.world.now_us)
+        if step.doors_change:
+            self.standing.renew_tokens(self.world.now_us, at_once=True)
 
     def start_chaff(self) -> None:
         """Begin dummies, as a running box does."""

@@ -130,10 +130,10 @@ class Call:
     def _knock_next(self, now_us: int) -> None:
         self.circuits.release(now_us, stay_quiet=False)
         attempt, circuit = next(((attempt, free) for attempt in self._attempts if (free := attempt.free()) is not None), (None, None))
-        contact = self._setting.book.get(self.petname)
-        if attempt is None or circuit is None or contact is None:
+        known = self._setting.book.knows(self.petname)
+        if attempt is None or circuit is None or not known:
             self._make_room(now_us)
-            if now_us >= self._wait_until_us or contact is None:
+            if now_us >= self._wait_until_us or not known:
                 self._attempts = []
             self.deadline_us = now_us + WAIT_STEP_US if self._attempts else now_us
             return
@@ -141,7 +141,8 @@ class Call:
         self._owner = attempt.owner
         junction_id, dummy = circuit.path.junction.relay_id, self.is_dummy
         self._wants_full = full = not dummy and (not self._setting.book.met(self.petname) or attempt.owner.former)
-        self._sent = pair.seal_knock(attempt.owner.secret, junction_id, contact.contact_id, self._record, now_us // SLOT_US, full_handshake=full, dummy=dummy)
+        callee_id = self._setting.book.ends(self.petname, caller=True)[1]
+        self._sent = pair.seal_knock(attempt.owner.secret, junction_id, callee_id, self._record, now_us // SLOT_US, full_handshake=full, dummy=dummy)
         self._full, self._knock_digest = None, self._sent.knock.digest()
         self.circuits.take(circuit, self._sent.knock.join_id)
         if self.script is not None:
@@ -436,6 +437,11 @@ class Call:
         return self.script is not None
 
     @property
+    def is_call(self) -> bool:
+        """Return whether people make it: it is neither a dummy nor a meeting."""
+        return not self.is_dummy
+
+    @property
     def _is_blind(self) -> bool:
         """Return whether it is a dummy of ours, of which nothing comes back that we could open."""
         return self.is_dummy and self._is_caller
@@ -492,12 +498,12 @@ class Call:
 
     def _knock_at(self, circuit: Circuit, replaces: Circuit | None, now_us: int) -> None:
         """Knock at one more circuit for this call."""
-        keys, contact = self._keys, self._setting.book.get(self.petname)
-        owners = self._setting.book.secrets_of(self.petname, circuit.epoch) if contact is not None else []
+        keys, book = self._keys, self._setting.book
+        owners = book.secrets_of(self.petname, circuit.epoch) if book.knows(self.petname) else []
         owner = next((owner for owner in owners if not owner.former), None)
-        if keys is None or contact is None or owner is None:
+        if keys is None or owner is None:
             return
-        knock = pair.seal_spare(owner.secret, circuit.path.junction.relay_id, contact.contact_id, self._knock_digest)
+        knock = pair.seal_spare(owner.secret, circuit.path.junction.relay_id, book.ends(self.petname, caller=True)[1], self._knock_digest)
         to_callee, to_caller = pair.spare_keys(keys, knock)
         spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner(), replaces)
         spare.begin(self._circuit(), Speech.KNOCK, knock.serialise(), to_callee, to_caller, now_us)
@@ -586,8 +592,7 @@ class Call:
     def _binding(self, *, caller: bool) -> pair.FullBinding:
         if self._keys is None:
             raise Bug("a call without keys")
-        ours, theirs = self._setting.identity.contact_id, self._authority().contact_id
-        return pair.FullBinding(self._keys, self._setting.network_id, ours if caller else theirs, theirs if caller else ours)
+        return pair.FullBinding(self._keys, self._setting.network_id, *self._setting.book.ends(self.petname, caller=caller))
 
     def _date(self, now_us: int) -> dt.datetime:
         return dt.datetime.fromtimestamp((self._setting.born_unix_us + now_us) / 1e6, dt.UTC)

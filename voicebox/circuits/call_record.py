@@ -66,11 +66,17 @@ class RecordType(IntEnum):
     SCORE = 43
     TEXT = 44
     TAKEN = 45
+    ELEMENT = 48
+    SHOW = 49
+    WRONG = 50
+    SEEN = 51
+    """In a meeting only, 48 to 51: two boxes pair by words (meeting.py)."""
 
 
 HANDSHAKE_TYPES = frozenset({RecordType.ANSWER_KEY, RecordType.FIRST, RecordType.SECOND, RecordType.THIRD})
 COMPARISON_TYPES = frozenset({RecordType.COMMIT, RecordType.NONCE, RecordType.OPEN})
 BETWEEN_TYPES = COMPARISON_TYPES | {RecordType.COPY, RecordType.DOUBLED}
+MEETING_TYPES = frozenset({RecordType.ELEMENT, RecordType.SHOW, RecordType.WRONG, RecordType.SEEN})
 MAX_CODECS = 8
 DIGEST_OCTETS = 32
 MAX_DIGIT_CODE = 15

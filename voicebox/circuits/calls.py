@@ -28,7 +28,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from voicebox.b2bua.events import CallEvent, Offer, Refusal
+from voicebox.b2bua.events import CallEvent, Codec, Offer, Refusal
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.call import Call, CallSetting
 from voicebox.circuits.call_record import parse_digest, parse_offer_record
@@ -36,6 +36,8 @@ from voicebox.circuits.call_state import KNOCK_US, State
 from voicebox.circuits.circuit import Circuit, GivesWay
 from voicebox.circuits.dummies import LONGEST, Script, parse_answered
 from voicebox.circuits.kdf import sha256
+from voicebox.circuits.meeting import Meeting
+from voicebox.circuits.meeting_call import MeetingCall
 from voicebox.circuits.network import SLOT_US, slots_between
 from voicebox.circuits.pair import Knock, open_knock, parse_knock
 from voicebox.circuits.pair_book import TokenOwner, tokens_payload
@@ -52,6 +54,8 @@ CLOCKS_US = 1_000_000
 """So far the clocks of two boxes may lie apart where a knock rings at once; it rings later where they lie further apart."""
 
 Listener = Callable[[CallEvent], None]
+MEETING_OFFER = Offer((Codec.OPUS, Codec.PCMA, Codec.PCMU))
+"""In the knock for a meeting, as in a call's; nobody reads it."""
 TO_A_DUMMY = 0.5
 COVER_US = 3_600_000_000
 """Over so long `voicebox status` counts dummies."""
@@ -82,6 +86,8 @@ class Calls:
         """Told of each dummy that is over, whoever began it: with whom it was."""
         self.on_scarce: Callable[[], None] = lambda: None
         """Told where a call finds no circuit: whoever measures with one (a probe) is to end that now."""
+        self.on_guest: Callable[[str], Meeting | None] = lambda _name: None
+        """Asked when somebody knocks who may be invited: our side of the meeting, or None where there is none."""
         self.counters: Counter[str] = Counter()
 
     def use(self, standing: StandingCircuits) -> None:
@@ -126,6 +132,20 @@ class Calls:
         self._calls.append(call)
         call.begin_dummy(script, circuits, now_us)
         self._dummies_us.append(now_us)
+
+    def meet(self, name: str, meeting: Meeting, rest: Script) -> None:
+        """Knock for a meeting with a guest; it takes its circuit as a call does. rest: how it goes on once its words are said."""
+        now_us = self._setting.clock()
+        call = MeetingCall(self._setting, name, self._circuits().successor, meeting, rest, now_us)
+        self._waiting = None
+        self._calls.append(call)
+        call.begin(MEETING_OFFER, [circuit for circuit in self._circuits().present() if circuit.soon_free or circuit.gives_way is not None], now_us)
+        self._wake()
+
+    def guests_changed(self, now_us: int) -> None:
+        """Leave tokens anew: somebody is invited, or no more."""
+        self._circuits().renew_tokens(now_us, at_once=True)
+        self._wake()
 
     def on_call(self, acceptor: Acceptor) -> None:
         """Set who takes incoming calls; see b2bua/ports.py."""
@@ -179,7 +199,7 @@ class Calls:
 
     def active(self) -> int:
         """Return how many calls there are."""
-        return sum(call.script is None for call in self._calls)
+        return sum(call.is_call for call in self._calls)
 
     def dummies(self, now_us: int) -> tuple[int, int]:
         """Return how many dummies there are, and how many were begun, here or by contacts, in the last hour."""
@@ -201,18 +221,20 @@ class Calls:
         knock = parse_knock(payload)
         junction_id = circuit.path.junction.relay_id
         owner = self._tables.get((junction_id, circuit.epoch), {}).get(knock.token)
-        if owner is None or self._setting.book.get(owner.petname) is None:
+        if owner is None or not self._setting.book.knows(owner.petname):
             raise RemoteError("a knock with an unknown token")
         current = next((call for call in self._calls if circuit in call.circuits.all()), None)
         if any(knock.join_id in call.circuits.join_ids() for call in self._calls):
             return
-        opened = open_knock(knock, owner.secret, junction_id, self._setting.identity.contact_id)
+        opened = open_knock(knock, owner.secret, junction_id, self._setting.book.ends(owner.petname, caller=False)[1])
         seen = sha256(opened.caller_public)
         if seen in self._seen:
             raise RemoteError("a knock that came before")
         if opened.spare:
             self._take_further(circuit, knock, parse_digest(opened.record), owner.petname, now_us)
             return
+        if owner.petname in self._setting.book.guests and (opened.dummy or opened.full_handshake_wanted or self._in_meeting()):
+            raise RemoteError("a guest's knock for something else than a meeting, or while there is one")
         answered = parse_answered(opened.record) if opened.dummy else True
         what = LONGEST if opened.dummy else parse_offer_record(opened.record)
         if not (opened.dummy or opened.full_handshake_wanted or self._setting.book.met(owner.petname)):
@@ -242,9 +264,22 @@ class Calls:
             self._dummies_us.append(now_us)
         if not answered:
             return
-        call = Call(self._setting, owner.petname, self._circuits().successor, now_us)
+        call = self._joining(owner.petname, now_us)
+        if call is None:
+            raise RemoteError("a knock of a guest who is not invited any more")
         self._calls.append(call)
         call.join(circuit, knock, opened, owner, what, self._accept, now_us, ring_at_once=self._is_no_copy(opened.made, now_us))
+
+    def _in_meeting(self) -> bool:
+        """Return whether a meeting is under way whose words are not said yet."""
+        return any(not call.is_call and not call.is_dummy for call in self._calls)
+
+    def _joining(self, name: str, now_us: int) -> Call | None:
+        """Return a call that we are about to join: with a contact, or a meeting."""
+        if name not in self._setting.book.guests:
+            return Call(self._setting, name, self._circuits().successor, now_us)
+        meeting = self.on_guest(name)
+        return MeetingCall(self._setting, name, self._circuits().successor, meeting, LONGEST, now_us) if meeting is not None else None
 
     def _is_no_copy(self, made: int, now_us: int) -> bool:
         """Return whether a knock was made just now, and since this box remembers knocks; so it never rang here, and its caller still waits. Spec: PROTOCOL.md §8.3."""

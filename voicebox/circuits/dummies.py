@@ -86,6 +86,18 @@ def draw_script(rng: Rng, scale: float = 1.0) -> Script:
     return Script(min(LONGEST_MS, max(1, int(seconds * scale * 1_000))), doubled=rng.random() < DOUBLED)
 
 
+def draw_answered(rng: Rng, scale: float = 1.0) -> Script:
+    """Draw from the table until it is one that is answered."""
+    while not (script := draw_script(rng, scale)).answered:
+        pass
+    return script
+
+
+def scale_of(epoch_us: int) -> float:
+    """Return by how much all times of dummies are shorter in a network of such epochs."""
+    return min(1.0, epoch_us / WAITS_PER_EPOCH / WAIT_US)
+
+
 class Dummies:
     """When this box begins a dummy, and at whom. Contract: call handle_timer, then re-arm at next_timer().
 
@@ -94,7 +106,7 @@ class Dummies:
 
     def __init__(self, begin: Callable[[str, Script, int], None], petnames: Callable[[], list[str]], rng: Rng, epoch_us: int, now_us: int) -> None:
         self._begin, self._petnames, self._rng = begin, petnames, rng
-        self._scale = min(1.0, epoch_us / WAITS_PER_EPOCH / WAIT_US)
+        self._scale = scale_of(epoch_us)
         self._next_us = now_us + self._wait_us()
         self._again: tuple[int, str] | None = None
         self._liking: dict[str, float] = {}

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from voicebox.circuits.guest import ACCEPTER_ID, INVITER_ID, Guest
 from voicebox.circuits.pair import TOKEN_OCTETS, secret_of_epoch, static_secret, token_of
 from voicebox.circuits.speech import TOKENS_LEFT
 from voicebox.contacts.changes import Step
@@ -36,6 +37,8 @@ class PairBook:
     def __init__(self, identity: Identity, network_id: bytes, contacts: Iterable[Contact], save: Callable[[Contact], None]) -> None:
         self._identity, self._network_id, self._save = identity, network_id, save
         self._contacts: dict[str, Contact] = {}
+        self.guests: dict[str, Guest] = {}
+        """Who is met by words, each under a name that no petname can be."""
         for contact in contacts:
             self.add(contact)
 
@@ -68,16 +71,33 @@ class PairBook:
         contact = self._contacts.get(petname)
         return contact if contact is not None and contact.open else None
 
+    def knows(self, name: str) -> bool:
+        """Return whether there may be a call with a contact, or a meeting with a guest, of that name."""
+        return name in self.guests or self.get(name) is not None
+
+    def ends(self, name: str, *, caller: bool) -> tuple[bytes, bytes]:
+        """Return the ids of caller and callee in a call with a contact or a guest. caller: whether we are the caller. Raises HandshakeError where nobody is known."""
+        if name in self.guests:
+            return ACCEPTER_ID, INVITER_ID
+        contact = self.get(name)
+        if contact is None:
+            raise HandshakeError("the contact was removed or blocked")
+        ours, theirs = self._identity.contact_id, contact.contact_id
+        return (ours, theirs) if caller else (theirs, ours)
+
     def petnames(self) -> list[str]:
         """Return the petnames of all with whom there may be calls."""
         return [petname for petname, contact in self._contacts.items() if contact.open]
 
     def met(self, petname: str) -> bool:
-        """Return whether a full handshake was ever finished with a contact."""
-        return self._pair(petname).met
+        """Return whether a full handshake was ever finished with a contact. With a guest there is none to be made."""
+        return petname in self.guests or self._pair(petname).met
 
     def secrets_of(self, petname: str, epoch: int) -> list[TokenOwner]:
-        """Return the secrets under which a contact may know us in an epoch, the newest first; none where the epoch is past."""
+        """Return the secrets under which a contact may know us in an epoch, the newest first; none where the epoch is past. A guest has one for each epoch."""
+        guest = self.guests.get(petname)
+        if guest is not None:
+            return [TokenOwner(petname, guest.secret_of(epoch), former=False)]
         pair = self._pair(petname)
         found = []
         for secret, since, former in ((pair.secret, pair.epoch, False), (pair.former, pair.former_epoch, True)):
@@ -89,16 +109,19 @@ class PairBook:
         return found
 
     def tokens(self, junction_id: bytes, epoch: int) -> dict[bytes, TokenOwner]:
-        """Return the tokens under which contacts knock at us at a junction in an epoch."""
-        owners = [owner for petname in self.petnames() for owner in self.secrets_of(petname, epoch)]
-        return {token_of(owner.secret, junction_id, self._identity.contact_id): owner for owner in owners}
+        """Return the tokens under which contacts, and guests whom we invited, knock at us at a junction in an epoch."""
+        names = [*self.petnames(), *(name for name, guest in self.guests.items() if guest.invited)]
+        owners = [owner for name in names for owner in self.secrets_of(name, epoch)]
+        return {token_of(owner.secret, junction_id, self.ends(owner.petname, caller=False)[1]): owner for owner in owners}
 
     def renew(self, petname: str, secret: Secret, epoch: int, former: Secret | None) -> None:
         """Set the secret of a full handshake. former: kept beside it until confirmed, because the contact may not have the new one."""
         self._set(petname, PairState(secret, epoch, met=True, former=former, former_epoch=epoch))
 
     def confirm(self, petname: str) -> None:
-        """Drop the former secret: the contact has shown the new one."""
+        """Drop the former secret: the contact has shown the new one. A guest has none."""
+        if petname in self.guests:
+            return
         pair = self._pair(petname)
         if pair.former is not None:
             self._set(petname, replace(pair, former=None, former_epoch=0))

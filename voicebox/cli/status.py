@@ -74,6 +74,8 @@ def _dnd(dnd: dict[str, Any]) -> str:
 
 def _contacts(status: dict[str, Any]) -> str:
     said = f"{status['contacts']}, {status['contacts_verified']} verified"
+    if status["invitations"]:
+        said += f", {status['invitations']} invited (`voicebox invited`)"
     if status["contacts_blocked"]:
         said += f", {status['contacts_blocked']} blocked"
     if status["contacts_changed"]:

@@ -9,7 +9,7 @@ from tests.support.networks import NOW, make_network
 from tests.voicebox.circuits.test_calls import OFFER, all_free, finish_first_call
 from voicebox.b2bua.events import Answer, CallEvent, Codec, End, Offer, Refusal, Refuse, Resume
 from voicebox.contacts.card import serialise_card
-from voicebox.contacts.changes import Change, What, decide
+from voicebox.contacts.changes import Change, What
 from voicebox.contacts.identity import Identity, new_identity
 from voicebox.errors import UsageError
 
@@ -19,11 +19,7 @@ UNREACHABLE_S = 12
 
 def change(box: Box, what: What, petname: str, value: str = "") -> None:
     """Do what the daemon does."""
-    step = decide(Change(what, petname, value), box.book.contacts(), box.identity.contact_id, NOW)
-    box.book.take(step)
-    box.calls.contact_changed(step, box.world.now_us)
-    if step.doors_change:
-        box.standing.renew_tokens(box.world.now_us, at_once=True)
+    box.change(Change(what, petname, value))
 
 
 def other_card() -> str:
