@@ -122,7 +122,7 @@ impl Inbox {
     pub(crate) fn new() -> Self {
         let mut octets = vec![0; RECEIVE_BATCH * MAX_OCTETS];
         let mut senders = vec![RawAddress::none(); RECEIVE_BATCH];
-        let mut controls = vec![Control([0; CONTROL_OCTETS]); RECEIVE_BATCH];
+        let mut controls = vec![Control::new(); RECEIVE_BATCH];
         let part = |octets: &mut [u8]| libc::iovec { iov_base: octets.as_mut_ptr().cast(), iov_len: octets.len() };
         let mut parts: Vec<libc::iovec> = octets.chunks_exact_mut(MAX_OCTETS).map(part).collect();
         let head = |((sender, part), control): ((&mut RawAddress, &mut libc::iovec), &mut Control)| {
@@ -204,30 +204,29 @@ pub(crate) struct Parcel<'a> {
     pub(crate) to: &'a RawAddress,
 }
 
-/// Room for the length of the datagrams of a train, laid out as the kernel wants and gives it.
+/// Room for one thing that is said beside a message (cmsg(3)), laid out as the kernel wants and gives it.
 #[derive(Clone, Copy)]
 #[repr(align(8))]
-struct Control([u8; CONTROL_OCTETS]);
+pub(crate) struct Control([u8; CONTROL_OCTETS]);
 const CONTROL_OCTETS: usize = 64;
 
 impl Control {
-    /// Fill in "cut into pieces of `each` octets"; the length of it.
-    fn fill(&mut self, each: u16) -> usize {
-        // SAFETY: a plain struct of numbers and pointers, for which zero is valid.
-        let mut head: libc::msghdr = unsafe { std::mem::zeroed() };
+    pub(crate) const fn new() -> Self {
+        Self([0; CONTROL_OCTETS])
+    }
+
+    /// Let a message say it: a number of `kind` at `level`, a descriptor or a length.
+    pub(crate) fn fill<T: Copy>(&mut self, head: &mut libc::msghdr, (level, kind): (libc::c_int, libc::c_int), value: T) {
+        const { assert!(std::mem::size_of::<T>() <= 8, "header and value fit into the room") };
+        let octets = std::mem::size_of::<T>() as libc::c_uint; // at most 8
         head.msg_control = self.0.as_mut_ptr().cast();
-        // SAFETY: computes a length.
-        let octets = unsafe { libc::CMSG_SPACE(2) } as usize;
-        head.msg_controllen = octets as _;
-        // SAFETY: the buffer is aligned and longer than CMSG_SPACE(2), so the first header and its two octets fit.
+        // SAFETY: the buffer is aligned and longer than CMSG_SPACE(8), so the first header and its value fit; the other two compute lengths.
         unsafe {
-            let first = libc::CMSG_FIRSTHDR(&head);
-            (*first).cmsg_level = libc::SOL_UDP;
-            (*first).cmsg_type = libc::UDP_SEGMENT;
-            (*first).cmsg_len = libc::CMSG_LEN(2) as _;
-            std::ptr::write_unaligned(libc::CMSG_DATA(first).cast::<u16>(), each);
+            head.msg_controllen = libc::CMSG_SPACE(octets) as _;
+            let first = libc::CMSG_FIRSTHDR(head);
+            ((*first).cmsg_level, (*first).cmsg_type, (*first).cmsg_len) = (level, kind, libc::CMSG_LEN(octets) as _);
+            std::ptr::write_unaligned(libc::CMSG_DATA(first).cast::<T>(), value);
         }
-        octets
     }
 }
 
@@ -257,7 +256,7 @@ pub(crate) fn send_all(socket: &UdpSocket, parcels: &[Parcel<'_>], trains: &mut 
 fn send_batch(socket: &UdpSocket, batch: &[Parcel<'_>]) -> usize {
     let trains = batch.iter().filter(|parcel| parcel.octets.len() > 1).count();
     let mut heads: Vec<libc::mmsghdr> = Vec::with_capacity(batch.len());
-    let mut controls = vec![Control([0; CONTROL_OCTETS]); trains];
+    let mut controls = vec![Control::new(); trains];
     let mut free = controls.iter_mut();
     let mut parts: Vec<libc::iovec> = Vec::with_capacity(batch.iter().map(|parcel| parcel.octets.len()).sum());
     for parcel in batch {
@@ -271,8 +270,7 @@ fn send_batch(socket: &UdpSocket, batch: &[Parcel<'_>]) -> usize {
         parts.extend(parcel.octets.iter().map(|octets| libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() }));
         if parcel.octets.len() > 1 {
             if let (Some(control), Ok(each)) = (free.next(), u16::try_from(parcel.octets[0].len())) {
-                head.msg_hdr.msg_controllen = control.fill(each) as _;
-                head.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+                control.fill(&mut head.msg_hdr, (libc::SOL_UDP, libc::UDP_SEGMENT), each);
             }
         }
         heads.push(head);

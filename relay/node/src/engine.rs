@@ -256,9 +256,10 @@ impl Engine {
     /// Returns the port.
     pub fn bind(&self, address: &str, port: u16) -> Result<u16, Error> {
         let address = parse_address(address)?;
-        let (socket, with) = self.bind_kept(address, port)?;
+        let with = bind(address, port)?;
         let port = local_port(&with)?;
-        self.order(Order::AddSocket { socket, with })?;
+        let socket = self.keep(&with);
+        self.order_kept(Some(socket), Order::AddSocket { socket, with })?;
         let mut local = locked(&self.local);
         local.address = Some(address);
         local.shared = Some(Shared { socket, is_ipv4: address.is_ipv4(), peers: HashSet::new() });
@@ -276,8 +277,8 @@ impl Engine {
         let kind = if identity.is_some() { LinkKind::Relay } else { LinkKind::AccessOwner };
         let dialer = Dialer::new(identity.as_ref())?;
         let (socket, own) = self.socket_towards(peer)?;
-        let link = self.next_number();
-        self.order(Order::Connect { link, socket, own, peer, pin, dialer, kind })?;
+        let (link, kept) = (self.next_number(), own.is_some().then_some(socket));
+        self.order_kept(kept, Order::Connect { link, socket, own, peer, pin, dialer, kind })?;
         Ok(link)
     }
 
@@ -286,8 +287,9 @@ impl Engine {
         let wildcard = if peer.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
         let address = local.address.filter(|address| address.is_ipv4() == peer.is_ipv4()).unwrap_or(wildcard);
         if local.shared.is_none() {
-            let (socket, with) = self.bind_kept(address, 0)?;
-            self.order(Order::AddSocket { socket, with })?;
+            let with = bind(address, 0)?;
+            let socket = self.keep(&with);
+            self.order_kept(Some(socket), Order::AddSocket { socket, with })?;
             local.shared = Some(Shared { socket, is_ipv4: peer.is_ipv4(), peers: HashSet::new() });
         }
         if let Some(shared) = local.shared.as_mut().filter(|shared| shared.is_ipv4 == peer.is_ipv4()) {
@@ -295,15 +297,20 @@ impl Engine {
                 return Ok((shared.socket, None));
             }
         }
-        let (socket, with) = self.bind_kept(address, 0)?;
-        Ok((socket, Some(with)))
+        let with = bind(address, 0)?;
+        Ok((self.keep(&with), Some(with)))
     }
 
-    /// Bind a socket from which links leave.
-    fn bind_kept(&self, address: IpAddr, port: u16) -> Result<(u32, UdpSocket), Error> {
-        let (socket, with) = (self.next_number(), bind(address, port)?);
-        self.keeper.keep(socket, &with);
-        Ok((socket, with))
+    /// Let a socket from which links leave be kept; its number.
+    fn keep(&self, with: &UdpSocket) -> u32 {
+        let socket = self.next_number();
+        self.keeper.keep(socket, with);
+        socket
+    }
+
+    /// Give an order that hands over a kept socket; where that cannot be, the socket is used no more.
+    fn order_kept(&self, kept: Option<u32>, order: Order) -> Result<(), Error> {
+        self.order(order).inspect_err(|_| kept.into_iter().for_each(|socket| self.keeper.release(socket)))
     }
 
     /// Forget a link, in silence.
@@ -315,7 +322,7 @@ impl Engine {
     pub fn media_open(&self, address: &str) -> Result<(u32, u16), Error> {
         let (with, rtp_port) = MediaPort::bind(parse_address(address)?)?;
         let port = self.next_number();
-        self.order(Order::MediaOpen { port, with })?;
+        self.order(Order::MediaOpen { port, with: Box::new(with) })?;
         Ok((port, rtp_port))
     }
 
@@ -387,6 +394,8 @@ fn local_port(socket: &UdpSocket) -> Result<u16, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixDatagram;
 
     #[test]
     fn a_panic_in_the_thread_is_counted_and_told() {
@@ -399,11 +408,32 @@ mod tests {
         assert_eq!(panics.load(Ordering::Relaxed), 1);
     }
 
-    #[test]
-    fn an_engine_whose_thread_failed_refuses_commands_as_a_bug() {
-        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, seed: None, link_idle_us: 1_000_000, keeper: None };
+    /// An engine whose thread has failed.
+    fn failed_engine(keeper: Option<RawFd>) -> Engine {
+        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, seed: None, link_idle_us: 1_000_000, keeper };
         let engine = Engine::new(&settings).expect("descriptors are free");
         engine.panics.store(1, Ordering::Relaxed);
-        assert!(matches!(engine.disconnect(1), Err(Error::Bug(_))));
+        engine
+    }
+
+    #[test]
+    fn an_engine_whose_thread_failed_refuses_commands_as_a_bug() {
+        assert!(matches!(failed_engine(None).disconnect(1), Err(Error::Bug(_))));
+    }
+
+    #[test]
+    fn a_socket_that_cannot_be_handed_over_is_kept_no_longer_than_others_that_are_not_used() {
+        let (ours, keepers) = UnixDatagram::pair().expect("descriptors are free");
+        keepers.set_nonblocking(true).expect("a socket");
+        let engine = failed_engine(Some(ours.as_raw_fd()));
+        let connect = || engine.connect("127.0.0.1", 9, &[0; 32], None);
+        for fails in [&|| engine.bind("127.0.0.1", 0).is_err(), &|| connect().is_err()] as [&dyn Fn() -> bool; 2] {
+            assert!(fails());
+            let (mut kept, mut released) = ([0; 4], [1; 4]);
+            assert_eq!(keepers.recv(&mut kept).expect("it is to be kept"), 4);
+            assert_eq!(keepers.recv(&mut released).expect("and is released"), 4);
+            assert_eq!(kept, released);
+            assert!(keepers.recv(&mut kept).is_err());
+        }
     }
 }

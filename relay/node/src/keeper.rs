@@ -5,12 +5,9 @@ use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::datagrams::Control;
 use crate::links::SocketNumber;
 use crate::Error;
-
-/// Room for one descriptor, laid out as the kernel wants it.
-#[repr(align(8))]
-struct Control([u8; 32]);
 
 /// This process's end of the pair; with none, nothing is kept.
 pub(crate) struct Keeper {
@@ -58,19 +55,12 @@ impl Keeper {
         let Some(towards) = &self.towards else { return };
         let mut octets = number.to_be_bytes();
         let mut part = libc::iovec { iov_base: octets.as_mut_ptr().cast(), iov_len: octets.len() };
-        let mut control = Control([0; 32]);
+        let mut control = Control::new();
         // SAFETY: a plain struct of numbers and pointers, for which zero is valid.
         let mut head: libc::msghdr = unsafe { std::mem::zeroed() };
         (head.msg_iov, head.msg_iovlen) = (&mut part, 1);
         if let Some(descriptor) = descriptor {
-            head.msg_control = control.0.as_mut_ptr().cast();
-            // SAFETY: the buffer is aligned and longer than CMSG_SPACE(4) = 24, so the first header and its four octets fit.
-            unsafe {
-                head.msg_controllen = libc::CMSG_SPACE(4) as _;
-                let first = libc::CMSG_FIRSTHDR(&head);
-                ((*first).cmsg_level, (*first).cmsg_type, (*first).cmsg_len) = (libc::SOL_SOCKET, libc::SCM_RIGHTS, libc::CMSG_LEN(4) as _);
-                std::ptr::write_unaligned(libc::CMSG_DATA(first).cast::<RawFd>(), descriptor);
-            }
+            control.fill(&mut head, (libc::SOL_SOCKET, libc::SCM_RIGHTS), descriptor);
         }
         // SAFETY: sendmsg only reads what the head points to, all of which outlives the call.
         let sent = unsafe { libc::sendmsg(towards.as_raw_fd(), &head, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };

@@ -58,7 +58,7 @@ pub(crate) enum Order {
     Connect { link: u32, socket: SocketNumber, own: Option<UdpSocket>, peer: std::net::SocketAddr, pin: Pin, dialer: Dialer, kind: LinkKind },
     Disconnect { link: u32 },
     Core(Command),
-    MediaOpen { port: u32, with: MediaPort },
+    MediaOpen { port: u32, with: Box<MediaPort> },
     MediaRemote { port: u32, address: std::net::SocketAddr, rtcp_port: Option<u16>, command: Command },
     MediaProtect { port: u32, keys: Option<MediaKeys> },
     MediaClose { port: u32 },
@@ -473,7 +473,7 @@ impl Runner {
             Order::MediaOpen { port, with } => {
                 self.poller.add(with.socket(Half::Rtp).as_raw_fd(), RTP | u64::from(port));
                 self.poller.add(with.socket(Half::Rtcp).as_raw_fd(), RTCP | u64::from(port));
-                self.media.insert(port, with);
+                self.media.insert(port, *with);
                 self.command(now, Command::MediaOpen { port: PortId(port) });
             }
             Order::MediaRemote { port, address, rtcp_port, command } => {
