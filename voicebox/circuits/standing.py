@@ -318,9 +318,13 @@ class StandingCircuits:
             if post.circuit is not None:
                 post.circuit.move_us = move_us
                 self._leaving.append(_Leaving(post.circuit, close_us))
-        number = self._network.epoch_at(now_us)
-        self._present = self._coming if self._coming is not None and self._coming.number == number else self._new_epoch(number, now_us)
-        self._coming = None
+        number, coming, self._coming = self._network.epoch_at(now_us), self._coming, None
+        if coming is not None and coming.number != number:  # a machine that stood still over a whole epoch
+            for post in coming.posts:
+                if post.circuit is not None:
+                    post.circuit.give_up()
+            coming = None
+        self._present = coming or self._new_epoch(number, now_us)
         self._prepare_us = self._draw_prepare_us()
 
     def _clear(self, now_us: int) -> None:

@@ -108,6 +108,18 @@ def test_next_epochs_circuits_stand_before_it_begins() -> None:
     assert len(box.plane.links()) == 2
 
 
+def test_prepared_epoch_that_a_box_slept_through_leaves_no_link() -> None:
+    world, box = lone_box(make_network(epoch_s=60))
+    run(world, [box], 53)
+    prepared = [circuit for circuit in box.standing.all() if circuit.epoch == 1]
+    assert len(prepared) == 2
+    world.run_until(world.now_us + 70_000_000, lambda _now_us: None)
+    run(world, [box], 1)
+    assert box.standing.epoch == 2
+    assert [circuit.stage for circuit in prepared] == [Stage.GONE] * 2
+    assert sorted(box.plane.links()) == sorted(circuit.link for circuit in box.standing.all())
+
+
 def test_many_epochs_leave_nothing_behind() -> None:
     world, box = lone_box(make_network(epoch_s=30))
     run(world, [box], 30 * 6)
