@@ -28,7 +28,7 @@ class SipServer:
     """A registrar and B2BUA for the phones of one box.
 
     accounts: each with its HA1 under settings.realm. resolve(dialled), admit(petname): see switchboard.Resolve, Admit; missed: see Switchboard. Whatever goes wrong inside is counted
-    as `bugs` and costs the one message, never the server; on_bug gets the exception for whoever may look at it. tls: for phones that speak it.
+    as `bugs` and costs the one message, which is answered with 500, never the server; on_bug gets the exception for whoever may look at it. tls: for phones that speak it.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ from voicebox.sip.flow import Flow
 from voicebox.sip.headers import parse_name_addr
 from voicebox.sip.identifiers import Identifiers
 from voicebox.sip.message import SipRequest
-from voicebox.sip.transaction import DropReason, Failed, NewRequest, NewResponse, TimerValues, Transaction, TransactionLayer, Transmit
+from voicebox.sip.transaction import DropReason, Failed, LayerEvent, NewRequest, NewResponse, TimerValues, Transaction, TransactionLayer, Transmit
 from voicebox.sip.uri import SipUri, parse_uri
 
 MAX_AUTHORIZATIONS = 4
@@ -185,19 +185,30 @@ class Switchboard:
         )
 
     def _drain(self, now: float) -> None:
+        """Serve what the transactions have. A bug that one event meets costs no other: the first is raised when all are served, the others are counted."""
+        bugs: list[Exception] = []
         while events := self.layer.poll():
             for event in events:
-                match event:
-                    case Transmit():
-                        self._outbox.append(event)
-                    case NewRequest(transaction, request, flow):
-                        self._dispatch(transaction, request, flow, now)
-                    case NewResponse(transaction, response):
-                        if transaction.user is not None:
-                            transaction.user.response_came(transaction, response, now)
-                    case Failed(transaction):
-                        if transaction.user is not None:
-                            transaction.user.no_response(transaction, now)
+                try:
+                    self._take(event, now)
+                except Exception as bug:  # noqa: BLE001 - raised below
+                    bugs.append(bug)
+        if bugs:
+            self.counters["bugs"] += len(bugs) - 1
+            raise bugs[0]
+
+    def _take(self, event: LayerEvent, now: float) -> None:
+        match event:
+            case Transmit():
+                self._outbox.append(event)
+            case NewRequest(transaction, request, flow):
+                self._dispatch(transaction, request, flow, now)
+            case NewResponse(transaction, response):
+                if transaction.user is not None:
+                    transaction.user.response_came(transaction, response, now)
+            case Failed(transaction):
+                if transaction.user is not None:
+                    transaction.user.no_response(transaction, now)
 
     # --------------------------------------------------------------------------------------------- requests of phones
 
@@ -210,6 +221,20 @@ class Switchboard:
                 self.layer.drops[DropReason.STRAY_ACK] += 1
             return
         self.counters[f"requests_{request.method.lower()}" if request.method in _COUNTED else "requests_other"] += 1
+        try:
+            self._serve_or_refuse(transaction, request, flow, now)
+        except Exception:
+            self._give_up(transaction, now)
+            raise
+
+    def _give_up(self, transaction: Transaction, now: float) -> None:
+        """Answer a request that met a bug, so that its transaction ends, and end the call that it began. What was answered already stays so. Spec: RFC 3261 §21.5.1."""
+        leg = self._uas_legs.get(transaction)
+        self.layer.respond(transaction, 500, now, self._context.identifiers.tag() if leg is None else leg.dialog.dialog.local_tag)
+        for call in [call for call in self._calls if leg is not None and leg in call.parties.values()]:
+            call.hang_up(now)
+
+    def _serve_or_refuse(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> None:
         try:
             self._serve(transaction, request, flow, now)
         except SipError as error:

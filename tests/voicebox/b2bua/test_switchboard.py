@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -309,6 +310,42 @@ def test_calls_of_one_account_are_bounded() -> None:
     box.far.legs[0].send(Refuse(Refusal.BUSY))
     box.settle()
     assert statuses(Phone(box, "alice", 5).invite()) == [100]
+
+
+def planted_bug(*_: object) -> NoReturn:
+    raise RuntimeError("planted")
+
+
+def test_a_bug_inside_a_request_is_answered_and_leaves_no_transaction() -> None:
+    box = Box()
+    phone = Phone(box, "alice")
+    box.board.registrar.register = planted_bug  # type: ignore[method-assign, assignment]  # a bug to be survived
+    with pytest.raises(RuntimeError, match="planted"):
+        phone.register()
+    box.settle()
+    assert statuses(phone.inbox) == [401, 500]
+    box.advance(40)
+    assert box.board.totals()["transactions"] == 0
+
+
+def test_a_bug_inside_a_call_that_begins_is_answered_and_leaves_no_call() -> None:
+    box = Box()
+    phone = Phone(box, "alice")
+    box.network.call = planted_bug  # type: ignore[method-assign, assignment]  # as above
+    with pytest.raises(RuntimeError, match="planted"):
+        phone.invite()
+    box.settle()
+    refusal = final(phone.inbox)
+    assert statuses(phone.inbox) == [401, 100, 500]
+    phone.send(phone.text("ACK", "sip:bob.privacy", to=refusal.headers.get("to") or "", cseq=refusal.cseq.number, branch=branch_of(refusal)))
+    assert box.board.calls == box.media.open_ports() == 0
+    box.advance(40)
+    assert box.board.totals()["transactions"] == 0
+    assert statuses(phone.inbox) == [401, 100, 500], "it is said once"
+
+
+def branch_of(response: SipResponse) -> str:
+    return dict(response.via.params)["branch"] or ""
 
 
 def test_no_media_port_is_a_clean_refusal() -> None:
