@@ -333,7 +333,7 @@ class Switchboard:
         if (request.headers.get("max-forwards") or "70").strip("0 ") == "":
             raise SipError(483, "no hops left")
         decision = self._decide(parse_uri(request.uri), flow)
-        begun = sum(leg.user == account.user for leg in self._uas_legs.values())
+        begun = sum(leg.user == account.user and not leg.dialog.over for leg in self._uas_legs.values())
         if len(self._calls) >= self.settings.calls.max_calls or begun >= self.settings.calls.max_calls_of_user:
             raise SipError(503, "too many calls")
         self._place_call(transaction, request, flow, account, decision, now)

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests.voicebox.b2bua.house import House
 from tests.voicebox.b2bua.scripted import PASSWORD, REALM, SDP_PCMA, SDP_SAVP, Box, Phone, final, statuses
 from voicebox.b2bua.context import CallSettings
 from voicebox.b2bua.events import Answer, Codec, Refusal, Refuse
@@ -346,6 +347,18 @@ def test_a_bug_inside_a_call_that_begins_is_answered_and_leaves_no_call() -> Non
 
 def branch_of(response: SipResponse) -> str:
     return dict(response.via.params)["branch"] or ""
+
+
+def test_a_call_that_goes_on_without_whoever_began_it_is_not_counted_as_theirs() -> None:
+    house = House(SwitchboardSettings(calls=CallSettings(max_calls_of_user=1)))
+    talk = house.talk(house.alice, house.carol)
+    house.alice.call_id = "another"
+    assert statuses(house.alice.invite("sip:erin@voicebox"))[-1] == 503
+    assert talk.as_caller("REFER", "Refer-To: <sip:dave@voicebox>").status == 202
+    house.dave.answer(house.dave.last_request("INVITE"), 200, house.dave.sdp(), tag="d")
+    assert house.box.board.calls == 1
+    house.alice.call_id = "third"
+    assert statuses(house.alice.invite("sip:erin@voicebox"))[-1] == 100
 
 
 def test_no_media_port_is_a_clean_refusal() -> None:
