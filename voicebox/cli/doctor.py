@@ -12,7 +12,7 @@ from pathlib import Path
 
 from voicebox.cli.home import add_home
 from voicebox.control import SOCKET_NAME, ask
-from voicebox.doctor.files import is_relay, look_at_files, names_of
+from voicebox.doctor.files import UNIT_FOLDERS, is_relay, look_at_files, look_at_units, names_of
 from voicebox.doctor.findings import Finding, Grade, findings_of
 from voicebox.doctor.machine import look_at_machine
 from voicebox.doctor.redact import redact
@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     if home is not None:
         found += look_at_files(home, dt.datetime.now(dt.UTC))
         found += _look_at_running(home)
+        found += [] if is_relay(home) else [look_at_units(UNIT_FOLDERS)]
     if args.report:
         print("\n".join(_report(found, home)))
     elif args.json:
