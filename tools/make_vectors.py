@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from relay.model.cell import Cell, Kind, Speech, fragments, serialise_cell, serialise_speech
+from relay.model.cell import PAYLOAD_OCTETS, Cell, Kind, Speech, fragments, serialise_cell, serialise_speech
 from relay.model.clock import Clock
 from relay.model.end_to_end import COPY, NO_TWEAK, CounterWindow, Sound, serialise_sound
 from relay.model.layer import Hctr2
@@ -67,7 +67,8 @@ def speech(random: SeededRandom) -> Entry:
     messages = [
         (Kind.PHASE, 3, b""),
         (Kind.KNOCK, 4, random.octets(216)),
-        (Kind.CREATE, 1, random.octets(1_200)),
+        (Kind.CREATE, 1, random.octets(PAYLOAD_OCTETS[Kind.CREATE])),
+        (Kind.CREATED, 1, random.octets(PAYLOAD_OCTETS[Kind.CREATED])),
         (Kind.TOKENS, 2**16 - 1, random.octets(2_048)),
     ]
     return {

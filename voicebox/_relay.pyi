@@ -103,7 +103,7 @@ class Engine:
         forward_step_us: int = 5_000,
         backward_step_us: int = 5_000,
     ) -> None:
-        """Become a hop (§6.1); created: 64 octets. junction: whether this relay serves as one (§5.5, §6.2).
+        """Become a hop (§6.1); created: 1 184 octets. junction: whether this relay serves as one (§5.5, §6.2).
 
         The steps are the circuit's de-jitter steps of the grid (§5.3), forward and, at a guard, backward; with others the command is a bad one.
         """

@@ -17,7 +17,7 @@ from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
 from voicebox.circuits.limits import MonthlyTraffic, circuits_within, rounded
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.relay import Relay
-from voicebox.circuits.relay_state import load_relay_keys
+from voicebox.circuits.relay_state import load_relay_keys, remove_former_key
 from voicebox.config.load import load_relay
 from voicebox.contacts.store import StateDirectory
 from voicebox.dataplane import CircuitEnded, CreateAsked, EngineFailed, Event, ExtendAsked, LinkDown, LinkFailed, LinkUp, LiveDataPlane
@@ -37,9 +37,10 @@ class RelayDaemon:
         self._config = load_relay(home)
         verified, self._keys = load_relay_keys(store)
         self._own = verified.descriptor
+        remove_former_key(store)
         self._network = load_network(store)
         listed = self._network.relay(self._own.relay_id)
-        if listed is None or (listed.onion_key, listed.link_pin, listed.role) != (self._own.onion_key, self._own.link_pin, self._own.role):
+        if listed is None or (listed.link_pin, listed.role) != (self._own.link_pin, self._own.role):
             raise UsageError("The network does not have this relay. Get its descriptor vouched for, then `voicebox network update` with the new file.")
         if not listed.valid_at(dt.datetime.now(dt.UTC)):
             raise UsageError(

@@ -12,7 +12,7 @@ Kind = IntEnum("Kind", {
     "SETTLE": 22, "SETTLED": 23, "TOKENS": 24, "LEFT": 25, "KNOCK": 26, "KNOCKED": 27, "JOIN": 28, "PART": 29})  # fmt: skip
 """What a message is (§3.2)."""
 PAYLOAD_OCTETS: dict[int, int] = {
-    Kind.CREATE: 1200, Kind.CREATED: 64, Kind.REFUSED: 1, Kind.EXTEND: 1236, Kind.EXTENDED: 64, Kind.NOT_EXTENDED: 1, Kind.PHASE: 0, Kind.PHASED: 4,
+    Kind.CREATE: 1220, Kind.CREATED: 1184, Kind.REFUSED: 1, Kind.EXTEND: 1256, Kind.EXTENDED: 1184, Kind.NOT_EXTENDED: 1, Kind.PHASE: 0, Kind.PHASED: 4,
     Kind.SETTLE: 4, Kind.SETTLED: 2, Kind.TOKENS: 2048, Kind.LEFT: 0, Kind.KNOCK: 216, Kind.KNOCKED: 224, Kind.JOIN: 24, Kind.PART: 16}  # fmt: skip
 ANSWERS: dict[int, tuple[Kind, ...]] = {
     Kind.CREATE: (Kind.CREATED, Kind.REFUSED), Kind.EXTEND: (Kind.EXTENDED, Kind.NOT_EXTENDED),
@@ -99,9 +99,16 @@ class Collector:
     whole: bool = False
     parts: dict[int, bytes] = field(default_factory=dict)
 
+    def is_stale(self, speech: Speech) -> bool:
+        """Say whether a fragment is of a message before the one that is collected."""
+        return self.number is not None and (speech.number - self.number) % 2**16 >= 2**15
+
     def add(self, speech: Speech) -> bytes | None:
-        """Return the payload when it becomes whole, once. Raises FragmentError for a sooner number, or another kind or count under one number."""
-        if self.number is not None and (speech.number - self.number) % 2**16 >= 2**15:
+        """Return the payload when it becomes whole, once; of one that has not the length of its kind nothing is kept.
+
+        Raises FragmentError for that, for a sooner number, and for another kind or count under one number.
+        """
+        if self.is_stale(speech):
             raise FragmentError("speech_stale")
         if speech.number != self.number:
             self.head, self.number, self.whole, self.parts = (speech.kind, speech.count), speech.number, False, {}
@@ -111,4 +118,7 @@ class Collector:
             return None
         self.parts.setdefault(speech.index, speech.fragment)
         self.whole = len(self.parts) == self.head[1]
+        if self.whole and sum(map(len, self.parts.values())) != PAYLOAD_OCTETS.get(speech.kind):
+            self.number, self.whole = None, False
+            raise FragmentError("speech_malformed")
         return b"".join(self.parts[i] for i in range(self.head[1])) if self.whole else None

@@ -5,7 +5,6 @@ Forward cells come from before (the owner's side) and go on behind; backward cel
 
 import struct
 from collections import deque
-from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from relay.model.slots import AHEAD_SLOTS, SLOT_US, Due, Ring, Settling
 if TYPE_CHECKING:
     from relay.model.node import Node
 
-QUEUE_CELLS, SPEECH_SPACING, BOUND_SPACING, CREATE_TRIES = 8, 3, 49, 512  # spacing: other cells between two of a hop's own; before a knock if bound
+QUEUE_CELLS, SPEECH_SPACING, BOUND_SPACING, CREATE_TRIES = 8, 3, 49, 512  # spacing: other cells between two of a hop's own messages; before a knock if bound
 REASON_NO_LINK, REASON_NUMBER_TAKEN, REASON_NO_ANSWER, NO_SLOT = 1, 2, 4, -(2**63)  # no slot: one before all
 UNANSWERED = {Kind.KNOCK, Kind.JOIN, Kind.PART}
 HEARD = {False: {Kind.EXTEND, Kind.PHASE, Kind.SETTLE}, True: {Kind.PHASE, Kind.SETTLE, Kind.TOKENS, *UNANSWERED}}
@@ -38,25 +37,24 @@ def tweak(slot: int) -> bytes:
     return (slot % 2**32).to_bytes(4, "big")
 
 
-def parse_created(body: bytes) -> Speech | None:
-    """Read the answer to a create, outside layers; None where it is none."""
+def hear_created(answer: Collector, body: bytes) -> tuple[int, bytes | None]:
+    """Hear a fragment of the answer to a create, outside layers; return its kind, and its payload when it is whole. Raises FragmentError."""
     speech = parse_speech(body) if is_speech(body) else None
-    fits = speech is not None and (speech.number, speech.count) == (1, 1) and speech.kind in ANSWERS[Kind.CREATE]
-    return speech if fits and speech is not None and len(speech.fragment) == PAYLOAD_OCTETS[speech.kind] else None
+    if speech is None or speech.number != 1 or speech.kind not in ANSWERS[Kind.CREATE]:
+        raise FragmentError("speech_malformed" if is_speech(body) else "before_created")
+    return speech.kind, answer.add(speech)
 
 
 class Hop:
     """One circuit at this relay. before: (link, circuit number) towards the owner; behind: likewise away from it. steps_us: D forward and backward."""
 
-    def __init__(
-        self, node: "Node", serial: int, before: Place, keys: tuple[bytes, bytes], created: Speech, steps_us: tuple[int, ...], *, guard: bool, junction: bool
-    ) -> None:
+    def __init__(self, node: "Node", serial: int, before: Place, keys: tuple[bytes, bytes], steps_us: tuple[int, ...], *, guard: bool, junction: bool) -> None:
         self.node, self.serial, self.before, self.guard, self.junction, self.steps_us = node, serial, before, guard, junction, steps_us
         self.forward, self.backward = (node.make_cipher(key) for key in keys)
         self.last_cell_us, self.open = node.now_us, False  # open: the first cell inside the layer came
-        self.collector, self.answer, self.answer_due, self.since_speech = Collector(), created, True, SPEECH_SPACING
+        self.collector, self.since_speech, self.knocked_count, self.answer_number, self.answer_until = Collector(), SPEECH_SPACING, 0, 0, 0
         self.behind: Place | None = None
-        self.next_state, self.create, self.asked_number = NextState.NONE, Carousel([]), 0
+        self.next_state, self.create, self.created, self.asked_number = NextState.NONE, Carousel([]), Collector(), 0
         self.settling: Settling | None = None
         self.forward_due: Due | None = None
         self.forward_ring, self.backward_ring = Ring(), Ring()
@@ -68,21 +66,20 @@ class Hop:
         self.bond: Bond | None = None
         self.knocks: dict[bytes, int] = {}  # join ids lately knocked with: slot of the last time
         self.knocked: Speech | None = None
-        self.knocked_count = 0
         self.at_us: dict[Slots, int] = {}  # what is asked of the clock
         self.head_slot = 0 if guard else self._arm_own_phase(Slots.BACKWARD)
 
     def take_forward(self, slot: int, body: bytes) -> None:
-        """Take a cell from before. Raises BrokeProtocolError."""
+        """Take a cell from before. Raises BrokeProtocolError, FragmentError."""
         self.last_cell_us = now_us = self.node.now_us
         if not self.open and is_speech(body):
             speech = parse_speech(body)
-            if speech is None or (speech.kind, speech.number) != (Kind.CREATE, self.answer.number):
+            if speech is None or (speech.kind, speech.number) != (Kind.CREATE, self.answer_number):
                 return self.node.drop("outside_layers")
-            self.answer_due = True
+            self.answer_until = max(self.answer_until, self.answer.said + 1)
             return None
         if not self.open:  # the first cell inside the layer: created is not said again
-            self.open, self.answer, self.answer_due = True, replace(self.answer, number=-1), False
+            self.open, self.answer_number, self.answer_until = True, -1, 0
         refusal = self.forward_ring.refusal(slot, self.forward_due, now_us) if self.forward_due is not None else None
         if refusal:
             return self.node.drop(refusal)
@@ -106,7 +103,7 @@ class Hop:
             started = max(self.forward_due.next_slot(self.node.now_us), self.passed_slot + 1)
             self.forward_due = Due(base_us, started)
             self._arm(Slots.FORWARD, self.forward_due.time_us(started))
-        self._answer(Kind.SETTLED, self.asked_number, struct.pack(">H", self.steps_us[0] // 10))
+        self.give_answer(Kind.SETTLED, self.asked_number, struct.pack(">H", self.steps_us[0] // 10))
 
     def run(self, slots: Slots, due_us: int) -> None:
         """Put together what leaves at due_us."""
@@ -139,12 +136,11 @@ class Hop:
             return slot, self._speak(slot) or self.backward_ring.body(slot) or self.node.random.body()
         if self.next_state not in {NextState.LIVE, NextState.LOST}:
             return slot, self._head_body(slot)
-        spoken = self._speak(slot)
-        if spoken is not None or not self.queue:
+        spoken, oldest = self._speak(slot), self.queue.popleft() if self.queue else None  # a slot that is stolen is not made up for
+        if spoken is not None or oldest is None:
             return None if spoken is None else (slot, spoken)
-        slot, body = self.queue.popleft()
-        self.returned_slot = max(slot, self.returned_slot)
-        return slot, body
+        self.returned_slot = max(oldest[0], self.returned_slot)
+        return oldest
 
     def _arm_own_phase(self, slots: Slots) -> int:
         """Ask for the relay's own next slot (§5.4) and return its number."""
@@ -191,13 +187,13 @@ class Hop:
 
     def extend(self, behind: Place, handshake: bytes) -> None:
         """Carry out the owner's extend."""
-        self.behind, self.next_state, self.create = behind, NextState.MAKING, Carousel(fragments(Kind.CREATE, 1, handshake))
+        self.behind, self.next_state, self.create, self.created = behind, NextState.MAKING, Carousel(fragments(Kind.CREATE, 1, handshake)), Collector()
         self._arm_own_phase(Slots.ASKING)
 
     def refuse_extend(self, reason: int) -> None:
         """Say that the owner's extend cannot be done."""
         self.lose_behind(NextState.NONE)
-        self._answer(Kind.NOT_EXTENDED, self.asked_number, bytes([reason]))
+        self.give_answer(Kind.NOT_EXTENDED, self.asked_number, bytes([reason]))
 
     def lose_behind(self, state: NextState = NextState.LOST) -> None:
         """Forget the hop behind. Where its link is gone forward cells are swallowed from now on, and a guard goes on filling."""
@@ -206,34 +202,35 @@ class Hop:
         self.at_us = {slots: at_us for slots, at_us in self.at_us.items() if slots is Slots.BACKWARD}
 
     def _take_created(self, body: bytes) -> None:
-        """Hear created or refused from behind, outside layers."""
-        speech = parse_created(body)
-        if speech is None:
-            return self.node.drop("speech_malformed" if is_speech(body) else "before_created")
-        if speech.kind == Kind.REFUSED:
-            return self.refuse_extend(speech.fragment[0])
-        self.next_state, self.at_us = NextState.LIVE, {}  # no longer the head
-        return self._answer(Kind.EXTENDED, self.asked_number, speech.fragment)
+        """Hear created or refused from behind, outside layers. Raises FragmentError."""
+        kind, payload = hear_created(self.created, body)
+        if payload is not None and kind == Kind.REFUSED:
+            self.refuse_extend(payload[0])
+        elif payload is not None:
+            self.next_state, self.at_us = NextState.LIVE, {}  # no longer the head
+            self.give_answer(Kind.EXTENDED, self.asked_number, payload)
 
     def _speak(self, slot: int) -> bytes | None:
         """Return own speech for a backward slot, as it goes out; None where there is none or it is not its turn."""
+        due = self.answer.said < self.answer_until
         if not self.open:  # created, outside the layer
-            due, self.answer_due = self.answer_due, False
-            return serialise_speech(self.answer) if due else None
+            return self.answer.next_body() if due else None
         self.since_speech += 1
-        if self.since_speech <= SPEECH_SPACING:
+        if self.since_speech <= SPEECH_SPACING and not (due and self.answer.said % len(self.answer.bodies)):
             return None
-        if self.answer_due:
-            speech, self.answer_due = self.answer, False
+        if due:
+            body = self.answer.next_body()
         elif self.knocked is not None and (self.bond is None or self.since_speech > BOUND_SPACING):
-            speech, self.knocked = self.knocked, None
+            body, self.knocked = serialise_speech(self.knocked), None
         else:
             return None
         self.since_speech = 0
-        return self.backward.encipher(tweak(slot), serialise_speech(speech))
+        return self.backward.encipher(tweak(slot), body)
 
-    def _answer(self, kind: Kind, number: int, payload: bytes) -> None:
-        self.answer, self.answer_due = Speech(kind, 0, 1, number, payload), True
+    def give_answer(self, kind: Kind, number: int, payload: bytes) -> None:
+        """Answer what was said under a number, until there is another answer."""
+        self.answer, self.answer_number = Carousel(fragments(kind, number, payload)), number
+        self.answer_until = len(self.answer.bodies)  # so many of its fragments are to be said in all
 
     def put_knocked(self, payload: bytes) -> bool:
         """Put a knock into the inbox; False where one waits already."""
@@ -244,19 +241,17 @@ class Hop:
         return free
 
     def _hear(self, slot: int, body: bytes) -> None:
-        """Hear the owner inside the layer. Raises BrokeProtocolError (§6.4)."""
+        """Hear the owner inside the layer. Raises BrokeProtocolError, FragmentError (§6.4)."""
         speech = parse_speech(body)
         if speech is None or speech.kind not in HEARD[self.junction]:
             raise BrokeProtocolError
-        try:
-            payload = self.collector.add(speech)
-        except FragmentError as problem:
-            if problem.args == ("speech_stale",):
-                return self.node.drop("speech_stale")
-            raise BrokeProtocolError from problem
+        if self.collector.is_stale(speech):
+            return self.node.drop("speech_stale")
+        payload = self.collector.add(speech)
         if payload is None and self.collector.whole:
             payload = speech.fragment if speech.kind in UNANSWERED else None
-            self.answer_due = self.answer_due or (payload is None and self.answer.number == speech.number)
+            if payload is None and self.answer_number == speech.number:
+                self.answer_until = max(self.answer_until, self.answer.said + 1)
         if payload is not None and len(payload) != PAYLOAD_OCTETS[speech.kind]:
             raise BrokeProtocolError
         return self._obey(Kind(speech.kind), slot, speech.number, payload) if payload is not None else None
@@ -265,11 +260,11 @@ class Hop:
         junction, refusal = self.node.junction, None
         if kind is Kind.PHASE:
             wait_us = (junction.phase_us - (self.earliest_us or 0)) % SLOT_US
-            self._answer(Kind.PHASED, number, struct.pack(">HH", wait_us // 10, self.steps_us[0] // 10))
+            self.give_answer(Kind.PHASED, number, struct.pack(">HH", wait_us // 10, self.steps_us[0] // 10))
             self.earliest_us = None
         elif kind is Kind.TOKENS:
             junction.leave(self, payload)
-            self._answer(Kind.LEFT, number, b"")
+            self.give_answer(Kind.LEFT, number, b"")
         elif kind is Kind.EXTEND:
             if self.next_state is not NextState.NONE:
                 raise BrokeProtocolError

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from relay.model.cell import PAYLOAD_OCTETS, Collector, FragmentError, Kind, Speech, is_speech, parse_cell, parse_speech, serialise_cell, serialise_speech
+from relay.model.cell import Collector, FragmentError, Kind, Speech, is_speech, parse_cell, parse_speech, serialise_cell, serialise_speech
 from relay.model.hop import REASON_NO_LINK, REASON_NUMBER_TAKEN, BrokeProtocolError, Hop, NextState, Place, Slots
 from relay.model.junction import Junction
 from relay.model.layer import CipherMaker, Hctr2
@@ -81,8 +81,11 @@ class Node:
             self._run(order, serial, slots)
         self.now_us = now_us
         inputs: dict[str, Callable[..., object]] = {"cell": self._take_cell, "link_up": self._link_up, "link_down": self._link_down, "command": self._command}
-        if name in inputs and inputs[name](*arguments) is False:
-            self.drop("bad_command")
+        try:
+            done = inputs[name](*arguments) if name in inputs else None
+        except FragmentError as problem:
+            return self.drop(problem.args[0])
+        return self.drop("bad_command") if done is False else None
 
     def poll(self) -> list[Output]:
         """Return what there is to do since the last call."""
@@ -196,8 +199,7 @@ class Node:
             return link.own.take(*cell)
         if link.kind is LinkKind.GUARD and link.tick_us is None:
             self.set_tick(number, grid(self.now_us + FIRST_TICK_US))
-        place, slot = (number, cell.circuit), unwrap(cell.slot, self.now_us)
-        hop = self._places.get(place)
+        place, slot, hop = (number, cell.circuit), unwrap(cell.slot, self.now_us), self._places.get((number, cell.circuit))
         if cell.circuit == 0:
             return None
         if hop is None:
@@ -206,12 +208,12 @@ class Node:
             return hop.take_backward(slot, cell.body)
         try:
             return hop.take_forward(slot, cell.body)
-        except BrokeProtocolError:
+        except (BrokeProtocolError, FragmentError):
             self.drop("broke_protocol")
             return self._end(hop)
 
     def _take_create(self, place: Place, link: Link, slot: int, body: bytes) -> None:
-        """Collect a create on a number not in use; outside layers what does not fit is dropped (§6.1, §6.4)."""
+        """Collect a create on a number not in use (§6.1). Raises FragmentError."""
         speech, create = parse_speech(body) if is_speech(body) else None, link.creates.get(place[1])
         if speech is None or speech.kind != Kind.CREATE:
             return self.drop("speech_malformed" if speech is None and is_speech(body) else "unknown_circuit")
@@ -221,16 +223,10 @@ class Node:
             if len(self.hops) + sum(len(each.creates) for each in self.links.values()) >= self.max_circuits:
                 return self.drop("circuits_full")
             create = link.creates[place[1]] = Create(self.now_us)
-        try:
-            handshake = create.collector.add(speech)
-        except FragmentError as problem:
-            return self.drop(problem.args[0])
+        handshake = create.collector.add(speech)
         if create.collector.whole and handshake is None:
             return self._say_refused(place, link, slot, create.refusal)
         create.refusal = None
-        if handshake is not None and len(handshake) != PAYLOAD_OCTETS[Kind.CREATE]:
-            del link.creates[place[1]]
-            return self.drop("speech_malformed")
         return self.event("create", *place, handshake) if handshake is not None else None
 
     def _say_refused(self, place: Place, link: Link, slot: int, refusal: Speech | None) -> None:
@@ -259,8 +255,9 @@ class Node:
         if link.hop is not None:  # a box has one circuit on its access link; the new one replaces it
             self._end(link.hop)
         self._serial += 1
-        guard, speech = link.kind is LinkKind.GUARD, Speech(Kind.CREATED, 0, 1, create.collector.number or 0, created)
-        hop = Hop(self, self._serial, place, (forward, backward), speech, steps_us or (STEP_US, STEP_US), guard=guard, junction=junction and not guard)
+        guard = link.kind is LinkKind.GUARD
+        hop = Hop(self, self._serial, place, (forward, backward), steps_us or (STEP_US, STEP_US), guard=guard, junction=junction and not guard)
+        hop.give_answer(Kind.CREATED, create.collector.number or 0, created)
         self.hops[hop.serial] = self._places[place] = hop
         link.hop = hop if guard else None
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from relay.model.cell import ANSWERS, FRAGMENT_OCTETS, MAX_FRAGMENTS, PAYLOAD_OCTETS, Carousel, Kind, fragments, is_speech, parse_speech
+from relay.model.cell import ANSWERS, FRAGMENT_OCTETS, MAX_FRAGMENTS, PAYLOAD_OCTETS, Carousel, Collector, Kind, fragments, is_speech, parse_speech
 from relay.model.clock import PARTS, Clock
 from relay.model.end_to_end import NO_TWEAK, CounterWindow, EndToEnd, Sound, parse_sound, serialise_sound
-from relay.model.hop import parse_created, tweak
+from relay.model.hop import hear_created, tweak
 from relay.model.layer import Cipher
 from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, MEASURED_CELLS, SLOT_US, STEP_US, STEPS_US, Settling, unwrap
 
@@ -27,7 +27,7 @@ class OwnHop:
 
 @dataclass
 class Say:
-    """The message being said to a hop: one fragment in each `every`-th tick, `times` rounds (0: until hushed or answered)."""
+    """The message being said to a hop: one fragment in each `every`-th tick, `times` rounds (0: until hushed or answered); what came of the answer."""
 
     hop: int
     kind: int
@@ -36,6 +36,7 @@ class Say:
     every: int
     times: int
     ticks: int = 0
+    answer: Collector = field(default_factory=Collector)
 
 
 @dataclass(eq=False)
@@ -43,7 +44,7 @@ class OwnCircuit:
     """An own circuit. create: while it is said; then hops grow one by one."""
 
     circuit: int
-    create: Carousel | None
+    create: Say | None
     hops: list[OwnHop] = field(default_factory=list)
     say: Say | None = None
     slots: CounterWindow = field(default_factory=lambda: CounterWindow(NUMBER_WINDOW))
@@ -80,7 +81,7 @@ class OwnLink:
     def _body(self, own: OwnCircuit, body: bytes) -> bytes:
         """A fragment of what is said, else an end-to-end cell, else filler; inside all layers of the hops it passes."""
         if own.create is not None:
-            return own.create.next_body()
+            return own.create.carousel.next_body()
         hops, say, end = own.hops, own.say, own.end_to_end
         if end is not None:
             end.counter += 1
@@ -118,30 +119,31 @@ class OwnLink:
 
     def _take_created(self, own: OwnCircuit, body: bytes) -> None:
         if own.create is None or not is_speech(body):
-            return None
-        speech = parse_created(body)
-        if speech is None:
-            return self.node.drop("speech_malformed")
-        own.create = None
-        if speech.kind == Kind.CREATED:
-            return self.node.event("created", self.link, own.circuit, speech.fragment)
-        self.own = None
-        return self.node.event("refused", self.link, own.circuit, speech.fragment[0])
+            return
+        kind, payload = hear_created(own.create.answer, body)
+        if payload is not None and kind == Kind.CREATED:
+            own.create = None
+            self.node.event("created", self.link, own.circuit, payload)
+        elif payload is not None:
+            self.own = None
+            self.node.event("refused", self.link, own.circuit, payload[0])
 
     def _hear(self, own: OwnCircuit, hop: int, body: bytes) -> None:
-        """Hear a hop: an answer to what is being said, or a knock."""
+        """Hear a hop: a fragment of the answer to what is being said, or a knock, which is one fragment. Raises FragmentError."""
         speech, say = parse_speech(body), own.say
-        if speech is None or speech.count != 1:
+        if speech is None:
             return self.node.drop("speech_malformed")
+        knocked = speech.kind == Kind.KNOCKED
         asked = say is not None and (say.hop, say.number) == (hop, speech.number) and speech.kind in ANSWERS.get(say.kind, ())
-        if not asked and speech.kind != Kind.KNOCKED:
+        if not asked and not knocked:
             return self.node.drop("unasked")
-        if len(speech.fragment) != PAYLOAD_OCTETS[speech.kind]:
-            return self.node.drop("speech_malformed")
-        own.say = None if asked else say
+        payload = (Collector() if knocked or say is None else say.answer).add(speech)
+        if payload is None:
+            return self.node.drop("speech_malformed") if knocked else None
+        own.say = say if knocked else None
         if (hop, speech.kind) == (0, Kind.SETTLED):
             self.clock.anchor()
-        return self.node.event("answer", self.link, own.circuit, hop, speech.kind, speech.fragment)
+        return self.node.event("answer", self.link, own.circuit, hop, speech.kind, payload)
 
     def _open(self, circuit: int, end: EndToEnd, body: bytes) -> None:
         """Try the end-to-end keys; what none opens is filler."""
@@ -163,8 +165,7 @@ class OwnLink:
             if self.own is None or self.own.circuit != arguments[0]:
                 return False
             arguments = (self.own, *arguments[1:])
-        method = getattr(self, f"do_{name}", None)
-        return method is not None and method(*arguments) is not False
+        return getattr(self, f"do_{name}", lambda *_: False)(*arguments) is not False
 
     def do_shift(self, delay_us: int) -> bool | None:
         self.shift_us = delay_us if 0 <= delay_us <= SLOT_US else self.shift_us
@@ -173,7 +174,7 @@ class OwnLink:
     def do_open(self, circuit: int, handshake: bytes) -> bool | None:
         if self.own is not None or circuit == 0 or len(handshake) != PAYLOAD_OCTETS[Kind.CREATE]:
             return False
-        self.own = OwnCircuit(circuit, Carousel(fragments(Kind.CREATE, 1, handshake)))
+        self.own = OwnCircuit(circuit, Say(0, Kind.CREATE, 1, Carousel(fragments(Kind.CREATE, 1, handshake)), 1, 0))
         self.clock.begin(settled=False)
         return True
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tests.support.mutation import fuzz
 from voicebox.circuits import pair
 from voicebox.circuits.call_record import parse_event, parse_offer_record, serialise_event
 from voicebox.circuits.handshake import HopBinding, PendingHop, answer_hop, finish_hop
-from voicebox.circuits.hybrid import hybrid_public
 from voicebox.contacts.identity import Identity, verify_authority
 from voicebox.errors import HandshakeError, RemoteError
 from voicebox.sensitive import Secret
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.fuzz
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "handshake.json").read_text("utf-8"))
 HOP, CALL = VECTORS["hop"], VECTORS["call"]
 NOW = dt.datetime.fromisoformat(VECTORS["now"])
-ONION = Secret(bytes.fromhex(HOP["onion_private"]))
-BINDING = HopBinding(bytes.fromhex(HOP["network_id"]), bytes.fromhex(HOP["relay_id"]), hybrid_public(ONION), HOP["circuit"], HOP["epoch"])
+IDENTITY_KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(HOP["identity_private"]))
+BINDING = HopBinding(bytes.fromhex(HOP["network_id"]), IDENTITY_KEY.public_key().public_bytes_raw(), HOP["circuit"], HOP["epoch"])
 
 
 def octets(name: str) -> bytes:
@@ -44,23 +44,34 @@ def identity(who: str) -> Identity:
     )
 
 
+def pending() -> PendingHop:
+    key, kem = (
+        X25519PrivateKey.from_private_bytes(bytes.fromhex(HOP["owner_private"])),
+        MLKEM768PrivateKey.from_seed_bytes(bytes.fromhex(HOP["owner_mlkem_seed"])),
+    )
+    return PendingHop(BINDING, bytes.fromhex(HOP["handshake"]), key, kem)
+
+
 def test_create(fuzz_inputs: int) -> None:
-    right = bytes.fromhex(HOP["handshake"])
+    """A create proves nothing, so a relay answers a changed one too; but nobody who made it takes that answer."""
+    made = pending()
 
     def take(changed: bytes) -> None:
-        answer_hop(BINDING, ONION, changed)
-        assert changed == right
+        _, created = answer_hop(BINDING, IDENTITY_KEY, changed)
+        if changed != made.handshake:
+            with pytest.raises(HandshakeError):
+                finish_hop(made, created)
 
-    fuzz("create", fuzz_inputs // 2, [right], take, HandshakeError)
+    counts = fuzz("create", fuzz_inputs // 2, [made.handshake], take, HandshakeError)
+    assert counts["taken"] > 0
+    assert counts["refused"] > 0
 
 
 def test_created(fuzz_inputs: int) -> None:
-    right = bytes.fromhex(HOP["created"])
-    key = X25519PrivateKey.from_private_bytes(bytes.fromhex(HOP["owner_private"]))
-    pending = PendingHop(BINDING, bytes.fromhex(HOP["handshake"]), key, Secret(bytes.fromhex(HOP["seed"])))
+    right, made = bytes.fromhex(HOP["created"]), pending()
 
     def take(changed: bytes) -> None:
-        finish_hop(pending, changed)
+        finish_hop(made, changed)
         assert changed == right
 
     fuzz("created", fuzz_inputs // 2, [right], take, HandshakeError)

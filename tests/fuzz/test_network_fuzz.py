@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.mutation import fuzz
 from tests.support.networks import make_network
-from voicebox.circuits.descriptor import parse_descriptor
+from voicebox.circuits.descriptor import parse_descriptor, sign_descriptor
 from voicebox.circuits.network import parse_network
 from voicebox.errors import FileProblem
 
@@ -16,7 +18,8 @@ SMALL = make_network(guards=1, junctions=1)
 
 
 def test_descriptors(fuzz_inputs: int) -> None:
-    texts = [relay.verified.text for relay in SMALL.relays]
+    older = [sign_descriptor(replace(relay.descriptor, former_key=bytes(1216)), relay.identity_key) for relay in SMALL.relays]
+    texts = [verified.text for verified in (*(relay.verified for relay in SMALL.relays), *older)]
 
     def take(octets: bytes) -> None:
         assert parse_descriptor(octets.decode("utf-8", "replace"), "descriptor").text in texts, "a descriptor that nobody signed was taken"
@@ -31,5 +34,5 @@ def test_network_files(fuzz_inputs: int) -> None:
     def take(octets: bytes) -> None:
         assert parse_network(octets.decode("utf-8", "replace"), "network").text == text, "a relay that nobody vouched for was taken"
 
-    counts = fuzz("network files", fuzz_inputs, [text.encode(), make_network(1, 1).network.text.encode()[:4000]], take, FileProblem)
+    counts = fuzz("network files", fuzz_inputs, [text.encode(), make_network(1, 1).network.text.encode()[:1500]], take, FileProblem)
     assert counts["refused"] > counts["taken"]

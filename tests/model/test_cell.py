@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from relay.model.cell import (
     BODY_OCTETS,
+    PAYLOAD_OCTETS,
     Carousel,
     Cell,
     Collector,
     FragmentError,
+    Kind,
     Speech,
     fragments,
     is_speech,
@@ -35,8 +37,9 @@ def test_another_length_is_no_cell(length: int) -> None:
     assert parse_cell(bytes(length)) is None
 
 
-@given(st.integers(0, 255), st.integers(0, 2**16 - 1), st.binary(max_size=16 * 224), st.randoms())
-def test_a_message_survives_cutting_repeating_and_any_order(kind: int, number: int, payload: bytes, chance: random.Random) -> None:
+@given(st.sampled_from(Kind), st.integers(0, 2**16 - 1), st.randoms())
+def test_a_message_survives_cutting_repeating_and_any_order(kind: Kind, number: int, chance: random.Random) -> None:
+    payload = bytes(chance.randrange(256) for _ in range(PAYLOAD_OCTETS[kind]))
     carousel = Carousel(fragments(kind, number, payload))
     said = [carousel.next_body() for _ in range(2 * len(carousel.bodies))]
     assert carousel.said == 2 * len(carousel.bodies)
@@ -69,20 +72,33 @@ def test_any_body_is_refused_or_read_and_written_back_the_same(fuzz_inputs: int)
 
 def test_a_later_number_begins_anew_and_a_sooner_one_is_stale() -> None:
     collector = Collector()
-    first, second = ([parse_speech(body) for body in fragments(7, number, bytes(300))] for number in (2**16 - 1, 0))
-    assert first[0] is not None
-    assert second[0] is not None
-    assert second[1] is not None
+    first, second = ([spoken(body) for body in fragments(Kind.CREATED, number, bytes(1184))] for number in (2**16 - 1, 0))
     assert collector.add(first[0]) is None
     assert collector.add(second[0]) is None
-    with pytest.raises(FragmentError):
-        collector.add(first[0])
-    assert collector.add(second[1]) == bytes(300)
+    with pytest.raises(FragmentError, match="speech_stale"):
+        collector.add(first[1])
+    assert [collector.add(speech) for speech in second[1:]] == [None] * 4 + [bytes(1184)]
 
 
-@pytest.mark.parametrize("other", [Speech(8, 0, 2, 5, bytes(224)), Speech(7, 0, 3, 5, bytes(224))])
+def spoken(body: bytes) -> Speech:
+    speech = parse_speech(body)
+    assert speech is not None
+    return speech
+
+
+@pytest.mark.parametrize("other", [Speech(Kind.REFUSED, 0, 6, 5, bytes(224)), Speech(Kind.CREATED, 0, 3, 5, bytes(224))])
 def test_one_number_is_one_message(other: Speech) -> None:
     collector = Collector()
-    collector.add(Speech(7, 1, 2, 5, b"end"))
-    with pytest.raises(FragmentError):
+    collector.add(Speech(Kind.CREATED, 1, 6, 5, bytes(224)))
+    with pytest.raises(FragmentError, match="speech_malformed"):
         collector.add(other)
+
+
+@pytest.mark.parametrize("length", [0, 64, 1183, 1185, 16 * 224])
+def test_a_message_of_another_length_than_its_kind_has_leaves_nothing_behind(length: int) -> None:
+    collector = Collector()
+    *before, last = (spoken(body) for body in fragments(Kind.CREATED, 5, bytes(length)))
+    assert [collector.add(speech) for speech in before] == [None] * len(before)
+    with pytest.raises(FragmentError, match="speech_malformed"):
+        collector.add(last)
+    assert [collector.add(spoken(body)) for body in fragments(Kind.CREATED, 5, bytes(1184))] == [None] * 5 + [bytes(1184)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from relay.model.cell import Kind, Speech, fragments, parse_cell, serialise_speech
+from relay.model.cell import PAYLOAD_OCTETS, Kind, Speech, fragments, parse_cell, serialise_speech
 from relay.model.end_to_end import NO_TWEAK, Sound, serialise_sound
 from relay.model.hop import tweak
 from relay.model.node import LinkKind, Node
@@ -108,7 +108,7 @@ class Chaos(Network):
         middle = ["middle"] if self.chance.random() < 0.3 else []
         life.number, life.path, life.keys, life.settled = self.chance.getrandbits(32) or 1, [*middle, self.chance.choice(("junction1", *JUNCTIONS))], [], 0
         life.ready, life.began_us, life.token = False, self.now_us, self.chance.choice(TOKENS)
-        life.handshake = self.chance.randbytes(1200)
+        life.handshake = self.chance.randbytes(1220)
         self._say_to(life, "open", life.handshake)
 
     def _follow(self, life: Life, event: Event) -> None:
@@ -118,7 +118,7 @@ class Chaos(Network):
                 life.keys.append(keys_of(life.handshake)[:2])
                 self._say_to(life, "add_hop", *life.keys[-1])
                 if len(life.keys) <= len(life.path):
-                    life.handshake = self.chance.randbytes(1200)
+                    life.handshake = self.chance.randbytes(1220)
                     next_number = self.chance.getrandbits(32) if self.chance.random() < 0.97 else 0
                     payload = relay_id(life.path[life.last_hop]) + next_number.to_bytes(4, "big") + life.handshake
                     self._say_to(life, "say", life.last_hop, int(Kind.EXTEND), payload, 1, 0)
@@ -239,13 +239,13 @@ class Chaos(Network):
         name = chance.choice(list(self.nodes))
         link = chance.choice([0, life.link, *[link for node, link in self.wires if node == name]])
         circuit = chance.choice((0, 1, life.number, chance.getrandbits(32)))
-        key, handshake = chance.randbytes(16), chance.randbytes(1200)
+        key, handshake = chance.randbytes(16), chance.randbytes(1220)
         if chance.random() < 0.3:
             name = life.box
         self.command(
             name,
             *chance.choice([
-                ("accept", link, circuit, key, key, bytes(64), True), ("refuse", link, circuit, 3), ("extend", link, circuit, link, circuit, handshake),
+                ("accept", link, circuit, key, key, bytes(PAYLOAD_OCTETS[Kind.CREATED]), True), ("refuse", link, circuit, 3), ("extend", link, circuit, link, circuit, handshake),
                 ("refuse_extend", link, circuit, 4), ("open", link, circuit, handshake), ("add_hop", link, circuit, key, key),
                 ("say", link, circuit, chance.randrange(5), chance.randrange(256), chance.randbytes(chance.randrange(3_584)), chance.randrange(1, 9), 3),
                 ("hush", link, circuit), ("shift", link, chance.randrange(20_001)), ("settle_own", link, circuit, chance.choice((5_000, 6_000))), ("speak", link, circuit, key, [key]),
@@ -321,7 +321,9 @@ class Chaos(Network):
         chance = self.chance
         number = octets[:4] if chance.random() < 0.5 else chance.randbytes(4)
         kind = chance.choice((Kind.CREATE, Kind.CREATED, Kind.REFUSED, Kind.EXTENDED))
-        return number + octets[4:8] + chance.choice((self._speech(), chance.choice(fragments(kind, 1, chance.randbytes(chance.choice((1, 64, 900, 1_200)))))))
+        return (
+            number + octets[4:8] + chance.choice((self._speech(), chance.choice(fragments(kind, 1, chance.randbytes(chance.choice((1, 900, 1_184, 1_220)))))))
+        )
 
     def _speech(self) -> bytes:
         """Return a fragment of any message, mostly well formed."""

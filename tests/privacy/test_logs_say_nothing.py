@@ -72,9 +72,6 @@ def files_of(node: Node) -> set[str]:
 def keys_of(node: Node) -> Iterator[tuple[str, bytes]]:
     """Yield every secret below a daemon's directory, by its file."""
     for path in sorted((node.home / "identity").glob("*.key")):
-        if path.name == "onion.key":
-            yield f"{node.name} {path.name}", bytes.fromhex(path.read_text())
-            continue
         key = serialization.load_pem_private_key(path.read_bytes(), None)
         if isinstance(key, EllipticCurvePrivateKey):
             yield f"{node.name} {path.name}", key.private_numbers().private_value.to_bytes(32, "big")

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
-from relay.model.cell import Cell, Kind, parse_cell
+from relay.model.cell import PAYLOAD_OCTETS, Cell, Kind, parse_cell
 from relay.model.node import LinkKind, Node
 from relay.model.slots import SLOT_US
 
@@ -25,7 +25,7 @@ Script = Generator[str, Event, None]
 def keys_of(handshake: bytes) -> tuple[bytes, bytes, bytes]:
     """Return forward key, backward key and the payload of `created` that this handshake stands for."""
     keys = hashlib.sha256(b"keys" + handshake).digest()
-    return keys[:16], keys[16:], hashlib.sha512(handshake).digest()
+    return keys[:16], keys[16:], hashlib.shake_128(handshake).digest(PAYLOAD_OCTETS[Kind.CREATED])
 
 
 @dataclass
@@ -177,7 +177,7 @@ class Circuit:
 
     def build(self) -> Script:
         """Open, extend to the junction, choose the phase, settle hop by hop, leave tokens (PROTOCOL.md §5, §6)."""
-        first, second = (self.network.chance.randbytes(1200) for _ in range(2))
+        first, second = (self.network.chance.randbytes(1220) for _ in range(2))
         self.keys = [keys_of(first)[:2], keys_of(second)[:2]]
         self.command("open", first)
         created = yield "created"

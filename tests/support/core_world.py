@@ -124,9 +124,9 @@ class CoreWorld(FakeWorld):
     def _create(self, name: str, relay: RelayKeys, link: int, circuit: int, handshake: bytes) -> None:
         network = self.small.network
         for epoch in (network.epoch_at(self.now_us), network.epoch_at(self.now_us) + 1):
-            binding = HopBinding(network.network_id, relay.descriptor.relay_id, relay.descriptor.onion_key, circuit, epoch)
+            binding = HopBinding(network.network_id, relay.descriptor.identity, circuit, epoch)
             try:
-                keys, created = answer_hop(binding, relay.onion_private, handshake)
+                keys, created = answer_hop(binding, relay.identity_key, handshake)
             except HandshakeError:
                 continue
             junction = relay.descriptor.role is Role.JUNCTION

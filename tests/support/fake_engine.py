@@ -171,9 +171,9 @@ class FakePlane:
         relay = self.world.small.keys_of(relay_id)
         network = self.world.small.network
         for epoch in (network.epoch_at(self.world.now_us), network.epoch_at(self.world.now_us) + 1):
-            binding = HopBinding(network.network_id, relay_id, relay.descriptor.onion_key, number, epoch)
+            binding = HopBinding(network.network_id, relay.descriptor.identity, number, epoch)
             try:
-                keys, created = answer_hop(binding, relay.onion_private, handshake)
+                keys, created = answer_hop(binding, relay.identity_key, handshake)
             except HandshakeError:
                 continue
             circuit.relay_keys.append(keys)

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from voicebox.circuits.descriptor import Descriptor, RelayAddress, Role, VerifiedDescriptor, sign_descriptor
-from voicebox.circuits.hybrid import hybrid_public, new_hybrid_private
 from voicebox.circuits.network import VerifiedNetwork, new_network
 from voicebox.circuits.terms import NetworkTerms
 from voicebox.circuits.voucher import vouch
-from voicebox.sensitive import Secret
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 
@@ -22,7 +20,6 @@ class RelayKeys:
     """A relay of a test network."""
 
     identity_key: Ed25519PrivateKey
-    onion_private: Secret
     verified: VerifiedDescriptor
 
     @property
@@ -43,7 +40,7 @@ class SmallNetwork:
 
 
 def make_relay(role: Role, operator: str, port: int, *, mbit_s: int = 10, hosts: tuple[str, ...] = ("127.0.0.1",)) -> RelayKeys:
-    identity_key, onion = Ed25519PrivateKey.generate(), new_hybrid_private()
+    identity_key = Ed25519PrivateKey.generate()
     descriptor = Descriptor(
         identity_key.public_key().public_bytes_raw(),
         1,
@@ -51,12 +48,11 @@ def make_relay(role: Role, operator: str, port: int, *, mbit_s: int = 10, hosts:
         operator,
         mbit_s,
         tuple(RelayAddress(host, port) for host in hosts),
-        hybrid_public(onion),
         port.to_bytes(32, "big"),
         NOW - dt.timedelta(days=1),
         NOW + dt.timedelta(days=364),
     )
-    return RelayKeys(identity_key, onion, sign_descriptor(descriptor, identity_key))
+    return RelayKeys(identity_key, sign_descriptor(descriptor, identity_key))
 
 
 def make_network(guards: int = 4, junctions: int = 2, *, distinct: bool = True, epoch_s: int = 3600, operators: int = 100) -> SmallNetwork:

@@ -15,7 +15,6 @@ from voicebox.circuits.terms import NetworkTerms
 JUNCTION_SHARE = 0.2
 MBIT_S = (10, 20, 50, 100, 200, 1_000)
 RELAYS_PER_OPERATOR = 4
-ONION = bytes(1216)
 
 
 @functools.cache
@@ -36,7 +35,7 @@ def _descriptor(rng: Random, count: int) -> Descriptor:
     operator = f"op{rng.randrange(max(1, count // RELAYS_PER_OPERATOR))}"
     mbit_s = rng.choices(MBIT_S, (30, 25, 20, 15, 8, 2))[0]
     address = RelayAddress(_host(rng), 4000)
-    return Descriptor(rng.randbytes(32), 1, role, operator, mbit_s, (address,), ONION, bytes(32), NOW - dt.timedelta(days=1), NOW + dt.timedelta(days=2_000))
+    return Descriptor(rng.randbytes(32), 1, role, operator, mbit_s, (address,), bytes(32), NOW - dt.timedelta(days=1), NOW + dt.timedelta(days=2_000))
 
 
 def _host(rng: Random) -> str:

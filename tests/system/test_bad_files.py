@@ -59,7 +59,7 @@ DAMAGES = {
     "guards": Damage(CALLER, "guards", BOX, None, b"zz\n", 1),
     "phone": Damage(CALLER, "phones/desk.yaml", BOX, b"user", b"usr"),
     "relay's setting": Damage("guard-1", "relay.yaml", RELAY, b"role: guard", b"role: king", HERE),
-    "relay's onion key": Damage("guard-1", "identity/onion.key", RELAY, None, b"00\n"),
+    "relay's key": Damage("guard-1", "identity/relay.key", RELAY, None, JUNK),
     "relay's link key": Damage("guard-1", "identity/link.key", RELAY, None, JUNK),
     "descriptor": Damage("guard-1", "descriptor", RELAY, b"role guard", b"role gaurd", HERE),
     "descriptor to vouch for": Damage("guard-1", "descriptor", ("relay", "vouch", "--network", "{network}", "{file}"), b"operator", b"operatot", HERE),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.network_commands import join_network, make_network
+from voicebox.circuits.descriptor import sign_descriptor
+from voicebox.circuits.relay_state import load_relay_keys, renew_descriptor
 from voicebox.cli.main import main
+from voicebox.contacts.store import StateDirectory
 from voicebox.relay_daemon import TRAFFIC_FILE, RelayDaemon
 
 
@@ -53,6 +57,25 @@ async def test_a_relay_at_its_months_cap_closes_from_the_next_epoch_on_also_afte
     assert await run_once(home) == 1
     (home / TRAFFIC_FILE).write_text("2001-01 99999\n")
     assert await run_once(home) is None, "another month"
+
+
+async def test_the_key_to_which_creates_were_sealed_before_is_removed(home: Path) -> None:
+    cap(home, "none")
+    (home / "identity" / "onion.key").write_text("00\n")
+    await run_once(home)
+    assert not (home / "identity" / "onion.key").exists()
+
+
+def test_a_renewed_descriptor_is_without_the_former_key(home: Path) -> None:
+    store = StateDirectory(home)
+    verified, keys = load_relay_keys(store)
+    older = sign_descriptor(replace(verified.descriptor, former_key=bytes(1216)), keys.identity)
+    store.write("descriptor", older.text.encode())
+    assert load_relay_keys(store)[0] == older
+    renewed = renew_descriptor(store, (), None, dt.datetime.now(dt.UTC))
+    assert load_relay_keys(store)[0] == renewed
+    assert "onion" in older.text
+    assert "onion" not in renewed.text
 
 
 async def test_without_a_cap_nothing_closes(home: Path) -> None:

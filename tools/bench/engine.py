@@ -28,16 +28,15 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from tools.bench.load import LOCAL, SINKS, Interval, Load, RelayUnderLoad, loading
 from tools.bench.process import memory_kb, other_core_busy, running
 from voicebox.circuits.handshake import HopBinding, answer_hop
-from voicebox.circuits.hybrid import hybrid_public, new_hybrid_private
 from voicebox.dataplane import CreateAsked, Event, ExtendAsked, LinkUp, LiveDataPlane
-from voicebox.sensitive import Secret
 
-NETWORK_ID, RELAY_ID = bytes(32), bytes([7]) * 32
+NETWORK_ID = bytes(32)
 SETTLE_S = 2.0
 
 
@@ -71,9 +70,9 @@ def new_link_key() -> LinkKey:
 class BareRelay:
     """A relay without policy: answers every create and carries out every extend to a sink, whose port is the first number of the relay id."""
 
-    def __init__(self, born_unix_us: int, onion: Secret) -> None:
+    def __init__(self, born_unix_us: int, identity: Ed25519PrivateKey) -> None:
         self._key = new_link_key()
-        self._onion = onion
+        self._identity = identity
         self._plane = LiveDataPlane(born_unix_us=born_unix_us)
         self._links: dict[int, int] = {}
         self._up: set[int] = set()
@@ -95,8 +94,8 @@ class BareRelay:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, CreateAsked):
-            binding = HopBinding(NETWORK_ID, RELAY_ID, hybrid_public(self._onion), event.circuit, 0)
-            keys, created = answer_hop(binding, self._onion, event.handshake)
+            binding = HopBinding(NETWORK_ID, self._identity.public_key().public_bytes_raw(), event.circuit, 0)
+            keys, created = answer_hop(binding, self._identity, event.handshake)
             self._plane.accept(event.link, event.circuit, keys.forward.reveal(), keys.backward.reveal(), created, junction=False)
         elif isinstance(event, ExtendAsked):
             self._waiting.append(event)
@@ -127,7 +126,7 @@ class BareRelay:
 async def serve() -> None:
     """Be the relay under load; lines of JSON in and out."""
     first = json.loads(sys.stdin.readline())
-    relay = BareRelay(first["born_unix_us"], Secret(bytes.fromhex(first["onion"])))
+    relay = BareRelay(first["born_unix_us"], Ed25519PrivateKey.from_private_bytes(bytes.fromhex(first["identity"])))
     relay.know_sinks(bytes.fromhex(first["sink_pin"]))
     port, pin, realtime = relay.start()
     print(json.dumps({"port": port, "pin": pin.hex(), "realtime": realtime}), flush=True)
@@ -180,15 +179,19 @@ class EngineUnderLoad:
 def engine_under_load(circuits: int, *, spread: bool) -> Iterator[EngineUnderLoad]:
     """Run the engine and its load, with no circuits yet. circuits: how many there can be. spread: as RelayUnderLoad has it."""
     born_unix_us = int(time.time() * 1e6) - 1_000_000_000
-    onion, sink_key = new_hybrid_private(), new_link_key()
+    identity, sink_key = Ed25519PrivateKey.generate(), new_link_key()
     with tempfile.TemporaryDirectory() as directory, running([sys.executable, "-m", "tools.bench.engine", "--serve"]) as relay:
         assert relay.stdin is not None
         assert relay.stdout is not None
-        print(json.dumps({"born_unix_us": born_unix_us, "onion": onion.reveal().hex(), "sink_pin": sink_key.pin.hex()}), file=relay.stdin, flush=True)
+        print(
+            json.dumps({"born_unix_us": born_unix_us, "identity": identity.private_bytes_raw().hex(), "sink_pin": sink_key.pin.hex()}),
+            file=relay.stdin,
+            flush=True,
+        )
         told = json.loads(relay.stdout.readline())
         sink_key.save(Path(directory))
         under_load = RelayUnderLoad(
-            born_unix_us, told["port"], bytes.fromhex(told["pin"]), NETWORK_ID, RELAY_ID, hybrid_public(onion), 0, Path(directory), (0,) * SINKS, circuits,
+            born_unix_us, told["port"], bytes.fromhex(told["pin"]), NETWORK_ID, identity.public_key().public_bytes_raw(), 0, Path(directory), (0,) * SINKS, circuits,
             boxes=False, spread=spread,
         )  # fmt: skip
         with loading(under_load) as load:

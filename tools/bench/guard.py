@@ -66,7 +66,7 @@ class Guard:
         network, own = load_network(store), load_relay_keys(store)[0].descriptor
         epoch = network.epoch_at(int(time.time() * 1e6) - network.terms.born_unix_us)
         return RelayUnderLoad(
-            network.terms.born_unix_us, own.addresses[0].port, own.link_pin, network.network_id, own.relay_id, own.onion_key, epoch, self.directory, self.sink_ports,
+            network.terms.born_unix_us, own.addresses[0].port, own.link_pin, network.network_id, own.identity, epoch, self.directory, self.sink_ports,
             circuits, boxes=True, spread=spread, log=log,
         )  # fmt: skip
 

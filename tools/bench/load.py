@@ -44,8 +44,7 @@ class RelayUnderLoad:
     port: int
     pin: bytes
     network_id: bytes
-    relay_id: bytes
-    onion_key: bytes
+    identity: bytes
     epoch: int
     identities: Path
     sink_ports: tuple[int, ...]
@@ -131,7 +130,7 @@ class Load:
     def _build(self, batch: range, sink_id: Callable[[int], bytes]) -> None:
         relay, pending = self._relay, {}
         for place in batch:
-            pending[place] = begin_hop(HopBinding(relay.network_id, relay.relay_id, relay.onion_key, place + 1, relay.epoch))
+            pending[place] = begin_hop(HopBinding(relay.network_id, relay.identity, place + 1, relay.epoch))
             self._say("create", place, place + 1, pending[place].handshake.hex())
         waits_for_created, waits_for_running = set(batch), set(batch)
         while waits_for_running:

@@ -55,9 +55,7 @@ def write_network(path: Path, count: int) -> int:
     for admitted in simulated_network(count).relays:
         key = Ed25519PrivateKey.generate()
         like = admitted.descriptor
-        descriptor = type(like)(
-            key.public_key().public_bytes_raw(), 1, like.role, like.operator, like.mbit_s, like.addresses, like.onion_key, like.link_pin, NOW, until
-        )
+        descriptor = type(like)(key.public_key().public_bytes_raw(), 1, like.role, like.operator, like.mbit_s, like.addresses, like.link_pin, NOW, until)
         vouchers = [vouch(network_id, descriptor.vouched, NOW, until, voucher) for voucher in voucher_keys]
         relays.append(sign_descriptor(descriptor, key).with_vouchers(vouchers))
     text = new_network(terms, relays).text

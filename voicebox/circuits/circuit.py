@@ -143,7 +143,7 @@ class Circuit:
     def link_up(self, now_us: int) -> None:
         """The access link stands: create."""
         if self.stage is Stage.LINKING:
-            self._pending = begin_hop(self._binding(self.path.guard.relay_id, self.path.guard.onion_key, self.circuit))
+            self._pending = begin_hop(self._binding(self.path.guard, self.circuit))
             self._go(Stage.CREATING, now_us)
             self._plane.open(self.link, self.circuit, self._pending.handshake)
 
@@ -307,8 +307,8 @@ class Circuit:
             case _:
                 return relays
 
-    def _binding(self, relay_id: bytes, onion_key: bytes, number: int) -> HopBinding:
-        return HopBinding(self._network_id, relay_id, onion_key, number, self.epoch)
+    def _binding(self, relay: Descriptor, number: int) -> HopBinding:
+        return HopBinding(self._network_id, relay.identity, number, self.epoch)
 
     def _add_hop(self, payload: bytes) -> None:
         if self._pending is None:
@@ -321,7 +321,7 @@ class Circuit:
     def _extend(self, now_us: int) -> None:
         """Ask the last hop to extend to the next relay."""
         relay, number = self.path.relays[self._hops], 1 + secrets.randbelow(2**32 - 1)
-        self._pending = begin_hop(self._binding(relay.relay_id, relay.onion_key, number))
+        self._pending = begin_hop(self._binding(relay, number))
         self._go(Stage.EXTENDING, now_us)
         self._say(self._hops - 1, Speech.EXTEND, extend_payload(relay.relay_id, number, self._pending.handshake))
 

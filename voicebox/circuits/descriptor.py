@@ -7,7 +7,7 @@
     operator   who runs it
     bandwidth  Mbit/s that it gives, each way
     address    IP address and UDP port; one to four such lines
-    onion      hybrid public key (1216 octets), base64 on 26 lines
+    onion      a hybrid public key (1216 octets), base64 on 26 lines, in descriptors that were signed while relays had such keys; nobody uses it
     pin        SHA-256 of the public key of its DTLS certificate, hexadecimal
     from       first and last second of validity, UTC
     until
@@ -72,10 +72,11 @@ class Descriptor:
     operator: str = field(repr=False)
     mbit_s: int
     addresses: tuple[RelayAddress, ...] = field(repr=False)
-    onion_key: bytes = field(repr=False)
     link_pin: bytes = field(repr=False)
     valid_from: dt.datetime
     valid_until: dt.datetime
+    former_key: bytes = field(default=b"", repr=False)
+    """The hybrid key that an older descriptor has; of no use, but signed with the rest."""
 
     @property
     def relay_id(self) -> bytes:
@@ -126,7 +127,7 @@ def _unsigned(descriptor: Descriptor) -> str:
         + hex_line("identity", descriptor.identity)
         + f"sequence {descriptor.sequence}\nrole {descriptor.role.value}\noperator {descriptor.operator}\nbandwidth {descriptor.mbit_s}\n"
         + "".join(f"address {address.host} {address.port}\n" for address in descriptor.addresses)
-        + base64_lines("onion", descriptor.onion_key)
+        + (base64_lines("onion", descriptor.former_key) if descriptor.former_key else "")
         + hex_line("pin", descriptor.link_pin)
         + f"from {time_text(descriptor.valid_from)}\nuntil {time_text(descriptor.valid_until)}\n"
     )
@@ -160,7 +161,8 @@ def read_descriptor(reader: LineReader) -> VerifiedDescriptor:
         raise reader.problem("an operator is up to 48 letters, digits, spaces, dots and hyphens")
     mbit_s = reader.number("bandwidth", 1, MAX_MBIT_S)
     addresses = _addresses(reader)
-    onion_key, link_pin = reader.long_octets("onion", PUBLIC_OCTETS), reader.octets("pin", 32)
+    former_key = reader.long_octets("onion", PUBLIC_OCTETS) if reader.follows("onion") else b""
+    link_pin = reader.octets("pin", 32)
     valid_from, valid_until = reader.time("from"), reader.time("until")
     if not valid_from < valid_until <= valid_from + dt.timedelta(days=VALID_DAYS + 1):
         raise reader.problem(f"a descriptor is valid for at most {VALID_DAYS} days")
@@ -170,7 +172,7 @@ def read_descriptor(reader: LineReader) -> VerifiedDescriptor:
         Ed25519PublicKey.from_public_bytes(identity).verify(signature, _SIGNED + signed.encode())
     except (InvalidSignature, ValueError):
         raise reader.problem("the relay's signature does not verify: the descriptor was changed") from None
-    descriptor = Descriptor(identity, sequence, role, operator, mbit_s, addresses, onion_key, link_pin, valid_from, valid_until)
+    descriptor = Descriptor(identity, sequence, role, operator, mbit_s, addresses, link_pin, valid_from, valid_until, former_key)
     return VerifiedDescriptor(descriptor, signature, _vouchers(reader))
 
 

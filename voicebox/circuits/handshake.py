@@ -1,46 +1,47 @@
 """The hop handshake: how a box and a relay come to share the layer keys of one hop.
 
-One message each way: `create` carries 1200 octets sealed to the relay's onion key, `created` answers with 64.
+One message each way: `create` carries an X25519 and an ML-KEM key, `created` an X25519 key, what is encapsulated to the other, and the relay's signature
+over all of it. Both sides draw their keys for this one circuit and forget them with the handshake: no key that anybody keeps opens it again.
 NOT here: which relay is asked (path.py), when (standing.py), replay and epoch rules of the relay (relay.py). Pure; fresh keys
 may be handed in by tests. Spec: PROTOCOL.md §7.
 """
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from dataclasses import dataclass, field
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from voicebox.circuits.hybrid import OVERHEAD_OCTETS, open_sealed, seal_to
-from voicebox.circuits.kdf import HASH_OCTETS, X25519_OCTETS, hkdf_expand, hkdf_extract, sha256, x25519
+from voicebox.circuits.hybrid import MLKEM_CIPHERTEXT_OCTETS, MLKEM_PUBLIC_OCTETS
+from voicebox.circuits.kdf import X25519_OCTETS, hkdf_expand, hkdf_extract, sha256, x25519
 from voicebox.errors import HandshakeError
 from voicebox.sensitive import Secret
 
-SEED_OCTETS = 32
-HANDSHAKE_OCTETS = OVERHEAD_OCTETS + X25519_OCTETS + SEED_OCTETS
-CREATED_OCTETS = X25519_OCTETS + HASH_OCTETS
+EPOCH_OCTETS = 4
+SIGNATURE_OCTETS = 64
+HANDSHAKE_OCTETS = EPOCH_OCTETS + X25519_OCTETS + MLKEM_PUBLIC_OCTETS
+CREATED_OCTETS = X25519_OCTETS + MLKEM_CIPHERTEXT_OCTETS + SIGNATURE_OCTETS
 LAYER_KEY_OCTETS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class HopBinding:
-    """What a handshake is bound to, so that it opens nowhere else: one relay, one key of it, one circuit of one epoch.
+    """What a handshake is bound to, so that it is good nowhere else: one relay, one circuit of one epoch.
 
-    circuit: the number on the link that arrives at the relay.
+    identity: the relay's Ed25519 public key. circuit: the number on the link that arrives at the relay.
     """
 
     network_id: bytes
-    relay_id: bytes
-    onion_key: bytes
+    identity: bytes
     circuit: int
     epoch: int
 
     def info(self) -> bytes:
-        """Return the HPKE info."""
-        fixed = b"voicebox/1 create" + self.network_id + self.relay_id + sha256(self.onion_key)
-        return fixed + self.circuit.to_bytes(4, "big") + (self.epoch & 0xFFFFFFFF).to_bytes(4, "big")
+        """Return what the transcript begins with."""
+        return b"voicebox/1 create" + self.network_id + sha256(self.identity) + self.circuit.to_bytes(4, "big") + epoch_octets(self.epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,41 +58,52 @@ class PendingHop:
 
     binding: HopBinding
     handshake: bytes
-    private_key: X25519PrivateKey = field(repr=False)
-    seed: Secret
+    x25519_key: X25519PrivateKey = field(repr=False)
+    mlkem_key: MLKEM768PrivateKey = field(repr=False)
 
 
-def begin_hop(binding: HopBinding, *, private_key: X25519PrivateKey | None = None, seed: bytes | None = None) -> PendingHop:
-    """Make the owner's message; the keys are drawn unless a test hands them in."""
-    key = private_key or X25519PrivateKey.generate()
-    secret_seed = seed if seed is not None else secrets.token_bytes(SEED_OCTETS)
-    sealed = seal_to(binding.onion_key, binding.info(), key.public_key().public_bytes_raw() + secret_seed)
-    return PendingHop(binding, sealed, key, Secret(secret_seed))
+def epoch_octets(epoch: int) -> bytes:
+    """Return an epoch as handshakes carry it: the low 32 bits."""
+    return (epoch & 0xFFFFFFFF).to_bytes(EPOCH_OCTETS, "big")
 
 
-def hop_keys(binding: HopBinding, handshake: bytes, seed: bytes, shared: bytes, relay_public: bytes) -> tuple[LayerKeys, bytes]:
-    """Return the layer keys and the MAC of `created`. shared: the X25519 secret of owner and relay."""
-    transcript = sha256(binding.info(), handshake, relay_public)
-    pseudo_random_key = hkdf_extract(b"voicebox/1 layer", seed + shared)
-    keys = hkdf_expand(pseudo_random_key, b"voicebox/1 layer keys" + transcript, 64)
-    mac = hmac.digest(keys[32:], b"created" + transcript, "sha256")
-    return LayerKeys(Secret(keys[:16]), Secret(keys[16:32])), mac
+def begin_hop(binding: HopBinding, *, x25519_key: X25519PrivateKey | None = None, mlkem_key: MLKEM768PrivateKey | None = None) -> PendingHop:
+    """Make the owner's message: epoch u32 | X25519 public 32 | ML-KEM-768 encapsulation key 1184. The keys are drawn unless a test hands them in."""
+    own, kem = x25519_key or X25519PrivateKey.generate(), mlkem_key or MLKEM768PrivateKey.generate()
+    handshake = epoch_octets(binding.epoch) + own.public_key().public_bytes_raw() + kem.public_key().public_bytes_raw()
+    return PendingHop(binding, handshake, own, kem)
 
 
-def answer_hop(binding: HopBinding, onion_private: Secret, handshake: bytes, *, private_key: X25519PrivateKey | None = None) -> tuple[LayerKeys, bytes]:
-    """Open a `create` as the relay; return its layer keys and the 64 octets of `created`.
+def transcript_of(binding: HopBinding, handshake: bytes, answer: bytes) -> bytes:
+    """Return the hash of both messages and of what they are bound to. answer: relay's X25519 public 32 | ML-KEM ciphertext 1088."""
+    return sha256(binding.info(), handshake, answer)
 
-    Raises HandshakeError where the message is not for this relay, key, circuit and epoch, or was changed on its way.
+
+def layer_keys(transcript: bytes, encapsulated: bytes, shared: bytes) -> LayerKeys:
+    """Return the layer keys. encapsulated: the secret of ML-KEM; shared: that of X25519."""
+    keys = hkdf_expand(hkdf_extract(b"voicebox/1 layer", encapsulated + shared), b"voicebox/1 layer keys" + transcript, 2 * LAYER_KEY_OCTETS)
+    return LayerKeys(Secret(keys[:LAYER_KEY_OCTETS]), Secret(keys[LAYER_KEY_OCTETS:]))
+
+
+def answer_hop(
+    binding: HopBinding, identity_key: Ed25519PrivateKey, handshake: bytes, *, x25519_key: X25519PrivateKey | None = None
+) -> tuple[LayerKeys, bytes]:
+    """Answer a `create` as the relay; return its layer keys and the 1184 octets of `created`: X25519 public 32 | ML-KEM ciphertext 1088 | signature 64.
+
+    Raises HandshakeError where the message is of another epoch, of another length, or holds keys that are none.
     """
-    if len(handshake) != HANDSHAKE_OCTETS:
-        raise HandshakeError("a create has the wrong length")
-    opened = open_sealed(onion_private, binding.info(), handshake)
-    if len(opened) != X25519_OCTETS + SEED_OCTETS:
-        raise HandshakeError("a create holds the wrong length")
-    key = private_key or X25519PrivateKey.generate()
-    public = key.public_key().public_bytes_raw()
-    keys, mac = hop_keys(binding, handshake, opened[X25519_OCTETS:], x25519(key, opened[:X25519_OCTETS]), public)
-    return keys, public + mac
+    if len(handshake) != HANDSHAKE_OCTETS or not handshake.startswith(epoch_octets(binding.epoch)):
+        raise HandshakeError("a create has the wrong length, or is of another epoch")
+    theirs, kem = handshake[EPOCH_OCTETS : EPOCH_OCTETS + X25519_OCTETS], handshake[EPOCH_OCTETS + X25519_OCTETS :]
+    key = x25519_key or X25519PrivateKey.generate()
+    shared = x25519(key, theirs)
+    try:
+        encapsulated, ciphertext = MLKEM768PublicKey.from_public_bytes(kem).encapsulate()
+    except ValueError:
+        raise HandshakeError("an ML-KEM public key is not usable") from None
+    answer = key.public_key().public_bytes_raw() + ciphertext
+    transcript = transcript_of(binding, handshake, answer)
+    return layer_keys(transcript, encapsulated, shared), answer + identity_key.sign(_signed(transcript))
 
 
 def finish_hop(pending: PendingHop, created: bytes) -> LayerKeys:
@@ -101,8 +113,15 @@ def finish_hop(pending: PendingHop, created: bytes) -> LayerKeys:
     """
     if len(created) != CREATED_OCTETS:
         raise HandshakeError("a created has the wrong length")
-    public, mac = created[:X25519_OCTETS], created[X25519_OCTETS:]
-    keys, expected = hop_keys(pending.binding, pending.handshake, pending.seed.reveal(), x25519(pending.private_key, public), public)
-    if not hmac.compare_digest(mac, expected):
-        raise HandshakeError("a relay's answer does not verify")
-    return keys
+    answer, signature = created[:-SIGNATURE_OCTETS], created[-SIGNATURE_OCTETS:]
+    transcript = transcript_of(pending.binding, pending.handshake, answer)
+    try:
+        Ed25519PublicKey.from_public_bytes(pending.binding.identity).verify(signature, _signed(transcript))
+        encapsulated = pending.mlkem_key.decapsulate(answer[X25519_OCTETS:])
+    except (InvalidSignature, ValueError):
+        raise HandshakeError("a relay's answer does not verify") from None
+    return layer_keys(transcript, encapsulated, x25519(pending.x25519_key, answer[:X25519_OCTETS]))
+
+
+def _signed(transcript: bytes) -> bytes:
+    return b"voicebox/1 created" + transcript

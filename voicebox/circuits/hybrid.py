@@ -1,6 +1,6 @@
 """The hybrid KEM MLKEM768-X25519 and what is sealed to it with HPKE: secret as long as either of the two holds.
 
-NOT here: what is sealed (handshake.py, pair.py). Pure but for the operating system's randomness inside `cryptography`.
+NOT here: what is sealed (pair.py). Pure but for the operating system's randomness inside `cryptography`.
 Spec: RFC 9180 (base mode, HKDF-SHA256, ChaCha20-Poly1305), FIPS 203, RFC 7748.
 """
 
@@ -22,7 +22,8 @@ PRIVATE_OCTETS = MLKEM_SEED_OCTETS + 32
 MLKEM_PUBLIC_OCTETS = 1184
 PUBLIC_OCTETS = MLKEM_PUBLIC_OCTETS + 32
 """ML-KEM public 1184 | X25519 public 32."""
-ENCAPSULATED_OCTETS = 1120
+MLKEM_CIPHERTEXT_OCTETS = 1088
+ENCAPSULATED_OCTETS = MLKEM_CIPHERTEXT_OCTETS + 32
 OVERHEAD_OCTETS = ENCAPSULATED_OCTETS + 16
 """What sealing adds: the encapsulated key and the tag."""
 

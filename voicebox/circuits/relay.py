@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from voicebox.circuits.descriptor import Descriptor, Role
 from voicebox.circuits.handshake import HopBinding, LayerKeys, answer_hop
 from voicebox.circuits.kdf import sha256
@@ -52,9 +54,9 @@ class RelayPlane(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RelayKeys:
-    """The private keys of a relay. certificate and link_key: DER, for DTLS."""
+    """The private keys of a relay. identity: what signs descriptors and answers to creates. certificate and link_key: DER, for DTLS."""
 
-    onion: Secret
+    identity: Ed25519PrivateKey = field(repr=False)
     certificate: bytes = field(repr=False)
     link_key: Secret
 
@@ -178,9 +180,9 @@ class Relay:
         present = self._network.epoch_at(now_us)
         self._seen = {epoch: seen for epoch, seen in self._seen.items() if epoch >= present}
         for epoch in (present, present + 1):
-            binding = HopBinding(self._network.network_id, self._own.relay_id, self._own.onion_key, circuit, epoch)
+            binding = HopBinding(self._network.network_id, self._own.identity, circuit, epoch)
             try:
-                keys, created = answer_hop(binding, self._keys.onion, handshake)
+                keys, created = answer_hop(binding, self._keys.identity, handshake)
             except HandshakeError:
                 continue
             seen = self._seen.setdefault(epoch, set())

@@ -1,10 +1,10 @@
 """A relay's keys on disk, and its descriptor.
 
     identity/relay.key  Ed25519, PEM     identity/link.key  P-256, PEM
-    identity/onion.key  hybrid, hex      identity/link.crt  self-signed, DER
-    descriptor          to be given to those who vouch for relays
+    descriptor          to be given to   identity/link.crt  self-signed, DER
+                        those who vouch for relays
 
-NOT here: disks (contacts/store.py), formats (descriptor.py). Spec: PROTOCOL.md §2.2, §10.1.
+NOT here: disks (contacts/store.py), formats (descriptor.py), keys of circuits, which are on no disk (handshake.py). Spec: PROTOCOL.md §2.2, §10.1.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from voicebox.circuits.descriptor import VALID_DAYS, Descriptor, RelayAddress, Role, VerifiedDescriptor, parse_descriptor, sign_descriptor
-from voicebox.circuits.hybrid import PRIVATE_OCTETS, hybrid_public, new_hybrid_private
 from voicebox.circuits.relay import RelayKeys
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import FileProblem
 from voicebox.sensitive import Secret
 
 DESCRIPTOR_FILE = "descriptor"
+FORMER_KEY_FILE = "identity/onion.key"
+"""What relays had before keys were drawn for each circuit."""
 _HINT = "`voicebox relay init --home DIR ...` makes a relay."
 _PEM = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def create_relay(store: StateDirectory, role: Role, operator: str, mbit_s: int, addresses: tuple[RelayAddress, ...], now: dt.datetime) -> VerifiedDescriptor:
     """Make a relay's keys and descriptor. Raises UsageError for what cannot stand in it, before anything is written."""
-    identity_key, link_key, onion = Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1()), new_hybrid_private()
+    identity_key, link_key = Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
     certificate = link_certificate(link_key, now)
     now = now.replace(microsecond=0)
     descriptor = Descriptor(
@@ -44,7 +45,6 @@ def create_relay(store: StateDirectory, role: Role, operator: str, mbit_s: int, 
         operator,
         mbit_s,
         addresses,
-        hybrid_public(onion),
         pin_of(certificate),
         now - dt.timedelta(hours=1),
         now - dt.timedelta(hours=1) + dt.timedelta(days=VALID_DAYS),
@@ -53,7 +53,6 @@ def create_relay(store: StateDirectory, role: Role, operator: str, mbit_s: int, 
     store.write("identity/relay.key", identity_key.private_bytes(*_PEM))
     store.write("identity/link.key", link_key.private_bytes(*_PEM))
     store.write("identity/link.crt", certificate)
-    store.write("identity/onion.key", f"{onion.reveal().hex()}\n".encode())
     store.write(DESCRIPTOR_FILE, verified.text.encode())
     return verified
 
@@ -63,14 +62,8 @@ def renew_descriptor(store: StateDirectory, addresses: tuple[RelayAddress, ...],
 
     Raises FileProblem, UsageError; then nothing has changed.
     """
-    former, _ = load_relay_keys(store)
+    former, keys = load_relay_keys(store)
     had, now = former.descriptor, now.replace(microsecond=0)
-    try:
-        key = serialization.load_pem_private_key(store.read("identity/relay.key", _HINT), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PrivateKey) or key.public_key().public_bytes_raw() != had.identity:
-        raise FileProblem(str(store.path("identity/relay.key")), 0, "this is not the key of the descriptor", _HINT)
     descriptor = replace(
         had,
         sequence=max(had.sequence + 1, int(now.timestamp())),
@@ -78,8 +71,9 @@ def renew_descriptor(store: StateDirectory, addresses: tuple[RelayAddress, ...],
         mbit_s=mbit_s or had.mbit_s,
         valid_from=now - dt.timedelta(hours=1),
         valid_until=now - dt.timedelta(hours=1) + dt.timedelta(days=VALID_DAYS),
+        former_key=b"",
     )
-    verified = sign_descriptor(descriptor, key)
+    verified = sign_descriptor(descriptor, keys.identity)
     if descriptor.vouched == had.vouched:
         verified = verified.with_vouchers(former.vouchers)
     store.write(DESCRIPTOR_FILE, verified.text.encode())
@@ -89,27 +83,29 @@ def renew_descriptor(store: StateDirectory, addresses: tuple[RelayAddress, ...],
 def load_relay_keys(store: StateDirectory) -> tuple[VerifiedDescriptor, RelayKeys]:
     """Read a relay's descriptor and keys. Raises FileProblem, also where they do not belong together."""
     verified = parse_descriptor(store.read_text(DESCRIPTOR_FILE, _HINT), str(store.path(DESCRIPTOR_FILE)))
-    onion = _onion(store)
+    identity = _identity(store, verified.descriptor)
     certificate = store.read("identity/link.crt", _HINT)
     try:
         link_key = serialization.load_pem_private_key(store.read("identity/link.key", _HINT), None)
         pin = pin_of(certificate)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise FileProblem(str(store.path("identity/link.key")), 0, "this is no private key, or its certificate is none", _HINT) from None
-    if hybrid_public(onion) != verified.descriptor.onion_key or pin != verified.descriptor.link_pin:
+    if pin != verified.descriptor.link_pin:
         raise FileProblem(str(store.path(DESCRIPTOR_FILE)), 0, "the descriptor is of other keys than those beside it", _HINT)
     der = link_key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return verified, RelayKeys(onion, certificate, Secret(der))
+    return verified, RelayKeys(identity, certificate, Secret(der))
 
 
-def _onion(store: StateDirectory) -> Secret:
-    try:
-        octets = bytes.fromhex(store.read_text("identity/onion.key", _HINT))
-    except ValueError:
-        octets = b""
-    if len(octets) != PRIVATE_OCTETS:
-        raise FileProblem(str(store.path("identity/onion.key")), 0, "this is no onion key", _HINT)
-    return Secret(octets)
+def remove_former_key(store: StateDirectory) -> None:
+    """Remove the key to which creates were sealed before each had keys of its own: with it and a quantum computer those that were recorded open."""
+    store.remove(FORMER_KEY_FILE)
+
+
+def _identity(store: StateDirectory, descriptor: Descriptor) -> Ed25519PrivateKey:
+    key = store.ed25519("identity/relay.key", _HINT, _HINT)
+    if key.public_key().public_bytes_raw() != descriptor.identity:
+        raise FileProblem(str(store.path("identity/relay.key")), 0, "this is not the key of the descriptor", _HINT)
+    return key
 
 
 def link_certificate(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> bytes:

@@ -46,7 +46,7 @@ TOKENS_LEFT = 128
 
 
 def extend_payload(relay_id: bytes, circuit: int, handshake: bytes) -> bytes:
-    """Return relay id 32 | circuit u32 | handshake 1200."""
+    """Return relay id 32 | circuit u32 | handshake 1220."""
     return relay_id + circuit.to_bytes(4, "big") + handshake
 
 

@@ -132,6 +132,16 @@ class StateDirectory:
         """Return whether there is such a file."""
         return (self.home / name).is_file()
 
+    def remove(self, name: str) -> None:
+        """Remove a file, where there is one. Raises HostError."""
+        target = self.home / name
+        try:
+            if self.exists(name):
+                target.unlink()
+                sync_folder(target.parent)
+        except OSError as error:
+            raise HostError(f"{target} cannot be removed ({error.strerror}).") from None
+
     # ------------------------------------------------------------------------------------------------------------ seal
 
     def seal(self, passphrase: Secret) -> None:

@@ -5,7 +5,7 @@
 use voicebox_core::cell::serialise_cell;
 use voicebox_core::ids::SLOT_US;
 use voicebox_core::layer::Layer;
-use voicebox_core::speech::{serialise_short, Carousel, Kind};
+use voicebox_core::speech::{Carousel, Kind, CREATED_OCTETS, HANDSHAKE_OCTETS};
 use voicebox_core::{CircId, Command, Config, Core, Input, LinkId, LinkKind, Output, SeededRandom, Slot};
 
 const FROM: LinkId = LinkId(1);
@@ -47,11 +47,11 @@ impl Bench {
 
     /// Make a circuit from FROM to TO, as far as `settle`.
     fn make(&mut self, circuit: u32) {
-        let mut create = Carousel::new(Kind::Create as u8, 1, vec![1; 1_200]).expect("short enough");
+        let mut create = Carousel::new(Kind::Create as u8, 1, vec![1; HANDSHAKE_OCTETS]).expect("short enough");
         for _ in 0..create.count() {
             self.give(self.now + 1, Input::Cell { link: FROM, cell: &serialise_cell(CircId(circuit), Slot(0), &create.next_body()) });
         }
-        let (forward_key, backward_key, created) = (KEY, KEY, [2; 64]);
+        let (forward_key, backward_key, created) = (KEY, KEY, Box::new([2; CREATED_OCTETS]));
         self.give(
             self.now,
             Input::Command(Command::Accept {
@@ -65,11 +65,13 @@ impl Bench {
                 backward_step_us: 5_000,
             }),
         );
-        self.say(circuit, Kind::Extend, 1, vec![3; 1_236]);
-        let handshake = vec![1; 1_200];
+        self.say(circuit, Kind::Extend, 1, vec![3; 36 + HANDSHAKE_OCTETS]);
+        let handshake = vec![1; HANDSHAKE_OCTETS];
         self.give(self.now, Input::Command(Command::Extend { link: FROM, circuit: CircId(circuit), next_link: TO, next_circuit: CircId(circuit), handshake }));
-        let made = serialise_short(Kind::Created, 1, &[4; 64]);
-        self.give(self.now + 1, Input::Cell { link: TO, cell: &serialise_cell(CircId(circuit), Slot(0), &made) });
+        let mut made = Carousel::new(Kind::Created as u8, 1, vec![4; CREATED_OCTETS]).expect("short enough");
+        for _ in 0..made.count() {
+            self.give(self.now + 1, Input::Cell { link: TO, cell: &serialise_cell(CircId(circuit), Slot(0), &made.next_body()) });
+        }
         self.say(circuit, Kind::Settle, 2, vec![0; 4]);
     }
 }

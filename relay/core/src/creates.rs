@@ -7,7 +7,7 @@ use crate::drop_reason::DropReason;
 use crate::ids::{Micros, SLOT_US};
 use crate::io::LinkKind;
 use crate::keyed_map::{HashKey, KeyedMap};
-use crate::speech::{parse_speech, Collected, Collector, Kind, HANDSHAKE_OCTETS};
+use crate::speech::{parse_speech, Collected, Collector, Kind};
 
 /// A create lives so long, whatever becomes of it.
 const CREATE_LIFE_US: u64 = 512 * SLOT_US;
@@ -16,7 +16,6 @@ const CREATE_LIFE_US: u64 = 512 * SLOT_US;
 struct Create {
     began_us: Micros,
     collector: Collector,
-    whole: bool,
     refusal: Option<u8>,
 }
 
@@ -79,25 +78,19 @@ impl Creates {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(_) if count >= self.bound => return Err(DropReason::CreatesFull),
             std::collections::hash_map::Entry::Vacant(_) if !room => return Err(DropReason::CircuitsFull),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Create { began_us: now, collector: Collector::default(), whole: false, refusal: None })
-            }
+            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(Create { began_us: now, collector: Collector::default(), refusal: None }),
         };
         match create.collector.add(&speech) {
             Collected::Stale => Err(DropReason::SpeechStale),
             Collected::Misfit => Err(DropReason::SpeechMalformed),
             Collected::Partial => {
-                (create.whole, create.refusal) = (false, None);
+                create.refusal = None;
                 Ok(Heard::Nothing)
             }
             Collected::Again => Ok(create.refusal.map_or(Heard::Nothing, |reason| Heard::Refuse { number: speech.number, reason })),
-            Collected::Whole(handshake) if handshake.len() == HANDSHAKE_OCTETS => {
-                (create.whole, create.refusal) = (true, None);
+            Collected::Whole(handshake) => {
+                create.refusal = None;
                 Ok(Heard::Ask(handshake))
-            }
-            Collected::Whole(_) => {
-                self.creates.remove(&circuit);
-                Err(DropReason::SpeechMalformed)
             }
         }
     }
@@ -115,7 +108,7 @@ impl Creates {
     }
 
     fn waiting(&mut self, circuit: u32) -> Option<&mut Create> {
-        self.creates.get_mut(&circuit).filter(|create| create.whole && create.refusal.is_none())
+        self.creates.get_mut(&circuit).filter(|create| create.collector.is_whole() && create.refusal.is_none())
     }
 
     /// Forget those that have lived long enough.

@@ -20,10 +20,10 @@ use crate::ids::{CircId, LinkId, Micros, SLOT_US};
 use crate::junction::{Bond, KnockLimit, Splice};
 use crate::layer::Layer;
 use crate::slots::{Due, Ring, Settling, COMPOSE_US, SLOT};
-use crate::speech::{Carousel, Collector, Kind};
+use crate::speech::{Carousel, Collector, Kind, CREATED_OCTETS};
 use std::collections::VecDeque;
 
-/// Other cells between two of a hop's own: at most one slot in four is stolen.
+/// Other cells between two of a hop's own messages: at most one slot in four is stolen once it is settled, for then all have one fragment.
 const SPEECH_SPACING: u32 = 3;
 /// Likewise before a knock that is delivered to a circuit that is bound: each takes a slot of the call.
 const BOUND_SPACING: u32 = 49;
@@ -54,6 +54,8 @@ pub enum Next {
         behind: Place,
         /// What is left to say.
         create: Box<Carousel>,
+        /// What came of the answer.
+        answer: Box<Collector>,
         /// Fragments said.
         said: u32,
         /// When the next one leaves.
@@ -85,12 +87,17 @@ enum Backward {
     Settled { due: Due, ring: Ring },
 }
 
-/// What a hop answers until the next question.
+/// What a hop answers until the next question; due: so many fragments of it are still to be said.
 struct Answer {
-    kind: Kind,
-    number: u16,
-    payload: Vec<u8>,
-    due: bool,
+    carousel: Carousel,
+    due: u8,
+}
+
+impl Answer {
+    /// Begin to give an answer; all of ours are short enough.
+    fn new(kind: Kind, number: u16, payload: Vec<u8>) -> Option<Self> {
+        Carousel::new(kind as u8, number, payload).map(|carousel| Self { due: carousel.count(), carousel })
+    }
 }
 
 /// What the owner wants of the node.
@@ -124,7 +131,7 @@ pub struct Accepted<'a> {
     /// Of the layers, forward and backward.
     pub keys: [&'a [u8; 16]; 2],
     /// The answer to the create.
-    pub created: &'a [u8; 64],
+    pub created: &'a [u8; CREATED_OCTETS],
     /// The number of the create that is answered.
     pub create_number: u16,
     /// The de-jitter steps, forward and backward.
@@ -198,7 +205,7 @@ impl Hop {
             open: false,
             collector: Collector::default(),
             asked_number: 0,
-            answer: Some(Answer { kind: Kind::Created, number: create_number, payload: created.to_vec(), due: true }),
+            answer: Answer::new(Kind::Created, create_number, created.to_vec()),
             knocked: None,
             knocked_count: 0,
             since_speech: SPEECH_SPACING,

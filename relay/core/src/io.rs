@@ -1,6 +1,7 @@
 //! What goes into the core and what comes out. Nothing else crosses: no socket, no clock, no log.
 
 use crate::ids::{CircId, LinkId, Micros, PortId};
+use crate::speech::CREATED_OCTETS;
 
 /// Octets of a cell (PROTOCOL.md §3).
 pub const CELL_OCTETS: usize = 256;
@@ -62,7 +63,7 @@ pub enum Command {
         circuit: CircId,
         forward_key: [u8; 16],
         backward_key: [u8; 16],
-        created: [u8; 64],
+        created: Box<[u8; CREATED_OCTETS]>,
         junction: bool,
         forward_step_us: u32,
         backward_step_us: u32,

@@ -15,7 +15,7 @@ use crate::junction::{HopIndex, Junction, Ticket};
 use crate::keyed_map::{HashKey, KeyedMap};
 use crate::lab::{is_on, Switch};
 use crate::slots::{ceil_grid, step_of, COMPOSE_US, GRID_US, SLOT};
-use crate::speech::{serialise_short, Carousel, Kind, HANDSHAKE_OCTETS};
+use crate::speech::{serialise_short, Carousel, Kind, CREATE_NUMBER, HANDSHAKE_OCTETS};
 use crate::wheel::{Entry, Turn, Wheel};
 
 /// Idle circuits and old creates are looked for so often.
@@ -463,7 +463,7 @@ impl Relay {
         if handshake.len() != HANDSHAKE_OCTETS {
             return None;
         }
-        let create = Carousel::new(Kind::Create as u8, 1, handshake)?;
+        let create = Carousel::new(Kind::Create as u8, CREATE_NUMBER, handshake)?;
         let reason = match self.links.get_mut(&behind.0 .0) {
             Some(link) if link.kind == LinkKind::Relay => {
                 let taken = behind.1 == CONTROL || link.places.contains_key(&behind.1 .0) || link.creates.has(behind.1 .0);

@@ -3,6 +3,7 @@
 //! [`Carousel`] says a message round and round; [`Collector`] puts one together. Not here: who may say what when ([`crate::hop`]).
 
 use crate::cell::{Body, BODY_OCTETS};
+use crate::drop_reason::DropReason;
 
 /// Octets of a fragment.
 pub const FRAGMENT_OCTETS: usize = 224;
@@ -11,7 +12,11 @@ pub const MAX_FRAGMENTS: usize = 16;
 /// Octets of the longest message.
 pub const MAX_MESSAGE_OCTETS: usize = FRAGMENT_OCTETS * MAX_FRAGMENTS;
 /// Octets of a create's handshake (PROTOCOL.md §7).
-pub const HANDSHAKE_OCTETS: usize = 1_200;
+pub const HANDSHAKE_OCTETS: usize = 1_220;
+/// Octets of its answer, created.
+pub const CREATED_OCTETS: usize = 1_184;
+/// `create` and its answer have this number.
+pub const CREATE_NUMBER: u16 = 1;
 /// Where the fragment begins in the body.
 const FRAGMENT_AT: usize = BODY_OCTETS - FRAGMENT_OCTETS;
 
@@ -85,7 +90,7 @@ impl Kind {
     pub const fn payload_octets(self) -> usize {
         match self {
             Self::Create => HANDSHAKE_OCTETS,
-            Self::Created | Self::Extended => 64,
+            Self::Created | Self::Extended => CREATED_OCTETS,
             Self::Refused | Self::NotExtended => 1,
             Self::Extend => 36 + HANDSHAKE_OCTETS,
             Self::Phase | Self::Left => 0,
@@ -98,6 +103,16 @@ impl Kind {
             Self::Part => 16,
         }
     }
+}
+
+/// Hear a fragment of the answer to a create, outside the layers; return its kind and payload when it is whole.
+///
+/// # Errors
+/// The reason to drop the fragment.
+pub fn hear_created(answer: &mut Collector, body: &Body) -> Result<Option<(Kind, Vec<u8>)>, DropReason> {
+    let speech = parse_speech(body).filter(|speech| speech.number == CREATE_NUMBER).ok_or(DropReason::SpeechMalformed)?;
+    let kind = Kind::of(speech.kind).filter(|kind| matches!(kind, Kind::Created | Kind::Refused)).ok_or(DropReason::SpeechMalformed)?;
+    Ok(answer.add(&speech).answer()?.map(|payload| (kind, payload)))
 }
 
 /// One fragment: `zero 16 | kind u8 | index u8 | count u8 | zero u8 | number u16 | length u16 | fragment 224`; length is this fragment's.
@@ -184,6 +199,12 @@ impl Carousel {
         body
     }
 
+    /// Return whether a round was begun and is not over.
+    #[must_use]
+    pub const fn within_round(&self) -> bool {
+        self.index > 0
+    }
+
     /// Return how many whole rounds were said.
     #[must_use]
     pub const fn rounds(&self) -> u32 {
@@ -214,8 +235,22 @@ pub enum Collected {
     Again,
     /// It belongs to a message older than the one being collected.
     Stale,
-    /// It contradicts the fragments before it.
+    /// It contradicts the fragments before it, or makes a message of another length than its kind has.
     Misfit,
+}
+
+impl Collected {
+    /// Return the answer that became whole.
+    ///
+    /// # Errors
+    /// The reason to drop the fragment.
+    pub fn answer(self) -> Result<Option<Vec<u8>>, DropReason> {
+        match self {
+            Self::Partial => Ok(None),
+            Self::Whole(payload) => Ok(Some(payload)),
+            Self::Again | Self::Stale | Self::Misfit => Err(DropReason::SpeechMalformed),
+        }
+    }
 }
 
 /// The one message that is collected at a place. A fragment of a newer number begins anew.
@@ -234,7 +269,13 @@ impl Collector {
         self.name.map(|(number, _, _)| number)
     }
 
-    /// Take a fragment. Its octets are not compared with those of an equal one that came before.
+    /// Return whether the message became whole.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.name.is_some_and(|(_, _, count)| u32::from(self.got) == all_of(count))
+    }
+
+    /// Take a fragment. Its octets are not compared with those of an equal one that came before. Of a message that has not the length of its kind nothing is kept.
     pub fn add(&mut self, speech: &Speech<'_>) -> Collected {
         let named = (speech.number, speech.kind, speech.count);
         match self.name {
@@ -247,8 +288,7 @@ impl Collector {
                 self.parts = vec![0; usize::from(speech.count) * FRAGMENT_OCTETS];
             }
         }
-        let all = (1u32 << speech.count) - 1;
-        if u32::from(self.got) == all {
+        if self.is_whole() {
             return Collected::Again;
         }
         if self.got & (1 << speech.index) == 0 {
@@ -259,13 +299,22 @@ impl Collector {
                 self.last_octets = speech.fragment.len();
             }
         }
-        if u32::from(self.got) != all {
+        if !self.is_whole() {
             return Collected::Partial;
         }
         let mut message = std::mem::take(&mut self.parts);
         message.truncate((usize::from(speech.count) - 1) * FRAGMENT_OCTETS + self.last_octets);
-        Collected::Whole(message)
+        if Kind::of(speech.kind).is_some_and(|kind| kind.payload_octets() == message.len()) {
+            return Collected::Whole(message);
+        }
+        *self = Self::default();
+        Collected::Misfit
     }
+}
+
+/// Return the set of all fragments of a message.
+const fn all_of(count: u8) -> u32 {
+    (1 << count) - 1
 }
 
 #[cfg(test)]
@@ -274,9 +323,9 @@ mod tests {
 
     #[test]
     fn a_message_survives_any_order_and_repetition_of_its_fragments() {
-        for octets in [0, 1, 224, 225, 1_200, 2_048, MAX_MESSAGE_OCTETS] {
-            let message: Vec<u8> = (0..octets).map(|index| index as u8).collect();
-            let mut carousel = Carousel::new(16, 7, message.clone()).expect("fits");
+        for kind in Kind::ALL {
+            let message: Vec<u8> = (0..kind.payload_octets()).map(|index| index as u8).collect();
+            let mut carousel = Carousel::new(kind as u8, 7, message.clone()).expect("fits");
             let bodies: Vec<Body> = (0..carousel.count()).map(|_| carousel.next_body()).collect();
             assert_eq!(carousel.rounds(), 1);
             let mut collector = Collector::default();
@@ -293,11 +342,32 @@ mod tests {
     }
 
     #[test]
+    fn a_message_has_the_length_of_its_kind_and_one_that_has_not_leaves_nothing_behind() {
+        let said = |octets| {
+            let mut carousel = Carousel::new(Kind::Created as u8, CREATE_NUMBER, vec![7; octets]).expect("fits");
+            (0..carousel.count()).map(|_| carousel.next_body()).collect::<Vec<Body>>()
+        };
+        let mut collector = Collector::default();
+        for octets in [0, 64, CREATED_OCTETS - 1, CREATED_OCTETS + 1, MAX_MESSAGE_OCTETS] {
+            let bodies = said(octets);
+            let (last, before) = bodies.split_last().expect("there is one");
+            assert!(before.iter().all(|body| hear_created(&mut collector, body) == Ok(None)));
+            assert_eq!(hear_created(&mut collector, last), Err(DropReason::SpeechMalformed), "{octets} octets");
+        }
+        let bodies = said(CREATED_OCTETS);
+        assert!(bodies[..3].iter().chain(&bodies[..3]).all(|body| hear_created(&mut collector, body) == Ok(None)));
+        let refused = serialise_short(Kind::Refused, CREATE_NUMBER, &[3]);
+        assert_eq!(hear_created(&mut collector, &refused), Err(DropReason::SpeechMalformed), "one answer, one kind");
+        let heard: Vec<_> = bodies[3..].iter().map(|body| hear_created(&mut collector, body)).collect();
+        assert_eq!(heard, [Ok(None), Ok(None), Ok(Some((Kind::Created, vec![7; CREATED_OCTETS])))]);
+    }
+
+    #[test]
     fn numbers_rise_and_an_older_message_is_stale() {
         let mut collector = Collector::default();
-        let short = |number, kind| Speech { kind, index: 0, count: 1, number, fragment: &[1] };
-        assert_eq!(collector.add(&short(u16::MAX, 22)), Collected::Whole(vec![1]));
-        assert_eq!(collector.add(&short(0, 22)), Collected::Whole(vec![1]));
+        let short = |number, kind| Speech { kind, index: 0, count: 1, number, fragment: &[1; 4] };
+        assert_eq!(collector.add(&short(u16::MAX, 22)), Collected::Whole(vec![1; 4]));
+        assert_eq!(collector.add(&short(0, 22)), Collected::Whole(vec![1; 4]));
         assert_eq!(collector.add(&short(u16::MAX, 22)), Collected::Stale);
         assert_eq!(collector.add(&short(0, 23)), Collected::Misfit);
         assert_eq!(collector.add(&short(0, 22)), Collected::Again);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use voicebox_core::cell::{parse_cell, serialise_cell, shows_zeros, Body, Cell, CELL_OCTETS};
-use voicebox_core::speech::{parse_speech, serialise_speech, Collected, Collector, MAX_MESSAGE_OCTETS};
+use voicebox_core::speech::{parse_speech, serialise_speech, Collected, Collector, CREATED_OCTETS, HANDSHAKE_OCTETS, MAX_MESSAGE_OCTETS};
 use voicebox_core::{CircId, Command, Config, Core, Input, LinkId, LinkKind, Output, PortId, SeededRandom, Slot};
 
 /// Run a property over many inputs, and print how many.
@@ -84,7 +84,7 @@ enum Given {
 fn circuit_command() -> impl Strategy<Value = Command> {
     let name = || (1u32..6).prop_map(LinkId);
     let circuit = || (0u32..4).prop_map(CircId);
-    let handshake = || prop_oneof![4 => Just(vec![7; 1_200]), 1 => prop::collection::vec(any::<u8>(), 0..1_300)];
+    let handshake = || prop_oneof![4 => Just(vec![7; HANDSHAKE_OCTETS]), 1 => prop::collection::vec(any::<u8>(), 0..1_300)];
     let payload = || prop::collection::vec(any::<u8>(), 0..300);
     prop_oneof![
         (name(), circuit(), any::<bool>(), 0u32..10).prop_map(|(link, circuit, junction, fives)| Command::Accept {
@@ -92,7 +92,7 @@ fn circuit_command() -> impl Strategy<Value = Command> {
             circuit,
             forward_key: [1; 16],
             backward_key: [2; 16],
-            created: [3; 64],
+            created: Box::new([3; CREATED_OCTETS]),
             junction,
             forward_step_us: 5_000 * fives.clamp(1, 4),
             backward_step_us: 5_000 * fives,

@@ -8,7 +8,7 @@ use voicebox_core::layer::Layer;
 use voicebox_core::owner::Owner;
 use voicebox_core::random::{RandomSource, SeededRandom};
 use voicebox_core::rtp::{parse_event, parse_rtp, serialise_event, serialise_rtp, RtpPacket, TelephoneEvent};
-use voicebox_core::speech::{parse_speech, serialise_short, Kind};
+use voicebox_core::speech::{parse_speech, serialise_short, Carousel, Kind, CREATED_OCTETS, HANDSHAKE_OCTETS};
 use voicebox_core::{CircId, Command, Context, Counters, DropReason, Event, LinkId, Micros, Output, PortId, Slot};
 
 const LINK: LinkId = LinkId(1);
@@ -25,11 +25,7 @@ const FROM_PEER: [u8; 16] = [6; 16];
 
 /// Inputs of a test that takes anything: 10^5, or 10^7 where VOICEBOX_LONG is set.
 fn rounds() -> u32 {
-    if std::env::var_os("VOICEBOX_LONG").is_some() {
-        10_000_000
-    } else {
-        100_000
-    }
+    std::env::var_os("VOICEBOX_LONG").map_or(100_000, |_| 10_000_000)
 }
 
 /// A box with one access link, and what the test needs to play its guard and junction.
@@ -134,14 +130,22 @@ impl Bench {
 
     /// Open a circuit of two hops; the guard's `created` has come.
     fn open(&mut self) {
-        self.command(Command::Open { link: LINK, circuit: CIRCUIT, handshake: vec![9; 1_200] });
+        self.command(Command::Open { link: LINK, circuit: CIRCUIT, handshake: vec![9; HANDSHAKE_OCTETS] });
         self.tick();
-        let (number, created) = (self.number_now(), serialise_short(Kind::Created, 1, &[7; 64]));
-        self.cell(&serialise_cell(CIRCUIT, number, &created));
+        self.created();
         for hop in 0..2 {
             self.command(Command::AddHop { link: LINK, circuit: CIRCUIT, forward_key: FORWARD[hop], backward_key: BACKWARD[hop] });
         }
-        assert!(self.events() == [Event::Created { link: LINK, circuit: CIRCUIT, payload: vec![7; 64] }]);
+        assert!(self.events() == [Event::Created { link: LINK, circuit: CIRCUIT, payload: vec![7; CREATED_OCTETS] }]);
+    }
+
+    /// Let the guard's `created` come, under numbers up to that of this moment.
+    fn created(&mut self) {
+        let mut created = Carousel::new(Kind::Created as u8, 1, vec![7; CREATED_OCTETS]).expect("short enough");
+        let number = self.number_now().0;
+        for behind in (0..u32::from(created.count())).rev() {
+            self.cell(&serialise_cell(CIRCUIT, Slot(number - behind), &created.next_body()));
+        }
     }
 
     fn speak(&mut self) {
@@ -162,11 +166,8 @@ fn from_the_first_tick_on_a_cell_leaves_every_20_ms_whatever_happens() {
     assert_eq!(u64::from(number), due / SLOT_US);
     for step in 0..400u64 {
         match step {
-            10 => bench.command(Command::Open { link: LINK, circuit: CIRCUIT, handshake: vec![9; 1_200] }),
-            60 => {
-                let created = serialise_cell(CIRCUIT, bench.number_now(), &serialise_short(Kind::Created, 1, &[7; 64]));
-                bench.cell(&created);
-            }
+            10 => bench.command(Command::Open { link: LINK, circuit: CIRCUIT, handshake: vec![9; HANDSHAKE_OCTETS] }),
+            60 => bench.created(),
             70 => bench.command(Command::AddHop { link: LINK, circuit: CIRCUIT, forward_key: FORWARD[0], backward_key: BACKWARD[0] }),
             100 => bench.say(0, Kind::Tokens, &[1; 2_048], 1, 0),
             200 => bench.speak(),
@@ -187,7 +188,7 @@ fn from_the_first_tick_on_a_cell_leaves_every_20_ms_whatever_happens() {
 #[test]
 fn create_is_said_in_the_clear_until_it_is_answered() {
     let mut bench = Bench::new();
-    let handshake: Vec<u8> = (0..1_200).map(|index| index as u8).collect();
+    let handshake: Vec<u8> = (0..HANDSHAKE_OCTETS).map(|index| index as u8).collect();
     bench.command(Command::Open { link: LINK, circuit: CIRCUIT, handshake: handshake.clone() });
     let mut whole = Vec::new();
     for index in 0..12u8 {
@@ -218,7 +219,7 @@ fn create_is_said_in_the_clear_until_it_is_answered() {
 fn a_message_is_said_to_its_hop_in_its_slots_until_it_is_answered() {
     let mut bench = Bench::new();
     bench.open();
-    bench.say(1, Kind::Extend, &[6; 1_236], 2, 0);
+    bench.say(1, Kind::Extend, &[6; 36 + HANDSHAKE_OCTETS], 2, 0);
     for tick in 0..20u8 {
         let (hop, body) = bench.tick_peeled();
         if tick % 2 == 0 {
@@ -358,11 +359,11 @@ fn commands_out_of_place_are_counted_and_ignored() {
     let add_hop = Command::AddHop { link, circuit, forward_key: [0; 16], backward_key: [0; 16] };
     let say = |hop, every, octets| Command::Say { link, circuit, hop, kind: 20, payload: vec![0; octets], every, times: 0 };
     let speak = |keys| Command::Speak { link, circuit, send_key: None, receive_keys: vec![[0; 16]; keys] };
-    bench.refused("another link", Command::Open { link: LinkId(2), circuit, handshake: vec![0; 1_200] });
-    bench.refused("circuit 0", Command::Open { link, circuit: CircId(0), handshake: vec![0; 1_200] });
+    bench.refused("another link", Command::Open { link: LinkId(2), circuit, handshake: vec![0; HANDSHAKE_OCTETS] });
+    bench.refused("circuit 0", Command::Open { link, circuit: CircId(0), handshake: vec![0; HANDSHAKE_OCTETS] });
     bench.refused("a short handshake", Command::Open { link, circuit, handshake: vec![0; 1_199] });
     bench.refused("no circuit yet", Command::Close { link, circuit });
-    bench.command(Command::Open { link, circuit, handshake: vec![0; 1_200] });
+    bench.command(Command::Open { link, circuit, handshake: vec![0; HANDSHAKE_OCTETS] });
     bench.refused("no answer yet", add_hop.clone());
     bench.refused("no hop yet", say(0, 1, 0));
     bench.refused("no hop yet", speak(0));

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
+use voicebox_core::speech::CREATED_OCTETS;
 use voicebox_core::{CircId, Command, LinkId, PortId};
 
 use crate::errors::wrong;
@@ -14,6 +15,11 @@ pub(crate) fn sized<const N: usize>(octets: &[u8], problem: &'static str) -> PyR
 /// A key of a layer.
 pub(crate) fn key(octets: &[u8]) -> PyResult<[u8; 16]> {
     sized(octets, "a layer's key has 16 octets")
+}
+
+/// What answers a create.
+pub(crate) fn created(octets: &[u8]) -> PyResult<Box<[u8; CREATED_OCTETS]>> {
+    sized(octets, "created has 1 184 octets").map(Box::new)
 }
 
 /// Keys to receive with.
@@ -78,7 +84,7 @@ pub(crate) fn parse(tuple: &Bound<'_, PyTuple>) -> PyResult<Command> {
             circuit,
             forward_key: its.key(2)?,
             backward_key: its.key(3)?,
-            created: sized(&its.octets(4)?, "created has 64 octets")?,
+            created: created(&its.octets(4)?)?,
             junction: its.get(5)?,
             forward_step_us: its.step(6)?,
             backward_step_us: its.step(7)?,

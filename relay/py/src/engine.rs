@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use voicebox_core::{CircId, Command, LinkId, PortId};
 use voicebox_node::Settings;
 
-use crate::commands::{key, keys, sized};
+use crate::commands::{self, key, keys, sized};
 use crate::errors::{raise, wrong};
 use crate::events::of_node;
 
@@ -102,7 +102,7 @@ impl Engine {
     ) -> PyResult<()> {
         let (link, circuit) = (LinkId(link), CircId(circuit));
         let (forward_key, backward_key) = (key(forward_key)?, key(backward_key)?);
-        let created = sized(created, "created has 64 octets")?;
+        let created = commands::created(created)?;
         self.command(Command::Accept { link, circuit, forward_key, backward_key, created, junction, forward_step_us, backward_step_us })
     }
 

@@ -1,6 +1,7 @@
 //! The control plane's part of a circuit: build it step by step, call, answer, hang up (PROTOCOL.md §7.1, §8.3, §8.5). Handshakes carry the keys in the clear.
 
 use crate::plan::Path;
+use voicebox_core::speech::HANDSHAKE_OCTETS;
 use voicebox_core::{CircId, Command, Event, LinkId, PortId};
 
 const SLOT_US: u64 = 20_000;
@@ -79,7 +80,7 @@ impl Own {
     }
 
     fn handshake(&self, hop: u8) -> Vec<u8> {
-        let mut handshake = vec![0x77; 1_200];
+        let mut handshake = vec![0x77; HANDSHAKE_OCTETS];
         for (at, key) in [(0, 0), (16, 1)] {
             handshake[at..at + 4].copy_from_slice(&(self.index as u32).to_be_bytes());
             handshake[at + 4..at + 7].copy_from_slice(&[self.generation, hop, key]);

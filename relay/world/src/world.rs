@@ -6,6 +6,7 @@ use std::collections::{BinaryHeap, HashMap};
 use voicebox_core::cell::Cell;
 use voicebox_core::random::{draw_u32, SeededRandom};
 use voicebox_core::rtp::{parse_rtp, serialise_rtp, RtpPacket};
+use voicebox_core::speech::CREATED_OCTETS;
 use voicebox_core::{Command, Config, Core, Event, Input, LinkId, LinkKind, Output, PortId};
 
 use crate::owner::{Own, Want, STEP_US};
@@ -406,7 +407,7 @@ impl World {
                     circuit: *circuit,
                     forward_key,
                     backward_key,
-                    created: [9; 64],
+                    created: Box::new([9; CREATED_OCTETS]),
                     junction,
                     forward_step_us: STEP_US,
                     backward_step_us: STEP_US,

@@ -1,7 +1,7 @@
 """Write tests/vectors/handshake.json: recorded handshakes with every value between, from which a change of a key schedule is seen.
 
-Run from the repository's root as `python tests/voicebox/circuits/make_handshake_vectors.py` after a wanted change of PROTOCOL.md §7 or §8 only: HPKE
-draws fresh keys, so that each run writes another file.
+Run from the repository's root as `python tests/voicebox/circuits/make_handshake_vectors.py` after a wanted change of PROTOCOL.md §7 or §8 only: HPKE and
+ML-KEM draw afresh, so that each run writes another file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from voicebox.circuits import handshake, hybrid, pair
@@ -42,20 +43,19 @@ def person(seed: int) -> dict[str, str]:
 
 
 def hop() -> dict[str, object]:
-    onion = Secret(octets(1, hybrid.PRIVATE_OCTETS))
-    binding = handshake.HopBinding(octets(2, 32), octets(3, 32), hybrid.hybrid_public(onion), 0x01020304, 77)
+    identity_key = Ed25519PrivateKey.from_private_bytes(octets(1, 32))
+    binding = handshake.HopBinding(octets(2, 32), identity_key.public_key().public_bytes_raw(), 0x01020304, 77)
     owner, relay = X25519PrivateKey.from_private_bytes(octets(4, 32)), X25519PrivateKey.from_private_bytes(octets(5, 32))
-    pending = handshake.begin_hop(binding, private_key=owner, seed=octets(6, 32))
-    keys, created = handshake.answer_hop(binding, onion, pending.handshake, private_key=relay)
+    pending = handshake.begin_hop(binding, x25519_key=owner, mlkem_key=MLKEM768PrivateKey.from_seed_bytes(octets(6, 64)))
+    keys, created = handshake.answer_hop(binding, identity_key, pending.handshake, x25519_key=relay)
     return {
-        "onion_private": onion.reveal().hex(),
+        "identity_private": identity_key.private_bytes_raw().hex(),
         "network_id": binding.network_id.hex(),
-        "relay_id": binding.relay_id.hex(),
         "circuit": binding.circuit,
         "epoch": binding.epoch,
         "owner_private": owner.private_bytes_raw().hex(),
         "relay_private": relay.private_bytes_raw().hex(),
-        "seed": octets(6, 32).hex(),
+        "owner_mlkem_seed": octets(6, 64).hex(),
         "info": binding.info().hex(),
         "handshake": pending.handshake.hex(),
         "created": created.hex(),

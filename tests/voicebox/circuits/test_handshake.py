@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from voicebox.circuits.handshake import HANDSHAKE_OCTETS, HopBinding, PendingHop, answer_hop, begin_hop, finish_hop
-from voicebox.circuits.hybrid import hybrid_public, new_hybrid_private
+from voicebox.circuits.handshake import CREATED_OCTETS, HANDSHAKE_OCTETS, HopBinding, PendingHop, answer_hop, begin_hop, finish_hop
 from voicebox.errors import HandshakeError
-from voicebox.sensitive import Secret
 
 VECTOR: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "handshake.json").read_text("utf-8"))["hop"]
-ONION = Secret(bytes.fromhex(VECTOR["onion_private"]))
+IDENTITY_KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(VECTOR["identity_private"]))
+IDENTITY = IDENTITY_KEY.public_key().public_bytes_raw()
+OWNER_KEY = X25519PrivateKey.from_private_bytes(bytes.fromhex(VECTOR["owner_private"]))
+OWNER_MLKEM_KEY = MLKEM768PrivateKey.from_seed_bytes(bytes.fromhex(VECTOR["owner_mlkem_seed"]))
 RELAY_KEY = X25519PrivateKey.from_private_bytes(bytes.fromhex(VECTOR["relay_private"]))
 
 
@@ -27,11 +30,11 @@ def octets(name: str) -> bytes:
 
 
 def binding() -> HopBinding:
-    return HopBinding(octets("network_id"), octets("relay_id"), hybrid_public(ONION), VECTOR["circuit"], VECTOR["epoch"])
+    return HopBinding(octets("network_id"), IDENTITY, VECTOR["circuit"], VECTOR["epoch"])
 
 
 def recorded() -> PendingHop:
-    return PendingHop(binding(), octets("handshake"), X25519PrivateKey.from_private_bytes(octets("owner_private")), Secret(octets("seed")))
+    return PendingHop(binding(), octets("handshake"), OWNER_KEY, OWNER_MLKEM_KEY)
 
 
 def flipped(value: bytes, bit: int) -> bytes:
@@ -41,118 +44,115 @@ def flipped(value: bytes, bit: int) -> bytes:
 
 
 def test_recorded_handshake_gives_the_recorded_keys() -> None:
-    keys, created = answer_hop(binding(), ONION, octets("handshake"), private_key=RELAY_KEY)
-    assert created == octets("created")
-    assert finish_hop(recorded(), created) == keys
+    assert begin_hop(binding(), x25519_key=OWNER_KEY, mlkem_key=OWNER_MLKEM_KEY).handshake == octets("handshake")
+    keys = finish_hop(recorded(), octets("created"))
     assert (keys.forward.reveal(), keys.backward.reveal()) == (octets("forward"), octets("backward"))
-
-
-def test_stolen_onion_key_and_all_that_was_recorded_do_not_give_the_layer_keys_again() -> None:
-    """The relay draws an X25519 key for each create and keeps it nowhere: the same create, answered again with the same onion key, has other keys."""
-    answers = [answer_hop(binding(), ONION, octets("handshake")) for _ in range(2)]
-    keys = {keys.forward.reveal() for keys, _ in answers} | {keys.backward.reveal() for keys, _ in answers} | {octets("forward"), octets("backward")}
-    assert len(keys) == 6
-    for again, created in answers:
-        assert finish_hop(recorded(), created) == again, "each is a whole handshake"
+    again, created = answer_hop(binding(), IDENTITY_KEY, octets("handshake"), x25519_key=RELAY_KEY)
+    assert created[:32] == octets("created")[:32]
+    assert finish_hop(recorded(), created) == again
+    assert again != keys, "ML-KEM draws by itself"
 
 
 def test_key_schedule_is_the_written_one() -> None:
-    """The schedule of PROTOCOL.md §7, step by step, with nothing of the project's but the sealing."""
-    shared = RELAY_KEY.exchange(X25519PrivateKey.from_private_bytes(octets("owner_private")).public_key())
-    public = RELAY_KEY.public_key().public_bytes_raw()
-    info = b"voicebox/1 create" + octets("network_id") + octets("relay_id") + hashlib.sha256(hybrid_public(ONION)).digest()
+    """The schedule of PROTOCOL.md §7, step by step, with nothing of the project's."""
+    answer, signature = octets("created")[:1120], octets("created")[1120:]
+    shared = RELAY_KEY.exchange(OWNER_KEY.public_key())
+    info = b"voicebox/1 create" + octets("network_id") + hashlib.sha256(IDENTITY).digest()
     info += VECTOR["circuit"].to_bytes(4, "big") + VECTOR["epoch"].to_bytes(4, "big")
     assert info == octets("info")
-    transcript = hashlib.sha256(info + octets("handshake") + public).digest()
-    prk = hmac.digest(b"voicebox/1 layer", octets("seed") + shared, "sha256")
-    block_1 = hmac.digest(prk, b"voicebox/1 layer keys" + transcript + b"\x01", "sha256")
-    block_2 = hmac.digest(prk, block_1 + b"voicebox/1 layer keys" + transcript + b"\x02", "sha256")
-    assert block_1 == octets("forward") + octets("backward")
-    assert octets("created") == public + hmac.digest(block_2, b"created" + transcript, "sha256")
+    create = VECTOR["epoch"].to_bytes(4, "big") + OWNER_KEY.public_key().public_bytes_raw() + OWNER_MLKEM_KEY.public_key().public_bytes_raw()
+    assert create == octets("handshake")
+    transcript = hashlib.sha256(info + create + answer).digest()
+    IDENTITY_KEY.public_key().verify(signature, b"voicebox/1 created" + transcript)
+    prk = hmac.digest(b"voicebox/1 layer", OWNER_MLKEM_KEY.decapsulate(answer[32:]) + shared, "sha256")
+    assert hmac.digest(prk, b"voicebox/1 layer keys" + transcript + b"\x01", "sha256") == octets("forward") + octets("backward")
 
 
-@pytest.mark.parametrize("bit", [0, 8 * 500 + 3, 8 * 1088 - 1])
-def test_flipped_bit_in_the_kem_ciphertext_fails(bit: int) -> None:
-    """ML-KEM rejects implicitly: another secret comes out, and the seal does not open."""
-    with pytest.raises(HandshakeError, match="does not open"):
-        answer_hop(binding(), ONION, flipped(octets("handshake"), bit))
-
-
-@pytest.mark.parametrize("bit", [8 * 1088, 8 * 1104, 8 * 1120 - 2])
-def test_flipped_bit_in_the_encapsulated_x25519_key_fails(bit: int) -> None:
-    with pytest.raises(HandshakeError, match="does not open"):
-        answer_hop(binding(), ONION, flipped(octets("handshake"), bit))
-
-
-@pytest.mark.parametrize("bit", [8 * 1120, 8 * 1199 + 7])
-def test_flipped_bit_in_the_sealed_part_fails(bit: int) -> None:
-    with pytest.raises(HandshakeError, match="does not open"):
-        answer_hop(binding(), ONION, flipped(octets("handshake"), bit))
-
-
-@pytest.mark.parametrize("bit", [0, 100, 253])
-def test_flipped_bit_in_the_relays_x25519_key_fails(bit: int) -> None:
+@pytest.mark.parametrize("bit", [0, 100, 253, 255, 256, 8 * 600 + 3, 8 * 1120 - 1, 8 * 1120, 8 * 1184 - 9])
+def test_flipped_bit_in_created_fails(bit: int) -> None:
+    """Of the relay's X25519 key (bit 255 is one that X25519 ignores, RFC 7748 §5), of the ML-KEM ciphertext (which is rejected implicitly), of the signature."""
     with pytest.raises(HandshakeError, match="does not verify"):
         finish_hop(recorded(), flipped(octets("created"), bit))
 
 
-def test_unused_top_bit_of_an_x25519_key_is_in_the_transcript() -> None:
-    """X25519 ignores bit 255 (RFC 7748 §5), so only the transcript can see it."""
+@pytest.mark.parametrize("bit", [32, 287, 8 * 36, 8 * 700, 8 * 1220 - 1])
+def test_flipped_bit_in_a_create_fails_at_the_owner(bit: int) -> None:
+    """A relay cannot know what was meant; the owner sees that the answer is to something else, or the relay that there is no such key."""
+    changed = flipped(octets("handshake"), bit)
+    with pytest.raises(HandshakeError, match=r"does not verify|not usable"):
+        finish_hop(recorded(), answer_hop(binding(), IDENTITY_KEY, changed)[1])
     with pytest.raises(HandshakeError, match="does not verify"):
-        finish_hop(recorded(), flipped(octets("created"), 255))
+        finish_hop(replace(recorded(), handshake=changed), octets("created"))
 
 
-@pytest.mark.parametrize("bit", [256, 511])
-def test_flipped_bit_in_the_mac_fails(bit: int) -> None:
-    with pytest.raises(HandshakeError, match="does not verify"):
-        finish_hop(recorded(), flipped(octets("created"), bit))
+@pytest.mark.parametrize("bit", [0, 31])
+def test_create_of_another_epoch_is_refused(bit: int) -> None:
+    with pytest.raises(HandshakeError, match="of another epoch"):
+        answer_hop(binding(), IDENTITY_KEY, flipped(octets("handshake"), bit))
 
 
 @pytest.mark.parametrize(
     "change",
     [
         lambda b: replace(b, network_id=flipped(b.network_id, 0)),
-        lambda b: replace(b, relay_id=flipped(b.relay_id, 77)),
-        lambda b: replace(b, onion_key=flipped(b.onion_key, 9000)),
+        lambda b: replace(b, identity=Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key().public_bytes_raw()),
         lambda b: replace(b, circuit=b.circuit ^ 1),
         lambda b: replace(b, epoch=b.epoch + 1),
     ],
 )
 def test_everything_bound_is_bound_at_both_ends(change: Any) -> None:
-    with pytest.raises(HandshakeError, match="does not open"):
-        answer_hop(change(binding()), ONION, octets("handshake"))
     with pytest.raises(HandshakeError, match="does not verify"):
         finish_hop(replace(recorded(), binding=change(binding())), octets("created"))
+    other = begin_hop(change(binding()))
+    _, created = answer_hop(replace(binding(), epoch=other.binding.epoch), IDENTITY_KEY, other.handshake)
+    if other.binding.epoch == binding().epoch:
+        with pytest.raises(HandshakeError, match="does not verify"):
+            finish_hop(other, created)
+    else:
+        with pytest.raises(HandshakeError, match="of another epoch"):
+            answer_hop(binding(), IDENTITY_KEY, other.handshake)
 
 
-def test_flipped_bit_in_the_owners_record_of_the_transcript_fails() -> None:
+def test_relay_with_another_identity_cannot_answer() -> None:
     with pytest.raises(HandshakeError, match="does not verify"):
-        finish_hop(replace(recorded(), handshake=flipped(octets("handshake"), 4000)), octets("created"))
+        finish_hop(recorded(), answer_hop(binding(), Ed25519PrivateKey.generate(), octets("handshake"))[1])
 
 
-def test_relay_with_another_onion_key_cannot_answer() -> None:
-    with pytest.raises(HandshakeError, match="does not open"):
-        answer_hop(binding(), new_hybrid_private(), octets("handshake"))
+def test_signature_of_a_descriptor_is_none_of_an_answer() -> None:
+    with pytest.raises(HandshakeError, match="does not verify"):
+        finish_hop(recorded(), octets("created")[:1120] + IDENTITY_KEY.sign(b"voicebox/1 descriptor" + hashlib.sha256(octets("created")[:1120]).digest()))
 
 
-@pytest.mark.parametrize("length", [0, 1, 1119, 1199, 1201, 4000])
+@pytest.mark.parametrize("length", [0, 1, 1183, 1185, 1219, 1221, 4000])
 def test_wrong_lengths_fail(length: int) -> None:
-    with pytest.raises(HandshakeError):
-        answer_hop(binding(), ONION, bytes(length))
-    with pytest.raises(HandshakeError):
-        finish_hop(recorded(), bytes(length))
+    with pytest.raises(HandshakeError, match="wrong length"):
+        answer_hop(binding(), IDENTITY_KEY, octets("handshake").ljust(length, b"\0")[:length])
+    with pytest.raises(HandshakeError, match="wrong length"):
+        finish_hop(recorded(), octets("created").ljust(length, b"\0")[:length])
 
 
-def test_low_order_point_of_a_relay_fails() -> None:
+def test_low_order_points_fail_at_both_ends() -> None:
+    """Their secret is known to everybody (RFC 7748 §6.1)."""
     with pytest.raises(HandshakeError, match="not usable"):
-        finish_hop(recorded(), bytes(64))
+        answer_hop(binding(), IDENTITY_KEY, octets("handshake")[:4] + bytes(32) + octets("handshake")[36:])
+    answer = bytes(32) + octets("created")[32:1120]
+    signed = IDENTITY_KEY.sign(b"voicebox/1 created" + hashlib.sha256(octets("info") + octets("handshake") + answer).digest())
+    with pytest.raises(HandshakeError, match="not usable"):
+        finish_hop(recorded(), answer + signed)
+
+
+def test_encapsulation_key_out_of_range_is_refused() -> None:
+    """FIPS 203 §7.2: coefficients are below 3329."""
+    with pytest.raises(HandshakeError, match="not usable"):
+        answer_hop(binding(), IDENTITY_KEY, octets("handshake")[:36] + b"\xff" * 1184)
 
 
 def test_fresh_handshakes_agree_and_differ() -> None:
     first, second = begin_hop(binding()), begin_hop(binding())
     assert first.handshake != second.handshake
-    assert len(first.handshake) == HANDSHAKE_OCTETS == 1200
-    keys, created = answer_hop(binding(), ONION, first.handshake)
+    assert len(first.handshake) == HANDSHAKE_OCTETS == 1220
+    keys, created = answer_hop(binding(), IDENTITY_KEY, first.handshake)
+    assert len(created) == CREATED_OCTETS == 1184
     assert finish_hop(first, created) == keys
     with pytest.raises(HandshakeError):
         finish_hop(second, created)
@@ -160,5 +160,5 @@ def test_fresh_handshakes_agree_and_differ() -> None:
 
 def test_nothing_secret_is_printed() -> None:
     text = repr(begin_hop(binding())) + repr(recorded())
-    assert VECTOR["seed"] not in text
-    assert repr(octets("seed"))[2:20] not in text
+    assert "X25519PrivateKey" not in text
+    assert "MLKEM" not in text

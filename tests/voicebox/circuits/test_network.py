@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import replace
 from random import Random
 
@@ -50,6 +51,17 @@ def test_descriptor_is_read_back_with_all_its_addresses() -> None:
     both = changed(SMALL.relays[0], addresses=(RelayAddress("192.0.2.1", 1), RelayAddress("2001:db8::1", 2)))
     assert parse_descriptor(both.text, "d") == both
     assert [both.descriptor.address(attempt).port for attempt in range(3)] == [1, 2, 1]
+
+
+def test_lists_with_the_keys_that_relays_had_before_are_read_and_written_as_they_were_signed() -> None:
+    older = [vouched(changed(relay, former_key=bytes(range(64)) * 19)) for relay in SMALL.relays]
+    network = new_network(TERMS, older)
+    assert parse_network(network.text, "town") == network
+    assert network.text.count("onion ") == 26 * len(older)
+    assert parse_network(TEXT, "town").text == TEXT
+    assert "onion" not in TEXT
+    with pytest.raises(FileProblem, match="does not verify"):
+        parse_descriptor(re.sub("(?m)^onion .*\n", "", older[0].text), "d")
 
 
 def test_any_one_character_changed_is_refused_with_its_line() -> None:
@@ -220,7 +232,7 @@ def test_forged_vouchers_are_refused(forgery: str) -> None:
 
 def test_a_relay_may_change_addresses_and_keys_under_its_vouchers() -> None:
     relay = SMALL.relays[0]
-    moved = changed(relay, sequence=2, addresses=(RelayAddress("192.0.2.9", 9),), onion_key=bytes(1216), link_pin=bytes(32))
+    moved = changed(relay, sequence=2, addresses=(RelayAddress("192.0.2.9", 9),), link_pin=bytes(32))
     voucher = vouch(TERMS.network_id, relay.descriptor.vouched, NOW, NOW, SMALL.voucher_key)
     assert len(new_network(TERMS, [moved.with_vouchers([voucher])]).relays) == 1
 
@@ -263,7 +275,7 @@ def test_a_replayed_list_changes_nothing_and_a_shorter_one_loses_nothing() -> No
 
 
 def test_two_descriptors_of_one_number_are_a_contradiction_and_the_first_stays() -> None:
-    other = vouched(changed(SMALL.relays[0], onion_key=bytes(1216)))
+    other = vouched(changed(SMALL.relays[0], link_pin=bytes(32)))
     network, changes = merged(SMALL.network, [other], NOW)
     assert network == SMALL.network
     assert "the same number" in str(changes)

@@ -62,7 +62,7 @@ class Plane:
 
 def make(which: RelayOfNetwork) -> tuple[Relay, Plane]:
     plane = Plane()
-    relay = Relay(plane, NETWORK, which.descriptor, RelayKeys(which.onion_private, b"certificate", Secret(b"key")), Random(1))
+    relay = Relay(plane, NETWORK, which.descriptor, RelayKeys(which.identity_key, b"certificate", Secret(b"key")), Random(1))
     if which is GUARD:
         relay.link_up(1, None, NOW_US, incoming=True)
     else:
@@ -72,7 +72,7 @@ def make(which: RelayOfNetwork) -> tuple[Relay, Plane]:
 
 
 def binding(which: RelayOfNetwork, circuit: int = 5, epoch: int = 0) -> HopBinding:
-    return HopBinding(NETWORK.network_id, which.descriptor.relay_id, which.descriptor.onion_key, circuit, epoch)
+    return HopBinding(NETWORK.network_id, which.descriptor.identity, circuit, epoch)
 
 
 @pytest.mark.parametrize("which", [GUARD, JUNCTION])
@@ -89,16 +89,31 @@ def test_create_is_answered_with_the_keys_that_the_owner_finds(which: RelayOfNet
     assert (keys.forward.reveal(), keys.backward.reveal()) == (forward, backward)
 
 
-@pytest.mark.parametrize(("circuit", "epoch"), [(6, 0), (5, 2), (5, 7)])
-def test_create_of_another_circuit_or_epoch_is_refused(circuit: int, epoch: int) -> None:
+@pytest.mark.parametrize("epoch", [2, 7])
+def test_create_of_another_epoch_is_refused(epoch: int) -> None:
     relay, plane = make(GUARD)
-    relay.create(1, 5, begin_hop(binding(GUARD, circuit, epoch)).handshake, NOW_US)
+    relay.create(1, 5, begin_hop(binding(GUARD, epoch=epoch)).handshake, NOW_US)
     assert plane.take() == [("refuse", 1, 5, RefusalReason.HANDSHAKE)]
+
+
+def created_of(plane: Plane) -> bytes:
+    ((name, _, _, _, _, created, *_),) = plane.take()
+    assert name == "accept"
+    assert isinstance(created, bytes)
+    return created
+
+
+def test_answer_to_a_create_that_came_on_another_circuit_is_noticed() -> None:
+    relay, plane = make(GUARD)
+    pending = begin_hop(binding(GUARD, 6))
+    relay.create(1, 5, pending.handshake, NOW_US)
+    with pytest.raises(HandshakeError):
+        finish_hop(pending, created_of(plane))
 
 
 def test_junk_is_refused() -> None:
     relay, plane = make(GUARD)
-    for octets in (b"", bytes(1200), bytes(range(256)) * 4 + bytes(176)):
+    for octets in (b"", bytes(1220), bytes(4) + bytes(range(256)) * 4 + bytes(192)):
         relay.create(1, 5, octets, NOW_US)
     assert plane.take() == [("refuse", 1, 5, RefusalReason.HANDSHAKE)] * 3
 
@@ -254,13 +269,14 @@ def test_guard_that_extends_to_another_relay_than_asked_is_noticed() -> None:
     wanted = next(relay for relay in SMALL.relays if relay.descriptor.role is Role.JUNCTION and relay is not JUNCTION)
     pending = begin_hop(binding(wanted))
     other.create(1, 5, pending.handshake, NOW_US)
-    assert plane.take() == [("refuse", 1, 5, RefusalReason.HANDSHAKE)]
+    with pytest.raises(HandshakeError):
+        finish_hop(pending, created_of(plane))
     own = begin_hop(binding(JUNCTION))
     other.create(1, 5, own.handshake, NOW_US)
-    ((_, _, _, _, _, created, *_),) = plane.take()
-    assert isinstance(created, bytes)
+    created = created_of(plane)
     with pytest.raises(HandshakeError):
         finish_hop(pending, created)
+    finish_hop(own, created)
 
 
 def steps_of_the_next(relay: Relay, plane: Plane, which: RelayOfNetwork, circuit: int) -> tuple[object, ...]:

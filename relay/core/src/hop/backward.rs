@@ -90,6 +90,9 @@ impl Hop {
             return self.head_body(slot, None, context).map(|body| (slot, body));
         }
         if let Some(spoken) = self.speak(slot) {
+            if let Backward::Queue { waiting, .. } = &mut self.backward {
+                waiting.pop_front(); // its slot is stolen: what waits behind it must not leave later for that
+            }
             return Some((slot, spoken));
         }
         match &mut self.backward {

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::ids::{Micros, Slot};
 use crate::slots::SLOT;
-use crate::speech::{parse_speech, Carousel, Kind};
+use crate::speech::{hear_created, Carousel, Collector, Kind};
 
 /// Fragments of a create that are said before the next hop is given up.
 const CREATE_TRIES: u32 = 512;
@@ -17,7 +17,7 @@ impl Hop {
     /// Begin to say a create behind. Return when the first fragment leaves.
     pub fn make_next(&mut self, now: Micros, phase_us: i64, behind: Place, create: Carousel) -> i64 {
         let (_, at_us) = next_own_slot(now, phase_us);
-        self.next = Next::Making { behind, create: Box::new(create), said: 0, at_us };
+        self.next = Next::Making { behind, create: Box::new(create), answer: Box::new(Collector::default()), said: 0, at_us };
         at_us
     }
 
@@ -27,13 +27,11 @@ impl Hop {
             context.count(DropReason::BeforeCreated);
             return None;
         }
-        let heard = parse_speech(body).filter(|speech| (speech.number, speech.count) == (1, 1)).and_then(|speech| {
-            let kind = Kind::of(speech.kind).filter(|kind| matches!(kind, Kind::Created | Kind::Refused))?;
-            (speech.fragment.len() == kind.payload_octets()).then(|| (kind, speech.fragment.to_vec()))
-        });
-        match heard {
-            Some((Kind::Refused, payload)) => self.not_extended(payload[0]),
-            Some((_, payload)) => {
+        let Next::Making { answer, .. } = &mut self.next else { return None };
+        match hear_created(answer, body) {
+            Ok(None) => None,
+            Ok(Some((Kind::Refused, payload))) => self.not_extended(payload[0]),
+            Ok(Some((_, payload))) => {
                 self.next = Next::Live(self.behind()?);
                 if matches!(self.backward, Backward::Head { .. }) {
                     self.backward = Backward::Passing;
@@ -41,8 +39,8 @@ impl Hop {
                 self.give_answer(Kind::Extended, self.asked_number, payload);
                 None
             }
-            None => {
-                context.count(DropReason::SpeechMalformed);
+            Err(reason) => {
+                context.count(reason);
                 None
             }
         }
@@ -71,7 +69,7 @@ impl Hop {
 
     /// Say the next fragment of a create. Return whether there will be another; a next hop that never answers is given up.
     pub fn run_asking(&mut self, due_us: i64, context: &mut Context<'_>) -> (bool, Option<Place>) {
-        let Next::Making { behind, create, said, at_us } = &mut self.next else { return (false, None) };
+        let Next::Making { behind, create, said, at_us, .. } = &mut self.next else { return (false, None) };
         if !is_turn(at_us, due_us) {
             return (is_phase(*at_us, due_us), None);
         }

@@ -41,7 +41,9 @@ impl Hop {
             return true;
         }
         match (parse_speech(body), &mut self.answer) {
-            (Some(speech), Some(answer)) if speech.kind == Kind::Create as u8 && speech.number == answer.number => answer.due = true,
+            (Some(speech), Some(answer)) if speech.kind == Kind::Create as u8 && speech.number == answer.carousel.number() => {
+                answer.due = answer.due.max(1);
+            }
             (None | Some(_), None | Some(_)) => context.count(DropReason::OutsideLayers),
         }
         false

@@ -12,17 +12,18 @@ impl Hop {
     /// Return own speech for a backward slot, as it goes out; `None` where there is none or it is not its turn.
     pub(super) fn speak(&mut self, slot: i64) -> Option<Body> {
         if !self.open {
-            let answer = self.answer.as_mut().filter(|answer| answer.due)?;
-            answer.due = false;
-            return Some(serialise_short(answer.kind, answer.number, &answer.payload));
+            let answer = self.answer.as_mut().filter(|answer| answer.due > 0)?;
+            answer.due -= 1;
+            return Some(answer.carousel.next_body());
         }
         self.since_speech = self.since_speech.saturating_add(1);
-        if self.since_speech <= SPEECH_SPACING {
+        let answer = self.answer.as_mut().filter(|answer| answer.due > 0);
+        if self.since_speech <= SPEECH_SPACING && !answer.as_ref().is_some_and(|answer| answer.carousel.within_round()) {
             return None;
         }
-        let body = if let Some(answer) = self.answer.as_mut().filter(|answer| answer.due) {
-            answer.due = false;
-            serialise_short(answer.kind, answer.number, &answer.payload)
+        let body = if let Some(answer) = answer {
+            answer.due -= 1;
+            answer.carousel.next_body()
         } else if self.bond.is_none() || self.since_speech > BOUND_SPACING {
             *self.knocked.take()?
         } else {
@@ -33,7 +34,7 @@ impl Hop {
     }
 
     pub(super) fn give_answer(&mut self, kind: Kind, number: u16, payload: Vec<u8>) {
-        self.answer = Some(Answer { kind, number, payload, due: true });
+        self.answer = Answer::new(kind, number, payload);
     }
 
     /// Put a knock and its ticket into the inbox; false where one waits already.
@@ -92,8 +93,8 @@ impl Hop {
         if matches!(kind, Kind::Knock | Kind::Join | Kind::Part) {
             return Some(speech.fragment.to_vec());
         }
-        if let Some(answer) = self.answer.as_mut().filter(|answer| answer.number == speech.number) {
-            answer.due = true;
+        if let Some(answer) = self.answer.as_mut().filter(|answer| answer.carousel.number() == speech.number) {
+            answer.due = answer.due.max(1);
         }
         None
     }

@@ -23,7 +23,7 @@ use crate::io::Event;
 use crate::layer::Layer;
 use crate::slots::step_of;
 use crate::sound::{Frame, Port};
-use crate::speech::{parse_speech, Carousel, Kind, Speech, HANDSHAKE_OCTETS};
+use crate::speech::{hear_created, parse_speech, Carousel, Collector, Kind, Speech, CREATE_NUMBER, HANDSHAKE_OCTETS};
 
 /// Hops of a circuit, at most.
 pub const MAX_HOPS: usize = 4;
@@ -37,8 +37,6 @@ const CATCH_UP_AFTER_SLOTS: u32 = 25;
 
 /// Seals what is thrown away, so its value does not matter.
 const IDLE_KEY: [u8; 16] = [0x5a; 16];
-/// `create` and its answer have this number (PROTOCOL.md §3.1).
-const CREATE_NUMBER: u16 = 1;
 
 struct HopLayers {
     forward: Layer,
@@ -53,10 +51,12 @@ struct Saying {
     times: u32,
     slots: u32,
     carousel: Carousel,
+    answer: Collector,
 }
 
 enum Stage {
-    Opening(Carousel),
+    /// What is said, and what came of the answer.
+    Opening(Carousel, Collector),
     /// `created` came, or layers are there already.
     Created,
 }
@@ -147,7 +147,7 @@ pub enum Received {
 }
 
 impl OwnCircuit {
-    /// Begin to say `create`; `None` where the handshake has another length than 1 200.
+    /// Begin to say `create`; `None` where the handshake has another length than 1 220.
     #[must_use]
     pub fn new(name: (LinkId, CircId), handshake: Vec<u8>) -> Option<Self> {
         let carousel = Carousel::new(Kind::Create as u8, CREATE_NUMBER, handshake.clone()).filter(|_| handshake.len() == HANDSHAKE_OCTETS)?;
@@ -157,7 +157,7 @@ impl OwnCircuit {
             mates: Mates::default(),
             is_spare: false,
             ahead_slots: 0,
-            stage: Stage::Opening(carousel),
+            stage: Stage::Opening(carousel, Collector::default()),
             hops: Vec::with_capacity(MAX_HOPS),
             saying: None,
             backward: Backward::new(),
@@ -181,7 +181,7 @@ impl OwnCircuit {
         let Some(layers) = self.hops.get_mut(index).filter(|_| every > 0) else { return false };
         let Some(carousel) = Carousel::new(kind, layers.next_number, payload) else { return false };
         layers.next_number = layers.next_number.wrapping_add(1);
-        self.saying = Some(Saying { hop: index, every, times, slots: 0, carousel });
+        self.saying = Some(Saying { hop: index, every, times, slots: 0, carousel, answer: Collector::default() });
         true
     }
 
@@ -282,7 +282,7 @@ impl OwnCircuit {
 
     /// Put the body of this tick's cell together, from `filler` where nothing else is to be said; `None` where the tick is link control's.
     pub fn compose(&mut self, at: Micros, number: Slot, filler: &Body, port: Option<&mut Port>) -> Option<Body> {
-        if let Stage::Opening(carousel) = &mut self.stage {
+        if let Stage::Opening(carousel, _) = &mut self.stage {
             return Some(carousel.next_body());
         }
         if self.hops.is_empty() {
@@ -401,38 +401,39 @@ impl OwnCircuit {
     /// Take what comes outside the layers: the answer to `create`. True where it is a refusal.
     fn receive_clear(&mut self, ctx: &mut Context<'_>, body: &Body) -> bool {
         let (link, circuit) = self.name;
-        if matches!(self.stage, Stage::Created) || !shows_zeros(body) {
-            // The guard says `created` until it hears the first layer.
+        // The guard says `created` until it hears the first layer.
+        let Stage::Opening(_, answer) = &mut self.stage else { return false };
+        if !shows_zeros(body) {
             return false;
         }
-        let speech = parse_speech(body).filter(|speech| speech.count == 1 && speech.number == CREATE_NUMBER);
-        let answer = speech.and_then(|speech| {
-            let kind = Kind::of(speech.kind).filter(|kind| matches!(kind, Kind::Created | Kind::Refused))?;
-            (speech.fragment.len() == kind.payload_octets()).then_some((kind, speech.fragment))
-        });
-        let Some((kind, payload)) = answer else {
-            ctx.count(DropReason::SpeechMalformed);
-            return false;
-        };
-        if kind == Kind::Refused {
-            ctx.event(Event::Refused { link, circuit, reason: payload[0] });
-            return true;
+        match hear_created(answer, body) {
+            Ok(None) => false,
+            Ok(Some((Kind::Refused, payload))) => {
+                ctx.event(Event::Refused { link, circuit, reason: payload[0] });
+                true
+            }
+            Ok(Some((_, payload))) => {
+                self.stage = Stage::Created;
+                ctx.event(Event::Created { link, circuit, payload });
+                false
+            }
+            Err(reason) => {
+                ctx.count(reason);
+                false
+            }
         }
-        self.stage = Stage::Created;
-        ctx.event(Event::Created { link, circuit, payload: payload.to_vec() });
-        false
     }
 
-    /// Take what a hop says: the answer to the present message, or a knock. Both are single fragments.
+    /// Take what a hop says: a fragment of the answer to the present message, or a knock, which is one fragment. Return the kind of what is whole.
     fn hear_hop(&mut self, ctx: &mut Context<'_>, hop: usize, body: &Body) -> Option<Kind> {
-        let speech = parse_speech(body).filter(|speech| speech.count == 1);
-        let heard = speech.as_ref().ok_or(DropReason::SpeechMalformed).and_then(|speech| self.heard_of(hop, speech).map(|()| speech));
-        match heard {
-            Ok(speech) => {
+        let speech = parse_speech(body).ok_or(DropReason::SpeechMalformed);
+        match speech.and_then(|speech| self.heard_of(hop, &speech)) {
+            Ok(heard) => {
                 let (link, circuit) = self.name;
+                let (kind, payload) = heard?;
                 let hop = hop as u8; // at most 4
-                ctx.event(Event::Answer { link, circuit, hop, kind: speech.kind, payload: speech.fragment.to_vec() });
-                Kind::of(speech.kind)
+                ctx.event(Event::Answer { link, circuit, hop, kind: kind as u8, payload });
+                Some(kind)
             }
             Err(reason) => {
                 ctx.count(reason);
@@ -441,19 +442,19 @@ impl OwnCircuit {
         }
     }
 
-    fn heard_of(&mut self, hop: usize, speech: &Speech<'_>) -> Result<(), DropReason> {
+    fn heard_of(&mut self, hop: usize, speech: &Speech<'_>) -> Result<Option<(Kind, Vec<u8>)>, DropReason> {
         let kind = Kind::of(speech.kind).ok_or(DropReason::Unasked)?;
-        let fits = speech.fragment.len() == kind.payload_octets();
         if kind == Kind::Knocked {
-            return if fits { Ok(()) } else { Err(DropReason::SpeechMalformed) };
+            let fits = speech.count == 1 && speech.fragment.len() == kind.payload_octets();
+            return if fits { Ok(Some((kind, speech.fragment.to_vec()))) } else { Err(DropReason::SpeechMalformed) };
         }
-        let asked = |saying: &&Saying| saying.hop == hop && saying.carousel.number() == speech.number && answers(saying.carousel.kind(), kind);
-        self.saying.as_ref().filter(asked).ok_or(DropReason::Unasked)?;
-        if !fits {
-            return Err(DropReason::SpeechMalformed);
+        let asked = |saying: &&mut Saying| saying.hop == hop && saying.carousel.number() == speech.number && answers(saying.carousel.kind(), kind);
+        let saying = self.saying.as_mut().filter(asked).ok_or(DropReason::Unasked)?;
+        let heard = saying.answer.add(speech).answer()?.map(|payload| (kind, payload));
+        if heard.is_some() {
+            self.saying = None;
         }
-        self.saying = None;
-        Ok(())
+        Ok(heard)
     }
 
     fn receive_end_to_end(&mut self, ctx: &mut Context<'_>, now: Micros, taken: Taken, body: &mut Body, port: Option<&mut Port>) {

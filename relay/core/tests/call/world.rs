@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use voicebox_core::cell::Cell;
 use voicebox_core::random::{draw_u32, SeededRandom};
+use voicebox_core::speech::{CREATED_OCTETS, HANDSHAKE_OCTETS};
 use voicebox_core::{CircId, Command, Config, Core, Event, Input, LinkId, LinkKind, Output, PortId};
 
 /// Network time at which every world begins.
@@ -54,7 +55,7 @@ impl HopKeys {
     }
 
     pub fn handshake(self) -> Vec<u8> {
-        let mut handshake = vec![0; 1_200];
+        let mut handshake = vec![0; HANDSHAKE_OCTETS];
         handshake[..16].copy_from_slice(&self.forward);
         handshake[16..32].copy_from_slice(&self.backward);
         handshake
@@ -243,10 +244,8 @@ impl World {
             Event::Create { link, circuit, handshake } => {
                 let (forward_key, backward_key) = (key_at(&handshake, 0), key_at(&handshake, 16));
                 let (forward_step_us, backward_step_us) = self.steps_us;
-                self.command(
-                    node,
-                    Command::Accept { link, circuit, forward_key, backward_key, created: [9; 64], junction: true, forward_step_us, backward_step_us },
-                );
+                let created = Box::new([9; CREATED_OCTETS]);
+                self.command(node, Command::Accept { link, circuit, forward_key, backward_key, created, junction: true, forward_step_us, backward_step_us });
             }
             Event::Extend { link, circuit, relay_id, next_circuit, handshake } => {
                 let to = usize::from(relay_id[0]);

@@ -6,7 +6,7 @@ mod peer;
 use peer::{Left, Relay, BOX, FROM, TO};
 use voicebox_core::cell::Body;
 use voicebox_core::ids::SLOT_US;
-use voicebox_core::speech::{parse_speech, serialise_short, Kind};
+use voicebox_core::speech::{hear_created, parse_speech, serialise_short, Carousel, Collector, Kind, CREATED_OCTETS, HANDSHAKE_OCTETS};
 use voicebox_core::{CircId, Command, Event, Input, LinkId};
 
 /// Run a settled circuit from a box to TO for `slots`; `bend` says when and how often the cell of a slot arrives, and may change it.
@@ -144,13 +144,13 @@ fn what_an_owner_must_not_say_ends_its_circuit_and_only_that() {
         (false, 0, vec![]),
         (false, 19, vec![]),
         (false, 255, vec![]),
-        (false, Kind::Create as u8, vec![0; 1_200]),
-        (false, Kind::Extended as u8, vec![0; 64]),
+        (false, Kind::Create as u8, vec![0; HANDSHAKE_OCTETS]),
+        (false, Kind::Extended as u8, vec![0; CREATED_OCTETS]),
         (false, knock, vec![0; 216]),
         (false, Kind::Tokens as u8, vec![0; 2_048]),
         (false, Kind::Phase as u8, vec![0]),
-        (false, Kind::Extend as u8, vec![0; 1_235]),
-        (true, Kind::Extend as u8, vec![0; 1_236]),
+        (false, Kind::Extend as u8, vec![0; 35 + HANDSHAKE_OCTETS]),
+        (true, Kind::Extend as u8, vec![0; 36 + HANDSHAKE_OCTETS]),
         (true, Kind::Tokens as u8, vec![0; 2_047]),
         (true, Kind::Join as u8, vec![0; 16]),
     ];
@@ -172,8 +172,8 @@ fn what_an_owner_must_not_say_ends_its_circuit_and_only_that() {
 fn a_next_hop_that_never_answers_is_given_up_and_another_may_be_asked() {
     let mut relay = Relay::new(16);
     relay.open(FROM, 1, false);
-    for (next_circuit, handshake) in [(0u32, vec![7; 1_200]), (9, vec![7; 1_200])] {
-        relay.say(FROM, 1, Kind::Extend as u8, vec![5; 1_236]);
+    for (next_circuit, handshake) in [(0u32, vec![7; HANDSHAKE_OCTETS]), (9, vec![7; HANDSHAKE_OCTETS])] {
+        relay.say(FROM, 1, Kind::Extend as u8, vec![5; 36 + HANDSHAKE_OCTETS]);
         relay.give(Input::Command(Command::Extend { link: FROM, circuit: CircId(1), next_link: TO, next_circuit: CircId(next_circuit), handshake }));
         relay.wait(513 * SLOT_US);
     }
@@ -184,10 +184,31 @@ fn a_next_hop_that_never_answers_is_given_up_and_another_may_be_asked() {
     relay.extend(FROM, 1, 10);
     relay.wait(8 * SLOT_US);
     assert_eq!(relay.answers(FROM, 1).last(), Some(&(Kind::NotExtended as u8, vec![4])), "it is no head any more: what it says waits for cells");
-    for slot in relay.slot()..relay.slot() + 4 {
+    for slot in relay.slot()..relay.slot() + 9 {
         relay.cell(TO, 10, slot, &[0x33; 248]);
     }
-    assert_eq!(relay.answers(FROM, 1).last(), Some(&(Kind::Extended as u8, vec![8; 64])));
+    let extended = relay.answers(FROM, 1).into_iter().filter(|(kind, _)| *kind == Kind::Extended as u8).flat_map(|(_, fragment)| fragment);
+    assert_eq!(extended.collect::<Vec<u8>>(), [8; CREATED_OCTETS], "three others, and six fragments one after the other");
+}
+
+#[test]
+fn created_is_said_once_and_a_fragment_more_for_each_create_that_still_comes() {
+    let mut relay = Relay::new(16);
+    relay.create(FROM, 1);
+    relay.accept(FROM, 1, true);
+    relay.wait(10 * SLOT_US);
+    let spoken = |relay: &Relay| relay.on(FROM).iter().filter_map(|left| parse_speech(&left.body).map(|speech| speech.index)).collect::<Vec<u8>>();
+    assert_eq!(spoken(&relay), [0, 1, 2, 3, 4, 5]);
+    let mut answer = Collector::default();
+    let heard: Vec<_> = relay.on(FROM)[..6].iter().map(|left| hear_created(&mut answer, &left.body).expect("fits")).collect();
+    assert_eq!(heard[5], Some((Kind::Created, vec![9; CREATED_OCTETS])));
+    let mut create = Carousel::new(Kind::Create as u8, 1, vec![7; HANDSHAKE_OCTETS]).expect("short enough");
+    for round in 1..=8u8 {
+        relay.cell(FROM, 1, relay.slot(), &create.next_body());
+        relay.wait(2 * SLOT_US);
+        assert_eq!(spoken(&relay).len(), 6 + usize::from(round));
+        assert_eq!(spoken(&relay).last(), Some(&((round - 1) % 6)), "round and round");
+    }
 }
 
 #[test]

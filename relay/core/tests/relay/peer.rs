@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use voicebox_core::cell::{parse_cell, serialise_cell, shows_zeros, Body};
 use voicebox_core::ids::SLOT_US;
 use voicebox_core::layer::Layer;
-use voicebox_core::speech::{parse_speech, serialise_short, Carousel, Kind};
+use voicebox_core::speech::{parse_speech, Carousel, Kind, CREATED_OCTETS, HANDSHAKE_OCTETS};
 use voicebox_core::{CircId, Command, Config, Core, Event, Input, LinkId, LinkKind, Output, SeededRandom, Slot};
 
 pub const BOX: LinkId = LinkId(1);
@@ -93,7 +93,7 @@ impl Relay {
 
     /// Say create on a circuit number, whole.
     pub fn create(&mut self, link: LinkId, circuit: u32) {
-        let mut create = Carousel::new(Kind::Create as u8, 1, vec![7; 1_200]).expect("short enough");
+        let mut create = Carousel::new(Kind::Create as u8, 1, vec![7; HANDSHAKE_OCTETS]).expect("short enough");
         for _ in 0..create.count() {
             self.cell(link, circuit, self.slot(), &create.next_body());
         }
@@ -102,17 +102,22 @@ impl Relay {
     /// Make a circuit through this relay and open it with a cell of noise.
     pub fn open(&mut self, link: LinkId, circuit: u32, junction: bool) {
         self.create(link, circuit);
+        self.accept(link, circuit, junction);
+        self.cell(link, circuit, self.slot(), &[0xa5; 248]);
+    }
+
+    /// Let the control plane accept a create.
+    pub fn accept(&mut self, link: LinkId, circuit: u32, junction: bool) {
         self.give(Input::Command(Command::Accept {
             link,
             circuit: CircId(circuit),
             forward_key: FORWARD_KEY,
             backward_key: BACKWARD_KEY,
-            created: [9; 64],
+            created: Box::new([9; CREATED_OCTETS]),
             junction,
             forward_step_us: self.steps_us.0,
             backward_step_us: self.steps_us.1,
         }));
-        self.cell(link, circuit, self.slot(), &[0xa5; 248]);
     }
 
     /// A forward body as the owner enciphers it.
@@ -134,19 +139,21 @@ impl Relay {
 
     /// Lengthen a circuit to TO, as far as `created`.
     pub fn extend(&mut self, link: LinkId, circuit: u32, next_circuit: u32) {
-        self.say(link, circuit, Kind::Extend as u8, vec![5; 1_236]);
+        self.say(link, circuit, Kind::Extend as u8, vec![5; 36 + HANDSHAKE_OCTETS]);
         self.give(Input::Command(Command::Extend {
             link,
             circuit: CircId(circuit),
             next_link: TO,
             next_circuit: CircId(next_circuit),
-            handshake: vec![7; 1_200],
+            handshake: vec![7; HANDSHAKE_OCTETS],
         }));
-        let created = serialise_short(Kind::Created, 1, &[8; 64]);
-        self.cell(TO, next_circuit, self.slot(), &created);
+        let mut created = Carousel::new(Kind::Created as u8, 1, vec![8; CREATED_OCTETS]).expect("short enough");
+        for _ in 0..created.count() {
+            self.cell(TO, next_circuit, self.slot(), &created.next_body());
+        }
     }
 
-    /// What this relay said to the owner of a circuit in the cells that left: kinds and payloads.
+    /// What this relay said to the owner of a circuit in the cells that left: kinds and fragments.
     pub fn answers(&self, link: LinkId, circuit: u32) -> Vec<(u8, Vec<u8>)> {
         let own = self.left.iter().filter(|left| left.link == link && left.circuit == circuit && !shows_zeros(&left.body));
         own.filter_map(|left| {

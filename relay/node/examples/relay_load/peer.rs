@@ -7,7 +7,7 @@ use std::sync::Arc;
 use voicebox_core::cell::{parse_cell, serialise_cell, shows_zeros};
 use voicebox_core::ids::CONTROL;
 use voicebox_core::layer::Layer;
-use voicebox_core::speech::{parse_speech, Carousel, Kind};
+use voicebox_core::speech::{hear_created, parse_speech, Carousel, Collector, Kind, HANDSHAKE_OCTETS};
 use voicebox_core::{CircId, Slot};
 use voicebox_dtls::{Association, BoringAssociation, Dial, Dialer, Identity, Pin, Received, State, RECORD_OCTETS};
 
@@ -22,7 +22,7 @@ const LOOKS: usize = 64;
 
 enum Stage {
     Idle,
-    Create(Carousel),
+    Create(Carousel, Collector),
     AwaitKeys,
     Extend(Carousel),
     Settle(Carousel),
@@ -134,7 +134,8 @@ impl Peers {
         let number = number.parse().map_err(|_| "bad number")?;
         let circuit = self.circuits.get_mut(place).ok_or("no such place")?;
         circuit.number = number;
-        circuit.stage = Stage::Create(Carousel::new(Kind::Create as u8, 1, hex(handshake).ok_or("bad handshake")?).ok_or("too long")?);
+        let create = Carousel::new(Kind::Create as u8, 1, hex(handshake).ok_or("bad handshake")?).ok_or("too long")?;
+        circuit.stage = Stage::Create(create, Collector::default());
         self.by_number.insert((place % self.wanted, number), place);
         Ok(())
     }
@@ -147,7 +148,7 @@ impl Peers {
         circuit.backward = Some(Layer::new(&key(backward)?));
         let next: u32 = next.parse().map_err(|_| "bad number")?;
         // The sink takes any handshake.
-        let payload = [hex(relay_id).ok_or("bad id")?, next.to_be_bytes().to_vec(), vec![1; 1_200]].concat();
+        let payload = [hex(relay_id).ok_or("bad id")?, next.to_be_bytes().to_vec(), vec![1; HANDSHAKE_OCTETS]].concat();
         circuit.stage = Stage::Extend(Carousel::new(Kind::Extend as u8, 1, payload).ok_or("too long")?);
         Ok(())
     }
@@ -202,11 +203,13 @@ impl Peers {
             return Ok(());
         }
         let Some(speech) = parse_speech(&body) else { return Ok(()) };
-        match (&circuit.stage, Kind::of(speech.kind)) {
-            (Stage::Create(_), Some(Kind::Created)) => {
-                circuit.stage = Stage::AwaitKeys;
-                let payload: String = speech.fragment.iter().map(|octet| format!("{octet:02x}")).collect();
-                println!("created {place} {payload}");
+        match (&mut circuit.stage, Kind::of(speech.kind)) {
+            (Stage::Create(_, answer), Some(Kind::Created)) => {
+                if let Ok(Some((_, payload))) = hear_created(answer, &body) {
+                    circuit.stage = Stage::AwaitKeys;
+                    let payload: String = payload.iter().map(|octet| format!("{octet:02x}")).collect();
+                    println!("created {place} {payload}");
+                }
             }
             (Stage::Extend(_), Some(Kind::Extended)) => {
                 let first = ((now / SLOT_US) as u32).wrapping_add(5).to_be_bytes().to_vec();
@@ -265,7 +268,7 @@ impl Peers {
             // A box says link control until it has a circuit (PROTOCOL.md §5.2); on a link of relays other circuits keep it alive.
             Stage::Idle | Stage::AwaitKeys if self.boxes => return Some((0, serialise_cell(CONTROL, slot, &body))),
             Stage::Idle | Stage::AwaitKeys => return None,
-            Stage::Create(carousel) | Stage::Extend(carousel) | Stage::Settle(carousel) => body = carousel.next_body(),
+            Stage::Create(carousel, _) | Stage::Extend(carousel) | Stage::Settle(carousel) => body = carousel.next_body(),
             Stage::Running => {
                 body[..16].copy_from_slice(&MARK);
                 self.sent += 1;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use voicebox_core::cell::{parse_cell, serialise_cell, shows_zeros};
-use voicebox_core::speech::{parse_speech, serialise_short, Kind};
+use voicebox_core::speech::{parse_speech, Carousel, Kind, CREATED_OCTETS, CREATE_NUMBER};
 use voicebox_core::{CircId, Slot};
 use voicebox_dtls::{
     Association, BoringAssociation, CookieJar, Identity, Listener, Received, State, FIRST_PREFIX_OCTETS, KIND_FIRST, KIND_HELLO, RECORD_OCTETS,
@@ -107,17 +107,24 @@ impl Sinks {
     }
 }
 
+/// Return one of the fragments of created: as many as a create has.
+fn created(index: u8) -> Option<[u8; 248]> {
+    let mut carousel = Carousel::new(Kind::Created as u8, CREATE_NUMBER, vec![2; CREATED_OCTETS])?;
+    (0..=index).map(|_| carousel.next_body()).last()
+}
+
 /// Take a cell; true where it shows the mark.
 fn take(sink: &mut Sink, phases_us: &[u64], now: u64, cell: &[u8; 256]) -> bool {
     let (circuit, slot, body) = parse_cell(cell);
     let create = shows_zeros(&body).then(|| parse_speech(&body)).flatten().filter(|speech| speech.kind == Kind::Create as u8);
-    if create.is_some_and(|speech| speech.index + 1 == speech.count) {
-        let phase_us = phases_us.get(circuit.0.wrapping_sub(FIRST_BEHIND) as usize).copied().unwrap_or(0);
-        add(sink, (phase_us, circuit.0), now);
-        let created = serialise_cell(circuit, slot, &serialise_short(Kind::Created, 1, &[2; 64]));
-        if let Some((association, peer)) = sink.link.as_mut() {
+    if let Some(speech) = create {
+        if speech.index + 1 == speech.count {
+            let phase_us = phases_us.get(circuit.0.wrapping_sub(FIRST_BEHIND) as usize).copied().unwrap_or(0);
+            add(sink, (phase_us, circuit.0), now);
+        }
+        if let (Some((association, peer)), Some(created)) = (sink.link.as_mut(), created(speech.index)) {
             let mut datagram = [0; RECORD_OCTETS];
-            if association.seal(&created, &mut datagram).is_ok() {
+            if association.seal(&serialise_cell(circuit, slot, &created), &mut datagram).is_ok() {
                 sink.unlogged.push((circuit.0, slot.0));
                 send_all(&sink.socket, &[Parcel { octets: &[&datagram], to: &RawAddress::new(*peer) }], &mut false);
             }
