@@ -23,7 +23,7 @@ from typing import Any
 from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.circuits.call import CallSetting
-from voicebox.circuits.calls import TO_A_DUMMY, Calls
+from voicebox.circuits.calls import COIN, Calls
 from voicebox.circuits.circuit import Circuit
 from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
 from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
@@ -126,7 +126,7 @@ class BoxDaemon:
     def _start_circuits(self) -> None:
         setting = CallSetting(self._plane, self._identity, self._network.network_id, self._network.terms.born_unix_us, self._book, self._plane.now_us)
         rng = random.SystemRandom()
-        self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < TO_A_DUMMY)
+        self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < COIN)
         count, now_us = self._config.profile.circuits, self._plane.now_us()
         guards = self._load_guards(guards_wanted(count), rng)
         standing = StandingCircuits(self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=self._config.middle)

@@ -10,7 +10,7 @@ from tests.support.networks import NOW, SmallNetwork
 from voicebox.b2bua.events import CallEvent, Offer
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.call import CallSetting
-from voicebox.circuits.calls import TO_A_DUMMY, Calls
+from voicebox.circuits.calls import COIN, Calls
 from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.pair_book import PairBook
@@ -47,7 +47,7 @@ class Box:
         network = self.world.small.network
         self.book = PairBook(self.identity, network.network_id, self.contacts, self.saved.append)
         setting = CallSetting(self.plane, self.identity, network.network_id, network.terms.born_unix_us, self.book, lambda: self.world.now_us)
-        self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < TO_A_DUMMY)
+        self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < COIN)
         rng = Random(self.seed)
         self.guards = GuardSet(guards_wanted(self.count), rng, lambda _text: None)
         self.standing = StandingCircuits(self.plane, network, self.count, self.guards, self.calls.make_tokens, rng, self.world.now_us, middle=self.middle)

@@ -253,9 +253,10 @@ class FakePlane:
     def _knock(self, circuit: FakeCircuit, payload: bytes) -> None:
         """As relay/model/junction.py, but for the limits."""
         join_id = payload[16:32]
-        target = next((other for other in self.world.circuits if payload[:16] in other.tokens and other.junction_id == circuit.junction_id), None)
         if circuit.knock is not None and circuit.join_id == join_id and circuit.knock.target in self.world.circuits:
-            target = circuit.knock.target
+            target: FakeCircuit | None = circuit.knock.target
+        else:
+            target = next((other for other in self.world.circuits if payload[:16] in other.tokens and other.junction_id == circuit.junction_id), None)
         if target is None or target is circuit or self.world.knocks.get(join_id, circuit) is not circuit:
             return
         if circuit.join_id != join_id:

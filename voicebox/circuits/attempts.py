@@ -6,7 +6,7 @@ Driver: call.py. Spec: PROTOCOL.md §8.3.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voicebox.circuits.circuit import Circuit
 from voicebox.circuits.pair_book import PairBook, TokenOwner
@@ -14,10 +14,11 @@ from voicebox.circuits.pair_book import PairBook, TokenOwner
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One junction to knock at, under one secret, over any of our circuits there."""
+    """One junction to knock at, under one secret, over any of our circuits there. brief: the same is tried once more, for longer."""
 
     circuits: list[Circuit]
     owner: TokenOwner
+    brief: bool = False
 
     def free(self) -> Circuit | None:
         """Return a circuit that is free; the last, because the first is the one that contacts knock at."""
@@ -25,9 +26,15 @@ class Attempt:
 
 
 def attempts_at(circuits: Iterable[Circuit], book: PairBook, petname: str) -> list[Attempt]:
-    """Return the attempts in their order: the newest secret at every junction first; the former one only after that, for a contact who never got the new."""
+    """Return the attempts in their order: the newest secret at every junction first; the former one only after that, for a contact who never got the new.
+
+    Of two junctions each is tried briefly first: whoever has a dummy at one is reached at the other.
+    """
     places: dict[tuple[bytes, int], list[Circuit]] = {}
     for circuit in circuits:
         places.setdefault((circuit.path.junction.relay_id, circuit.epoch), []).append(circuit)
     found = [Attempt(there, owner) for (_, epoch), there in places.items() for owner in book.secrets_of(petname, epoch)]
-    return sorted(found, key=lambda attempt: attempt.owner.former)
+    newest, former = ([attempt for attempt in found if attempt.owner.former is wanted] for wanted in (False, True))
+    if len(newest) > 1:
+        newest = [replace(attempt, brief=True) for attempt in newest] + newest
+    return newest + former

@@ -17,7 +17,7 @@ from voicebox.b2bua.ports import MediaPort
 from voicebox.circuits import pair
 from voicebox.circuits.attempts import Attempt, attempts_at
 from voicebox.circuits.between import Between
-from voicebox.circuits.call_circuits import MOVE_AGAIN_US, CallCircuits
+from voicebox.circuits.call_circuits import MOVE_AGAIN_US, BoxCircuits, CallCircuits
 from voicebox.circuits.call_record import BETWEEN_TYPES, HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
 from voicebox.circuits.call_state import DUMMY_SLACK_US, HANDSHAKE_US, KNOCK_US, LINGER_US, MAX_HELD, PART_US, WAIT_FREE_US, WAIT_STEP_US, WITHDRAWN_US, State
 from voicebox.circuits.circuit import NEVER_US, SAID_US, Circuit
@@ -26,7 +26,7 @@ from voicebox.circuits.dummies import Script
 from voicebox.circuits.kdf import X25519_OCTETS
 from voicebox.circuits.network import SLOT_US
 from voicebox.circuits.pair_book import PairBook, TokenOwner
-from voicebox.circuits.spare import Spare, SpareOwner
+from voicebox.circuits.spare import LOOK_US, Spare, SpareOwner, Wish, drawn_look_us
 from voicebox.circuits.speech import OwnerPlane, Speech
 from voicebox.contacts.identity import Identity, VerifiedAuthority
 from voicebox.errors import Bug, RemoteError, VoiceboxError
@@ -64,19 +64,18 @@ class _Full:
 
 
 class Call:
-    """One call; also the CircuitLeg that the B2BUA holds. over: it can be forgotten. successor(circuit): the one of the next epoch in its place."""
+    """One call; also the CircuitLeg that the B2BUA holds. over: it can be forgotten."""
 
-    def __init__(self, setting: CallSetting, petname: str, successor: Callable[[Circuit], Circuit | None], now_us: int) -> None:
-        self._setting, self._plane, self._successor = setting, setting.plane, successor
+    def __init__(self, setting: CallSetting, petname: str, box: BoxCircuits, now_us: int) -> None:
+        self._setting, self._plane = setting, setting.plane
         self.petname = petname
         self.state = State.NEW
-        self.circuits = CallCircuits(lambda: self if self.is_dummy else None)
+        self.circuits = CallCircuits(lambda: self if self.is_dummy else None, box)
         self.deadline_us = now_us
         self.listener: Callable[[CallEvent], None] = lambda _event: None
         self.secrets_changed = False
         self.script: Script | None = None
         """Of a dummy; else None. Only its caller's box knows the true one."""
-        self._given: list[Circuit] = []
         self._knock_digest = b""
         self._is_caller = False
         self._record = b""
@@ -89,8 +88,9 @@ class Call:
         self._accept: Callable[[Call, Offer], Callable[[CallEvent], None]] | None = None
         self._rang = False
         self.ran = False
-        self._spare_us = self._said_us = NEVER_US
-        """When the knock for a spare begins; when the first knock, ours or the other's, has been said."""
+        self._look_us = self._said_us = NEVER_US
+        """When we look for a spare, and the first knock, ours or the other's, has been said."""
+        self.wish = Wish()
         self._held: list[Callable[[], None]] = []
         """What our phone did before the keys were confirmed."""
         self._told_end = False
@@ -115,14 +115,15 @@ class Call:
         self._begin(serialise_event(offer), circuits, now_us)
 
     def begin_dummy(self, script: Script, circuits: list[Circuit], now_us: int) -> None:
-        """Do the same for nobody."""
+        """Do the same for nobody; of one that is answered nothing would tell that it was not."""
         self.script = script
         self._begin(script.serialise(), circuits, now_us)
 
     def _begin(self, record: bytes, circuits: list[Circuit], now_us: int) -> None:
-        self._record, self._is_caller, self._given = record, True, circuits
-        # Of a dummy nothing would tell that the first was not answered.
-        self._attempts = attempts_at(circuits, self._setting.book, self.petname)[: 1 if self.is_dummy else None]
+        self._record, self._is_caller = record, True
+        once = self.script is not None and (self.script.answered or not self.script.doubled)
+        self._attempts = attempts_at(circuits, self._setting.book, self.petname)[: 1 if once else None]
+        self.wish.want()
         self.state = State.KNOCKING
         self._wait_until_us = now_us + WAIT_FREE_US
         self._knock_next(now_us)
@@ -138,11 +139,15 @@ class Call:
             self.deadline_us = now_us + WAIT_STEP_US if self._attempts else now_us
             return
         self._attempts.remove(attempt)
+        if self._sent is not None:
+            self.wish = Wish()  # where nobody answered a spare would not be either, until the other box says that there is room
         self._owner = attempt.owner
         junction_id, dummy = circuit.path.junction.relay_id, self.is_dummy
         self._wants_full = full = not dummy and (not self._setting.book.met(self.petname) or attempt.owner.former)
+        goes_on = attempt.brief and not dummy and any(other.circuits is not attempt.circuits and other.free() for other in self._attempts)
         callee_id = self._setting.book.ends(self.petname, caller=True)[1]
-        self._sent = pair.seal_knock(attempt.owner.secret, junction_id, callee_id, self._record, now_us // SLOT_US, full_handshake=full, dummy=dummy)
+        made, sealed_for = now_us // SLOT_US, (attempt.owner.secret, junction_id, callee_id)
+        self._sent = pair.seal_knock(*sealed_for, self._record, made, full_handshake=full, dummy=dummy, goes_on=goes_on)
         self._full, self._knock_digest = None, self._sent.knock.digest()
         self.circuits.take(circuit, self._sent.knock.join_id)
         if self.script is not None:
@@ -152,17 +157,17 @@ class Call:
         else:
             self._plane.speak(circuit.link, circuit.circuit, None, [pair.answer_key(attempt.owner.secret, self._sent.knock).reveal()])
         circuit.call_say(Speech.KNOCK, self._sent.knock.serialise(), now_us)
-        self._spare_us = self._said_us = now_us + SAID_US[Speech.KNOCK]
-        self.deadline_us = now_us + KNOCK_US if self._keys is None else self._spare_us
+        self._look_us = self._said_us = now_us + SAID_US[Speech.KNOCK]
+        self.deadline_us = self._said_us if attempt.brief or self._keys is not None else now_us + KNOCK_US
 
     def _make_room(self, now_us: int) -> None:
-        """No circuit is free: end the dummy with the least time left, or let a call's spare go, and wait for the circuit. A dummy waits for nothing."""
+        """No circuit is free: let a spare go, or else end the dummy with the least time left, and wait for the circuit. A dummy waits for nothing."""
         circuits = [circuit for attempt in self._attempts for circuit in attempt.circuits]
         if self.script is not None or any(circuit.soon_free for circuit in circuits):
             return
         holders = [circuit.gives_way for circuit in circuits if circuit.gives_way is not None]
         if holders:
-            min(holders, key=lambda holder: holder.ends_us).give_way()
+            min(holders, key=lambda holder: (not holder.is_spare, holder.ends_us)).give_way()
             self._wait_until_us = now_us + WAIT_FREE_US
 
     def _key_came(self, payload: bytes, now_us: int) -> None:
@@ -221,7 +226,7 @@ class Call:
         self._wants_full, self._knock_digest = opened.full_handshake_wanted, knock.digest()
         self.circuits.take(circuit, knock.join_id)
         self.state = State.JOINING
-        self.deadline_us, self._said_us = now_us + KNOCK_US, now_us + SAID_US[Speech.KNOCK]
+        self.deadline_us, self._said_us, self._look_us = now_us + KNOCK_US, now_us + SAID_US[Speech.KNOCK], now_us + LOOK_US
         if self.is_dummy:
             self._keys = keys = pair.dummy_keys(owner.secret, knock)
             self._plane.speak(circuit.link, circuit.circuit, keys.to_caller.reveal(), [keys.to_callee.reveal()])
@@ -324,6 +329,9 @@ class Call:
                 self._third_came(octets[1:])
             case ((State.OPEN | State.CLOSING), RecordType.ALONE) if len(octets) == 1:
                 self.circuits.drop_spare(now_us)
+            case State.OPEN, RecordType.ROOM if len(octets) == 1 and self._is_caller and not self.is_dummy:
+                self.wish.want()
+                self._look_us = now_us
             case State.OPEN, _ if kind in BETWEEN_TYPES and self.between is not None:
                 self.between.message(octets, now_us)
             case State.OPEN, _ if kind not in HANDSHAKE_TYPES:
@@ -415,9 +423,9 @@ class Call:
                 self._open(now_us)
             elif not self.over:
                 self.fail(Refusal.UNREACHABLE, now_us)
-        if self.state is State.OPEN and self._spare_us <= now_us:
-            self._spare_us = NEVER_US
-            self._knock_for_spare(now_us)
+        if self.state is State.OPEN and self._look_us <= now_us:
+            self._look_us = NEVER_US if self.is_dummy else drawn_look_us(now_us)
+            self._look_for_spare(now_us)
 
     @property
     def ends_us(self) -> int:
@@ -442,6 +450,11 @@ class Call:
         return not self.is_dummy
 
     @property
+    def is_spare(self) -> bool:
+        """Return whether what has the circuit has another one: the first has none."""
+        return False
+
+    @property
     def _is_blind(self) -> bool:
         """Return whether it is a dummy of ours, of which nothing comes back that we could open."""
         return self.is_dummy and self._is_caller
@@ -449,7 +462,7 @@ class Call:
     @property
     def next_us(self) -> int:
         """Return when handle_timer is to be called next."""
-        further_us = min(self._spare_us, self.circuits.move_us() if self._may_move else NEVER_US)
+        further_us = min(self._look_us, self.circuits.move_us() if self._may_move else NEVER_US)
         return min(self.deadline_us, self.circuits.next_us, further_us if self.state is State.OPEN else NEVER_US)
 
     def silent(self, link: int, now_us: int) -> None:
@@ -488,13 +501,15 @@ class Call:
 
     # --------------------------------------------------------------------------------------------------- further circuits
 
-    def _knock_for_spare(self, now_us: int) -> None:
-        """Knock at the other junction of the first one's epoch, where a circuit there is free: should a path die, the call goes on over the other."""
-        first = self._circuit()
-        others = [each for each in reversed(self._given) if each.epoch == first.epoch and each.path.junction != first.path.junction]
-        circuit = next((each for each in others if each.free), None)
-        if circuit is not None and (self.script is None or self.script.doubled):
+    def _look_for_spare(self, now_us: int) -> None:
+        """Ask for a circuit at the other junction of the first one's epoch, where one there is free: should a path die, the call goes on over the other."""
+        if self.script is not None and not (self._is_caller and self.script.doubled):
+            return
+        circuit = self.wish.look(self.circuits.for_a_spare())
+        if circuit is not None and self._is_caller:
             self._knock_at(circuit, None, now_us)
+        elif circuit is not None:
+            self._send(bytes([RecordType.ROOM]))
 
     def _knock_at(self, circuit: Circuit, replaces: Circuit | None, now_us: int) -> None:
         """Knock at one more circuit for this call."""
@@ -513,7 +528,7 @@ class Call:
         """Return whether a knock there with the digest of our call's first may bring a circuit for it: the spare, or the next epoch's of one it has."""
         if self.state is not State.OPEN or self._is_caller or self._knock_digest != digest or circuit in self.circuits.all():
             return False
-        if self.moves_to(circuit):
+        if self.circuits.moves_to(circuit):
             return self.circuits.moving is None
         return self.circuits.spare is None and circuit.epoch == self._circuit().epoch
 
@@ -522,25 +537,9 @@ class Call:
         if self._keys is None:
             raise Bug("a call without keys")
         to_callee, to_caller = pair.spare_keys(self._keys, knock)
-        spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner(), self._replaced_by(circuit))
+        spare = Spare(self._plane, circuit, knock.join_id, self._spare_owner(), self.circuits.replaced_by(circuit))
         spare.begin(self._circuit(), Speech.JOIN, knock.join(), to_caller, to_callee, now_us)
         self.circuits.add(spare)
-
-    def makes_way(self, circuit: Circuit) -> bool:
-        """Let a dummy or another call's spare give a circuit of the next epoch up, so that this call can move there; false where it is a call's."""
-        holder = circuit.gives_way
-        if holder is None or not (holder.is_dummy or self.circuits.spare is None):
-            return circuit.soon_vacant
-        if not circuit.closing:
-            holder.give_way()
-        return True
-
-    def moves_to(self, circuit: Circuit) -> bool:
-        """Return whether this is the next epoch's circuit in the place of one of ours."""
-        return self._replaced_by(circuit) is not None
-
-    def _replaced_by(self, circuit: Circuit) -> Circuit | None:
-        return next((each for each in self.circuits.all() if self._successor(each) is circuit), None)
 
     @property
     def _may_move(self) -> bool:
@@ -549,13 +548,13 @@ class Call:
     def _move(self, now_us: int) -> None:
         """Knock at the next epoch's circuit, in the place of one whose time is ending. A dummy that finds it in a call's hands ends."""
         former = self.circuits.to_move(now_us)
-        successor = self._successor(former) if former is not None else None
+        successor = self.circuits.box.successor(former) if former is not None else None
         self.circuits.move_again_us = now_us + MOVE_AGAIN_US
         if former is None or successor is None:
             return
         if successor.vacant:
             self._knock_at(successor, former, now_us)
-        elif self.makes_way(successor):
+        elif self.circuits.makes_way(successor):
             self.circuits.move_again_us = now_us + WAIT_STEP_US
         elif self.is_dummy and successor.busy:
             self.give_way()
@@ -564,6 +563,7 @@ class Call:
         return SpareOwner(self.is_dummy, self._is_blind, lambda: self.deadline_us, self._let_spare_go)
 
     def _let_spare_go(self) -> None:
+        self.wish.want()
         if self.state is State.OPEN:
             self._send(bytes([RecordType.ALONE]))  # so that the other box's circuit is free as soon as ours
         self.circuits.drop_spare(self._setting.clock())

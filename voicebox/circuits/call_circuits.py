@@ -13,6 +13,7 @@ call with it if it has no other. NOT here: keys and knocks (call.py), when circu
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from voicebox.circuits.circuit import NEVER_US, Circuit, GivesWay
 from voicebox.circuits.spare import Spare
@@ -22,14 +23,21 @@ MOVE_AGAIN_US = 2_000_000
 """So long after a knock that nothing came of, or where the circuit is in another's hands, a move is tried again."""
 
 
+class BoxCircuits(Protocol):
+    """The circuits of the box (standing.py): those of this epoch, and which of them has the place of a former one."""
+
+    def present(self) -> list[Circuit]: ...
+    def successor(self, circuit: Circuit, /) -> Circuit | None: ...
+
+
 class CallCircuits:
     """Contract: take() the first; add() further ones; heard(), then handle_timer at next_us; release().
 
     holder(): what the first circuit says has it, if that gives way to a call.
     """
 
-    def __init__(self, holder: Callable[[], GivesWay | None]) -> None:
-        self._holder = holder
+    def __init__(self, holder: Callable[[], GivesWay | None], box: BoxCircuits) -> None:
+        self._holder, self.box = holder, box
         self.first: Circuit | None = None
         self.join_id = b""
         self.spare: Spare | None = None
@@ -59,6 +67,13 @@ class CallCircuits:
         """Return all of them."""
         return [*([self.first] if self.first is not None else []), *(spare.circuit for spare in self._further())]
 
+    def for_a_spare(self) -> list[Circuit]:
+        """Return the circuits of our box at the other junction of the first one's epoch; none where the call has a spare, or is about to have other circuits."""
+        first = self.present()
+        if self._further():
+            return []
+        return [each for each in reversed(self.box.present()) if each.epoch == first.epoch and each.path.junction != first.path.junction]
+
     def join_ids(self) -> set[bytes]:
         """Return the ids of the splices, or of the knocks."""
         return {self.join_id, *(spare.join_id for spare in self._further())}
@@ -76,6 +91,26 @@ class CallCircuits:
             circuit.closing = True
 
     # ------------------------------------------------------------------------------------------------------------ moving
+
+    def moves_to(self, circuit: Circuit) -> bool:
+        """Return whether this is the next epoch's circuit in the place of one of ours."""
+        return self.replaced_by(circuit) is not None
+
+    def replaced_by(self, circuit: Circuit) -> Circuit | None:
+        """Return which of ours a circuit of the next epoch has the place of."""
+        return next((each for each in self.all() if self.box.successor(each) is circuit), None)
+
+    def makes_way(self, circuit: Circuit) -> bool:
+        """Let a dummy or another call's spare give a circuit of the next epoch up, so that this call can move there; false where it is a call's.
+
+        A call that has another circuit, and a dummy, take nothing from a call.
+        """
+        holder, are_dummy = circuit.gives_way, self._holder() is not None
+        if holder is None or not (holder.is_dummy or (self.spare is None and not are_dummy)):
+            return circuit.soon_vacant
+        if not circuit.closing:
+            holder.give_way()
+        return True
 
     def to_move(self, now_us: int) -> Circuit | None:
         """Return a circuit that is to be left now for the next epoch's."""

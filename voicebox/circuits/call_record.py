@@ -59,6 +59,8 @@ class RecordType(IntEnum):
     COPY = 29
     DOUBLED = 30
     """Between boxes only, 29 and 30: whether one of them runs twice (copies.py)."""
+    ROOM = 31
+    """Between boxes only, callee to caller: a circuit for the call's spare is free that was taken."""
     PROBE = 40
     """As an offer, of one codec: nobody is rung."""
     ARRIVALS = 41
@@ -75,7 +77,7 @@ class RecordType(IntEnum):
 
 HANDSHAKE_TYPES = frozenset({RecordType.ANSWER_KEY, RecordType.FIRST, RecordType.SECOND, RecordType.THIRD})
 COMPARISON_TYPES = frozenset({RecordType.COMMIT, RecordType.NONCE, RecordType.OPEN})
-BETWEEN_TYPES = COMPARISON_TYPES | {RecordType.COPY, RecordType.DOUBLED}
+BETWEEN_TYPES = COMPARISON_TYPES | {RecordType.COPY, RecordType.DOUBLED, RecordType.ROOM}
 MEETING_TYPES = frozenset({RecordType.ELEMENT, RecordType.SHOW, RecordType.WRONG, RecordType.SEEN})
 MAX_CODECS = 8
 DIGEST_OCTETS = 32

@@ -56,7 +56,7 @@ CLOCKS_US = 1_000_000
 Listener = Callable[[CallEvent], None]
 MEETING_OFFER = Offer((Codec.OPUS, Codec.PCMA, Codec.PCMU))
 """In the knock for a meeting, as in a call's; nobody reads it."""
-TO_A_DUMMY = 0.5
+COIN = 0.5
 COVER_US = 3_600_000_000
 """Over so long `voicebox status` counts dummies."""
 MOST_COUNTED = 1024
@@ -67,8 +67,9 @@ class Calls:
     """Calls to and from contacts: the Network of the B2BUA.
 
     Contract: call an event method or handle_timer, then re-arm at next_timer(); wake() is called when next_timer() became earlier from outside.
-    coin() decides whether a dummy gives way to another, and whether one waits that finds no circuit free: TO_A_DUMMY of them do. Where all did, a junction
-    would know from its end that a splice was a dummy, and what follows at once for one; where none did, that what it ended for is a call.
+    coin() decides at which junction a dummy begins. At a box of one circuit, which has to end a dummy for a call, it decides too whether a dummy gives way to
+    another, and whether one waits that finds the circuit taken: where all did, a junction would know from its end that a splice was a dummy, and what follows
+    at once for one; where none did, that what it ended for is a call.
     """
 
     def __init__(self, setting: CallSetting, wake: Callable[[], None], coin: Callable[[], bool]) -> None:
@@ -82,6 +83,8 @@ class Calls:
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._dummies_us: deque[int] = deque(maxlen=MOST_COUNTED)
         self._waiting: tuple[str, Script] | None = None
+        self._awaited = b""
+        """The join id of the last knock for which something gave way."""
         self.on_dummy_over: Callable[[str, int], None] = lambda _petname, _now_us: None
         """Told of each dummy that is over, whoever began it: with whom it was."""
         self.on_scarce: Callable[[], None] = lambda: None
@@ -112,7 +115,7 @@ class Calls:
         now_us = self._setting.clock()
         if not offer.probe and not any(circuit.soon_free or circuit.gives_way is not None for circuit in self._circuits().present()):
             self.on_scarce()
-        call = Call(self._setting, petname, self._circuits().successor, now_us)
+        call = Call(self._setting, petname, self._circuits(), now_us)
         self._waiting = None
         self._calls.append(call)
         call.listener = listener
@@ -121,14 +124,17 @@ class Calls:
         return call
 
     def begin_dummy(self, petname: str, script: Script, now_us: int) -> None:
-        """Begin a dummy over the circuits that are free; where none is it may wait for the first that will be, unless a call begins sooner."""
-        circuits = [circuit for circuit in self._circuits().present() if circuit.soon_free]
+        """Begin a dummy where there is room. At a box's only circuit it may wait until that is free, unless a call begins sooner."""
+        circuits = self._room()
         if self._setting.book.get(petname) is None:
             return
         if not circuits:
-            self._waiting = (petname, script) if self._coin() else None
+            self._waiting = (petname, script) if self._has_one_circuit and self._coin() else None
             return
-        call = Call(self._setting, petname, self._circuits().successor, now_us)
+        if script.answered and self._coin():
+            last = circuits[-1].path.junction
+            circuits.sort(key=lambda circuit: circuit.path.junction != last)
+        call = Call(self._setting, petname, self._circuits(), now_us)
         self._calls.append(call)
         call.begin_dummy(script, circuits, now_us)
         self._dummies_us.append(now_us)
@@ -136,7 +142,7 @@ class Calls:
     def meet(self, name: str, meeting: Meeting, rest: Script) -> None:
         """Knock for a meeting with a guest; it takes its circuit as a call does. rest: how it goes on once its words are said."""
         now_us = self._setting.clock()
-        call = MeetingCall(self._setting, name, self._circuits().successor, meeting, rest, now_us)
+        call = MeetingCall(self._setting, name, self._circuits(), meeting, rest, now_us)
         self._waiting = None
         self._calls.append(call)
         call.begin(MEETING_OFFER, [circuit for circuit in self._circuits().present() if circuit.soon_free or circuit.gives_way is not None], now_us)
@@ -146,6 +152,15 @@ class Calls:
         """Leave tokens anew: somebody is invited, or no more."""
         self._circuits().renew_tokens(now_us, at_once=True)
         self._wake()
+
+    def _room(self) -> list[Circuit]:
+        """Return the circuits over which a dummy may begin: all that will be free, where those are two, so that one is left for a call, or all there are."""
+        idle = [circuit for circuit in self._circuits().present() if circuit.idle]
+        return idle if len(idle) > 1 or self._has_one_circuit else []
+
+    @property
+    def _has_one_circuit(self) -> bool:
+        return len(self._circuits().present()) == 1
 
     def on_call(self, acceptor: Acceptor) -> None:
         """Set who takes incoming calls; see b2bua/ports.py."""
@@ -239,16 +254,21 @@ class Calls:
         what = LONGEST if opened.dummy else parse_offer_record(opened.record)
         if not (opened.dummy or opened.full_handshake_wanted or self._setting.book.met(owner.petname)):
             raise RemoteError("a knock without the full handshake, from somebody we never met")
+        if not answered:
+            self._remember(seen)
+            return
         here = self._circuits_beside(circuit)
-        holder = next((each.gives_way for each in here if each.gives_way is not None and not each.closing), None)
+        holders = [each.gives_way for each in here if each.gives_way is not None and not each.closing]
+        holder = min(holders, key=lambda holder: not holder.is_spare, default=None)
         free = next((each for each in here if each.free), None)
+        fits = not opened.dummy or knock.join_id == self._awaited or bool(self._room())
         if current is not None and not opened.dummy and self._yields(current, owner.petname):
             current.fail(Refusal.BUSY, now_us, stay_quiet=True)
             self._sweep()
-        elif free is not None:
+        elif free is not None and fits:
             circuit = free
-        elif holder is not None and (not opened.dummy or self._may_give_way(holder, current)):
-            self._waiting = None
+        elif holder is not None and (self._may_give_way(holder, current) if opened.dummy else not (opened.goes_on and self._can_take_elsewhere(circuit))):
+            self._waiting, self._awaited = None, knock.join_id
             holder.give_way()  # the knock comes again, and finds the circuit free
             self._sweep()
             return
@@ -256,14 +276,12 @@ class Calls:
             self.counters["knock_while_busy"] += 1
             if isinstance(what, Offer) and not what.probe:
                 self.on_scarce()  # the knock comes again, and may find the circuit free
-            if opened.dummy and not circuit.soon_free:
+            if opened.dummy and not (circuit.soon_free and fits):
                 self._remember(seen)  # it is not considered again, so that the coin falls once for each
             return
         self._remember(seen)
         if opened.dummy:
             self._dummies_us.append(now_us)
-        if not answered:
-            return
         call = self._joining(owner.petname, now_us)
         if call is None:
             raise RemoteError("a knock of a guest who is not invited any more")
@@ -277,9 +295,9 @@ class Calls:
     def _joining(self, name: str, now_us: int) -> Call | None:
         """Return a call that we are about to join: with a contact, or a meeting."""
         if name not in self._setting.book.guests:
-            return Call(self._setting, name, self._circuits().successor, now_us)
+            return Call(self._setting, name, self._circuits(), now_us)
         meeting = self.on_guest(name)
-        return MeetingCall(self._setting, name, self._circuits().successor, meeting, LONGEST, now_us) if meeting is not None else None
+        return MeetingCall(self._setting, name, self._circuits(), meeting, LONGEST, now_us) if meeting is not None else None
 
     def _is_no_copy(self, made: int, now_us: int) -> bool:
         """Return whether a knock was made just now, and since this box remembers knocks; so it never rang here, and its caller still waits. Spec: PROTOCOL.md §8.3."""
@@ -292,20 +310,28 @@ class Calls:
         return [circuit, *(each for each in self._circuits().all() if each is not circuit and (each.path.junction, each.epoch) == place)]
 
     def _may_give_way(self, holder: GivesWay, current: Call | None) -> bool:
-        """Return whether what has a circuit gives way to a dummy: half of the dummies do, of those that do not still knock."""
-        return holder.is_dummy and current is not None and not current.knocking and self._coin()
+        """Return whether what has a circuit gives way to a dummy: a spare does, and half of the dummies on our only circuit, of those that do not still knock."""
+        return holder.is_spare or (self._has_one_circuit and holder.is_dummy and current is not None and not current.knocking and self._coin())
+
+    def _can_take_elsewhere(self, circuit: Circuit) -> bool:
+        """Return whether a call that knocks at the other junction next finds a circuit there, and no dummy has to end for it here."""
+        there = [each for each in self._circuits().present() if each.epoch == circuit.epoch and each.path.junction != circuit.path.junction]
+        return any(each.soon_free or (each.gives_way is not None and each.gives_way.is_spare) for each in there)
 
     def _take_further(self, circuit: Circuit, knock: Knock, digest: bytes, petname: str, now_us: int) -> None:
         """A contact who is in a call with us knocks for one more circuit of it. A spare is taken where one is free there; to the next epoch's circuit a call
         moves as one that begins: what gives way to a call gives way."""
         here = self._circuits_beside(circuit)
         wanted = [(call, each) for call in self._calls if call.petname == petname for each in here if call.wants(each, digest)]
-        taken = next(((call, each) for call, each in wanted if each.free or (each.vacant and call.moves_to(each))), None)
+        taken = next(((call, each) for call, each in wanted if each.free or (each.vacant and call.circuits.moves_to(each))), None)
         if taken is not None:
             taken[0].join_further(taken[1], knock, now_us)
-        elif any(call.moves_to(each) and call.makes_way(each) for call, each in wanted):
+        elif any(call.circuits.moves_to(each) and call.circuits.makes_way(each) for call, each in wanted):
             self._waiting = None
             self._sweep()  # the knock comes again, and finds the circuit free
+        else:
+            for call, _ in wanted:
+                call.wish.want()
 
     def _remember(self, seen: bytes) -> None:
         self._seen[seen] = None

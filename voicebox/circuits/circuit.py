@@ -52,6 +52,8 @@ class GivesWay(Protocol):
     @property
     def is_dummy(self) -> bool: ...
     @property
+    def is_spare(self) -> bool: ...
+    @property
     def ends_us(self) -> int: ...
     def give_way(self) -> None: ...
 
@@ -232,9 +234,18 @@ class Circuit:
         return self.soon_vacant and not self._awaited
 
     @property
+    def idle(self) -> bool:
+        """Return whether a dummy may begin on it: it will be free, and no dummy will move to it either."""
+        return self.soon_vacant and not self._busy_before
+
+    @property
     def _awaited(self) -> bool:
+        return self._busy_before and self.predecessor is not None and self.predecessor.gives_way is None
+
+    @property
+    def _busy_before(self) -> bool:
         before = self.predecessor
-        return before is not None and before.stage is Stage.STANDING and before.busy and not before.closing and before.gives_way is None
+        return before is not None and before.stage is Stage.STANDING and before.busy and not before.closing
 
     def renew_tokens(self, now_us: int) -> None:
         """Leave tokens anew as soon as nothing else is said: the contacts or their secrets changed."""

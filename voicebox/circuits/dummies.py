@@ -15,17 +15,17 @@ from typing import Protocol
 from voicebox.errors import RemoteError
 
 WAIT_US = 1_800_000_000
-"""Mean wait between two dummies that a box begins of itself. More would fill its circuits, so that a call has to end one, which shows (the lab's test (d))."""
+"""Mean wait between two dummies that a box begins of itself. More would leave more calls with one path: a dummy stays where a call comes."""
 WAITS_PER_EPOCH = 2
 """In a network of shorter epochs all of this is shorter, so that an epoch has as many dummies."""
-CALL_S = (14, 20, 25, 30, 36, 42, 50, 59, 70, 83, 100, 122, 160, 225, 350, 800)
+CALL_S = (14, 20, 25, 31, 37, 44, 52, 61, 72, 85, 102, 125, 158, 208, 305, 650)
 """How long answered ones last, ringing included; each as likely as the others, then drawn between three and five quarters of it. Sixteenths of a lognormal
-talk, as telephone calls have (Bolotin, Modeling call holding time distributions, 1994), of 55 s at the median, after some seconds of ringing; the long ones are longer, because some are cut short by calls."""
+talk, as telephone calls have (Bolotin, Modeling call holding time distributions, 1994), of 55 s at the median, after some seconds of ringing."""
 RING_S = (0.2, 7, 9, 12, 20, 24, 27, 30, 33, 38)
 """Likewise those of which nothing comes: somebody is busy, declines, or is not there."""
 CALLS, RINGS, UNANSWERED = 13, 5, 2
 """Of 20."""
-AGAIN = 0.08
+AGAIN = 0.13
 """So often each of the two boxes begins another one with the same contact after a dummy: people call back."""
 AGAIN_S = (8, 120)
 LONGEST_MS = 1_000_000
@@ -46,7 +46,10 @@ class Rng(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How a dummy goes. length_ms: how long it lasts once its knock was said; 0: the knock is not to be answered. doubled: it has a spare, where it can."""
+    """How a dummy goes. length_ms: how long it lasts once its knock was said; 0: the knock is not to be answered.
+
+    doubled: it has a spare, where it can; one that is not answered is tried at every junction, as a call to a box that is off.
+    """
 
     length_ms: int
     doubled: bool = True
@@ -79,11 +82,11 @@ def parse_answered(record: bytes) -> bool:
 
 def draw_script(rng: Rng, scale: float = 1.0) -> Script:
     """Draw from the table."""
-    drawn = rng.randrange(CALLS + RINGS + UNANSWERED)
+    drawn, doubled = rng.randrange(CALLS + RINGS + UNANSWERED), rng.random() < DOUBLED
     if drawn < UNANSWERED:
-        return Script(0)
+        return Script(0, doubled)
     seconds = rng.choice(CALL_S if drawn >= UNANSWERED + RINGS else RING_S) * rng.uniform(0.75, 1.25)
-    return Script(min(LONGEST_MS, max(1, int(seconds * scale * 1_000))), doubled=rng.random() < DOUBLED)
+    return Script(min(LONGEST_MS, max(1, int(seconds * scale * 1_000))), doubled)
 
 
 def draw_answered(rng: Rng, scale: float = 1.0) -> Script:

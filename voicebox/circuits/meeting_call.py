@@ -6,13 +6,10 @@ Pure: takes `now_us`. Spec: PROTOCOL.md §8.8.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from voicebox.circuits.call import Call, CallSetting
-from voicebox.circuits.call_circuits import CallCircuits
+from voicebox.circuits.call_circuits import BoxCircuits, CallCircuits
 from voicebox.circuits.call_record import MEETING_TYPES
 from voicebox.circuits.call_state import DUMMY_SLACK_US, State
-from voicebox.circuits.circuit import Circuit
 from voicebox.circuits.dummies import Script
 from voicebox.circuits.meeting import Meeting
 
@@ -23,10 +20,10 @@ MEETING_US = 20_000_000
 class MeetingCall(Call):
     """One side of a meeting. rest: what it goes on as, once its words are said."""
 
-    def __init__(self, setting: CallSetting, name: str, successor: Callable[[Circuit], Circuit | None], meeting: Meeting, rest: Script, now_us: int) -> None:
-        super().__init__(setting, name, successor, now_us)
+    def __init__(self, setting: CallSetting, name: str, box: BoxCircuits, meeting: Meeting, rest: Script, now_us: int) -> None:
+        super().__init__(setting, name, box, now_us)
         self._meeting, self._rest = meeting, rest
-        self.circuits = CallCircuits(lambda: self)
+        self.circuits = CallCircuits(lambda: self, box)
 
     @property
     def is_call(self) -> bool:

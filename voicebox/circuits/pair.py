@@ -36,6 +36,8 @@ KNOCK_VERSION = 1
 FULL_HANDSHAKE_WANTED = 1
 DUMMY = 2
 SPARE = 4
+GOES_ON = 8
+_FLAGS = frozenset({0, FULL_HANDSHAKE_WANTED, DUMMY, SPARE, GOES_ON, FULL_HANDSHAKE_WANTED | GOES_ON})
 MAX_EPOCHS_FORWARD = 200_000
 """22 years of hours: more is a wrong clock, not a long absence."""
 
@@ -116,7 +118,7 @@ class SentKnock:
 class OpenedKnock:
     """What a callee finds in a knock. record: the offer, what a dummy asks for, or the digest of a spare's first knock; zeros behind it not yet cut off.
 
-    made: the slot of the caller's network time in which it was made, as in a cell (modulo 2^32).
+    made: the slot of the caller's network time in which it was made, as in a cell (modulo 2^32). goes_on: its caller tries another junction next.
     """
 
     made: int
@@ -124,6 +126,7 @@ class OpenedKnock:
     full_handshake_wanted: bool
     dummy: bool
     spare: bool
+    goes_on: bool
     record: bytes
 
 
@@ -146,6 +149,7 @@ def seal_knock(
     *,
     full_handshake: bool,
     dummy: bool = False,
+    goes_on: bool = False,
     private_key: X25519PrivateKey | None = None,
     join_id: bytes | None = None,
     nonce: bytes | None = None,
@@ -154,7 +158,7 @@ def seal_knock(
     if len(record) > RECORD_OCTETS:
         raise ValueError("a call record is too long for a knock")
     key = private_key or X25519PrivateKey.generate()
-    flags = (FULL_HANDSHAKE_WANTED if full_handshake else 0) | (DUMMY if dummy else 0)
+    flags = (FULL_HANDSHAKE_WANTED if full_handshake else 0) | (DUMMY if dummy else 0) | (GOES_ON if goes_on else 0)
     plaintext = _plaintext(flags, made, key.public_key().public_bytes_raw(), record)
     return SentKnock(_seal(secret, junction_id, callee_id, plaintext, join_id, nonce), secret, key)
 
@@ -186,10 +190,11 @@ def open_knock(knock: Knock, secret: Secret, junction_id: bytes, callee_id: byte
         plaintext = cipher.decrypt(knock.sealed[:NONCE_OCTETS], knock.sealed[NONCE_OCTETS:], knock.token + knock.join_id)
     except InvalidTag:
         raise HandshakeError("a knock does not open") from None
-    if plaintext[0] != KNOCK_VERSION or plaintext[1] not in {0, FULL_HANDSHAKE_WANTED, DUMMY, SPARE}:
+    if plaintext[0] != KNOCK_VERSION or plaintext[1] not in _FLAGS:
         raise HandshakeError("a knock is of another version")
     flags, made, rest = plaintext[1], int.from_bytes(plaintext[2 : 2 + MADE_OCTETS], "big"), plaintext[2 + MADE_OCTETS :]
-    return OpenedKnock(made, rest[:X25519_OCTETS], bool(flags & FULL_HANDSHAKE_WANTED), bool(flags & DUMMY), flags == SPARE, rest[X25519_OCTETS:])
+    full, dummy, spare, goes_on = (bool(flags & flag) for flag in (FULL_HANDSHAKE_WANTED, DUMMY, SPARE, GOES_ON))
+    return OpenedKnock(made, rest[:X25519_OCTETS], full, dummy, spare, goes_on, rest[X25519_OCTETS:])
 
 
 def dummy_keys(secret: Secret, knock: Knock) -> CallKeys:

@@ -8,12 +8,13 @@
 
 From its first cell on the engine says over it what it says over the first; the path is there when something valid comes.
 
-Nobody waits for a spare: where it does not come about, or leaves, the call is over its first circuit alone. NOT here: the call (call.py), when a call moves to
+Nobody waits for a spare: where it does not come about, or leaves, the call is over its first circuit alone, until one that was taken is free. NOT here: the call (call.py), when a call moves to
 the next epoch (call_circuits.py), what the engine does with more circuits than one (relay/core). Driver: call.py. Pure: takes `now_us`. Spec: PROTOCOL.md §9.5.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,38 @@ SPARE_KNOCK_US = 4_000_000
 OVERLAP_US = 1_000_000
 """So long at least a call is over a new circuit before the former one goes, and as much longer as it is knocked for: the other box hears the new one by
 then, and nothing is under way on the former alone."""
+
+
+LOOK_US = 6_000_000
+"""So long after a call's first knock the callee's box looks for the first time whether a circuit is free for a spare: by then the caller's has knocked for one."""
+LOOK_AGAIN_US = (20_000_000, 120_000_000)
+"""Between two looks, drawn: so a knock for a spare does not come right behind the part of what had the circuit."""
+
+
+class Wish:
+    """When a box asks for a spare: once, and again where a circuit that was taken is free. The caller's asks with a knock, the callee's with `Room`, which
+    makes the caller's look at once. Contract: look() where it is time and the call has no spare."""
+
+    def __init__(self) -> None:
+        self._asks = False
+
+    def want(self) -> None:
+        """Ask at the next look at which a circuit is free."""
+        self._asks = True
+
+    def look(self, circuits: list[Circuit]) -> Circuit | None:
+        """Look at the circuits of the other junction; return one for which a spare is to be asked."""
+        free = next((circuit for circuit in circuits if circuit.free), None)
+        if free is None:
+            self._asks = self._asks or bool(circuits)
+            return None
+        asks, self._asks = self._asks, False
+        return free if asks else None
+
+
+def drawn_look_us(now_us: int) -> int:
+    """Return when a box looks the next time."""
+    return now_us + LOOK_AGAIN_US[0] + secrets.randbelow(LOOK_AGAIN_US[1] - LOOK_AGAIN_US[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +118,11 @@ class Spare:
     def is_dummy(self) -> bool:
         """Return whether its call is a dummy."""
         return self._owner.is_dummy
+
+    @property
+    def is_spare(self) -> bool:
+        """Return whether what has the circuit has another one."""
+        return True
 
     @property
     def ends_us(self) -> int:

@@ -119,15 +119,6 @@ class StateDirectory:
         except UnicodeDecodeError:
             raise FileProblem(str(self.home / name), 0, "the file is not UTF-8 text", hint) from None
 
-    def remove(self, name: str) -> None:
-        """Delete a file, where there is one. Raises HostError."""
-        target = self.home / name
-        try:
-            target.unlink(missing_ok=True)
-            sync_folder(target.parent)
-        except OSError as error:
-            raise HostError(f"{target} cannot be deleted ({error.strerror}).") from None
-
     def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
         return (self.home / name).is_file()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import pytest
 
 from tests.support.boxes import Box, run, two_boxes
-from tests.support.fake_engine import FakePlane, FakeWorld
+from tests.support.fake_engine import SLOT_US, FakeCircuit, FakePlane, FakeWorld
 from tests.support.networks import make_network
 from voicebox.b2bua.events import Answer, Codec, End, Offer, Refuse, Ringing
 from voicebox.circuits import dummies as dummies_module
@@ -33,6 +34,7 @@ from voicebox.errors import RemoteError
 SMALL = make_network()
 OFFER = Offer((Codec.OPUS, Codec.PCMA))
 LONG = Script(600_000)
+SINGLE = Script(600_000, doubled=False)
 SHORT = Script(6_000)
 NEXT_CELL_US = 10_000
 """Until the next cell comes to the other box, on average; a message of this data plane is in it."""
@@ -49,10 +51,11 @@ def meet(world: FakeWorld, alice: Box, bob: Box) -> None:
         box.rung.clear()
 
 
-def three_boxes(count: int) -> tuple[FakeWorld, tuple[Box, Box, Box]]:
-    """Return alice, bob and carol, who know each other, as many circuits each."""
+def three_boxes(count: int, carols: int | None = None) -> tuple[FakeWorld, tuple[Box, Box, Box]]:
+    """Return alice, bob and carol, who know each other, as many circuits each. carols: where she has another number of them."""
     world = FakeWorld(SMALL, 5_000_000)
-    alice, bob, carol = boxes = tuple(Box(world, name, count, seed) for seed, name in enumerate(("alice", "bob", "carol")))
+    counts = (count, count, count if carols is None else carols)
+    alice, bob, carol = boxes = tuple(Box(world, name, each, seed) for seed, (name, each) in enumerate(zip(("alice", "bob", "carol"), counts, strict=True)))
     for box in boxes:
         for other in boxes:
             if other is not box:
@@ -110,6 +113,7 @@ def test_a_dummy_is_a_call_in_all_that_leaves_the_boxes(caller_ends: bool, count
         told = [told_to_engine(box) for box in (alice, bob)]
         since_us = world.now_us
         if dummy:
+            alice.calls._coin = lambda: False  # at the first junction, as calls begin
             alice.calls.begin_dummy("bob", Script(20_000), since_us)
             run(world, [alice, bob], 26)
             assert (alice.events, bob.events, bob.rung) == ([], [], [])
@@ -132,22 +136,127 @@ def test_a_dummy_is_a_call_in_all_that_leaves_the_boxes(caller_ends: bool, count
         assert len(call) >= 4
 
 
-def test_knock_of_a_dummy_that_nobody_answers_is_one_of_somebody_who_is_away() -> None:
-    world, alice, bob = two_boxes(SMALL, counts=(1, 1))
+@pytest.mark.parametrize("count", [1, 2])
+def test_knock_of_a_dummy_that_nobody_answers_is_one_of_somebody_who_is_away(count: int) -> None:
+    world, alice, bob = two_boxes(SMALL, counts=(count, count))
     meet(world, alice, bob)
     told, answered = told_to_engine(alice), told_to_engine(bob)
     since_us = world.now_us
     alice.calls.begin_dummy("bob", Script(0), since_us)
-    run(world, [alice, bob], 9)
+    run(world, [alice, bob], 12)
+    answered = [each for each in answered if each[0] != "say" or each[2][1] != Speech.PHASE]
     dummy = seen_outside(told, since_us)
     assert answered == []
     bob.standing.close()
     told.clear()
     since_us = world.now_us
     alice.calls.call("bob", OFFER, alice.listener)
-    run(world, [alice], 9)
+    run(world, [alice], 12)
     assert seen_outside(told, since_us) == dummy
-    assert [shapes[1] for name, _, shapes in dummy if name == "say"] == [26, 29]
+    knocks = [(shapes[1], round((at_us + SLOT_US) / 1e6)) for name, at_us, shapes in dummy if name == "say"]
+    assert knocks == ([(26, 0), (29, 4)] if count == 1 else [(26, 0), (29, 1), (26, 1), (29, 2), (26, 2), (29, 6), (26, 6), (29, 10)])
+
+
+def said_at_first_junction(world: FakeWorld, box: Box) -> list[tuple[str, float]]:
+    """Return a list that fills with what a box begins to say at its first junction, and when (s from now)."""
+    told: list[tuple[str, float]] = []
+    first, since_us = box.plane.circuit(box.standing.present()[0].link), world.now_us
+
+    def tap(what: str, circuit: FakeCircuit, _payload: bytes) -> None:
+        if circuit is first and what in {"knock", "part"} and (not told or told[-1][0] != what):
+            told.append((what, round((world.now_us - since_us) / 1e6, 1)))
+
+    world.tap = tap
+    return told
+
+
+def test_call_that_finds_a_dummy_at_the_first_junction_goes_on_at_the_other_and_the_dummy_stays() -> None:
+    """And what the first junction hears of it is what it hears of half of the dummies that nobody answers."""
+    world, boxes = three_boxes(2)
+    alice, bob, carol = boxes
+    told = said_at_first_junction(world, alice)
+    alice.calls.begin_dummy("bob", Script(0, doubled=False), world.now_us)
+    run(world, list(boxes), 5)
+    assert told == [("knock", 0.0), ("part", 1.0)]
+    bob.calls._coin = lambda: False
+    bob.calls.begin_dummy("carol", SINGLE, world.now_us)
+    run(world, list(boxes), 5)
+    told = said_at_first_junction(world, alice)
+    since_us = world.now_us
+    alice.calls.call("bob", OFFER, alice.listener)
+    while not bob.rung:
+        run(world, list(boxes), 0.02)
+        assert world.now_us - since_us < 1_500_000
+    run(world, list(boxes), 20)
+    assert told == [("knock", 0.0), ("part", 1.0)]
+    assert (spliced(world, bob, carol), bob.calls.active(), bob.calls.dummies(world.now_us)[0]) == (True, 1, 1)
+
+
+def test_dummy_ends_at_once_for_a_caller_who_has_no_other_junction() -> None:
+    world = FakeWorld(SMALL, 5_000_000)
+    alice, bob, carol = boxes = [Box(world, name, count, seed) for seed, (name, count) in enumerate((("alice", 1), ("bob", 2), ("carol", 2)))]
+    for one, other in ((alice, bob), (bob, carol)):
+        one.knows(other)
+        other.knows(one)
+    for box in boxes:
+        box.start()
+    run(world, boxes, 8)
+    bob.calls._coin = lambda: False
+    bob.calls.begin_dummy("carol", SINGLE, world.now_us)
+    run(world, boxes, 5)
+    assert spliced(world, bob, carol)
+    alice.calls.call("bob", OFFER, alice.listener)
+    run(world, boxes, 1.5)
+    assert [petname for petname, _, _ in bob.rung] == ["alice"]
+    assert not spliced(world, bob, carol)
+
+
+@pytest.mark.parametrize("whose", ["caller's", "callee's"])
+def test_call_takes_the_spare_of_a_dummy_and_the_dummy_stays_on_its_first(whose: str) -> None:
+    world, boxes = three_boxes(2)
+    alice, bob, carol = boxes
+    busy = alice if whose == "caller's" else bob
+    busy.calls.begin_dummy("carol", LONG, world.now_us)
+    run(world, list(boxes), 5)
+    assert not any(circuit.free for circuit in busy.standing.present())
+    alice.calls.call("bob", OFFER, alice.listener)
+    run(world, list(boxes), 3)
+    assert [petname for petname, _, _ in bob.rung] == ["alice"]
+    assert busy.calls.dummies(world.now_us)[0] == 1
+    assert sum(circuit.mate is not None and circuit.box is busy.plane and circuit.mate.box is carol.plane for circuit in world.circuits) == 1
+
+
+@pytest.mark.parametrize("busy_with", ["a dummy", "a call"])
+def test_box_of_two_circuits_takes_part_in_one_dummy_and_none_beside_a_call(busy_with: str) -> None:
+    """So a circuit is left for a call, or can be had without the end of a dummy."""
+    world, boxes = three_boxes(2, carols=1)
+    alice, bob, carol = boxes
+    bob.calls._coin = lambda: False
+    if busy_with == "a dummy":
+        bob.calls.begin_dummy("carol", SINGLE, world.now_us)
+    else:
+        bob.calls.call("carol", OFFER, bob.listener)
+    run(world, list(boxes), 7)
+    assert any(circuit.free for circuit in bob.standing.present())
+    for coin in (True, False):
+        for one, other in ((alice, bob), (bob, alice)):
+            one.calls._coin = partial(bool, coin)
+            one.calls.begin_dummy(other.name, SHORT, world.now_us)
+            run(world, list(boxes), 9)
+    assert (bob.calls.dummies(world.now_us)[0], bob.calls.active()) == ((1, 0) if busy_with == "a dummy" else (0, 1))
+    assert spliced(world, bob, carol)
+
+
+def test_dummies_begin_at_either_junction_alike() -> None:
+    world, alice, bob = two_boxes(SMALL)
+    alice.calls._coin = iter([True, False]).__next__
+    junctions = []
+    for _ in range(2):
+        alice.calls.begin_dummy("bob", Script(2_000, doubled=False), world.now_us)
+        run(world, [alice, bob], 2)
+        junctions += [circuit.junction_id for circuit in world.circuits if circuit.mate is not None and circuit.box is alice.plane]
+        run(world, [alice, bob], 4)
+    assert junctions == [circuit.path.junction.relay_id for circuit in reversed(alice.standing.present())]
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -25,6 +25,7 @@ def in_call(counts: tuple[int, int], *, dummy: bool = False) -> tuple[FakeWorld,
     world, alice, bob = two_boxes(SMALL, counts=counts)
     leg = None
     if dummy:
+        alice.calls._coin = lambda: False  # at the first junction, where a box of one circuit is
         alice.calls.begin_dummy("bob", LONG, world.now_us)
     else:
         leg = alice.calls.call("bob", OFFER, alice.listener)

@@ -338,7 +338,7 @@ def test_keys_of_a_spare_are_the_written_ones_and_no_others() -> None:
     assert len(set(all_keys)) == 6
 
 
-@pytest.mark.parametrize("flags", [5, 6, 7, 8, 128])
+@pytest.mark.parametrize("flags", [5, 6, 7, 10, 12, 128])
 def test_flags_that_do_not_go_together_are_of_another_version(flags: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pair, "SPARE", flags)
     knock = pair.seal_spare(SECRET, octets("junction_id"), CALLEE.contact_id, bytes(32))

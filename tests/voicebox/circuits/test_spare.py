@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from tests.support.fake_engine import FakeCircuit, FakeWorld
 from tests.support.networks import make_network
 from voicebox.b2bua.events import Answer, Codec, End, Hold, Offer, Refuse, Resume
 from voicebox.b2bua.ports import CircuitLeg
+from voicebox.circuits import spare
+from voicebox.circuits.call_record import RecordType
 from voicebox.circuits.circuit import Circuit
 from voicebox.circuits.dummies import Script
 from voicebox.circuits.pair import seal_spare
@@ -19,6 +22,8 @@ from voicebox.circuits.speech import Speech
 SMALL = make_network()
 OFFER = Offer((Codec.OPUS, Codec.PCMA))
 LONG = Script(600_000)
+LOOKS_US = (5_000_000, 25_000_000)
+"""Shorter than they are, so that these tests are."""
 
 
 class Port:
@@ -59,9 +64,9 @@ def first_of(box: Box) -> Circuit:
 
 
 def spare_of(box: Box) -> Circuit:
-    spare = box.calls._calls[0].circuits.spare
-    assert spare is not None
-    return spare.circuit
+    found = box.calls._calls[0].circuits.spare
+    assert found is not None
+    return found.circuit
 
 
 def all_free(*boxes: Box) -> bool:
@@ -190,9 +195,8 @@ def test_spare_takes_no_circuit_from_a_dummy() -> None:
     bob.standing.renew_tokens(world.now_us)
     run(world, boxes, 8)
     first, second = bob.standing.present()
-    first.busy = True  # so that the dummy is over the second alone
-    bob.calls.begin_dummy("carol", LONG, world.now_us)
-    first.busy = False
+    bob.calls._coin = lambda: True
+    bob.calls.begin_dummy("carol", Script(600_000, doubled=False), world.now_us)
     run(world, boxes, 3)
     alice.calls.call("bob", OFFER, alice.listener)
     run(world, boxes, 8)
@@ -202,6 +206,108 @@ def test_spare_takes_no_circuit_from_a_dummy() -> None:
     assert second.gives_way.is_dummy
     assert coupled(world) == []
     assert (bob.calls.active(), bob.calls.dummies(world.now_us)[0]) == (1, 1)
+
+
+@pytest.mark.parametrize("whose", ["caller's", "callee's", "between the two"])
+@pytest.mark.parametrize("at_second", [True, False])
+def test_call_that_found_a_dummy_in_the_way_has_its_spare_when_that_is_over(whose: str, at_second: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the dummy is there; and not right behind the dummy's part, which would tell the junction that a call waited."""
+    monkeypatch.setattr(spare, "LOOK_AGAIN_US", LOOKS_US)
+    world = FakeWorld(SMALL, 5_000_000)
+    alice, bob, _ = boxes = [Box(world, name, 2, seed) for seed, name in enumerate(("alice", "bob", "carol"), start=1)]
+    for box in boxes:
+        for other in boxes:
+            if other is not box:
+                box.knows(other)
+        box.start()
+    run(world, boxes, 8)
+    begins, at = {"caller's": (alice, "carol"), "callee's": (bob, "carol"), "between the two": (bob, "alice")}[whose]
+    begins.calls._coin = lambda: at_second
+    begins.calls.begin_dummy(at, Script(30_000, doubled=False), world.now_us)
+    run(world, boxes, 5)
+    ended_us: list[int] = []
+    knocks: list[int] = []
+    world.tap = lambda what, _circuit, _payload: knocks.append(world.now_us) if what == "knock" and ended_us else None
+    leg = alice.calls.call("bob", OFFER, alice.listener)
+    while len(coupled(world)) < 4:
+        run(world, boxes, 0.5)
+        if not ended_us and not any(box.calls.dummies(world.now_us)[0] for box in boxes):
+            ended_us.append(world.now_us)
+        assert world.now_us < 100_000_000
+    assert ended_us
+    assert ended_us[0] < knocks[0] <= ended_us[0] + 2 * LOOKS_US[1]
+    assert len({circuit.junction_id for circuit in coupled(world)}) == 2
+    run(world, boxes, 3)
+    first = first_of(alice)
+    for box, circuit in ((alice, first), (bob, first_of(bob))):
+        box.calls.silent(circuit.link, world.now_us)
+    assert (bob.calls.active(), alice.events, bob.events) == (1, [], []), "it outlives its first path"
+    leg.send(End())
+    run(world, boxes, 4)
+    assert all_free(*boxes)
+
+
+def test_dummy_that_comes_takes_the_place_of_a_spare_and_the_call_has_it_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a call does, so that a splice that ends at a knock does not tell that the knock was a call's."""
+    monkeypatch.setattr(spare, "LOOK_AGAIN_US", LOOKS_US)
+    world = FakeWorld(SMALL, 5_000_000)
+    alice, bob, carol = boxes = [Box(world, name, 2, seed) for seed, name in enumerate(("alice", "bob", "carol"), start=1)]
+    for one, other in ((alice, bob), (bob, carol)):
+        one.knows(other)
+        other.knows(one)
+    for box in boxes:
+        box.start()
+    run(world, boxes, 8)
+    alice.calls.call("bob", OFFER, alice.listener)
+    run(world, boxes, 4)
+    assert len(coupled(world)) == 4
+    for at_second in (False, True):
+        carol.calls._coin = partial(bool, at_second)
+        carol.calls.begin_dummy("bob", Script(8_000, doubled=False), world.now_us)
+        run(world, boxes, 2)
+        assert (len(coupled(world)), bob.calls.dummies(world.now_us)[0]) == ((0, 1) if at_second else (4, 0)), (
+            "the first circuit of a call gives way to nothing"
+        )
+        run(world, boxes, 8)
+    while len(coupled(world)) < 4:
+        run(world, boxes, 1)
+        assert world.now_us < 120_000_000
+    assert (alice.events, bob.events, bob.calls.active()) == ([], [], 1)
+
+
+def test_call_does_not_knock_again_for_a_spare_that_nobody_answered() -> None:
+    """A junction that sees a knock each half minute would know that a call is on at the other."""
+    world, alice, bob = two_boxes(SMALL, counts=(2, 1))
+    knocks: list[int] = []
+    world.tap = lambda what, _circuit, _payload: knocks.append(world.now_us) if what == "knock" else None
+    alice.calls.call("bob", OFFER, alice.listener)
+    begun_us = world.now_us
+    run(world, [alice, bob], 120)
+    assert (bob.calls.active(), alice.calls.active()) == (1, 1)
+    assert begun_us + 4_000_000 < knocks[-1] < begun_us + 6_000_000
+
+
+def test_only_the_callee_says_that_there_is_room_and_never_in_a_dummy() -> None:
+    world, alice, bob, leg = in_call((2, 1))
+    run(world, [alice, bob], 6)
+    assert coupled(world) == []
+    bob.calls._calls[0]._send(bytes([RecordType.ROOM]))
+    run(world, [alice, bob], 1)
+    assert len(coupled(world)) == 2, "the caller knocks again"
+    run(world, [alice, bob], 5)
+    alice.calls._calls[0]._send(bytes([RecordType.ROOM]))
+    run(world, [alice, bob], 1)
+    assert bob.calls.active() == 0
+    assert bob.calls.counters["call_broken"] == 1
+    leg.send(End())
+    run(world, [alice, bob], 20)
+    alice.calls._coin = lambda: False
+    alice.calls.begin_dummy("bob", LONG, world.now_us)
+    run(world, [alice, bob], 3)
+    assert bob.calls.dummies(world.now_us)[0] == 1
+    alice.calls._calls[0]._send(bytes([RecordType.ROOM]))
+    run(world, [alice, bob], 1)
+    assert bob.calls.counters["call_broken"] == 2
 
 
 def test_knocks_that_ask_for_no_spare_of_ours_are_not_answered() -> None:
