@@ -18,7 +18,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 1_200
 NOT_PASSED = 3
-AUC_OF_A_JUNCTION = 0.7
 NEEDS = "lab_needs"
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(LIMIT_S)]
@@ -73,11 +72,8 @@ def test_a_guard_cannot_tell_idle_from_call(lab: Lab) -> None:
 
 
 @needs("d_junction")
-def test_a_call_is_nearly_a_splice_among_dummies(lab: Lab) -> None:
-    """The lab asks for an upper bound of 0.62, which is met in some runs and not in others (THREATS.md 24): 0.57 to 0.63, within an error of some 0.02. With a dummy every five minutes it was 0.76."""
-    entry = lab["d_junction"]
-    assert all(control["fired"] for control in entry["controls"].values()), json.dumps(entry, indent=1)
-    assert entry["auc"] < AUC_OF_A_JUNCTION, json.dumps(entry, indent=1)
+def test_a_call_is_a_splice_among_dummies(lab: Lab) -> None:
+    assert_pass(lab["d_junction"])
 
 
 @needs("d_busy")

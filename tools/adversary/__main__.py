@@ -44,7 +44,7 @@ class Test:
 TESTS: Mapping[str, Test] = {
     "c": Test(lambda seed, strict: [marks.test(seed, strict=strict)], (70, 430)),
     "d": Test(lambda seed, strict: [guard.test(seed, strict=strict)], (28, 110)),
-    "d_junction": Test(lambda seed, strict: [junction.test(seed, strict=strict)], (33, 220)),
+    "d_junction": Test(lambda seed, strict: [junction.test(seed, strict=strict)], (60, 170)),
     "g": Test(lambda seed, strict: clocks.tests(seed, strict=strict), (40, 200)),
     "b": Test(lambda seed, strict: [matching.test(seed, strict=strict)], (24, 90)),
     "links": Test(lambda seed, strict: [links.test(seed, strict=strict)], (31, 95)),

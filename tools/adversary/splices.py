@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.support.fake_engine import FakeCircuit
+from voicebox.circuits.standing import PREPARE_AT_MOST_US
 
 SECOND_US = 1_000_000
-LENGTH, PAIR, WAITS, AGAIN = (0,), (1,), (2, 3, 9, 10, 24, 25), (22, 23)
-"""Where in the features stand the length, the pair of guards, how long both circuits rested before and after and since they last parted from anything, and how long since
-and until the next splice of the two."""
+LENGTH, PAIR, WAITS, AGAIN = (0,), (1,), (2, 3, 9, 10, 24, 25, 27), (22, 23)
+"""Where in the features stand the length, the pair of guards, how long both circuits rested before and after, since they last parted from anything and since the knocker last knocked,
+and how long since and until the next splice of the two."""
 AT_MOST_S = 3_600.0
 """Waits and ages longer than that are taken to be so long."""
 TOKEN_OCTETS = 16
@@ -27,13 +28,17 @@ Pair = tuple[bytes, bytes]
 
 @dataclass(eq=False)
 class Splice:
-    """One splice. Circuits are numbered in the order in which they came; is_call: the truth, which the junction does not know."""
+    """One splice. Circuits are numbered in the order in which they came; at_first: the junction was the first of the two of its epoch.
+
+    is_call: the truth, which the junction does not know.
+    """
 
     knocker: int
     joiner: int
     token: bytes
     knocked_us: int
     begun_us: int
+    at_first: bool
     is_call: bool
     ended_us: int = 0
     parts: list[tuple[int, int]] = field(default_factory=list)
@@ -52,10 +57,10 @@ class Standing:
 
 
 class JunctionLog:
-    """What one junction writes down. is_call(join id): asked when a splice begins, kept as the truth."""
+    """What one junction writes down. is_call(join id): asked when a splice begins, kept as the truth. is_first(at_us): whether it is the first junction of the epoch."""
 
-    def __init__(self, junction_id: bytes, is_call: Callable[[bytes], bool]) -> None:
-        self._junction_id, self._is_call = junction_id, is_call
+    def __init__(self, junction_id: bytes, is_call: Callable[[bytes], bool], is_first: Callable[[int], bool]) -> None:
+        self._junction_id, self._is_call, self._is_first = junction_id, is_call, is_first
         self._numbers: dict[FakeCircuit, int] = {}
         self.circuits: list[Standing] = []
         self.splices: list[Splice] = []
@@ -99,7 +104,7 @@ class JunctionLog:
 
     def _splice(self, now_us: int, joiner: int, join_id: bytes) -> None:
         knocker, token, knocked_us = self._knocks[join_id]
-        splice = Splice(knocker, joiner, token, knocked_us, now_us, self._is_call(join_id))
+        splice = Splice(knocker, joiner, token, knocked_us, now_us, self._is_first(self.circuits[joiner].came_us + PREPARE_AT_MOST_US), self._is_call(join_id))
         self._live[join_id] = splice
         self.splices.append(splice)
         for number in (knocker, joiner):
@@ -187,6 +192,8 @@ def features(log: JunctionLog) -> list[list[float]]:
                 _waited(splice.begun_us, between[at - 1].ended_us if at else None),
                 _waited(between[at + 1].begun_us, splice.ended_us) if at + 1 < len(between) else math.log1p(AT_MOST_S),
                 *(_since(splice.knocked_us, of.parted_us) for of in circuits),
+                float(splice.at_first),
+                _since(splice.knocked_us, circuits[0].knocked_us),
             ]
         )
     return rows

@@ -27,6 +27,7 @@ from voicebox.b2bua.events import Answer, CallEvent, Codec, End, Offer, Refusal,
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.call import Call
 from voicebox.circuits.dummies import Dummies, Script
+from voicebox.circuits.path import junctions_of_epoch
 from voicebox.errors import Bug
 
 SECOND_US = 1_000_000
@@ -40,8 +41,8 @@ RING_MEDIAN_S, RING_SIGMA = 9.0, 0.5
 TALK_MEDIAN_S, TALK_SIGMA = 55.0, 1.25
 AGAIN = 0.2
 SETTLED_US = 30 * SECOND_US
-IDLE_US, WAITING_US = 2 * SECOND_US, 5 * SLOT_US
-"""How often end-to-end cells are looked at that say nothing new, and those that nobody hears yet; SILENT_US is longer."""
+IDLE_US = 6 * SECOND_US
+"""How often end-to-end cells are looked at that say nothing new, or that nobody hears; SILENT_US is longer."""
 TICK_US = 1_000
 """A timer that is due again at once is asked again so much later."""
 
@@ -75,7 +76,7 @@ class SparsePlane(FakePlane):
             new = bool(circuit.messages) or (key in mate.receive_keys and mate.receive_keys.index(key) not in mate.heard)
             wait_us = SLOT_US if new else IDLE_US
         else:
-            wait_us = WAITING_US
+            wait_us = IDLE_US
         self.world.at(wait_us, lambda: self._slot(circuit, turn))
 
     def speak(self, link: int, number: int, send_key: bytes | None, receive_keys: list[bytes]) -> None:
@@ -87,6 +88,12 @@ class SparsePlane(FakePlane):
         """Send a message with the next cell."""
         super().channel_send(link, number, message)
         self._wake(self._own(link, number))
+
+    def _join(self, circuit: FakeCircuit, join_id: bytes, ticket: bytes) -> None:
+        before = circuit.mate
+        super()._join(circuit, join_id, ticket)
+        if circuit.mate is not before:
+            self._wake(circuit)
 
     def _wake(self, circuit: FakeCircuit) -> None:
         for each in (circuit, circuit.mate, *circuit.coupled):
@@ -171,10 +178,10 @@ class Town:
         self.world = FakeWorld(self.small, 5 * SECOND_US)
         self.touched: set[House] = set()
         junction_id = next(relay.descriptor.relay_id for relay in self.small.relays[guards:])
-        self.log = JunctionLog(junction_id, self._is_call)
+        self.log = JunctionLog(junction_id, self._is_call, lambda at_us: self._is_first(junction_id, at_us))
         self.world.tap = lambda what, circuit, payload: self.log.take(self.world.now_us, what, circuit, payload)
         self.talks: list[Talk] = []
-        self.failed = 0
+        self.failed = self._due_us = 0
         self.houses = [House(self, f"house{index}", 1 if twins else circuits, seed * 1_000 + index) for index in range(houses * (2 if twins else 1))]
         self.homes = self.houses[:houses]
         self._befriend()
@@ -184,7 +191,7 @@ class Town:
             half.knows(home)
         for house in self.houses:
             house.start()
-            house.ask_due()
+            house.touched()
 
     def _befriend(self) -> None:
         """Make everybody FRIENDS contacts, both ways, as a ring of random order with chords."""
@@ -201,6 +208,11 @@ class Town:
         for house in self.homes:
             self.chance.shuffle(house.friends)
 
+    def _is_first(self, junction_id: bytes, at_us: int) -> bool:
+        """Return whether a junction is the first of the two of this epoch, which everybody can compute."""
+        network = self.small.network
+        return junctions_of_epoch(network, network.epoch_at(at_us))[0].relay_id == junction_id
+
     def twin_of(self, house: House) -> House:
         """Return the other half of a house."""
         return self._halves.get(house) or next(home for home, half in self._halves.items() if half is house)
@@ -212,10 +224,12 @@ class Town:
         self.world.run_events(self.world.now_us + int(seconds * SECOND_US), self._next_timer, self._timers)
 
     def _next_timer(self) -> int:
-        for house in self.touched:
-            house.ask_due()
-        self.touched.clear()
-        return min(house.due_us for house in self.houses)
+        if self.touched:
+            for house in self.touched:
+                house.ask_due()
+            self.touched.clear()
+            self._due_us = min(house.due_us for house in self.houses)
+        return self._due_us
 
     def _timers(self, now_us: int) -> None:
         for house in self.houses:
