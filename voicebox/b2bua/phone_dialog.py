@@ -48,6 +48,7 @@ class PhoneDialog:
         self._context, self._tell = context, tell
         self._held = False
         self._event_stretch = 1
+        self._hears_digits = False
         self._direction = Direction.SENDRECV
         self._success: bytes | None = None
         self._success_flow: Flow | None = None
@@ -73,12 +74,13 @@ class PhoneDialog:
         self.codec = codec
         point_port(self.port, self.media, phone, codec)
         self._event_stretch = phone.event_stretch(codec)
+        self._hears_digits = phone.direction.receives and phone.event_payload_type(codec) is not None
         self._direction = phone.direction
         self.port.set_direction(to_phone=to_phone and phone.direction.receives, from_phone=from_phone and phone.direction.sends)
 
     def play_digit(self, digit: Digit) -> None:
-        """Let the phone hear a digit that was pressed at the far end."""
-        if self.codec is not None:
+        """Let the phone hear a digit that was pressed at the far end, where it listens and knows digits."""
+        if self._hears_digits:
             self.port.play_digit(digit.code, max(1, digit.duration_ms // self._event_stretch))
 
     def _digit_heard(self, code: int, duration_ms: int) -> None:

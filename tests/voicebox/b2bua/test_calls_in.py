@@ -430,3 +430,17 @@ def test_a_call_over_ipv6() -> None:
     assert box.media.ports[0].remote == ("2001:db8::1", 4000, Codec.PCMA, 8, 101)
     assert statuses(phone.from_callee("BYE", invite)) == [200]
     assert statuses(phone.invite("sip:bob@[2001:db8::ffff]"))[0] == 100
+
+
+def test_a_digit_for_a_phone_that_holds_or_knows_none_goes_nowhere() -> None:
+    """The engine would count it as a command out of place."""
+    for body, after in ((SDP_PCMA, "a=sendonly\r\n"), (SDP_PCMA.replace(" 101", ""), "")):
+        box, [phone], [invite] = ringing()
+        phone.answer(invite, 200, body)
+        port = box.media.ports[0]
+        if after:
+            box.far_says(Digit(1, 100))
+            assert port.played == [(1, 100)]
+            assert statuses(phone.from_callee("INVITE", invite, body=body + after)) == [200]
+        box.far_says(Digit(2, 100))
+        assert port.played == ([(1, 100)] if after else [])
