@@ -173,6 +173,7 @@ def end_to_end(random: SeededRandom) -> Entry:
         Sound(78, 3, random.octets(160)),
         Sound(79, 1, random.octets(110), random.octets(110), COPY),
         Sound(80, 3, random.octets(160), random.octets(57), COPY),
+        Sound(81, 4, random.octets(160), random.octets(60), 1),
     ]
     valid = [
         {
@@ -184,7 +185,7 @@ def end_to_end(random: SeededRandom) -> Entry:
     pcma, plain = serialise_sound(made[2]), serialise_sound(made[0])
     invalid = [
         ("counter 0", changed(plain, 23, [0])),
-        ("codec 4", changed(plain, 24, [4])),
+        ("codec 5", changed(plain, 24, [5])),
         ("a frame without a codec", changed(plain, 25, [1])),
         ("a codec without a frame", changed(plain, 24, [1])),
         ("PCMA of 159 octets", changed(pcma, 25, [159])),
@@ -192,6 +193,8 @@ def end_to_end(random: SeededRandom) -> Entry:
         ("flags 3", changed(pcma, 27, [3])),
         ("flags 4", changed(pcma, 27, [4])),
         ("a copy of 60 octets of PCMA", changed(pcma, 27, [COPY])),
+        ("a copy of G.722", changed(serialise_sound(made[6]), 26, [57, COPY])),
+        ("G.722 of 120 octets", changed(serialise_sound(made[6]), 25, [120])),
         ("a copy without a frame", changed(plain, 26, [57, COPY])),
         ("a copy without octets", changed(serialise_sound(made[3]), 27, [COPY])),
         ("a copy of 121 octets of Opus", changed(serialise_sound(Sound(5, 1, random.octets(60))), 26, [121, COPY])),

@@ -162,6 +162,9 @@ class Engine:
         they are erased with the port, or with the call of this that brings others.
         """
 
+    def media_packets(self, port: int, packet_ms: int) -> None:
+        """Send the phone packets of 10, 20, 30, 40, 50 or 60 ms; 20 until then, and of Opus always."""
+
     def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...
     def media_bind(self, port: int, link: int, circuit: int, codec: int) -> None:
         """Connect a port with a circuit's end-to-end layer, both ways."""

@@ -90,6 +90,7 @@ class BoxDaemon:
         self._standing: StandingCircuits | None = None
         self._calls: Calls | None = None
         self._prober: Prober | None = None
+        self._media = EngineMediaPorts(self._plane)
         self._server: SipServer | None = None
         self._tls: ssl.SSLContext | None = None
         self._meter = CostMeter()
@@ -160,10 +161,11 @@ class BoxDaemon:
         if self._config.tls_listen:
             self._tls = self._phone_tls()
             listen += [("tls", endpoint.address, endpoint.port) for endpoint in self._config.tls_listen]
+        self._media = EngineMediaPorts(self._plane)
         self._server = SipServer(
             self._accounts,
             self._calls,
-            EngineMediaPorts(self._plane),
+            self._media,
             self._resolve,
             self._admit,
             settings,
@@ -256,7 +258,8 @@ class BoxDaemon:
             self.failed.set()
             return
         assert self._calls is not None
-        self._server.use(self._calls, EngineMediaPorts(self._plane))
+        self._media = EngineMediaPorts(self._plane)
+        self._server.use(self._calls, self._media)
 
     def _now_us(self) -> int:
         return self._plane.now_us()
@@ -306,6 +309,7 @@ class BoxDaemon:
             "no_path": self._standing.no_path,
             "links": len(circuits),
             "calls": self._calls.active(),
+            "transcoding": {"possible": self._media.transcodes, "now": self._media.transcoding, "calls": self._media.transcoded},
             "dummies": {"now": dummies, "last_hour": dummies_last_hour},
             "contacts": len(self._book.contacts()),
             "contacts_verified": sum(contact.trust is Trust.VERIFIED for contact in self._book.contacts()),

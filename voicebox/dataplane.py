@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from voicebox._relay import Engine, hctr2_decipher, hctr2_encipher
 from voicebox.errors import Bug, HostError
+from voicebox.transcoder import LOOPBACK, Transcoder, available
 
 if TYPE_CHECKING:
     from voicebox.sip.sdes import Protection  # a relay has this module too, and loads nothing of SIP
@@ -47,6 +49,12 @@ __all__ = [
 
 MAX_MEDIA_PORTS = 256
 """What the engine has (MAX_PORTS of relay/core/src/owner.rs)."""
+MAX_TRANSCODED = 8
+"""Calls whose sound is converted at a time: each is a process."""
+_CODEC_NAMES = {1: "opus", 2: "pcma", 3: "pcmu", 4: "g722"}
+"""Of the numbers of call events (PROTOCOL.md §9.3)."""
+_PAYLOAD_TYPE = 96
+"""Towards a converter (PAYLOAD_TYPE of transcoding.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +237,7 @@ class MediaCommands(Protocol):
     def media_remote(
         self, port: int, address: str, remote_port: int, codec: int, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None
     ) -> None: ...
+    def media_packets(self, port: int, packet_ms: int) -> None: ...
     def media_protect(self, port: int, suite: str | None, send_key: bytes, receive_key: bytes) -> None: ...
     def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...  # noqa: FBT001 - as the engine has it
     def media_join(self, port: int, other: int, codec: int) -> None: ...
@@ -342,6 +351,8 @@ class EngineMediaPort:
         self._plane = plane
         self.reference, self._rtp_port = plane.media_open(local_address)
         self.closed = False
+        self._behind: list[EngineMediaPort | Transcoder] = []
+        """What stands for this port in another codec, and is closed with it."""
 
     @property
     def rtp_port(self) -> int:
@@ -361,6 +372,11 @@ class EngineMediaPort:
             self._plane.media_protect(self.reference, None, b"", b"")
         else:
             self._plane.media_protect(self.reference, protection.suite.value, protection.send.reveal(), protection.receive.reveal())
+
+    def set_packets(self, packet_ms: int) -> None:
+        """Send the phone packets of so much sound."""
+        if not self.closed:
+            self._plane.media_packets(self.reference, packet_ms)
 
     def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
         """Open or shut each direction."""
@@ -395,14 +411,53 @@ class EngineMediaPort:
             self.closed = True
             self._plane.route_digits(self.reference, None)
             self._plane.media_close(self.reference)
+        self.put_behind()
+
+    def put_behind(self, *parts: EngineMediaPort | Transcoder) -> None:
+        """Close what stood for this port in another codec; these do now."""
+        before, self._behind = self._behind, list(parts)
+        for part in before:
+            part.close()
 
 
 class EngineMediaPorts:
-    """Opens media ports, as many as the engine has; the MediaPorts of b2bua/ports.py."""
+    """Opens media ports, as many as the engine has; the MediaPorts of b2bua/ports.py. transcoded: calls so far whose sound was converted."""
 
     def __init__(self, plane: DigitRoutes) -> None:
         self._plane = plane
         self._open: list[EngineMediaPort] = []
+        self._transcoders: list[Transcoder] = []
+        self.transcoded = 0
+
+    @property
+    def transcodes(self) -> bool:
+        """Say whether sound can be converted on this machine."""
+        return available()
+
+    @property
+    def transcoding(self) -> int:
+        """Return how many calls' sound is converted now."""
+        self._transcoders = [each for each in self._transcoders if each.running()]
+        return len(self._transcoders)
+
+    def transcode(self, port: object, phone_codec: int, codec: int) -> EngineMediaPort:
+        """Return a port that speaks codec in place of one whose phone speaks phone_codec, by a converter behind it. Raises HostError where there is none to be had."""
+        if not isinstance(port, EngineMediaPort):
+            raise Bug("a media port that is not the engine's")
+        if self.transcoding >= MAX_TRANSCODED:
+            raise HostError("As many calls are converted as may be.")
+        with ExitStack() as held:
+            inner = held.enter_context(closing(self.open(LOOPBACK)))
+            outer = held.enter_context(closing(self.open(LOOPBACK)))
+            transcoder = held.enter_context(closing(Transcoder(((_CODEC_NAMES[phone_codec], inner.rtp_port), (_CODEC_NAMES[codec], outer.rtp_port)))))
+            for end, its_port, its_codec in ((inner, transcoder.ports[0], phone_codec), (outer, transcoder.ports[1], codec)):
+                end.set_remote(LOOPBACK, its_port, its_codec, _PAYLOAD_TYPE, None, its_port)
+            port.join(inner, phone_codec)
+            held.pop_all()
+        port.put_behind(inner, outer, transcoder)
+        self._transcoders.append(transcoder)
+        self.transcoded += 1
+        return outer
 
     def open(self, local_address: str) -> EngineMediaPort:
         """Bind a fresh pair on local_address. Raises HostError where none is free."""

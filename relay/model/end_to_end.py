@@ -8,8 +8,8 @@ from relay.model.cell import is_speech
 from relay.model.layer import Cipher
 
 CONTENT_OCTETS = 220
-FRAME_OCTETS = {0: range(1), 1: range(1, 121), 2: range(160, 161), 3: range(160, 161)}  # by codec (§9.3)
-COPY_OCTETS = {1: FRAME_OCTETS[1], 2: range(57, 58), 3: range(57, 58)}  # of the frame before; of G.711 a coarse one (§9.4)
+FRAME_OCTETS = {0: range(1), 1: range(1, 121), **dict.fromkeys((2, 3, 4), range(160, 161))}  # by codec (§9.3)
+COPY_OCTETS = {1: FRAME_OCTETS[1], 2: range(57, 58), 3: range(57, 58)}  # of the frame before; of G.711 a coarse one (§9.4), of G.722 none
 ENDS_MESSAGE, COPY = 1, 2
 NO_TWEAK = b""
 

@@ -49,10 +49,16 @@ def test_a_window_takes_each_number_once() -> None:
 
 
 def test_end_to_end_bodies_are_read_as_written_and_others_refused() -> None:
-    for sound in (Sound(1), Sound(2**64 - 1, 1, b"o" * 120, b"s" * 100, 1), Sound(5, 2, b"p" * 160, b"s" * 60), Sound(5, 3, b"p" * 160)):
+    for sound in (
+        Sound(1),
+        Sound(2**64 - 1, 1, b"o" * 120, b"s" * 100, 1),
+        Sound(5, 2, b"p" * 160, b"s" * 60),
+        Sound(5, 3, b"p" * 160),
+        Sound(6, 4, b"p" * 160),
+    ):
         assert parse_sound(serialise_sound(sound)) == sound
     good = bytearray(serialise_sound(Sound(7, 2, b"p" * 160, b"s", 1)))
-    for place, value in ((24, 4), (24, 0), (24, 1), (25, 159), (25, 200), (26, 61), (26, 0), (27, 2), (247, 1)):
+    for place, value in ((24, 5), (24, 0), (24, 1), (25, 159), (25, 200), (26, 61), (26, 0), (27, 2), (247, 1)):
         bad = good.copy()
         bad[place] = value
         assert parse_sound(bytes(bad)) is None, place

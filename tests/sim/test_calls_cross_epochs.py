@@ -31,7 +31,7 @@ class PhonePort:
     def nothing(self, *arguments: object, **named: object) -> None:
         """Stand for what a call never uses."""
 
-    set_remote = protect = set_direction = on_digit = play_digit = join = play = close = nothing
+    set_remote = protect = set_packets = set_direction = on_digit = play_digit = join = play = close = nothing
 
 
 def wire_us(port: int) -> int:

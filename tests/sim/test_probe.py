@@ -43,7 +43,7 @@ class Port:
     def nothing(self, *arguments: object, **named: object) -> None:
         """Stand for what a probe never uses, or what was done above."""
 
-    set_remote = protect = set_direction = on_digit = play_digit = join = play = close = nothing
+    set_remote = protect = set_packets = set_direction = on_digit = play_digit = join = play = close = nothing
 
 
 class Probed:

@@ -134,7 +134,7 @@ class _Linphone(PhoneDriver):
             rtp_last=setup.rtp_port + 15,
         )
         for place, (codec, rate_hz, channels) in enumerate(LINPHONE_CODECS):
-            enabled = int(codec.lower() == setup.codec)
+            enabled = int(codec.lower() in ({"pcma", "pcmu"} if setup.codec == "g711" else {setup.codec}))
             text += f"[audio_codec_{place}]\nmime={codec}\nrate={rate_hz}\nchannels={channels}\nenabled={enabled}\n"
         if setup.login is not None:
             login = setup.login
@@ -206,6 +206,14 @@ class Linphonec(_Linphone):
 
     def hang_up(self) -> None:
         self._tell("terminate")
+
+    def hold(self) -> None:
+        """Put the call on hold."""
+        self._tell("pause")
+
+    def resume(self) -> None:
+        """Take the call off hold."""
+        self._tell("resume")
 
     def press(self, digits: str) -> None:
         """Send digits as RFC 4733 events."""
@@ -353,7 +361,7 @@ def make_phone(
     if not installed(kind):
         pytest.skip(f"{kind} is not installed")
     ports = free_port_block(20, address)
-    play = write_tone(directory / f"{name}.wav", tone_hz, TONE_S, 48000 if codec == "opus" else 8000)
+    play = write_tone(directory / f"{name}.wav", tone_hz, TONE_S, {"opus": 48_000, "g722": 16_000}.get(codec, 8_000))
     return PHONES[kind](PhoneSetup(name, login, address, ports, ports + 4, play, codec, ring_s), directory / name)
 
 

@@ -26,6 +26,8 @@ class Codec(IntEnum):
     """Opus, constant bit rate, no DTX; RTP clock 48 000 Hz."""
     PCMA = 2
     PCMU = 3
+    G722 = 4
+    """64 kbit/s; RTP clock 8 000 Hz, sampled at 16 000 (RFC 3551 §4.5.2)."""
 
 
 @unique

@@ -1,7 +1,8 @@
 """One phone's side of a call: UasLeg where the phone called, UacLeg where it is called. Pure: takes `now`.
 
  1. UasLeg: offer -> 180 / 183 / 200 as the far side's events come, or a refusal; CANCEL ends it.
- 2. UacLeg: INVITE -> Ringing / Progress / Answer / Refuse to the call; give_up() cancels, or hangs up where the answer crossed.
+ 2. UacLeg: INVITE -> Ringing / Progress / Answer / Refuse to the call; give_up() cancels, or hangs up where the answer crossed. A phone that has none of
+    the caller's codecs (488) is asked once more for the others, and its sound is converted.
  3. From the answer on phone_dialog.py serves the phone.
 NOT here: forking over several phones (fork.py), what the two sides of a call do to each other (call.py).
 Spec: RFC 3261 §9, §13; RFC 3326 (Reason); RFC 3960 §3 (early media).
@@ -30,11 +31,11 @@ from voicebox.b2bua.events import (
     Taken,
     Text,
 )
-from voicebox.b2bua.offer_answer import LATE_OFFER_CODECS, OurMedia, PhoneMedia, check_protected, choose_codec, our_protocol, read_phone_media
+from voicebox.b2bua.offer_answer import ALL_CODECS, LATE_OFFER_CODECS, OurMedia, PhoneMedia, check_protected, choose_codec, our_protocol, read_phone_media
 from voicebox.b2bua.phone_dialog import PhoneDialog, Tell, check_session_expires, point_port
 from voicebox.b2bua.ports import MediaPort
 from voicebox.b2bua.registrar import Binding
-from voicebox.errors import SipError
+from voicebox.errors import HostError, SipError
 from voicebox.sip.dialog import dialog_of_request, dialog_of_response
 from voicebox.sip.flow import Flow
 from voicebox.sip.message import SipRequest, SipResponse
@@ -52,6 +53,8 @@ STATUS_OF = {
 }
 REFUSAL_OF = {486: Refusal.BUSY, 600: Refusal.BUSY, 603: Refusal.DECLINED, 488: Refusal.NO_COMMON_CODEC, 606: Refusal.NO_COMMON_CODEC}
 FORWARDS = {301, 302}
+_NO_CODEC = {488, 606}
+"""How a phone says that it has none of the codecs offered. Spec: RFC 3261 §21.4.26, §21.6.4."""
 ANSWERED_ELSEWHERE = ("reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
 
@@ -179,7 +182,7 @@ class UacLeg:
 
     def __init__(self, context: LegContext, binding: Binding, caller: str, offer: Offer, tell: Tell, now: float) -> None:
         self._context, self._tell, self._codecs = context, tell, offer.codecs
-        self._flow = binding.flow
+        self._flow, self._binding, self._caller = binding.flow, binding, caller
         self._stage = _Stage.CALLING
         self._given_up: tuple[tuple[str, str], ...] | None = None
         self._acks: dict[str, bytes] = {}
@@ -188,21 +191,33 @@ class UacLeg:
         self.user = binding.user
         self.forwards_to = ""
         """The Contact by which the phone sent the call elsewhere, once it has."""
-        self.port = context.media.open(self._flow.local_address)
-        self._media = our_media(context, self._flow, self.port)
-        self._tag = context.identifiers.tag()
+        self._phone_port = context.media.open(self._flow.local_address)
+        self._stand_in: tuple[Codec, MediaPort] | None = None
+        self._media = our_media(context, self._flow, self._phone_port)
+        self._tag, self._call_id = context.identifiers.tag(), context.identifiers.call_id()
+        self._asked: list[tuple[Codec, ...]] = []
+        self._invite = self._ask(offer.codecs, now)
+
+    def _ask(self, codecs: tuple[Codec, ...], now: float) -> Transaction:
+        """Invite the phone with an offer; the second time under the next number. Spec: RFC 3261 §8.1.3.5."""
+        self._asked.append(codecs)
+        uri = self._binding.uri
         fields = (
             ("max-forwards", "70"),
-            ("from", f"{caller};tag={self._tag}"),
-            ("to", f"<{binding.uri}>"),
-            ("call-id", context.identifiers.call_id()),
-            ("cseq", "1 INVITE"),
-            our_contact(self._flow, binding.uri),
+            ("from", f"{self._caller};tag={self._tag}"),
+            ("to", f"<{uri}>"),
+            ("call-id", self._call_id),
+            ("cseq", f"{len(self._asked)} INVITE"),
+            our_contact(self._flow, uri),
             ("allow", ALLOW),
             SDP_TYPE,
         )
-        request = OutgoingRequest("INVITE", binding.uri, fields, self._media.offer(offer.codecs))
-        self._invite = context.layer.send_request(request, self._flow, self, now)
+        return self._context.layer.send_request(OutgoingRequest("INVITE", uri, fields, self._media.offer(codecs)), self._flow, self, now)
+
+    @property
+    def port(self) -> MediaPort:
+        """Return the port that speaks the call's codec: the one that faces the phone, or what stands for it where sound is converted."""
+        return self._phone_port if self._stand_in is None else self._stand_in[1]
 
     @property
     def flow(self) -> Flow:
@@ -229,7 +244,7 @@ class UacLeg:
         if self._side is not None:
             self._side.hang_up(now)
         else:
-            self.port.close()
+            self._phone_port.close()
             if self._stage is _Stage.PROCEEDING:
                 self._cancel(now)
             # In CALLING the CANCEL waits for the first provisional answer (RFC 3261 §9.1), or for Timer B.
@@ -255,6 +270,11 @@ class UacLeg:
             self._context.timers.cancel((self, LegTimer.CANCELLED))
             if response.status in FORWARDS:
                 self.forwards_to = response.headers.get("contact") or ""
+            others = tuple(codec for codec in ALL_CODECS if codec not in self._codecs)
+            if response.status in _NO_CODEC and len(self._asked) == 1 and self._given_up is None and others and self._context.media.transcodes:
+                self._stage = _Stage.CALLING
+                self._invite = self._ask(others, now)
+                return
             self._refused(REFUSAL_OF.get(response.status, Refusal.NO_ANSWER), now)
 
     def no_response(self, transaction: Transaction, now: float) -> None:
@@ -266,7 +286,7 @@ class UacLeg:
         told = self._given_up is None and self._stage is not _Stage.ENDED
         self._stage = _Stage.ENDED
         if told:
-            self.port.close()
+            self._phone_port.close()
             self._tell(Refuse(why), now)
 
     def _provisional(self, response: SipResponse, now: float) -> None:
@@ -279,12 +299,13 @@ class UacLeg:
         if response.body and response.status in {180, 183} and not self._progressed:
             try:
                 phone, codec = self._read_answer(response)
-            except SipError:
+                carried = self._carried(codec)
+            except (SipError, HostError):
                 return  # the 200 will have its own answer, or the call fails then
             self._progressed = True
-            point_port(self.port, self._media, phone, codec)
-            self.port.set_direction(to_phone=False, from_phone=True)
-            self._tell(Progress(codec), now)
+            point_port(self._phone_port, self._media, phone, codec)
+            self._phone_port.set_direction(to_phone=False, from_phone=True)
+            self._tell(Progress(carried), now)
         elif response.status == 180 and not self._rang:
             self._rang = True
             self._tell(Ringing(), now)
@@ -309,19 +330,29 @@ class UacLeg:
             if self._given_up is not None or self._stage in {_Stage.ANSWERED, _Stage.ENDED}:
                 raise SipError(487, "no longer wanted")
             phone, codec = self._read_answer(response)
-        except SipError as error:
+            carried = self._carried(codec)
+        except (SipError, HostError) as error:
             # A second phone behind the contact, an answer that crossed the CANCEL, or one that cannot be used.
             self._context.layer.send_request(dialog.request("BYE"), self._flow, self, now)
-            if error.status != 487:
+            if isinstance(error, HostError) or error.status != 487:
                 self._refused(Refusal.NO_COMMON_CODEC, now)
             return
         self._stage = _Stage.ANSWERED
-        self._side = PhoneDialog(self._context, dialog, self.port, self._media, self._tell)
+        self._side = PhoneDialog(self._context, dialog, self._phone_port, self._media, self._tell)
         self._side.start_sound(phone, codec)
         self._side.confirmed(now)
-        self._tell(Answer(codec), now)
+        self._tell(Answer(carried), now)
 
     def _read_answer(self, response: SipResponse) -> tuple[PhoneMedia, Codec]:
         phone = read_phone_media(response.body, response.headers.get("content-type"), self._flow.remote_address)
         self._media.protection(phone)
-        return phone, choose_codec(self._codecs, phone)
+        return phone, choose_codec(self._asked[-1], phone)
+
+    def _carried(self, codec: Codec) -> Codec:
+        """Return the codec of the call where the phone speaks this one: the same, or the caller's best one, with a port that stands for the phone's. Raises HostError."""
+        if codec in self._codecs:
+            return codec
+        carried = next(best for best in ALL_CODECS if best in self._codecs)
+        if self._stand_in is None or self._stand_in[0] is not codec:
+            self._stand_in = codec, self._context.media.transcode(self._phone_port, codec, carried)
+        return carried

@@ -1,6 +1,7 @@
 """Offer and answer: the phones' SDP read down to codec, address and port; ours built anew. Pure.
 
-Nothing of a phone's description is copied into one for another phone: what passes is a Codec of the closed list. 20 ms a frame.
+Nothing of a phone's description is copied into one for another phone: what passes is a Codec of the closed list. 20 ms a frame; to a phone that wants
+them, packets of 10 to 60 ms of what can be cut (all but Opus).
 Sound is protected where the phone asks for it (SRTP with keys in SDP), and always where the phone speaks SIP over TLS and the box offers; an
 offer of both is answered with the protected one. Spec: RFC 3264, RFC 7587 (Opus), RFC 4733 (telephone-event), RFC 4568 (keys), RFC 8643 (keys
 under RTP/AVP), RFC 5761 (RTCP beside RTP, where the phone offers it), PROTOCOL.md §9.3. Departures: no DTLS-SRTP and no ICE towards phones yet; an
@@ -26,14 +27,16 @@ _EVENT_NAME = "telephone-event"
 _EVENT_RANGE = "0-15"
 _CLEAR, _PROTECTED = "RTP/AVP", "RTP/SAVP"
 _PROTOCOLS = {_CLEAR, "RTP/AVPF", _PROTECTED, "RTP/SAVPF"}
-_NAMES = {Codec.OPUS: ("opus", 48_000), Codec.PCMA: ("PCMA", 8_000), Codec.PCMU: ("PCMU", 8_000)}
-_OUR_PAYLOAD_TYPES = {Codec.OPUS: 96, Codec.PCMA: 8, Codec.PCMU: 0}
+_NAMES = {Codec.OPUS: ("opus", 48_000), Codec.G722: ("G722", 8_000), Codec.PCMA: ("PCMA", 8_000), Codec.PCMU: ("PCMU", 8_000)}
+_OUR_PAYLOAD_TYPES = {Codec.OPUS: 96, Codec.G722: 9, Codec.PCMA: 8, Codec.PCMU: 0}
+_PACKETS_MS = range(10, 61, 10)
 _OUR_EVENT_PAYLOAD_TYPES = {8_000: 101, 48_000: 102}
 _EVERY_PHONES_CLOCK_HZ = 8_000
 """RFC 4733 wants events on the clock of the sound beside them; baresip and others know them on 8 000 Hz only, beside Opus too."""
 _TAGS = dict(enumerate(Suite, 1))
 """By which our offer numbers its keys (RFC 4568 §9.1)."""
-ALL_CODECS = (Codec.OPUS, Codec.PCMA, Codec.PCMU)
+ALL_CODECS = (Codec.OPUS, Codec.G722, Codec.PCMA, Codec.PCMU)
+"""In the order of our offers: the better first."""
 LATE_OFFER_CODECS = (Codec.PCMA, Codec.PCMU)
 """What is offered for a phone that has not said what it speaks: what every phone speaks."""
 
@@ -81,6 +84,14 @@ class PhoneMedia:
         return _NAMES[codec][1] // (self.event_clock_rate_hz(codec) or _NAMES[codec][1])
 
     @property
+    def packet_ms(self) -> int:
+        """Return how much sound the phone wants in a packet: 10 to 60 ms, 20 where it does not say or cannot be served. Spec: RFC 4566 §6, RFC 3264 §5.1."""
+        medium = self.media[self.place]
+        wanted_ms = PTIME_MS if medium.ptime_ms is None or medium.ptime_ms not in _PACKETS_MS else medium.ptime_ms
+        most_ms = medium.max_ptime_ms or _PACKETS_MS[-1]
+        return max(min(wanted_ms, most_ms // 10 * 10), _PACKETS_MS[0])
+
+    @property
     def holds(self) -> bool:
         """Say whether the phone has put its peer on hold: it does not want to hear it."""
         return not self.direction.receives
@@ -105,6 +116,8 @@ def read_phone_media(body: bytes, content_type: str | None, fallback_address: st
             unprotected = True
             continue
         codecs = tuple((codec, encoding.payload_type) for encoding in medium.encodings if (codec := _codec_of(encoding)) is not None)
+        if (medium.max_ptime_ms or PTIME_MS) < PTIME_MS:
+            codecs = tuple(each for each in codecs if each[0] is not Codec.OPUS)  # whose frames cannot be cut
         if not codecs:
             continue
         events = tuple((encoding.clock_rate_hz, encoding.payload_type) for encoding in medium.encodings if encoding.name == _EVENT_NAME)
@@ -122,7 +135,7 @@ def _codec_of(encoding: Encoding) -> Codec | None:
     if encoding.name == "opus" and encoding.clock_rate_hz == 48_000 and encoding.channels == 2:
         return Codec.OPUS
     if encoding.clock_rate_hz == 8_000 and encoding.channels == 1:
-        return {"pcma": Codec.PCMA, "pcmu": Codec.PCMU}.get(encoding.name)
+        return {"g722": Codec.G722, "pcma": Codec.PCMA, "pcmu": Codec.PCMU}.get(encoding.name)
     return None
 
 
@@ -195,8 +208,9 @@ class OurMedia:
         return self._keys[suite]
 
     def offer(self, codecs: tuple[Codec, ...], direction: Direction = Direction.SENDRECV) -> bytes:
-        """Return an offer of codecs in our order, with telephone-events for each of their clocks and the one that every phone knows."""
+        """Return an offer of codecs, the better first, with telephone-events for each of their clocks and the one that every phone knows."""
         self.version += 1
+        codecs = tuple(codec for codec in ALL_CODECS if codec in codecs)
         clocks = sorted({_NAMES[codec][1] for codec in codecs} | {_EVERY_PHONES_CLOCK_HZ})
         events = [(clock_rate_hz, _OUR_EVENT_PAYLOAD_TYPES[clock_rate_hz]) for clock_rate_hz in clocks]
         self._offered = True

@@ -36,6 +36,7 @@ def point_port(port: MediaPort, media: OurMedia, phone: PhoneMedia, codec: Codec
     payload_type = phone.payload_type(codec)
     assert payload_type is not None
     port.protect(media.protection(phone))
+    port.set_packets(phone.packet_ms)
     port.set_remote(phone.address, phone.port, codec, payload_type, phone.event_payload_type(codec), phone.rtcp_port)
 
 

@@ -30,6 +30,9 @@ class MediaPort(Protocol):
     def protect(self, protection: Protection | None) -> None:
         """Let nothing but SRTP pass from now on, or RTP in the clear; called before set_remote. Keys that are in use already go on."""
 
+    def set_packets(self, packet_ms: int) -> None:
+        """Send the phone packets of 10 to 60 ms of sound, 20 until then. What it sends may have any of these lengths. Of Opus both are 20."""
+
     def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
         """Open or shut each direction (early media, hold)."""
 
@@ -51,6 +54,16 @@ class MediaPort(Protocol):
 class MediaPorts(Protocol):
     def open(self, local_address: str) -> MediaPort:
         """Bind a fresh pair on local_address. Raises HostError where none is free."""
+
+    @property
+    def transcodes(self) -> bool:
+        """Say whether transcode() has what it needs on this machine."""
+
+    def transcode(self, port: MediaPort, phone_codec: Codec, codec: Codec) -> MediaPort:
+        """Return a port that stands for another one whose phone speaks phone_codec, and speaks codec: it is what is joined or bound. Closed with that one.
+
+        Raises HostError where the machine lacks what it takes, or as many calls are converted as may be.
+        """
 
 
 class CircuitLeg(Protocol):

@@ -50,6 +50,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"cost       {_cost(status['cost'])}",
         f"real time  {real_time}",
     ]
+    lines += _sound(status["transcoding"])
     if clear:
         speak = "speak" if len(clear) > 1 else "speaks"
         lines.append(f"clear      {', '.join(clear)} {speak} in the clear: who is on the same network can listen; `voicebox phone add` makes accounts for TLS")
@@ -65,6 +66,15 @@ def _ago(seconds: int) -> str:
     unit, name = next((unit, name) for unit, name in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")) if seconds >= unit or unit == 1)
     count = max(1, seconds // unit)
     return f"{count} {name}{'s' if count > 1 else ''}"
+
+
+def _sound(transcoding: dict[str, Any]) -> list[str]:
+    """Say what is converted between codecs, where there is something to say."""
+    if not transcoding["possible"]:
+        return ["sound      phones without a common codec cannot call each other: the Python package av, which has the codecs, is missing"]
+    now = transcoding["now"]
+    converted = f"{now} call{'s are' if now != 1 else ' is'} converted between codecs now, " if now else ""
+    return [f"sound      {converted}{transcoding['calls']} since the start: the two phones have no codec in common"] if transcoding["calls"] else []
 
 
 def _dnd(dnd: dict[str, Any]) -> str:

@@ -66,8 +66,8 @@ class Place(Protocol):
 class PhoneSetup:
     """One phone. login None: no box, calls go straight to the dialled address.
 
-    address, sip_port: where it listens; rtp_port: the first, even, of at least eight ports for sound; codec: opus, pcma or pcmu.
-    play: WAV file (16-bit mono; opus: 48 000 Hz, else 8 000 Hz). ring_s: answer by itself after so long, None: when told to.
+    address, sip_port: where it listens; rtp_port: the first, even, of at least eight ports for sound; codec: opus, g722, pcma, pcmu, or g711 for these two.
+    play: WAV file (16-bit mono; opus: 48 000 Hz, g722: 16 000 Hz, else 8 000 Hz). ring_s: answer by itself after so long, None: when told to.
     place: the network namespace it lives in, None: this process's own.
     """
 
@@ -347,6 +347,7 @@ rtp_timeout 0
 net_interface {address}
 module_path {modules}
 module g711.so
+module g722.so
 module opus.so
 module aufile.so
 module sndfile.so
@@ -364,7 +365,7 @@ ctrl_tcp_listen 127.0.0.1:{control_port}
 snd_path {directory}
 menu_bell no
 """
-BARESIP_CODECS = {"opus": "opus/48000/1", "pcma": "pcma/8000", "pcmu": "pcmu/8000"}
+BARESIP_CODECS = {"opus": "opus/48000/1", "g722": "g722/16000", "pcma": "pcma/8000", "pcmu": "pcmu/8000", "g711": "pcma/8000,pcmu/8000"}
 BARESIP_EVENTS = {
     "CALL_INCOMING": "incoming",
     "CALL_RINGING": "ringing",

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from voicebox.b2bua.events import NO_SCORE, CallEvent, Codec, Offer, Refusal, Refuse, Ringing, Score
-from voicebox.b2bua.ports import CircuitLeg, MediaPort, MediaPorts
+from voicebox.b2bua.ports import CircuitLeg, MediaPort
 from voicebox.errors import HostError, UsageError
 from voicebox.probe.codecs import ProbeCodec, codec_of
 from voicebox.probe.ends import MOST_S, AnsweringEnd, CallersEnd, Stage
@@ -36,6 +36,12 @@ SCORE_S = 35.0
 MAX_SCORE_OCTETS = 16
 
 Listener = Callable[[CallEvent], None]
+
+
+class PortSource(Protocol):
+    """Where an end gets its media port; as b2bua/ports.py's MediaPorts."""
+
+    def open(self, local_address: str) -> MediaPort: ...
 
 
 class ProbeNetwork(Protocol):
@@ -73,7 +79,7 @@ class _Running:
     """One end, its socket and its timer."""
 
     def __init__(
-        self, make: Callable[[MediaPort, Callable[[bytes], None], int], AnsweringEnd | CallersEnd], media: MediaPorts, clock: Callable[[], int]
+        self, make: Callable[[MediaPort, Callable[[bytes], None], int], AnsweringEnd | CallersEnd], media: PortSource, clock: Callable[[], int]
     ) -> None:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -137,7 +143,7 @@ class _Running:
 class Prober:
     """The probes of one box. answers: whether contacts may probe it."""
 
-    def __init__(self, network: ProbeNetwork, media: MediaPorts, clock: Callable[[], int], *, answers: bool) -> None:
+    def __init__(self, network: ProbeNetwork, media: PortSource, clock: Callable[[], int], *, answers: bool) -> None:
         self._network, self._media, self._clock = network, media, clock
         self._limits = ProbeLimits(answers=answers)
         self._answering: _Running | None = None

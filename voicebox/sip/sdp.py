@@ -89,6 +89,7 @@ class Medium:
     encodings: tuple[Encoding, ...] = ()
     direction: Direction = Direction.SENDRECV
     ptime_ms: int | None = None
+    max_ptime_ms: int | None = None
     rtcp_port: int | None = None
     cryptos: tuple[Crypto, ...] = ()
 
@@ -108,6 +109,7 @@ class _Section:
     address: str | None = None
     direction: Direction | None = None
     ptime_ms: int | None = None
+    max_ptime_ms: int | None = None
     rtpmaps: dict[int, tuple[str, int, int]] | None = None
     fmtps: dict[int, str] | None = None
     rtcp_port: int | None = None
@@ -158,6 +160,8 @@ def _read_line(section: _Section, kind: str, value: str) -> None:
             section.direction = _DIRECTIONS[name]
         elif name == "ptime" and _PTIME.fullmatch(rest):
             section.ptime_ms = int(rest)
+        elif name == "maxptime" and _PTIME.fullmatch(rest):
+            section.max_ptime_ms = int(rest)
         elif name == "rtcp-mux":
             section.is_muxed = True
         elif name == "rtcp" and (port := _RTCP.fullmatch(rest)) is not None and 0 < int(port[1]) <= 65535:
@@ -210,7 +214,8 @@ def _medium(section: _Section, session: _Section) -> Medium:
     direction = section.direction or session.direction or Direction.SENDRECV
     rtcp_port = int(found[2]) if section.is_muxed else section.rtcp_port
     encodings = _encodings(section, formats)
-    return Medium(found[1], int(found[2]), found[4], formats, address or "", encodings, direction, section.ptime_ms, rtcp_port, section.cryptos)
+    times_ms = (section.ptime_ms, section.max_ptime_ms)
+    return Medium(found[1], int(found[2]), found[4], formats, address or "", encodings, direction, *times_ms, rtcp_port, section.cryptos)
 
 
 def _encodings(section: _Section, formats: tuple[str, ...]) -> tuple[Encoding, ...]:
@@ -245,7 +250,7 @@ def serialise_sdp(description: Description, address: str, number: int, version: 
             if encoding.fmtp:
                 lines.append(f"a=fmtp:{encoding.payload_type} {encoding.fmtp}")
         if medium.ptime_ms is not None:
-            lines += [f"a=ptime:{medium.ptime_ms}", f"a=maxptime:{medium.ptime_ms}"]
+            lines += [f"a=ptime:{medium.ptime_ms}", f"a=maxptime:{medium.max_ptime_ms or medium.ptime_ms}"]
         if medium.rtcp_port == medium.port:
             lines.append("a=rtcp-mux")
         lines += [f"a=crypto:{serialise_crypto(crypto)}" for crypto in medium.cryptos]

@@ -26,7 +26,7 @@ const HEADER_OCTETS: usize = 28;
 const FLAG_ENDS_MESSAGE: u8 = 1;
 const FLAG_COPY: u8 = 2;
 const OPUS_MAX_OCTETS: usize = 120;
-/// A frame of G.711.
+/// A frame of G.711, and one of G.722.
 pub const G711_OCTETS: usize = 160;
 /// Its coarse copy ([`crate::coarse`]).
 pub const COARSE_OCTETS: usize = 57;
@@ -41,6 +41,8 @@ pub enum Codec {
     Pcma,
     /// G.711 mu-law, 160 octets.
     Pcmu,
+    /// G.722 at 64 kbit/s, 160 octets.
+    G722,
 }
 
 impl Codec {
@@ -51,6 +53,7 @@ impl Codec {
             1 => Some(Self::Opus),
             2 => Some(Self::Pcma),
             3 => Some(Self::Pcmu),
+            4 => Some(Self::G722),
             _ => None,
         }
     }
@@ -62,15 +65,16 @@ impl Codec {
             Self::Opus => 1,
             Self::Pcma => 2,
             Self::Pcmu => 3,
+            Self::G722 => 4,
         }
     }
 
-    /// Return the clock of its RTP timestamp (RFC 7587 §4.1, RFC 3551 §4.5.14).
+    /// Return the clock of its RTP timestamp (RFC 7587 §4.1, RFC 3551 §4.5.14; §4.5.2: of G.722 it is half its sampling rate).
     #[must_use]
     pub fn clock_rate_hz(self) -> u32 {
         match self {
             Self::Opus => 48_000,
-            Self::Pcma | Self::Pcmu => 8_000,
+            Self::Pcma | Self::Pcmu | Self::G722 => 8_000,
         }
     }
 
@@ -79,16 +83,23 @@ impl Codec {
     pub fn takes_frame_of(self, octets: usize) -> bool {
         match self {
             Self::Opus => (1..=OPUS_MAX_OCTETS).contains(&octets),
-            Self::Pcma | Self::Pcmu => octets == G711_OCTETS,
+            Self::Pcma | Self::Pcmu | Self::G722 => octets == G711_OCTETS,
         }
     }
 
-    /// Return whether a copy of a frame may have this many octets: of Opus the frame itself, of G.711 a coarse one.
+    /// Return whether a packet of 10 to 60 ms may be cut into frames, or put together of them, at any octet: one octet lasts one unit of the RTP clock.
+    #[must_use]
+    pub fn is_divisible(self) -> bool {
+        self != Self::Opus
+    }
+
+    /// Return whether a copy of a frame may have this many octets: of Opus the frame itself, of G.711 a coarse one; of G.722 there is none.
     #[must_use]
     pub fn takes_copy_of(self, octets: usize) -> bool {
         match self {
             Self::Opus => self.takes_frame_of(octets),
             Self::Pcma | Self::Pcmu => octets == COARSE_OCTETS,
+            Self::G722 => false,
         }
     }
 }

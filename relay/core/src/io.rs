@@ -100,6 +100,8 @@ pub enum Command {
     MediaOpen { port: PortId },
     /// Where and how the phone wants its sound. (The address is the node's affair.)
     MediaRemote { port: PortId, codec: u8, payload_type: u8, event_payload_type: Option<u8> },
+    /// How many milliseconds of sound the phone wants in a packet.
+    MediaPackets { port: PortId, packet_ms: u8 },
     /// Which ways the sound goes.
     MediaDirection { port: PortId, to_phone: bool, from_phone: bool },
     /// Connect a port with a circuit's end-to-end layer.

@@ -39,6 +39,7 @@ pub mod lab;
 pub mod layer;
 mod node;
 pub mod owner;
+pub mod packets;
 pub mod random;
 pub mod reception;
 mod relay;

@@ -200,6 +200,7 @@ impl Owner {
                 let codec = Codec::from_code(codec).filter(|_| payload_type < 128 && event_payload_type.is_none_or(|event| event < 128));
                 codec.map(|codec| phone.port.set_remote(now, Remote { codec, payload_type, event_payload_type })).is_some()
             }),
+            Command::MediaPackets { port, packet_ms } => self.phone(port).is_some_and(|phone| phone.port.set_packets(packet_ms)),
             Command::MediaDirection { port, to_phone, from_phone } => self.phone(port).is_some_and(|phone| {
                 phone.joined.iter_mut().for_each(Joined::interrupt);
                 phone.port.set_direction(to_phone, from_phone);

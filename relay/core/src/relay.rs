@@ -406,6 +406,7 @@ impl Relay {
             | Command::Close { .. }
             | Command::MediaOpen { .. }
             | Command::MediaRemote { .. }
+            | Command::MediaPackets { .. }
             | Command::MediaDirection { .. }
             | Command::MediaBind { .. }
             | Command::MediaJoin { .. }

@@ -4,7 +4,7 @@
 //! of what the phone hears are the port's own, RTCP ends here and is made fresh, digits pass as events.
 //! Not here: sockets, the address a phone speaks from, which cell carries a frame ([`crate::owner`] drives this), layers.
 //!
-//! In order: `receive`: frames wait, at most 3; `take_frame_of`: one for each slot, or a gap ([`crate::gaps`]), the same for both circuits of a call; `enqueue`: frames from
+//! In order: `receive`: frames wait, at most 3 (5 where packets hold several, [`crate::packets`]); `take_frame_of`: one for each slot, or a gap ([`crate::gaps`]), the same for both circuits of a call; `enqueue`: frames from
 //! cells, each with its due time; `repair`: copies of frames whose cell did not come, up to a slot after their time; `poll`: what is to be sent to the phone by now, and digits that are over.
 //!
 //! Spec: PROTOCOL.md §9.4; RFC 3550 §5.1, §6; RFC 3551 §4.1 (marker); RFC 4733 §2.5. Departure: reports every 5 s without the random
@@ -18,12 +18,16 @@ use crate::drop_reason::DropReason;
 use crate::endtoend::{Codec, MAX_FRAME_OCTETS};
 use crate::gaps::{Gaps, Turn, GAP_SLOTS};
 use crate::ids::Micros;
+use crate::packets::{is_packet, Unpacker, MAX_FRAMES_OF_PACKET};
 use crate::random::RandomSource;
 use crate::reception::Reception;
 use crate::rtp::{
-    fresh_cname, parse_event, parse_media, serialise_report, serialise_rtp, MediaDatagram, RtpMalformed, RtpPacket, SenderInfo, SenderReport, SequencePlace,
-    SequenceTracker, CNAME_OCTETS,
+    parse_event, parse_media, serialise_report, MediaDatagram, RtpMalformed, RtpPacket, SenderInfo, SenderReport, SequencePlace, SequenceTracker,
 };
+
+mod outgoing;
+
+use outgoing::{timestamp_at, Outgoing};
 
 /// Frames of the phone that may wait for their slot.
 pub const MAX_WAITING_FRAMES: usize = 3;
@@ -114,33 +118,6 @@ struct Pending {
     is_copy: bool,
 }
 
-/// The stream that the phone hears.
-struct Outgoing {
-    ssrc: u32,
-    sequence_number: u16,
-    /// An instant and the RTP timestamp of it.
-    anchor: (Micros, u32),
-    /// The timestamp of counter 0 of the present splice.
-    counter_base: Option<u32>,
-    last_counter: u64,
-    /// Bit i: the cell of `last_counter - i` was played, or had no frame.
-    played: u64,
-    /// Cells without a frame since the last one that had one. So many as a gap has are one, which the phone conceals; after more of them a talkspurt begins.
-    frameless: u8,
-    /// The next packet begins a talkspurt (RFC 3551 §4.1).
-    marker: bool,
-    packets: u32,
-    payload_octets: u32,
-    cname: [u8; CNAME_OCTETS],
-}
-
-impl Outgoing {
-    fn has_played(&self, counter: u64) -> bool {
-        let behind = self.last_counter.checked_sub(counter).filter(|behind| *behind < 64);
-        self.counter_base.is_some() && behind.is_some_and(|behind| self.played & 1 << behind != 0)
-    }
-}
-
 /// One phone's port.
 pub struct Port {
     remote: Option<Remote>,
@@ -150,6 +127,8 @@ pub struct Port {
     sequence: SequenceTracker,
     reception: Reception,
     waiting: VecDeque<Waiting>,
+    /// Of a phone whose packets do not last a slot.
+    unpacker: Unpacker,
     last_taken: u64,
     shared: VecDeque<(u64, Option<Frame>)>,
     gaps: Gaps,
@@ -165,22 +144,7 @@ impl Port {
     /// Open a port at `now`. Draws source 4, sequence number 2, timestamp 4, canonical name 12 and, for the gaps, 32 octets.
     #[must_use]
     pub fn new(now: Micros, random: &mut dyn RandomSource) -> Self {
-        let mut drawn = [0u8; 10];
-        random.fill(&mut drawn);
-        let outgoing = Outgoing {
-            ssrc: u32::from_be_bytes([drawn[0], drawn[1], drawn[2], drawn[3]]),
-            // Below 2^15, so that a phone that loses the first packets of SRTP still finds the roll-over counter (RFC 3711 §3.3.1).
-            sequence_number: u16::from_be_bytes([drawn[4] & 0x7f, drawn[5]]),
-            anchor: (now, u32::from_be_bytes([drawn[6], drawn[7], drawn[8], drawn[9]])),
-            counter_base: None,
-            last_counter: 0,
-            played: 0,
-            frameless: u8::MAX,
-            marker: true,
-            packets: 0,
-            payload_octets: 0,
-            cname: fresh_cname(random),
-        };
+        let outgoing = Outgoing::new(now, random);
         Self {
             remote: None,
             bound_codec: None,
@@ -189,6 +153,7 @@ impl Port {
             sequence: SequenceTracker::default(),
             reception: Reception::default(),
             waiting: VecDeque::with_capacity(MAX_WAITING_FRAMES + 1),
+            unpacker: Unpacker::default(),
             last_taken: 0,
             shared: VecDeque::with_capacity(SHARED_SLOTS + 1),
             gaps: Gaps::new(random),
@@ -208,12 +173,19 @@ impl Port {
         }
         if self.remote.map(|before| before.codec) != Some(remote.codec) {
             self.waiting.clear();
+            self.unpacker = Unpacker::default();
+            self.outgoing.forget_packets();
             self.shared.clear();
             self.outgoing.counter_base = None;
             // The clock rate may be another one: time goes on from here in the new units.
             self.outgoing.anchor.0 = now;
         }
         self.remote = Some(remote);
+    }
+
+    /// Let the phone have packets of 10, 20, 30, 40, 50 or 60 ms; of Opus it has 20 whatever it wants. False for another length.
+    pub fn set_packets(&mut self, packet_ms: u8) -> bool {
+        self.outgoing.set_packets(packet_ms)
     }
 
     /// Open or close either direction (hold).
@@ -235,6 +207,7 @@ impl Port {
     pub fn unbind(&mut self) {
         self.bound_codec = None;
         self.waiting.clear();
+        self.unpacker = Unpacker::default();
         self.shared.clear();
         self.begin_anew();
         // The phone may begin its next call with the numbers of this one.
@@ -259,10 +232,11 @@ impl Port {
         let malformed = |how| if how == RtpMalformed::Zrtp { DropReason::ZrtpIn } else { DropReason::RtpMalformed };
         let MediaDatagram::Rtp(packet) = parse_media(datagram).map_err(malformed)? else { return Ok(()) };
         if packet.payload_type == remote.payload_type {
-            if !remote.codec.takes_frame_of(packet.payload.len()) {
-                return Err(DropReason::RtpFrameSize);
+            let is_frame = remote.codec.takes_frame_of(packet.payload.len());
+            if remote.codec.is_divisible() && is_packet(packet.payload.len()) && (!is_frame || self.unpacker.is_in_use()) {
+                return self.receive_packet(now, &packet, remote.codec.clock_rate_hz());
             }
-            return self.receive_frame(now, &packet, remote.codec.clock_rate_hz());
+            return if is_frame { self.receive_frame(now, &packet, remote.codec.clock_rate_hz()) } else { Err(DropReason::RtpFrameSize) };
         }
         if Some(packet.payload_type) != remote.event_payload_type {
             return Err(DropReason::RtpPayloadType);
@@ -312,6 +286,35 @@ impl Port {
         Ok(())
     }
 
+    /// Take a packet that does not last one slot, and what comes after one: its place is that of its timestamp. What is late is dropped.
+    fn receive_packet(&mut self, now: Micros, packet: &RtpPacket<'_>, clock_rate_hz: u32) -> Result<(), DropReason> {
+        let place = self.sequence.place(packet.ssrc, packet.sequence_number);
+        self.reception.note(now, place, packet, clock_rate_hz, true);
+        match place {
+            SequencePlace::Ahead(_) if self.unpacker.is_in_use() => {}
+            SequencePlace::Ahead(_) | SequencePlace::Restarted(_) => {
+                self.unpacker = Unpacker::default();
+                self.waiting.clear();
+                self.last_taken = 0;
+            }
+            SequencePlace::Late(_) => return Err(DropReason::RtpLate),
+            SequencePlace::Astray => return Err(DropReason::RtpAstray),
+        }
+        if self.bound_codec != self.remote.map(|remote| remote.codec) {
+            return Err(DropReason::SoundCodec);
+        }
+        for (number, frame) in self.unpacker.take(packet.rtp_timestamp, packet.payload) {
+            self.waiting.push_back(Waiting { number, at: now, frame });
+        }
+        // The frames of one packet come together, and each but the first waits for its slot behind those before.
+        let excess = self.waiting.len().saturating_sub(MAX_WAITING_FRAMES + MAX_FRAMES_OF_PACKET - 1);
+        self.waiting.drain(..excess);
+        if excess > 0 {
+            return Err(DropReason::SoundOverflow);
+        }
+        Ok(())
+    }
+
     /// Return the codec of the frames that the splice's cells hold.
     #[must_use]
     pub fn bound_codec(&self) -> Option<Codec> {
@@ -323,7 +326,7 @@ impl Port {
     pub fn has_frame_of(&self, counter: u64) -> bool {
         let Some((newest, _)) = self.shared.back() else { return false };
         match counter.checked_sub(*newest) {
-            Some(later @ 1..) => self.waiting.len() as u64 >= later, // at most 3
+            Some(later @ 1..) => self.waiting.len() as u64 >= later, // at most 5
             _ => self.shared.iter().any(|(known, frame)| *known == counter && frame.is_some()),
         }
     }
@@ -364,6 +367,7 @@ impl Port {
     /// Let what is enqueued next follow nothing: it has its due time, and no turn.
     pub fn begin_anew(&mut self) {
         self.pending.clear();
+        self.outgoing.forget_packets();
         self.outgoing.counter_base = None;
         self.outgoing.marker = true;
     }
@@ -452,6 +456,7 @@ impl Port {
         let frame = match codec {
             Codec::Opus => Frame::new(octets),
             Codec::Pcma | Codec::Pcmu => Frame::new(&frame_of_copy(codec, octets).ok_or(DropReason::EndToEndMalformed)?),
+            Codec::G722 => return Err(DropReason::EndToEndMalformed), // there is none, which the parser holds too
         };
         let due = due.saturating_sub(SLOT_US);
         self.insert(Pending { due: due.max(self.turn_of(lost).min(due + LONGEST_HOLD_US)), counter: lost, frame: Some(frame), is_copy: true })
@@ -460,7 +465,9 @@ impl Port {
     /// Return when `poll` has something next.
     #[must_use]
     pub fn next_timer(&self) -> Option<Micros> {
-        let sound = self.pending.front().map(|pending| pending.due.saturating_sub(COMPOSE_AHEAD_US));
+        // What is put together already goes before what is not.
+        let sound = self.outgoing.next_packet().or_else(|| self.pending.front().map(|pending| pending.due));
+        let sound = sound.map(|at| at.saturating_sub(COMPOSE_AHEAD_US));
         [sound, self.digit_out.next_timer(), self.digit_in.next_timer(), self.next_report].into_iter().flatten().min()
     }
 
@@ -469,11 +476,12 @@ impl Port {
         if let Some((code, duration_ms)) = self.digit_in.poll(now) {
             return Some(PortOutput::Digit { code, duration_ms });
         }
-        while self.pending.front().is_some_and(|pending| pending.due <= now + COMPOSE_AHEAD_US) {
+        while self.outgoing.next_packet().is_none() && self.pending.front().is_some_and(|pending| pending.due <= now + COMPOSE_AHEAD_US) {
             let Some(pending) = self.pending.pop_front() else { break };
-            if let Some(datagram) = self.play(&pending) {
-                return Some(PortOutput::Send { rtcp: false, datagram, at: pending.due });
-            }
+            self.play(&pending);
+        }
+        if let Some((at, datagram)) = self.outgoing.take_packet(now + COMPOSE_AHEAD_US) {
+            return Some(PortOutput::Send { rtcp: false, datagram, at });
         }
         let remote = self.remote?;
         if let Some(output) = self.poll_digit_out(now, remote) {
@@ -489,9 +497,9 @@ impl Port {
         std::mem::take(&mut self.drops)
     }
 
-    /// Make the packet of a cell that is due, where there is one to make, and move the clocks. Spec: PROTOCOL.md §9.4.
-    fn play(&mut self, pending: &Pending) -> Option<Vec<u8>> {
-        let remote = self.remote?;
+    /// Make the packets of a cell that is due, where there are some to make, and move the clocks. Spec: PROTOCOL.md §9.4.
+    fn play(&mut self, pending: &Pending) {
+        let Some(remote) = self.remote else { return };
         let samples_per_slot = remote.codec.clock_rate_hz() / 50;
         let speaks = self.to_phone && !self.digit_out.is_playing();
         let out = &mut self.outgoing;
@@ -501,7 +509,7 @@ impl Port {
                 if !out.has_played(pending.counter) {
                     self.drops.push(DropReason::SoundLate);
                 }
-                return None;
+                return;
             }
             Some(base) => base,
             None => {
@@ -517,33 +525,24 @@ impl Port {
         out.anchor = (pending.due, rtp_timestamp);
         if !speaks {
             out.marker = true;
-            return None;
+            out.forget_packets();
+            return;
         }
-        // A gap, so that the phone conceals what did not come.
-        out.sequence_number = out.sequence_number.wrapping_add(missing as u16); // modulo 2^16, as the number is
         let Some(frame) = &pending.frame else {
+            // A gap, so that the phone conceals what did not come.
             out.frameless = out.frameless.saturating_add(1);
-            return None;
+            out.sequence_number = out.sequence_number.wrapping_add(missing as u16); // modulo 2^16, as the number is
+            return;
         };
+        let mut gap = missing as u16; // as above
         match std::mem::take(&mut out.frameless) {
-            gap @ 0..=GAP_SLOTS => out.sequence_number = out.sequence_number.wrapping_add(u16::from(gap)),
+            frameless @ 0..=GAP_SLOTS => gap = gap.wrapping_add(u16::from(frameless)),
             _ => out.marker = true,
         }
         if pending.is_copy {
             self.drops.push(DropReason::SoundRepaired);
         }
-        let payload = frame.as_slice();
-        Some(self.serialise(remote.payload_type, rtp_timestamp, payload))
-    }
-
-    fn serialise(&mut self, payload_type: u8, rtp_timestamp: u32, payload: &[u8]) -> Vec<u8> {
-        let out = &mut self.outgoing;
-        let marker = std::mem::take(&mut out.marker);
-        let packet = RtpPacket { marker, payload_type, sequence_number: out.sequence_number, rtp_timestamp, ssrc: out.ssrc, payload };
-        out.sequence_number = out.sequence_number.wrapping_add(1);
-        out.packets = out.packets.wrapping_add(1);
-        out.payload_octets = out.payload_octets.wrapping_add(payload.len() as u32); // at most 160
-        serialise_rtp(&packet)
+        self.outgoing.say(pending.due, remote, rtp_timestamp, frame.as_slice(), gap);
     }
 
     fn poll_digit_out(&mut self, now: Micros, remote: Remote) -> Option<PortOutput> {
@@ -552,7 +551,7 @@ impl Port {
         let payload_type = remote.event_payload_type?;
         // The marker of an event's first packet, and of no other (RFC 4733 §2.5.1.2).
         self.outgoing.marker = event.first;
-        let datagram = self.serialise(payload_type, event.rtp_timestamp, &event.payload);
+        let datagram = self.outgoing.serialise(payload_type, event.rtp_timestamp, &event.payload);
         self.outgoing.marker = true;
         Some(PortOutput::Send { rtcp: false, datagram, at: event.at })
     }
@@ -568,13 +567,6 @@ impl Port {
         };
         serialise_report(out.ssrc, (out.packets > 0).then_some(&sent), heard.as_ref(), &out.cname)
     }
-}
-
-/// Return the RTP timestamp of an instant, from one whose timestamp is known; instants before it count back.
-fn timestamp_at(anchor: (Micros, u32), at: Micros, codec: Codec) -> u32 {
-    let rate = i128::from(codec.clock_rate_hz());
-    let samples = (i128::from(at) - i128::from(anchor.0)) * rate / 1_000_000;
-    anchor.1.wrapping_add(samples as u32) // modulo 2^32, as the timestamp is
 }
 
 /// Slots between the packets of an event are as long as those of the sound.

@@ -151,6 +151,7 @@ fn media_command() -> impl Strategy<Value = Command> {
             circuit,
             codec
         }),
+        (0u32..3, 0u8..70).prop_map(|(port, packet_ms)| Command::MediaPackets { port: PortId(port), packet_ms }),
         (0u32..3, 0u32..3, 0u8..6).prop_map(|(port, other, codec)| Command::MediaJoin { port: PortId(port), other: PortId(other), codec }),
         (0u32..3, 0u8..6, prop_oneof![Just(160usize), 0usize..200], 0usize..900).prop_map(|(port, codec, frame_octets, octets)| Command::MediaPlay {
             port: PortId(port),

@@ -80,7 +80,7 @@ fn what_does_not_follow_the_layout_is_malformed_and_takes_no_counter() {
     serialise_content(&mut plain, 9, &Content { codec: Some(Codec::Opus), frame: &[1; 40], segment: &[2; 10], ends_message: false, copy: &[] });
     for (what, changes) in [
         ("counter 0", vec![(23, 0)]),
-        ("unknown codec", vec![(24, 4)]),
+        ("unknown codec", vec![(24, 5)]),
         ("no codec, but a frame", vec![(24, 0)]),
         ("a frame of another codec's length", vec![(24, 2)]),
         ("a codec without a frame", vec![(25, 0), (26, 50)]),
@@ -177,10 +177,10 @@ proptest! {
 
     #[test]
     fn content_is_parsed_as_it_was_built(
-        counter in 1u64.., codec in 0u8..4, octets in prop::collection::vec(any::<u8>(), 220), opus in 1usize..=120, segment in 0usize..=220, flag in any::<bool>(), copies in any::<bool>(),
+        counter in 1u64.., codec in 0u8..5, octets in prop::collection::vec(any::<u8>(), 220), opus in 1usize..=120, segment in 0usize..=220, flag in any::<bool>(), copies in any::<bool>(),
     ) {
         let codec = Codec::from_code(codec);
-        let frame = match codec { None => 0, Some(Codec::Opus) => opus, Some(Codec::Pcma | Codec::Pcmu) => 160 };
+        let frame = match codec { None => 0, Some(Codec::Opus) => opus, Some(Codec::Pcma | Codec::Pcmu | Codec::G722) => 160 };
         let copy = match codec { Some(Codec::Opus) if copies => opus.min(220 - frame), Some(Codec::Pcma | Codec::Pcmu) if copies => 57, _ => 0 };
         let segment = if copy > 0 { 0 } else { segment.min(220 - frame) };
         let (segment, copy) = (&octets[frame..frame + segment], &octets[frame..frame + copy]);

@@ -179,7 +179,7 @@ fn a_port_that_is_joined_with_itself_is_an_echo_and_either_end_parts_both() {
     assert_eq!(house.hears(7_100_000, THERE).len(), 0);
     assert_eq!(house.counters.get(DropReason::BadCommand), 0);
     house.command(Command::MediaJoin { port: THERE, other: HERE, codec: PCMA });
-    house.command(Command::MediaJoin { port: THERE, other: THERE, codec: 4 });
+    house.command(Command::MediaJoin { port: THERE, other: THERE, codec: 5 });
     assert_eq!(house.counters.get(DropReason::BadCommand), 2, "nobody there, and no such codec");
 }
 

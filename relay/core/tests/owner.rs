@@ -383,7 +383,7 @@ fn commands_out_of_place_are_counted_and_ignored() {
     bench.refused("no port", Command::MediaBind { port: PORT, link, circuit, codec: 2 });
     bench.refused("no port", Command::MediaClose { port: PORT });
     bench.command(Command::MediaOpen { port: PORT });
-    bench.refused("no such codec", Command::MediaBind { port: PORT, link, circuit, codec: 4 });
+    bench.refused("no such codec", Command::MediaBind { port: PORT, link, circuit, codec: 5 });
     bench.refused("no such codec", Command::MediaRemote { port: PORT, codec: 0, payload_type: 8, event_payload_type: None });
     bench.refused("a payload type of 8 bits", Command::MediaRemote { port: PORT, codec: 2, payload_type: 128, event_payload_type: None });
     bench.refused("no circuit", Command::MediaBind { port: PORT, link, circuit: CircId(1), codec: 2 });

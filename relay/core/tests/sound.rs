@@ -112,7 +112,7 @@ fn what_is_no_frame_of_the_codec_is_dropped_with_its_reason() {
         (with(1, 0), DropReason::RtpPayloadType),
         (with(1, 13), DropReason::RtpPayloadType),
         (from_phone(5, 8, &[1; 159]), DropReason::RtpFrameSize),
-        (from_phone(5, 8, &[1; 320]), DropReason::RtpFrameSize),
+        (from_phone(5, 8, &[1; 560]), DropReason::RtpFrameSize),
         (from_phone(5, 101, &[1, 0, 0]), DropReason::RtpEvent),
         (from_phone(5, 101, &[16, 0, 0, 160]), DropReason::RtpEvent),
     ] {

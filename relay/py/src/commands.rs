@@ -118,6 +118,7 @@ fn parse_media(name: &str, its: &Arguments<'_, '_>) -> PyResult<Command> {
     Ok(match name {
         "media_open" => Command::MediaOpen { port },
         "media_remote" => Command::MediaRemote { port, codec: its.get(1)?, payload_type: its.get(2)?, event_payload_type: its.get(3)? },
+        "media_packets" => Command::MediaPackets { port, packet_ms: its.get(1)? },
         "media_direction" => Command::MediaDirection { port, to_phone: its.get(1)?, from_phone: its.get(2)? },
         "media_bind" => Command::MediaBind { port, link: LinkId(its.get(1)?), circuit: CircId(its.get(2)?), codec: its.get(3)? },
         "media_join" => Command::MediaJoin { port, other: PortId(its.get(1)?), codec: its.get(2)? },

@@ -201,6 +201,10 @@ impl Engine {
         self.engine.media_protect(port, suite.map(|suite| (suite, send_key, receive_key))).map_err(raise)
     }
 
+    fn media_packets(&self, port: u32, packet_ms: u8) -> PyResult<()> {
+        self.command(Command::MediaPackets { port: PortId(port), packet_ms })
+    }
+
     fn media_direction(&self, port: u32, to_phone: bool, from_phone: bool) -> PyResult<()> {
         self.command(Command::MediaDirection { port: PortId(port), to_phone, from_phone })
     }

@@ -33,6 +33,9 @@ class PlainPort:
     listener: Callable[[int, int], None] | None = None
     joined: tuple[MediaPort, Codec] | None = None
     announced: tuple[Codec, int] | None = None
+    packet_ms: int = 20
+    stands_for: tuple[PlainPort, Codec, Codec] | None = None
+    behind: PlainPort | None = None
 
     def join(self, other: MediaPort, codec: Codec) -> None:
         assert isinstance(other, PlainPort)
@@ -62,6 +65,10 @@ class PlainPort:
         assert not self.closed
         self.protection = protection
 
+    def set_packets(self, packet_ms: int) -> None:
+        assert not self.closed
+        self.packet_ms = packet_ms
+
     def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
         assert not self.closed
         self.to_phone, self.from_phone = to_phone, from_phone
@@ -75,13 +82,16 @@ class PlainPort:
     def close(self) -> None:
         self.part()
         self.closed = True
+        if self.behind is not None:
+            self.behind.close()
 
 
 class PlainMedia:
-    """Media ports without sockets, at most `limit` open ones."""
+    """Media ports without sockets, at most `limit` open ones. transcodes: sound is converted, in words at least."""
 
     def __init__(self, limit: int = 1_000) -> None:
         self.ports: list[PlainPort] = []
+        self.transcodes = False
         self._limit = limit
 
     def open(self, local_address: str) -> MediaPort:
@@ -90,6 +100,13 @@ class PlainMedia:
         port = PlainPort(30_000 + 2 * len(self.ports))
         self.ports.append(port)
         return port
+
+    def transcode(self, port: MediaPort, phone_codec: Codec, codec: Codec) -> MediaPort:
+        assert isinstance(port, PlainPort)
+        stand_in = self.open("127.0.0.1")
+        assert isinstance(stand_in, PlainPort)
+        stand_in.stands_for, port.behind = (port, phone_codec, codec), stand_in
+        return stand_in
 
     def open_ports(self) -> int:
         return sum(not port.closed for port in self.ports)
@@ -171,6 +188,9 @@ class LoopPort:
     def protect(self, protection: Protection | None) -> None:
         assert protection is None, "these ports carry RTP in the clear only"
 
+    def set_packets(self, packet_ms: int) -> None:
+        assert packet_ms == 20
+
     def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
         self.to_phone, self.from_phone = to_phone, from_phone
 
@@ -214,6 +234,8 @@ class LoopPort:
 class LoopMedia:
     """Real UDP port pairs. pump() moves what has come; the owner calls it often enough."""
 
+    transcodes = False
+
     def __init__(self) -> None:
         self.ports: list[LoopPort] = []
         self.all: list[LoopPort] = []
@@ -234,6 +256,9 @@ class LoopMedia:
             self.all.append(port)
             return port
         raise HostError("no media port is free")
+
+    def transcode(self, port: MediaPort, phone_codec: Codec, codec: Codec) -> MediaPort:
+        raise HostError("these ports convert nothing")
 
     def close(self, port: LoopPort) -> None:
         self.ports.remove(port)

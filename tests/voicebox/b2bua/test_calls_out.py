@@ -292,7 +292,7 @@ def test_a_late_offer_without_a_usable_answer_ends_the_call(body: str) -> None:
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (SDP_PCMA.replace("AVP 8 0 101", "AVP 18 9"), 488),
+        (SDP_PCMA.replace("AVP 8 0 101", "AVP 18 3"), 488),
         (SDP_PCMA.replace("RTP/AVP", "RTP/SAVP"), 488),
         (SDP_PCMA.replace("m=audio", "m=video"), 488),
         ("v=1\r\n", 400),

@@ -18,9 +18,10 @@ def test_our_offer_octet_for_octet() -> None:
         "s=-",
         "c=IN IP4 192.0.2.1",
         "t=0 0",
-        "m=audio 30000 RTP/AVP 96 8 0 101 102",
+        "m=audio 30000 RTP/AVP 96 9 8 0 101 102",
         "a=rtpmap:96 opus/48000/2",
         f"a=fmtp:96 {OPUS_FMTP}",
+        "a=rtpmap:9 G722/8000",
         "a=rtpmap:8 PCMA/8000",
         "a=rtpmap:0 PCMU/8000",
         "a=rtpmap:101 telephone-event/8000",
@@ -37,7 +38,7 @@ def test_our_offer_octet_for_octet() -> None:
 def test_codecs_of_the_closed_list_only_in_the_phones_order() -> None:
     body = SDP_PCMA.replace("AVP 8 0 101", "AVP 9 18 0 97 98 8 0 101") + "a=rtpmap:97 opus/48000/2\r\na=rtpmap:98 opus/48000\r\n"
     phone = read_phone_media(body.encode(), "application/SDP; charset=utf-8", "192.0.2.9")
-    assert phone.codecs == ((Codec.PCMU, 0), (Codec.OPUS, 97), (Codec.PCMA, 8))
+    assert phone.codecs == ((Codec.G722, 9), (Codec.PCMU, 0), (Codec.OPUS, 97), (Codec.PCMA, 8))
     assert (phone.event_payload_type(Codec.PCMA), phone.event_payload_type(Codec.OPUS)) == (101, 101)
 
 
@@ -95,3 +96,40 @@ def test_a_refused_medium_repeats_only_its_grammar() -> None:
     answer = OurMedia("192.0.2.1", 30_000, 7, bytes).answer(read_phone_media(body.encode(), "application/sdp", ""), Codec.PCMA)
     assert b"m=application 0 UDP/BFCP *\r\n" in answer
     assert b"m=x-odd 0 A/B 0\r\n" in answer
+
+
+def test_an_offer_has_the_better_codec_first_whatever_the_order_of_the_call() -> None:
+    offer = OurMedia("192.0.2.1", 30_000, 7, bytes).offer((Codec.PCMA, Codec.PCMU, Codec.G722)).decode()
+    assert "m=audio 30000 RTP/AVP 9 8 0 101\r\n" in offer
+
+
+@pytest.mark.parametrize(
+    ("lines", "packet_ms", "opus"),
+    [
+        ("", 20, True),
+        ("a=ptime:20\r\na=maxptime:140\r\n", 20, True),
+        ("a=ptime:10\r\n", 10, True),
+        ("a=ptime:30\r\n", 30, True),
+        ("a=ptime:60\r\na=maxptime:60\r\n", 60, True),
+        ("a=ptime:60\r\na=maxptime:40\r\n", 40, True),
+        ("a=ptime:120\r\n", 20, True),
+        ("a=ptime:25\r\n", 20, True),
+        ("a=ptime:0\r\na=maxptime:0\r\n", 20, True),
+        ("a=maxptime:10\r\n", 10, False),
+        ("a=maxptime:15\r\n", 10, False),
+        ("a=maxptime:1\r\n", 10, False),
+    ],
+)
+def test_a_phone_says_how_much_sound_it_wants_in_a_packet(lines: str, packet_ms: int, *, opus: bool) -> None:
+    """Frames of Opus cannot be cut, so a phone that takes no 20 ms is not given Opus."""
+    phone = read_phone_media((SDP_OPUS + lines).encode(), "application/sdp", "")
+    assert phone.packet_ms == packet_ms
+    assert phone.codecs == (((Codec.OPUS, 111),) if opus else ()) + ((Codec.PCMA, 8),)
+    assert "a=ptime:20\r\na=maxptime:20\r\n" in OurMedia("192.0.2.1", 30_000, 7, bytes).answer(phone, Codec.PCMA).decode(), "the box wants 20 ms itself"
+
+
+def test_a_phone_with_nothing_but_opus_in_packets_too_short_is_refused() -> None:
+    only = SDP_OPUS.replace("AVP 111 8", "AVP 111") + "a=maxptime:10\r\n"
+    with pytest.raises(SipError) as raised:
+        read_phone_media(only.encode(), "application/sdp", "")
+    assert raised.value.status == 488

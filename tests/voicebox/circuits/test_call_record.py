@@ -66,7 +66,7 @@ def test_events_are_the_written_octets(event: CallEvent, octets: str) -> None:
         "19",
         "ff",
         "10",
-        "100104",
+        "100105",
         "2c0000" + "00" * 1_300,
         "2c0001" + "78" * 2 + "00" * 1_298,
         "2c0515" + "78" * 1_300,

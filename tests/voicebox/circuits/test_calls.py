@@ -31,7 +31,7 @@ class Port:
     def nothing(self, *arguments: Any, **named: Any) -> None:
         """Stand for what a call never uses."""
 
-    set_remote = protect = set_direction = on_digit = play_digit = join = play = close = nothing
+    set_remote = protect = set_packets = set_direction = on_digit = play_digit = join = play = close = nothing
 
 
 def all_free(*boxes: Box) -> bool:

@@ -35,7 +35,7 @@ class Port:
     def nothing(self, *arguments: Any, **named: Any) -> None:
         """Stand for what a call never uses."""
 
-    set_remote = protect = set_direction = on_digit = play_digit = join = play = close = nothing
+    set_remote = protect = set_packets = set_direction = on_digit = play_digit = join = play = close = nothing
 
 
 def in_call(counts: tuple[int, int] = (2, 2), *, met: bool = True) -> tuple[FakeWorld, Box, Box, CircuitLeg]:

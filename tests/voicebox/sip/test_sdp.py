@@ -67,7 +67,7 @@ def test_what_is_none(text: str) -> None:
 def test_parse_and_serialise_are_inverses() -> None:
     media = (
         Medium(
-            "audio", 4000, "RTP/AVP", ("8", "96"), "192.0.2.1", (Encoding(8, "pcma", 8000), Encoding(96, "opus", 48000, 2, "cbr=1")), Direction.RECVONLY, 20
+            "audio", 4000, "RTP/AVP", ("8", "96"), "192.0.2.1", (Encoding(8, "pcma", 8000), Encoding(96, "opus", 48000, 2, "cbr=1")), Direction.RECVONLY, 20, 20
         ),
         Medium("video", 0, "RTP/AVP", ("31",), "192.0.2.1"),
     )

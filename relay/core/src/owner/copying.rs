@@ -21,10 +21,12 @@ impl SaidFrame {
         let octets = frame.map_or(&[][..], |(_, frame)| frame.as_slice());
         samples[..octets.len()].copy_from_slice(octets); // at most 160
         let coarse = black_box(coarse_copy(frame.map_or(Codec::Pcma, |(codec, _)| *codec), &samples));
-        frame.map(|(codec, frame)| match codec {
-            Codec::Opus => Self { counter, codec: *codec, copy: frame.clone() },
-            Codec::Pcma | Codec::Pcmu => Self { counter, codec: *codec, copy: Frame::new(&coarse) },
-        })
+        let (codec, frame) = frame?;
+        match codec {
+            Codec::Opus => Some(Self { counter, codec: *codec, copy: frame.clone() }),
+            Codec::Pcma | Codec::Pcmu => Some(Self { counter, codec: *codec, copy: Frame::new(&coarse) }),
+            Codec::G722 => None,
+        }
     }
 
     /// Return the copy for the cell of a counter, empty where that is not the next one, speaks another codec, or has no room beside its frame.

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::endtoend::Codec;
 use crate::ids::{Micros, PortId, SLOT_US};
 use crate::owner::{drain_port, Owner};
-use crate::sound::COMPOSE_AHEAD_US;
+use crate::sound::{Frame, COMPOSE_AHEAD_US};
 
 /// A frame that is further from its turn than this follows a pause, a hold, or other numbers: it begins anew.
 const LONGEST_APART_US: Micros = 8 * SLOT_US;
@@ -61,19 +61,35 @@ impl Owner {
         }
     }
 
-    /// Hand on the frame that a joined port just took, if it took one.
+    /// Hand on what a joined port just took: a packet may have brought several frames, of which each has its turn a slot after the one before.
     pub(super) fn pass_on(&mut self, ctx: &mut Context<'_>, now: Micros, port: PortId) {
-        let Some(phone) = self.ports.get_mut(&port) else { return };
-        let (Some(joined), Some(codec)) = (&mut phone.joined, phone.port.bound_codec()) else { return };
-        let Some((number, frame)) = phone.port.pass() else { return };
-        let (follows, other) = (joined.follows(now, number), joined.other);
-        let Some(to) = self.ports.get_mut(&other) else { return };
-        if !follows {
-            to.port.begin_anew();
+        let mut at = now;
+        while let Some(passed) = self.next_passed(port, at) {
+            let Some(to) = self.ports.get_mut(&passed.to) else { return };
+            if !passed.follows {
+                to.port.begin_anew();
+            }
+            if let Err(reason) = to.port.enqueue(now, at + COMPOSE_AHEAD_US, passed.number, Some((passed.codec, passed.frame.as_slice()))) {
+                ctx.count(reason);
+            }
+            drain_port(ctx, passed.to, to, now);
+            at += SLOT_US;
         }
-        if let Err(reason) = to.port.enqueue(now, now + COMPOSE_AHEAD_US, number, Some((codec, frame.as_slice()))) {
-            ctx.count(reason);
-        }
-        drain_port(ctx, other, to, now);
     }
+
+    fn next_passed(&mut self, port: PortId, at: Micros) -> Option<Passed> {
+        let phone = self.ports.get_mut(&port)?;
+        let (joined, codec) = (phone.joined.as_mut()?, phone.port.bound_codec()?);
+        let (number, frame) = phone.port.pass()?;
+        Some(Passed { to: joined.other, codec, number, frame, follows: joined.follows(at, number) })
+    }
+}
+
+/// A frame on its way from one port to another.
+struct Passed {
+    to: PortId,
+    codec: Codec,
+    number: u64,
+    frame: Frame,
+    follows: bool,
 }

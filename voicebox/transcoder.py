@@ -1,0 +1,67 @@
+"""Starts the process that converts one call's sound (transcoding.py), and ends it. [io]
+
+A process for each call, so that a converter that is slow, or dies, costs that call's sound and nothing of the box; the box itself never loads a codec.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from importlib import util
+from pathlib import Path
+
+from voicebox.errors import HostError
+
+LOOPBACK = "127.0.0.1"
+PROGRAM = Path(__file__).with_name("transcoding.py")
+
+
+def available() -> bool:
+    """Say whether this machine has the codecs: the Python package av."""
+    return util.find_spec("av") is not None
+
+
+class Transcoder:
+    """One running converter. ports: its two UDP ports on loopback, in the order of its ends."""
+
+    def __init__(self, ends: tuple[tuple[str, int], tuple[str, int]]) -> None:
+        """Start one between two ports of the engine on loopback, each with its codec by its name in SDP in small letters. Raises HostError."""
+        if not available():
+            raise HostError("Sound is not converted: the Python package av, which has the codecs, is not installed.")
+        with contextlib.ExitStack() as held:
+            try:
+                sockets = [held.enter_context(_connected(port)) for _, port in ends]
+                self.ports: tuple[int, int] = sockets[0].getsockname()[1], sockets[1].getsockname()[1]
+                descriptors = [each.fileno() for each in sockets]
+                (first, _), (second, _) = ends
+                # Of the box it has nothing but these two sockets: no file, no variable of its environment, no directory.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", str(PROGRAM), first, str(descriptors[0]), second, str(descriptors[1])],
+                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", env={}, pass_fds=descriptors,
+                )  # fmt: skip
+            except OSError as error:
+                raise HostError("No process could be started that converts a call's sound.") from error
+        # Its end is waited for where nobody waits.
+        threading.Thread(target=self._process.wait, name="transcoder", daemon=True).start()
+
+    def running(self) -> bool:
+        """Say whether the process lives."""
+        return self._process.returncode is None
+
+    def close(self) -> None:
+        """Let it end; idempotent."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+
+def _connected(port: int) -> socket.socket:
+    with contextlib.ExitStack() as held:
+        made = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        made.bind((LOOPBACK, 0))
+        made.connect((LOOPBACK, port))
+        held.pop_all()
+        return made
