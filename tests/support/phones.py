@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sipp import Sipp
 from tests.support.tone import seconds_of_tone, write_tone
+from tests.support.twinkle import Twinkle
 from voicebox.demo.phones import Baresip, BuiltinPhone, Login, PhoneDriver, PhoneSetup
 from voicebox.errors import HostError
 
@@ -32,6 +34,7 @@ __all__ = [
     "free_port_block",
     "installed",
     "make_phone",
+    "recordings_of",
 ]
 
 TONE_S = 15.0
@@ -327,13 +330,15 @@ class LinphoneDaemon(_Linphone):
 
 PHONES: dict[str, type[PhoneDriver]] = {"baresip": Baresip, "linphonec": Linphonec, "pjsua2": BuiltinPhone}
 """Phones that play and record, by name: what a test over several phones is parametrised with."""
+DRIVERS: dict[str, type[PhoneDriver]] = {**PHONES, "sipp": Sipp, "twinkle": Twinkle}
+"""And one that hears nothing and follows a plan, and one that needs a sound card made for it."""
 
 
 def installed(name: str) -> bool:
     """Return whether this machine has the phone."""
     if name == "pjsua2":
         return util.find_spec("pjsua2") is not None
-    return shutil.which({"baresip": "baresip", "linphonec": "linphonec"}[name]) is not None
+    return shutil.which({"twinkle": "twinkle-console"}.get(name, name)) is not None
 
 
 def free_port_block(count: int, address: str = "127.0.0.1") -> int:
@@ -357,12 +362,22 @@ def free_port_block(count: int, address: str = "127.0.0.1") -> int:
 def make_phone(
     kind: str, name: str, tone_hz: int, codec: str, directory: Path, login: Login | None = None, ring_s: float | None = None, address: str = "127.0.0.1"
 ) -> PhoneDriver:
-    """Return a phone of PHONES that plays its tone, on free ports; skips the test where it is not installed."""
+    """Return a phone of DRIVERS that plays its tone, on free ports; skips the test where it is not installed."""
     if not installed(kind):
         pytest.skip(f"{kind} is not installed")
     ports = free_port_block(20, address)
     play = write_tone(directory / f"{name}.wav", tone_hz, TONE_S, {"opus": 48_000, "g722": 16_000}.get(codec, 8_000))
-    return PHONES[kind](PhoneSetup(name, login, address, ports, ports + 4, play, codec, ring_s), directory / name)
+    return DRIVERS[kind](PhoneSetup(name, login, address, ports, ports + 4, play, codec, ring_s), directory / name)
+
+
+def recordings_of(phone: PhoneDriver) -> list[Path]:
+    """Return all that a stopped phone recorded: some begin anew with each call, or each description."""
+    if isinstance(phone, BuiltinPhone):
+        return phone.recordings
+    if isinstance(phone, Baresip):
+        return list(phone.directory.glob("dump-*-dec.wav"))
+    heard = phone.heard()
+    return [] if heard is None else [heard]
 
 
 def assert_heard(phone: PhoneDriver, theirs_hz: int, own_hz: int, seconds: float) -> None:
