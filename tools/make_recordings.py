@@ -20,10 +20,13 @@ from av.audio.codeccontext import AudioCodecContext
 from numpy.typing import NDArray
 
 FOLDER = Path(__file__).resolve().parent.parent / "voicebox" / "b2bua" / "sounds"
+GREETING = "Nobody answers. You can leave a message after the tone."
+NO_MESSAGES = "There are no messages."
 NO_EMERGENCY = "No emergency calls from this telephone. Hang up. Use another telephone."
 SPEED_WORDS_MINUTE = "150"
 RATE_HZ = 48_000
 TONES_HZ, TONE_S = (950, 1_400, 1_800), 0.33
+BEEP_HZ, BEEP_S = 1_000, 0.4
 PAUSE_S = 0.25
 LEVEL = 0.5
 """Of full scale, the loudest sample."""
@@ -90,6 +93,9 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     pause = np.zeros(int(PAUSE_S * RATE_HZ))
     write("no_emergency", [*(tone(hz, TONE_S) for hz in TONES_HZ), pause, spoken(NO_EMERGENCY), pause], "opus", "pcma", "pcmu")
+    write("greeting", [pause, spoken(GREETING), pause, tone(BEEP_HZ, BEEP_S)], "pcma", "pcmu")
+    write("no_messages", [pause, spoken(NO_MESSAGES), pause], "pcma", "pcmu")
+    write("tone", [pause, tone(BEEP_HZ, BEEP_S), pause], "pcma", "pcmu")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ owner: ('created', link, circuit, payload: bytes)                §3.2 created; 
        ('silent', link, circuit)                                 no valid end-to-end cell for 10 s; the engine has parted nothing by itself
        ('ended', link, circuit)                                  an own circuit is gone (its link, or close())
 media: ('digit', port, code: int, duration_ms: int)
+       ('taped', port, entries: bytes)                           media_tape(): for each slot `length u8 | frame`, length 0 where there was none
 ('engine_failed',)                                               the engine's thread ended on an error of ours; every further call raises Bug
 """
 
@@ -173,7 +174,15 @@ class Engine:
         """Connect two ports with each other, or one with itself: each frame goes on at once as fresh RTP, through no circuit."""
 
     def media_play(self, port: int, codec: int, frame_octets: int, frames: bytes) -> None:
-        """Play frames of the box's own to the phone, one in each slot from the next on; at most 10 000. Ends what the port was connected with."""
+        """Play frames of the box's own to the phone, one in each slot from the next on; at most 10 000. Ends what the port was connected with; one that is bound
+        to a circuit stays so, and plays into it.
+        """
+
+    def media_machine(self) -> int:
+        """Open a port that faces no phone, but the box itself, and return its reference: for media_bind(), media_play() into the circuit, media_tape()."""
+
+    def media_tape(self, port: int, slots: int) -> None:
+        """Keep what the port's circuit brings, for so many slots from now on, at most 10 000; 0 ends that. It is told by `taped`, 10 slots at a time."""
 
     def media_unbind(self, port: int) -> None: ...
     def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...

@@ -45,6 +45,7 @@ from voicebox.contacts.contact import Trust
 from voicebox.contacts.identity import Identity, renewed
 from voicebox.contacts.missed import MISSED_FILE, MissedCalls
 from voicebox.contacts.store import StateDirectory
+from voicebox.contacts.voicemail import VoicemailBox
 from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
 from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.match import incoming, outgoing
@@ -95,6 +96,7 @@ class BoxDaemon:
         self._tls: ssl.SSLContext | None = None
         self._meter = CostMeter()
         self._provisioning = ProvisioningServer(self._account_page)
+        self._mailbox = self._open_mailbox()
         self._missed = self._store.load_missed() if self._plan.keeps_missed else MissedCalls()
         self._repeating = Repeating()
         self.counters: Counter[str] = Counter()
@@ -173,6 +175,7 @@ class BoxDaemon:
             tls=self._tls,
             missed=self._note_missed,
         )
+        self._server.use_mailbox(self._mailbox)
         await self._server.start(listen)
 
     def _phone_tls(self) -> ssl.SSLContext:
@@ -216,6 +219,9 @@ class BoxDaemon:
         self._calls.renew_identity(self._identity)
         if self._tls is not None:
             load(self._tls, self._store.renew_phone_tls(self._config.tls_addresses, dt.datetime.now(dt.UTC)).server)
+
+    def _open_mailbox(self) -> VoicemailBox | None:
+        return VoicemailBox(self._store, self._today) if self._plan.takes_messages else None
 
     def _today(self) -> dt.date:
         return dt.datetime.now(self._plan.zone).date()
@@ -319,6 +325,7 @@ class BoxDaemon:
             "other_copy": self._calls.has_copy(self._plane.now_us()),
             "phones": [{"user": phone.user, "transport": phone.transport, "clear": phone.clear} for phone in self._server.registrations()],
             "seen": {user: round(ago_s) for user, ago_s in self._server.seen().items()},
+            "messages": dict(zip(("new", "heard"), self._mailbox.count(), strict=True)) if self._mailbox is not None else None,
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "realtime": self._realtime,
             "cost": {"promised": _cost_status(promised(self._config.profile.circuits)), "measured": _cost_status(self._meter.measured())},
@@ -357,6 +364,9 @@ class BoxDaemon:
         if self._server is not None:
             self._server.use_accounts(accounts)
         self._keep_missed()
+        self._mailbox = self._open_mailbox()
+        if self._server is not None:
+            self._server.use_mailbox(self._mailbox)
         if self._standing is not None:
             self._standing.use(network)
 
@@ -368,6 +378,7 @@ class BoxDaemon:
             "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
             "revoke": self._revoke,
             "missed": self._tell_missed,
+            "voicemail": self._tell_voicemail,
         }
 
     def _offer_account(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -392,6 +403,17 @@ class BoxDaemon:
             self._missed.clear()
             self._keep_missed()
         return {"kept": self._plan.keeps_missed, "missed": [{"day": day.isoformat(), "petname": petname} for day, petname in entries]}
+
+    def _tell_voicemail(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the messages that contacts left. clear: delete them then."""
+        mailbox = self._mailbox
+        messages = mailbox.messages() if mailbox is not None else []
+        if mailbox is not None and asked.get("clear") is True:
+            for message in messages:
+                mailbox.remove(message.reference)
+            if self._server is not None:
+                self._server.messages_changed()
+        return {"kept": mailbox is not None, "messages": [message.told() for message in messages]}
 
     def _revoke(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Serve a phone no longer, whose file is gone. Unlike a reload this looks at nothing else that might stand in the way."""
@@ -447,7 +469,10 @@ class BoxDaemon:
     def _take(self, step: Step) -> None:
         self._book.take(step)
         if step.before is not None and (step.after is None or step.after.petname != step.before.petname):
-            self._missed.renamed(step.before.petname, None if step.after is None else step.after.petname)
+            to = None if step.after is None else step.after.petname
+            self._missed.renamed(step.before.petname, to)
+            if self._mailbox is not None:
+                self._mailbox.renamed(step.before.petname, to)
         if self._calls is not None and self._standing is not None:
             self._calls.contact_changed(step, self._plane.now_us())
             if step.doors_change:

@@ -42,6 +42,7 @@ __all__ = [
     "PhoneDigit",
     "Refused",
     "Silent",
+    "Taped",
     "hctr2_decipher",
     "hctr2_encipher",
     "parse_event",
@@ -181,6 +182,14 @@ class PhoneDigit:
 
 
 @dataclass(frozen=True, slots=True)
+class Taped:
+    """What a tape of media port `port` has kept: `length u8 | frame` for each slot."""
+
+    port: int
+    entries: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFailed:
     """The engine's thread ended on an error of ours: the process has to be started anew."""
 
@@ -200,6 +209,7 @@ Event = (
     | Silent
     | OwnCircuitEnded
     | PhoneDigit
+    | Taped
     | EngineFailed
 )
 
@@ -218,6 +228,7 @@ _KINDS: dict[str, Callable[..., Event]] = {
     "silent": Silent,
     "ended": OwnCircuitEnded,
     "digit": PhoneDigit,
+    "taped": Taped,
     "engine_failed": EngineFailed,
 }
 
@@ -242,6 +253,8 @@ class MediaCommands(Protocol):
     def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...  # noqa: FBT001 - as the engine has it
     def media_join(self, port: int, other: int, codec: int) -> None: ...
     def media_play(self, port: int, codec: int, frame_octets: int, frames: bytes) -> None: ...
+    def media_machine(self) -> int: ...
+    def media_tape(self, port: int, slots: int) -> None: ...
     def media_digit(self, port: int, code: int, duration_ms: int) -> None: ...
     def media_close(self, port: int) -> None: ...
 
@@ -295,6 +308,7 @@ class LiveDataPlane(Engine):
     _loop: asyncio.AbstractEventLoop | None = None
     _listener: Callable[[Event], None] | None = None
     _digits: dict[int, Callable[[int, int], None]]
+    _tapes: dict[int, Callable[[bytes], object]]
 
     def attach(self, listener: Callable[[Event], None]) -> None:
         """Hand every event but digits of ports with a listener of their own to `listener`, on the loop that runs now."""
@@ -316,6 +330,14 @@ class LiveDataPlane(Engine):
         else:
             routes[port] = listener
 
+    def route_tape(self, port: int, listener: Callable[[bytes], object] | None) -> None:
+        """Give what a tape keeps to listener(entries); None ends that."""
+        routes = self.__dict__.setdefault("_tapes", {})
+        if listener is None:
+            routes.pop(port, None)
+        else:
+            routes[port] = listener
+
     def _take(self) -> None:
         for fields in self.events():
             loop, listener = self._loop, self._listener
@@ -327,6 +349,11 @@ class LiveDataPlane(Engine):
                 loop.call_exception_handler({"message": "a listener of the data plane failed", "exception": error})
 
     def _hand_on(self, event: Event, listener: Callable[[Event], None]) -> None:
+        if isinstance(event, Taped):
+            taped = self.__dict__.get("_tapes", {}).get(event.port)
+            if taped is not None:
+                taped(event.entries)
+            return
         if isinstance(event, PhoneDigit):
             routed = self.__dict__.get("_digits", {}).get(event.port)
             if routed is not None:
@@ -336,9 +363,10 @@ class LiveDataPlane(Engine):
 
 
 class DigitRoutes(MediaCommands, Protocol):
-    """What media ports need beside the commands: somebody who routes digits."""
+    """What media ports need beside the commands: somebody who routes digits, and what tapes keep."""
 
     def route_digits(self, port: int, listener: Callable[[int, int], None] | None) -> None: ...
+    def route_tape(self, port: int, listener: Callable[[bytes], object] | None) -> None: ...
 
 
 class EngineMediaPort:
@@ -420,6 +448,26 @@ class EngineMediaPort:
             part.close()
 
 
+class EngineMachinePort(EngineMediaPort):
+    """A port of the engine that faces no phone; the MachinePort of b2bua/ports.py."""
+
+    def __init__(self, plane: DigitRoutes) -> None:
+        self._plane = plane
+        self.reference, self._rtp_port = plane.media_machine(), 0
+        self.closed = False
+
+    def tape(self, slots: int, listener: Callable[[bytes], object]) -> None:
+        """Keep what comes out of the circuit, for so many slots from now on."""
+        if not self.closed:
+            self._plane.route_tape(self.reference, listener)
+            self._plane.media_tape(self.reference, slots)
+
+    def close(self) -> None:
+        """Give it back; idempotent."""
+        self._plane.route_tape(self.reference, None)
+        super().close()
+
+
 class EngineMediaPorts:
     """Opens media ports, as many as the engine has; the MediaPorts of b2bua/ports.py. transcoded: calls so far whose sound was converted."""
 
@@ -461,9 +509,19 @@ class EngineMediaPorts:
 
     def open(self, local_address: str) -> EngineMediaPort:
         """Bind a fresh pair on local_address. Raises HostError where none is free."""
-        self._open = [port for port in self._open if not port.closed]
-        if len(self._open) >= MAX_MEDIA_PORTS:
-            raise HostError("every media port is in use")
+        self._make_room()
         port = EngineMediaPort(self._plane, local_address)
         self._open.append(port)
         return port
+
+    def machine(self) -> EngineMachinePort:
+        """Open one that faces no phone. Raises HostError where none is free."""
+        self._make_room()
+        port = EngineMachinePort(self._plane)
+        self._open.append(port)
+        return port
+
+    def _make_room(self) -> None:
+        self._open = [port for port in self._open if not port.closed]
+        if len(self._open) >= MAX_MEDIA_PORTS:
+            raise HostError("every media port is in use")

@@ -1,9 +1,9 @@
-"""What the box says to a phone by itself: recorded sound in each codec, and the party of a call that plays it and is over. Pure, apart from no_emergency() [io].
+"""What the box says by itself: recorded sound in each codec, and the party of a call that plays it to a phone and refuses. Pure, apart from recording() [io].
 
     begin -> Progress (early media) -> the sound, once -> Refuse
     a phone that has not said what it hears -> Refuse at once
 
-The recording (sounds/no_emergency.*, 20 ms a frame) is made by tools/make_recordings.py, which says of what; PCMA and PCMU have 160 octets a frame, Opus 60.
+The recordings (sounds/, 20 ms a frame) are made by tools/make_recordings.py, which says of what; PCMA and PCMU have 160 octets a frame, Opus 60.
 """
 
 from __future__ import annotations
@@ -43,13 +43,18 @@ class Announcement:
 
 
 @cache
-def no_emergency() -> Announcement:
-    """Read what is said to whoever dials an emergency number. Raises HostError where the installation is not whole."""
+def recording(name: str, codecs: tuple[Codec, ...] = _PREFERRED) -> Announcement:
+    """Read one. Raises HostError where the installation is not whole."""
     folder = resources.files(__package__) / "sounds"
     try:
-        return Announcement({codec: (folder / f"no_emergency.{codec.name.lower()}").read_bytes() for codec in _PREFERRED})
+        return Announcement({codec: (folder / f"{name}.{codec.name.lower()}").read_bytes() for codec in codecs})
     except OSError:
-        raise HostError("The recording about emergency numbers is missing. Install voicebox again.") from None
+        raise HostError("A recording that the box plays is missing. Install voicebox again.") from None
+
+
+def no_emergency() -> Announcement:
+    """Return what is said to whoever dials an emergency number."""
+    return recording("no_emergency")
 
 
 class Speaker:

@@ -51,6 +51,13 @@ class MediaPort(Protocol):
     def close(self) -> None: ...
 
 
+class MachinePort(MediaPort, Protocol):
+    """A port that faces no phone but the box itself: play() goes into the circuit that it is bound to."""
+
+    def tape(self, slots: int, listener: Callable[[bytes], object]) -> None:
+        """Keep what comes out of the circuit, for so many slots from now on: listener(entries), `length u8 | frame` for each slot, some slots at a time."""
+
+
 class MediaPorts(Protocol):
     def open(self, local_address: str) -> MediaPort:
         """Bind a fresh pair on local_address. Raises HostError where none is free."""
@@ -64,6 +71,9 @@ class MediaPorts(Protocol):
 
         Raises HostError where the machine lacks what it takes, or as many calls are converted as may be.
         """
+
+    def machine(self) -> MachinePort:
+        """Open one without a phone. Raises HostError where none is free."""
 
 
 class CircuitLeg(Protocol):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from voicebox.b2bua.ports import MediaPorts, Network
 from voicebox.b2bua.registrar import Registration
 from voicebox.b2bua.switchboard import Admit, Resolve, Switchboard, SwitchboardSettings
+from voicebox.b2bua.voicemail import Mailbox
 from voicebox.errors import UsageError, VoiceboxError
 from voicebox.sip.auth import Account
 from voicebox.sip.flow import Flow, Transport
@@ -93,6 +94,14 @@ class SipServer:
     def use_accounts(self, accounts: Iterable[Account]) -> None:
         """Serve these phones from now on; calls of others end."""
         self._guarded(lambda: self._board.use_accounts(accounts, time.monotonic()))
+
+    def use_mailbox(self, mailbox: Mailbox | None) -> None:
+        """Keep messages of contacts there from now on, or take none."""
+        self._guarded(lambda: self._board.use_mailbox(mailbox, time.monotonic()))
+
+    def messages_changed(self) -> None:
+        """Let phones show how many messages there are."""
+        self._guarded(lambda: self._board.messages_changed(time.monotonic()))
 
     def seen(self) -> dict[str, float]:
         """Return how many seconds ago a phone of each account last showed its password, for the owner's status; who has not yet is not in it."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from voicebox.b2bua.announcement import Announcement, Speaker, no_emergency
 from voicebox.b2bua.call import Call, CallState, CircuitParty, EchoParty, Seat, Side
@@ -22,12 +23,14 @@ from voicebox.b2bua.dialled import caller_address, dialled_name, local_address
 from voicebox.b2bua.events import Answer, CallEvent, End, Offer, Refusal, Refuse, Ringing
 from voicebox.b2bua.fork import PhoneFork, Turn, turns_of
 from voicebox.b2bua.leg import UasLeg
+from voicebox.b2bua.messages import Messages
 from voicebox.b2bua.phone_dialog import check_require
 from voicebox.b2bua.ports import CircuitLeg, MediaPorts, Network
 from voicebox.b2bua.registrar import Binding, Registrar, Registration
 from voicebox.b2bua.texts import Done, Texts
 from voicebox.b2bua.transfer import Transfers
-from voicebox.dialplan.model import CallContact, EmergencyCall, IncomingDecision, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
+from voicebox.b2bua.voicemail import Machine, Mailbox
+from voicebox.dialplan.model import CallContact, EmergencyCall, IncomingDecision, NoAnswer, OutgoingDecision, RefuseCall, RingPhones, VoicemailBox
 from voicebox.errors import HostError, SipError, UsageError
 from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user
 from voicebox.sip.flow import Flow
@@ -97,6 +100,7 @@ class Switchboard:
         self._calls: set[Call] = set()
         self._texts = Texts(self._context)
         self._contact_texts = ContactTexts(self._context, self._deliver_text, self._draw)
+        self._messages = Messages(self._context, self.counters)
         self._transfers = Transfers(self._context, self._calls, self._turns_of_transfer, self._shown)
         self._context.forward = self._places_of_forward
         self._outbox: list[Transmit] = []
@@ -107,6 +111,16 @@ class Switchboard:
         self._network, self._context.media = network, media
         self._contact_texts.use(network)
         network.on_call(self._accept_call)
+
+    def use_mailbox(self, mailbox: Mailbox | None, now: float) -> None:
+        """Let contacts whom nobody answers leave messages there from now on; None: none are taken."""
+        self._messages.use(mailbox, now)
+        self._drain(now)
+
+    def messages_changed(self, now: float) -> None:
+        """Let phones show how many messages there are."""
+        self._messages.changed(now)
+        self._drain(now)
 
     def use_accounts(self, accounts: Iterable[Account], now: float) -> None:
         """Serve these phones from now on. One whose account is gone or another one is registered no more, rings no more, and its calls end."""
@@ -121,6 +135,7 @@ class Switchboard:
             for party in parties:
                 if isinstance(party, PhoneFork):
                     party.leave_out(gone, now)
+        self._messages.end_of(gone, now)
         self._drain(now)
 
     @property
@@ -276,13 +291,20 @@ class Switchboard:
             case "MESSAGE":
                 self._text(transaction, request, flow, now)
             case method if method in _EVENT_METHODS:
-                raise SipError(489, "no events here")  # anything else makes phones ask again for ever
+                self._event(transaction, request, flow, now)
             case method if method in _INSIDE_ONLY:
                 raise SipError(481, "no such dialog")
             case "REFER":
                 raise SipError(405, "not served here")
             case _:
                 raise SipError(501, "unknown method")
+
+    def _event(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> None:
+        if request.method != "SUBSCRIBE" or not self._messages.are_taken:
+            raise SipError(489, "no events here")  # anything else makes phones ask again for ever
+        account = self._authenticate(transaction, request, flow, now)
+        if account is not None:
+            self._messages.subscribe(transaction, request, account.user, flow, now)
 
     def _dialog_of(self, request: SipRequest) -> DialogUser | None:
         return self._context.dialogs.get((request.call_id, request.to.tag, request.from_.tag))
@@ -343,6 +365,8 @@ class Switchboard:
         decision = self._resolve(dialled_name(uri, self.settings.suffixes, self._hosts | {flow.local_address}))
         if isinstance(decision, RefuseCall):
             raise SipError(decision.status, "refused by the dial plan")
+        if isinstance(decision, VoicemailBox) and not self._messages.are_taken:
+            raise SipError(404, "no messages are taken here")
         return decision
 
     @staticmethod
@@ -372,6 +396,9 @@ class Switchboard:
             case EmergencyCall():
                 self.counters["calls_emergency"] += 1
                 self._announce(call, self.settings.no_emergency, Refusal.EMERGENCY, leg, now)
+            case VoicemailBox():
+                self.counters["calls_voicemail"] += 1
+                self._messages.play(call, leg.offer, now)
             case _:
                 self.counters["calls_echo"] += 1
                 echo_seat = Seat()
@@ -394,9 +421,27 @@ class Switchboard:
         call.parties[Side.CALLEE] = CircuitParty(circuit)
         call.started(now)
 
-    def _reach_phones(self, call: Call, turns: tuple[Turn, ...], caller: str, offer: Offer, now: float, *, discreet: bool) -> None:
+    def _reach_phones(
+        self,
+        call: Call,
+        turns: tuple[Turn, ...],
+        caller: str,
+        offer: Offer,
+        now: float,
+        *,
+        discreet: bool,
+        unanswered: Callable[[float], None] | None = None,
+    ) -> None:
+        """Ring phones. unanswered(now): what happens where they refuse; None: the caller is told."""
         seat = Seat()
-        fork = PhoneFork(self._context, seat.tell, discreet=discreet)
+
+        def told(event: CallEvent, when: float) -> None:
+            if unanswered is not None and isinstance(event, Refuse):
+                unanswered(when)
+            else:
+                seat.tell(event, when)
+
+        fork = PhoneFork(self._context, told, discreet=discreet)
         call.sit(Side.CALLEE, fork, seat)
         call.started(now)
         fork.start(turns, caller, offer, now)
@@ -468,7 +513,8 @@ class Switchboard:
         turns = (Turn((), decision.after_s),) if isinstance(decision, NoAnswer) else self._turns(decision, None, now)
         # It rings as soon as the box knows of the call, whatever its phones do: when they do it, and whether, is nobody's business.
         call.tell(Side.CALLEE, Ringing(), now)
-        self._reach_phones(call, turns, caller_address(petname, self.settings.suffixes[0]), offer, now, discreet=True)
+        unanswered = partial(self._messages.answer, call, petname, offer) if self._messages.has_room(petname) else None
+        self._reach_phones(call, turns, caller_address(petname, self.settings.suffixes[0]), offer, now, discreet=True, unanswered=unanswered)
 
     def _far_event(self, call: Call, side: Side, event: CallEvent, now: float) -> None:
         # The far box may end a call that broke on its side with End where it is the callee and has not answered: a refusal to the phone.
@@ -479,7 +525,7 @@ class Switchboard:
     def _call_ended(self, call: Call) -> None:
         self._calls.discard(call)
         petname = self._callers.pop(call, None)
-        if petname is not None and not call.answered:
+        if petname is not None and (not call.answered or isinstance(call.parties.get(Side.CALLEE), Machine)):
             self._missed(petname)
         if call.broken:
             self.counters["calls_broken"] += 1

@@ -29,6 +29,7 @@ from voicebox.dataplane import (
     PhoneDigit,
     Refused,
     Silent,
+    Taped,
 )
 
 LONGEST_SLEEP_S = 1.0
@@ -87,8 +88,8 @@ class CircuitDriver:
                 self._calls.silent(link, now_us)
             case EngineFailed():
                 self._on_failed()
-            case CreateAsked() | ExtendAsked() | CircuitEnded() | PhoneDigit():
-                pass  # a relay's; or a digit of a port that nobody listens to any more
+            case CreateAsked() | ExtendAsked() | CircuitEnded() | PhoneDigit() | Taped():
+                pass  # a relay's; or a digit or tape of a port that nobody listens to any more
 
     def _tick(self) -> None:
         self._timer = None

@@ -23,6 +23,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("dnd",): ("dnd", "do not disturb, for the house or for one phone"),
     ("path",): ("path", "how the paths of a running box are chosen now"),
     ("doctor",): ("doctor", "look for what stands in the way: of this machine, and of a box or relay"),
+    ("voicemail",): ("voicemail", "the messages that contacts left, where they are taken"),
     ("missed",): ("missed", "who called and was not answered, where that is kept"),
     ("phone", "add"): ("phone_add", "make an account for a softphone"),
     ("phone", "qr"): ("phone_qr", "let Linphone fetch its account from a running box, once: a QR code"),

@@ -46,6 +46,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"cover      {_cover(status)}",
         f"contacts   {_contacts(status)}",
         f"phones     {', '.join(phones) or 'none registered'}",
+        *([f"messages   {status['messages']['new']} new, {status['messages']['heard']} heard"] if status["messages"] else []),
         *([f"disturb    {_dnd(status['dnd'])}"] if status["dnd"]["everybody"] or status["dnd"]["phones"] else []),
         f"cost       {_cost(status['cost'])}",
         f"real time  {real_time}",

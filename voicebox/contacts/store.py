@@ -7,6 +7,7 @@
       tls/                  authority.pem box.pem: for TLS with phones, a key and its certificate each (phone_authority.py)
       guards                the guards and until when each is kept (circuits/guards.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
+      voicemail/            where the dial plan wants that: messages of contacts, and what they are sealed with (voicemail.py)
       missed                where the dial plan wants that: petname and day of missed calls (missed.py)
       backup.made           ids of the contacts with whom the last backup shares a secret of a first call
       seal                  where the user wants that: what the passphrase opens (seal.py); then identity/, contacts/, tls/ and the lists of ids are sealed
@@ -46,7 +47,7 @@ MAX_FILE_OCTETS = 96 << 20
 """The largest is the list of a network of 20 000 relays."""
 SEAL_FILE = "seal"
 PHONE_AUTHORITY, PHONE_SERVER = "tls/authority.pem", "tls/box.pem"
-SECRET_FOLDERS = frozenset({"identity", "contacts", "tls"})
+SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "voicemail"})
 SECRET_FILES = frozenset({"guards", "backup.made", MISSED_FILE})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PLAN = ("version", "settings", "emergency", "extensions", "groups", "speed_dials", "outgoing", "incoming", "tests")
-SETTINGS = ("tz", "quiet", "call_log")
+SETTINGS = ("tz", "quiet", "call_log", "voicemail")
 EMERGENCY = ("numbers", "do")
 EXTENSION = ("name", "phones", "voicemail")
 GROUP = ("name", "ring", "strategy", "timeout")
@@ -16,18 +16,16 @@ OUTGOING_TEST = ("dial", "expect")
 INCOMING_TEST = ("from", "at", "dnd", "expect")
 
 CALL_LOGS = ("none", "missed")
-OUTGOING_WORDS = ("echo", "local")
+OUTGOING_WORDS = ("echo", "local", "voicemail-box")
 OUTGOING_ACTS = ("call", "contact", "refuse", "ring")
 INCOMING_WORDS = ("drop", "no-answer")
 INCOMING_ACTS = ("ring",)
 
 NOT_BUILT = {
-    "voicemail": "Write `no-answer`, or a place that rings.",
-    "voicemail-box": "Leave the rule out.",
     "probe": "Leave the rule out.",
     "trunk": "Leave it out: numbers of the telephone network cannot be called.",
     "contact-request": "Write `refuse`, or `drop` for callers: exchange cards instead.",
     "share_name": "Leave it out: no name is sent with a call.",
 }
 """What other systems have, and people may write, with what to write until it is built."""
-ELSEWHERE = {"suffix": "`suffix` stands in box.yaml."}
+ELSEWHERE = {"suffix": "`suffix` stands in box.yaml.", "voicemail": "Write `voicemail: true` under `settings`: it is for all contacts whom nobody answers."}

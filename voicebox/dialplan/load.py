@@ -32,7 +32,7 @@ def parse_plan(text: str, file: str, phones: tuple[str, ...] | None = None, suff
     top = reading.mapping(source.root, "", PLAN)
     if not source.problems and ("version" not in top or source.text(top["version"], "version") != "1"):
         source.problem(top.get("version", source.root), "version", "should be 1", "Write `version: 1` at the top.")
-    quiet, keeps_missed = read_settings(reading, top.get("settings"))
+    quiet, keeps_missed, takes_messages = read_settings(reading, top.get("settings"))
     emergency = read_emergency(reading, top.get("emergency"))
     places = read_places(reading, top.get("extensions"), top.get("groups"), emergency)
     plan = DialPlan(
@@ -46,6 +46,7 @@ def parse_plan(text: str, file: str, phones: tuple[str, ...] | None = None, suff
         suffixes,
         reading.zone_of_tests,
         keeps_missed,
+        takes_messages,
     )
     source.raise_problems()
     check_reachable(plan, lambda line, part, what, hint: source.problems.append(ConfigProblem(file, line, 1, part, what, hint)))

@@ -38,6 +38,7 @@ from voicebox.dialplan.model import (
     RingPhones,
     Silence,
     SpeedDial,
+    VoicemailBox,
 )
 from voicebox.dialplan.pattern import Pattern, without_suffix
 
@@ -63,7 +64,7 @@ def outgoing(plan: DialPlan, dialled: str, house: House) -> OutgoingDecision:
             return left if left is not None else RefuseCall(NOBODY_THERE)
         case Local():
             return RefuseCall(NOT_FOUND)  # no such place: choose_outgoing() has put a Ring where there is one
-        case EchoTest() | RefuseCall() | EmergencyCall():
+        case EchoTest() | VoicemailBox() | RefuseCall() | EmergencyCall():
             return act
 
 
@@ -129,7 +130,7 @@ def _filled(plan: DialPlan, house: House, rule: OutgoingRule, dialled: str, word
         case Local():
             place = words.get("local", dialled)
             return Ring(place) if place_of(plan, place, house) is not None else act
-        case EchoTest() | RefuseCall() | EmergencyCall():
+        case EchoTest() | VoicemailBox() | RefuseCall() | EmergencyCall():
             return act
 
 

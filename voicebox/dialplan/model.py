@@ -1,6 +1,6 @@
 """A dial plan, and what it decides about a call. Frozen; made by load.py, asked through match.py. Pure.
 
-    outgoing (a phone dialled)   CallContact | RingPhones | EchoTest | RefuseCall | EmergencyCall
+    outgoing (a phone dialled)   CallContact | RingPhones | EchoTest | VoicemailBox | RefuseCall | EmergencyCall
     incoming (a contact calls)   RingPhones | NoAnswer
 
 NOT here: patterns (pattern.py), times of day (hours.py).
@@ -98,7 +98,12 @@ class NoAnswer:
     after_s: int = DEFAULT_RING_S
 
 
-OutgoingDecision = CallContact | RingPhones | EchoTest | RefuseCall | EmergencyCall
+@dataclass(frozen=True, slots=True)
+class VoicemailBox:
+    """Answer, and play the messages that contacts left."""
+
+
+OutgoingDecision = CallContact | RingPhones | EchoTest | VoicemailBox | RefuseCall | EmergencyCall
 IncomingDecision = RingPhones | NoAnswer
 
 # ----------------------------------------------------------------------------------------------------------------- plan
@@ -152,7 +157,7 @@ class Silence:
     """Ring nothing: the caller gets no answer."""
 
 
-OutgoingAct = Call | SpeedDial | Ring | Local | EchoTest | RefuseCall | EmergencyCall
+OutgoingAct = Call | SpeedDial | Ring | Local | EchoTest | VoicemailBox | RefuseCall | EmergencyCall
 IncomingAct = Ring | Silence
 
 
@@ -206,7 +211,7 @@ class DialPlan:
 
     emergency: numbers that are refused before any rule; places: by number, and by name; speed_dials: number to petname; incoming: None where the file
     has no such part, and every phone rings for every contact; quiet: hours in which nothing rings but by rules that say so; suffixes: of names; zone: in which times that name
-    none are meant; keeps_missed: whether missed calls are kept, with petname and day, for seven days.
+    none are meant; keeps_missed: whether missed calls are kept, with petname and day, for seven days; takes_messages: whether a machine answers contacts whom nobody answered.
     """
 
     emergency: frozenset[str]
@@ -219,6 +224,7 @@ class DialPlan:
     suffixes: tuple[str, ...]
     zone: ZoneInfo
     keeps_missed: bool = False
+    takes_messages: bool = False
 
 
 @dataclass(frozen=True, slots=True)

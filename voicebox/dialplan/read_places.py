@@ -19,15 +19,16 @@ MAX_SPEED_DIALS = 1000
 MAX_EMERGENCY_NUMBERS = 100
 
 
-def read_settings(reading: Reading, node: yaml.Node | None) -> tuple[Hours | None, bool]:
-    """Take the settings; return the quiet hours, and whether missed calls are kept."""
+def read_settings(reading: Reading, node: yaml.Node | None) -> tuple[Hours | None, bool, bool]:
+    """Take the settings; return the quiet hours, whether missed calls are kept, and whether messages are taken."""
     values = reading.mapping(node, "settings", SETTINGS)
     if "tz" in values:
         reading.zone = reading.read_zone(values["tz"], "settings.tz")
     log = reading.source.text(values["call_log"], "settings.call_log") if "call_log" in values else None
     if log is not None and log not in CALL_LOGS:
         reading.not_taken(values["call_log"], "settings.call_log", log, CALL_LOGS)
-    return reading.hours(values["quiet"], "settings.quiet") if "quiet" in values else None, log == "missed"
+    quiet = reading.hours(values["quiet"], "settings.quiet") if "quiet" in values else None
+    return quiet, log == "missed", "voicemail" in values and reading.switch(values["voicemail"], "settings.voicemail")
 
 
 def read_emergency(reading: Reading, node: yaml.Node | None) -> frozenset[str]:

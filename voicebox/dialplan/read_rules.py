@@ -25,6 +25,7 @@ from voicebox.dialplan.model import (
     Ring,
     Silence,
     SpeedDial,
+    VoicemailBox,
 )
 from voicebox.dialplan.pattern import Pattern, compile_pattern
 from voicebox.dialplan.read import NUMBER, PETNAME, Reading
@@ -90,6 +91,8 @@ def read_outgoing_act(reading: Reading, node: yaml.Node, path: str, places: dict
         match node.value:
             case "echo":
                 return EchoTest()
+            case "voicemail-box":
+                return VoicemailBox()
             case "local" if not expected:
                 return Local()
         _no_word(reading, node, path, node.value, OUTGOING_ACTS, OUTGOING_WORDS)

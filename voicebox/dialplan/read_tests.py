@@ -24,6 +24,7 @@ from voicebox.dialplan.model import (
     Ring,
     Silence,
     SpeedDial,
+    VoicemailBox,
 )
 from voicebox.dialplan.read import Reading
 from voicebox.dialplan.read_rules import read_caller, read_incoming_act, read_outgoing_act
@@ -114,6 +115,8 @@ def described(act: OutgoingAct | IncomingAct) -> str:
             return "refuse"
         case EchoTest():
             return "echo"
+        case VoicemailBox():
+            return "voicemail-box"
         case Local():
             return "local"
         case Silence():

@@ -108,8 +108,10 @@ pub enum Command {
     MediaBind { port: PortId, link: LinkId, circuit: CircId, codec: u8 },
     /// Connect two ports with each other, or one with itself.
     MediaJoin { port: PortId, other: PortId, codec: u8 },
-    /// Play frames of the box's own to the phone, one in each slot.
+    /// Play frames of the box's own to the phone, one in each slot; where the port is bound to a circuit, into that, as if a phone had said them.
     MediaPlay { port: PortId, codec: u8, frame_octets: usize, frames: Vec<u8> },
+    /// Keep what the port's circuit brings, for so many slots from now on; 0 ends that.
+    MediaTape { port: PortId, slots: u32 },
     /// Undo any of these.
     MediaUnbind { port: PortId },
     /// Say a digit to the phone (RFC 4733).
@@ -183,6 +185,8 @@ pub enum Event {
     Ended { link: LinkId, circuit: CircId },
     /// The phone sent a digit.
     Digit { port: PortId, code: u8, duration_ms: u16 },
+    /// What a tape has kept: entries of `length u8 | frame`.
+    Taped { port: PortId, entries: Vec<u8> },
 }
 
 impl std::fmt::Debug for Event {

@@ -26,6 +26,7 @@ use crate::lab::{is_on, note_real, Switch};
 use crate::random::draw_u32;
 use crate::rtp::{parse_media, MediaDatagram};
 use crate::sound::{Port, PortOutput, Remote};
+use crate::tape::{Tape, MAX_TAPED_SLOTS};
 
 use circuit::{Name, OwnCircuit, Received};
 use clock::Clock;
@@ -209,6 +210,9 @@ impl Owner {
             Command::MediaBind { port, link, circuit, codec } => self.media_bind(port, (link, circuit), codec),
             Command::MediaJoin { port, other, codec } => self.media_join(port, other, codec),
             Command::MediaPlay { port, codec, frame_octets, frames } => self.media_play(now, port, codec, frame_octets, frames),
+            Command::MediaTape { port, slots } => {
+                slots <= MAX_TAPED_SLOTS && self.phone(port).is_some_and(|phone| phone.port.set_tape((slots > 0).then(|| Tape::new(slots))))
+            }
             Command::MediaUnbind { port } => self.media_unbind(port),
             Command::MediaDigit { port, code, duration_ms } => self.phone(port).is_some_and(|phone| phone.port.digit(now, code, duration_ms)),
             Command::MediaClose { port } => self.media_unbind(port) && self.ports.remove(&port).is_some(),
@@ -440,6 +444,7 @@ fn drain_port(ctx: &mut Context<'_>, port: PortId, phone: &mut PhonePort, at: Mi
     while let Some(output) = phone.port.poll(at) {
         match output {
             PortOutput::Send { rtcp, datagram, at } => ctx.outputs.push_back(Output::SendRtp { port, rtcp, datagram, at }),
+            PortOutput::Taped { entries } => ctx.event(Event::Taped { port, entries }),
             PortOutput::Digit { code, duration_ms } => ctx.event(Event::Digit { port, code, duration_ms }),
         }
     }

@@ -411,6 +411,7 @@ impl Relay {
             | Command::MediaBind { .. }
             | Command::MediaJoin { .. }
             | Command::MediaPlay { .. }
+            | Command::MediaTape { .. }
             | Command::MediaUnbind { .. }
             | Command::MediaDigit { .. }
             | Command::MediaClose { .. } => None,

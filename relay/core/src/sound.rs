@@ -24,6 +24,9 @@ use crate::reception::Reception;
 use crate::rtp::{
     parse_event, parse_media, serialise_report, MediaDatagram, RtpMalformed, RtpPacket, SenderInfo, SenderReport, SequencePlace, SequenceTracker,
 };
+use crate::tape::Tape;
+
+mod machine;
 
 mod outgoing;
 
@@ -95,6 +98,11 @@ pub enum PortOutput {
         /// Network time.
         at: Micros,
     },
+    /// What a tape has kept.
+    Taped {
+        /// As [`crate::tape`] describes them.
+        entries: Vec<u8>,
+    },
     /// The phone sent a digit, and it is over.
     Digit {
         /// RFC 4733 §3.2, 0 to 15.
@@ -137,6 +145,7 @@ pub struct Port {
     outgoing: Outgoing,
     digit_out: DigitOut,
     next_report: Option<Micros>,
+    tape: Option<Tape>,
     drops: Vec<DropReason>,
 }
 
@@ -162,6 +171,7 @@ impl Port {
             outgoing,
             digit_out: DigitOut::default(),
             next_report: None,
+            tape: None,
             drops: Vec::new(),
         }
     }
@@ -478,6 +488,12 @@ impl Port {
         }
         while self.outgoing.next_packet().is_none() && self.pending.front().is_some_and(|pending| pending.due <= now + COMPOSE_AHEAD_US) {
             let Some(pending) = self.pending.pop_front() else { break };
+            if let Some(tape) = &mut self.tape {
+                tape.note(pending.counter, pending.frame.as_ref().map(Frame::as_slice));
+                if let Some(entries) = tape.take_piece() {
+                    return Some(PortOutput::Taped { entries });
+                }
+            }
             self.play(&pending);
         }
         if let Some((at, datagram)) = self.outgoing.take_packet(now + COMPOSE_AHEAD_US) {

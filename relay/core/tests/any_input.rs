@@ -159,6 +159,7 @@ fn media_command() -> impl Strategy<Value = Command> {
             frame_octets,
             frames: vec![7; octets]
         }),
+        (0u32..3, prop_oneof![0u32..40, any::<u32>()]).prop_map(|(port, slots)| Command::MediaTape { port: PortId(port), slots }),
         (0u32..3, any::<u8>(), any::<u16>()).prop_map(|(port, code, duration_ms)| Command::MediaDigit { port: PortId(port), code, duration_ms }),
         (0u32..3).prop_map(|port| Command::MediaClose { port: PortId(port) }),
     ]

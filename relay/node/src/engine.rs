@@ -326,6 +326,13 @@ impl Engine {
         Ok((port, rtp_port))
     }
 
+    /// Open a media port that faces no phone, but the box itself: its reference.
+    pub fn media_machine(&self) -> Result<u32, Error> {
+        let port = self.next_number();
+        self.order(Order::Core(Command::MediaOpen { port: PortId(port) }))?;
+        Ok(port)
+    }
+
     /// Say where the phone is and what it speaks, and where its RTCP goes, if not to the next port.
     pub fn media_remote(
         &self,

@@ -123,6 +123,7 @@ fn parse_media(name: &str, its: &Arguments<'_, '_>) -> PyResult<Command> {
         "media_bind" => Command::MediaBind { port, link: LinkId(its.get(1)?), circuit: CircId(its.get(2)?), codec: its.get(3)? },
         "media_join" => Command::MediaJoin { port, other: PortId(its.get(1)?), codec: its.get(2)? },
         "media_play" => Command::MediaPlay { port, codec: its.get(1)?, frame_octets: its.get(2)?, frames: its.octets(3)? },
+        "media_tape" => Command::MediaTape { port, slots: its.get(1)? },
         "media_unbind" => Command::MediaUnbind { port },
         "media_digit" => Command::MediaDigit { port, code: its.get(1)?, duration_ms: its.get(2)? },
         "media_close" => Command::MediaClose { port },

@@ -221,6 +221,14 @@ impl Engine {
         self.command(Command::MediaPlay { port: PortId(port), codec, frame_octets, frames: frames.to_vec() })
     }
 
+    fn media_machine(&self) -> PyResult<u32> {
+        self.engine.media_machine().map_err(raise)
+    }
+
+    fn media_tape(&self, port: u32, slots: u32) -> PyResult<()> {
+        self.command(Command::MediaTape { port: PortId(port), slots })
+    }
+
     fn media_unbind(&self, port: u32) -> PyResult<()> {
         self.command(Command::MediaUnbind { port: PortId(port) })
     }

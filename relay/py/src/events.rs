@@ -30,6 +30,7 @@ pub(crate) fn of_core<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py
         Event::Silent { link, circuit } => tuple(py, ("silent", link.0, circuit.0)),
         Event::Ended { link, circuit } => tuple(py, ("ended", link.0, circuit.0)),
         Event::Digit { port, code, duration_ms } => tuple(py, ("digit", port.0, *code, *duration_ms)),
+        Event::Taped { port, entries } => tuple(py, ("taped", port.0, octets(entries))),
     }
 }
 

@@ -427,7 +427,9 @@ impl World {
                 let wants = self.circuits[circuit].hear(event, clock, next_number);
                 return self.obey(circuit, wants);
             }
-            Event::CircuitEnded { .. } | Event::Message { .. } | Event::Silent { .. } | Event::Ended { .. } | Event::Digit { .. } => return,
+            Event::CircuitEnded { .. } | Event::Message { .. } | Event::Silent { .. } | Event::Ended { .. } | Event::Digit { .. } | Event::Taped { .. } => {
+                return
+            }
         };
         self.put(self.now + CONTROL_US, Happening::Command { node, command });
     }

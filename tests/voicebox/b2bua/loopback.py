@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse
-from voicebox.b2bua.ports import CircuitLeg, MediaPort
+from voicebox.b2bua.ports import CircuitLeg, MachinePort, MediaPort
 from voicebox.errors import HostError, UsageError
 from voicebox.sip.sdes import Protection
 
@@ -36,6 +36,8 @@ class PlainPort:
     packet_ms: int = 20
     stands_for: tuple[PlainPort, Codec, Codec] | None = None
     behind: PlainPort | None = None
+    frames: bytes = b""
+    taped: tuple[int, Callable[[bytes], object]] | None = None
 
     def join(self, other: MediaPort, codec: Codec) -> None:
         assert isinstance(other, PlainPort)
@@ -49,7 +51,11 @@ class PlainPort:
         assert not self.closed
         assert len(frames) % frame_octets == 0
         self.part()
-        self.announced = (codec, len(frames) // frame_octets)
+        self.announced, self.frames = (codec, len(frames) // frame_octets), frames
+
+    def tape(self, slots: int, listener: Callable[[bytes], object]) -> None:
+        assert not self.closed
+        self.taped = (slots, listener)
 
     def part(self) -> None:
         if self.joined is not None:
@@ -93,6 +99,11 @@ class PlainMedia:
         self.ports: list[PlainPort] = []
         self.transcodes = False
         self._limit = limit
+
+    def machine(self) -> MachinePort:
+        port = self.open("")
+        assert isinstance(port, PlainPort)
+        return port
 
     def open(self, local_address: str) -> MediaPort:
         if sum(not port.closed for port in self.ports) >= self._limit:
@@ -239,6 +250,9 @@ class LoopMedia:
     def __init__(self) -> None:
         self.ports: list[LoopPort] = []
         self.all: list[LoopPort] = []
+
+    def machine(self) -> MachinePort:
+        raise AssertionError("nobody is answered by a machine here")
 
     def open(self, local_address: str) -> MediaPort:
         for even in range(40_000, 42_000, 2):

@@ -120,7 +120,7 @@ PLACES = {
     ),
     "voicemail": (
         HEAD + ANYBODY + "extensions: { 20: { phones: [kitchen], voicemail: true } }\n",
-        "plan.yaml:5:51 extensions.20.voicemail: `voicemail` is not built yet. Write `no-answer`, or a place that rings.",
+        "plan.yaml:5:51 extensions.20.voicemail: is not set here. Write `voicemail: true` under `settings`: it is for all contacts whom nobody answers.",
     ),
     "group that rings nobody": (HEAD + ANYBODY + "groups: { 30: { name: a } }\n", 'plan.yaml:5:15 groups.30: rings nobody. Write `ring: ["20", "21"]`.'),
     "group of somebody unknown": (
@@ -193,7 +193,6 @@ OUTGOING = {
         "{ dial: a, do: { ring: kitchen, timeout: 60s, then: laptop } }",
         "plan.yaml:4:28 outgoing[0].do: rings for 120 s in all, and a call rings for 90 s at most. Make the timeout shorter.",
     ),
-    "voicemail box": ('{ dial: "*97", do: voicemail-box }', "plan.yaml:4:24 outgoing[0].do: `voicemail-box` is not built yet. Leave the rule out."),
     "probe": ('{ dial: "*68", do: { probe: last-contact } }', "plan.yaml:4:26 outgoing[0].do.probe: `probe` is not built yet. Leave the rule out."),
     "trunk": (
         '{ dial: "00.", do: { trunk: sip } }',
@@ -201,7 +200,7 @@ OUTGOING = {
     ),
     "then voicemail": (
         "{ dial: a, do: { ring: kitchen, then: voicemail } }",
-        "plan.yaml:4:43 outgoing[0].do.then: `voicemail` is not built yet. Write `no-answer`, or a place that rings.",
+        "plan.yaml:4:43 outgoing[0].do.then: is not set here. Write `voicemail: true` under `settings`: it is for all contacts whom nobody answers.",
     ),
     "unknown contact": (
         '{ dial: "<name>", do: { call: "{name}" }, unknown: contact-request }',
@@ -235,7 +234,10 @@ INCOMING = {
         "plan.yaml:6:26 incoming[0].do: `contact-request` is not built yet. Write `refuse`, or `drop` for callers: exchange cards instead.",
     ),
     "contact dropped": ("{ from: bob, do: drop }", "plan.yaml:6:22 incoming[0].do: contacts are not dropped. Write `no-answer`, or block the contact."),
-    "voicemail": ("{ from: bob, do: voicemail }", "plan.yaml:6:22 incoming[0].do: `voicemail` is not built yet. Write `no-answer`, or a place that rings."),
+    "voicemail": (
+        "{ from: bob, do: voicemail }",
+        "plan.yaml:6:22 incoming[0].do: is not set here. Write `voicemail: true` under `settings`: it is for all contacts whom nobody answers.",
+    ),
     "no hours": (
         "{ from: bob, when: { tz: UTC }, do: no-answer }",
         'plan.yaml:6:24 incoming[0].when: should say hours or days. Write for example { hours: "22:00-07:00", tz: Europe/Berlin }.',

@@ -1,7 +1,8 @@
-//! Sound that the box itself has for a phone, such as an announcement: frames that were handed over at once, one of them for each slot.
+//! Sound that the box itself has for a phone, such as an announcement, or where a machine answers for a circuit: frames that were handed over at once, one of them
+//! for each slot.
 //!
-//! In order: `media_play` takes the frames, and ends what the port carried before; `play_next` hands one to the port, which makes fresh RTP of it as of any other,
-//! until none is left. What the phone says meanwhile goes nowhere.
+//! In order: `media_play` takes the frames, and ends what a phone's port carried before; `play_next` hands one to the port, which makes fresh RTP of it as of any other,
+//! until none is left. What the phone says meanwhile goes nowhere. A port that is bound to a circuit stays so, and its frames go there.
 //! Not here: where the frames come from, RTP ([`crate::sound`]).
 
 use crate::context::Context;
@@ -41,9 +42,16 @@ impl Owner {
         if frames.len() % frame_octets != 0 || frames.len() / frame_octets > MAX_PLAYED_FRAMES {
             return false;
         }
-        self.media_unbind(port);
+        let into_circuit = self.ports.get(&port).is_some_and(|phone| phone.bound.is_some());
+        if !into_circuit {
+            self.media_unbind(port);
+        }
         if let Some(phone) = self.ports.get_mut(&port) {
-            phone.port.bind(codec);
+            if !into_circuit {
+                phone.port.bind(codec);
+            } else if phone.port.bound_codec() != Some(codec) {
+                return false;
+            }
             phone.playing = Some(Playing { codec, frame_octets, frames: frames.into_iter(), counter: 0, next: now + SLOT_US });
         }
         true
@@ -56,13 +64,18 @@ impl Owner {
         let frame = playing.next_frame();
         if frame.is_empty() {
             phone.playing = None;
-            return phone.port.unbind();
+            if phone.bound.is_none() {
+                phone.port.unbind();
+            }
+            return;
         }
         playing.counter += 1;
         // After a stall it goes on from here: a burst would be heard as noise.
         let due = if now.saturating_sub(at) > LONGEST_CATCH_UP_US { now + 2 * COMPOSE_AHEAD_US } else { playing.next };
         playing.next = due + SLOT_US;
-        if let Err(reason) = phone.port.enqueue(due - 2 * COMPOSE_AHEAD_US, due, playing.counter, Some((playing.codec, &frame))) {
+        if phone.bound.is_some() {
+            phone.port.say(at, &frame);
+        } else if let Err(reason) = phone.port.enqueue(due - 2 * COMPOSE_AHEAD_US, due, playing.counter, Some((playing.codec, &frame))) {
             ctx.count(reason);
         }
         drain_port(ctx, port, phone, at);

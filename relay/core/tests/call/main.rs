@@ -1,6 +1,7 @@
 //! Whole calls through real cores in virtual time: box, guard, junction, guard, box; sound both ways, with loss, jitter and drifting clocks.
 
 mod coupled;
+mod machine;
 mod world;
 
 use voicebox_core::rtp::{parse_rtp, serialise_rtp, RtpPacket};
