@@ -44,6 +44,8 @@ class CoreWorld(FakeWorld):
         """When cells left, by node and link."""
         self.phones: dict[str, Callable[[bytes], None]] = {}
         """Told what comes for the phone of a box, when it comes."""
+        self.step_us = 5_000
+        """The de-jitter step with which relays accept."""
         self.loses: Callable[[], bool] = lambda: False
         """Asked for each cell on a wire whether it is lost."""
         self._wire_us = wire_us
@@ -130,7 +132,7 @@ class CoreWorld(FakeWorld):
             except HandshakeError:
                 continue
             junction = relay.descriptor.role is Role.JUNCTION
-            self.give(name, "command", "accept", link, circuit, keys.forward.reveal(), keys.backward.reveal(), created, junction)
+            self.give(name, "command", "accept", link, circuit, keys.forward.reveal(), keys.backward.reveal(), created, junction, self.step_us, self.step_us)
 
     def run_until(self, until_us: int, timers: Callable[[int], None]) -> None:
         """Run; timers(now_us) is called every 10 ms, and does what is due in the boxes."""
