@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import re
+import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -142,3 +147,60 @@ async def test_interrupt_ends_it_with_what_is_known(tmp_path: Path, capsys: pyte
     assert await probe(tmp_path, box, "bob") == 0
     assert [each["step"] for each in box.asked] == ["begin", "look", "end", "look"]
     assert "cut short" in capsys.readouterr().out
+
+
+class Endless(Box):
+    """A box whose probe ends only when it is told to."""
+
+    def _probe(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        told = super()._probe(asked)
+        if asked["step"] == "look" and not any(each["step"] == "end" for each in self.asked):
+            told["outcome"] = "under way"
+        return told
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("ends", ["q", "interrupt"])
+async def test_on_a_terminal_the_table_lives_until_somebody_has_seen_enough(tmp_path: Path, ends: str) -> None:
+    box = Endless("measured", GOOD)
+    server = ControlServer(tmp_path, box)
+    await server.start()
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "voicebox", "probe", "bob", "--home", str(tmp_path)]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "140", "LINES": "40"}
+    process = await asyncio.create_subprocess_exec(*command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    shown, told = b"", False
+    try:
+        for _ in range(600):  # a minute, for a machine that starts an interpreter slowly
+            await asyncio.sleep(0.1)
+            shown += _read(ours)
+            if b"q ends it" in shown and len(box.asked) >= 3 and not told:
+                told = True
+                if ends == "q":
+                    os.write(ours, b"xq")
+                else:
+                    process.send_signal(signal.SIGINT)
+            if process.returncode is not None:
+                break
+        shown += _read(ours)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(ours)
+        await server.stop()
+    assert process.returncode == 0, shown
+    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode()
+    assert "you -> bob" in text
+    assert "It was cut short" in text
+    assert "Traceback" not in text
+    assert [each["step"] for each in box.asked][-2:] == ["end", "look"]
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1 << 16)
+    except OSError:  # nothing there now, or the other end is closed
+        return b""
