@@ -304,6 +304,19 @@ def test_a_box_goes_to_one_meeting_at_a_time_and_open_invitations_are_bounded() 
         assert set(alice.book.tokens(circuit.path.junction.relay_id, circuit.epoch)) <= set(alice.plane.circuit(circuit.link).tokens)
 
 
+def test_a_meeting_whose_circuits_were_made_anew_is_told_of_and_another_may_begin() -> None:
+    """A box whose date was set begins anew with its circuits and calls; invitations stay."""
+    _, alice, bob = boxes()
+    invite(alice)
+    accept(bob)
+    for box in (alice, bob):
+        box.pairing.use(box.calls)
+    assert outcome(bob) == "interrupted"
+    assert alice.pairing.waiting() == 1
+    accept(bob)
+    assert outcome(bob) == "", "it is gone to"
+
+
 @pytest.mark.parametrize(
     "asked",
     [
