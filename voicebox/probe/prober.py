@@ -51,7 +51,7 @@ class ProbeNetwork(Protocol):
     def on_probe(self, acceptor: Callable[[str, Offer, CircuitLeg], Listener]) -> None: ...
 
 
-async def score(packed: bytes, codec: str) -> int:
+async def score(packed: bytes, codec: str, within_s: float = SCORE_S) -> int:
     """Have packed frames scored by a process of its own (demo/score.py); return hundredths, NO_SCORE where it gives none in time."""
     command = (sys.executable, "-m", "voicebox.demo.score", codec)
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
@@ -60,7 +60,7 @@ async def score(packed: bytes, codec: str) -> int:
     except OSError:
         return NO_SCORE
     try:
-        said, _ = await asyncio.wait_for(process.communicate(packed), SCORE_S)
+        said, _ = await asyncio.wait_for(process.communicate(packed), within_s)
     except TimeoutError:
         return NO_SCORE
     finally:

@@ -14,13 +14,15 @@ from voicebox.probe.prober import SCORED_AS, score
 from voicebox.probe.speech import SPEECH_FRAMES, pack_frames
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(not available(), reason="the extra `quality` is not installed")]
+PATIENCE_S = 120.0
+"""On a machine with much other work a model is loaded slowly."""
 
 
 @pytest.mark.parametrize("codec", [ProbeCodec.PCMA, ProbeCodec.OPUS24], ids=lambda codec: str(codec.word))
 async def test_scores_fall_as_more_is_lost(codec: ProbeCodec) -> None:
     frames = recorded_frames(codec)[:SPEECH_FRAMES]
     assert {len(frame) for frame in frames} == {codec.frame_octets}
-    scores = [await score(pack_frames(drop_frames(frames, share, seed=1)), SCORED_AS[codec.codec]) for share in (0.0, 0.02, 0.10)]
+    scores = [await score(pack_frames(drop_frames(frames, share, seed=1)), SCORED_AS[codec.codec], PATIENCE_S) for share in (0.0, 0.02, 0.10)]
     print(f"{codec.word}: {scores}")
     assert scores[0] > scores[1] > scores[2] > 100
 
