@@ -39,6 +39,7 @@ NS = 1_000_000_000
 READY_S = 60.0
 GONE_S = 12
 """A guard is dead for longer than the 10 s after which a box gives a silent circuit up."""
+TRIES = 3
 SPEECH_S = 30.0
 FLOOD = """
 import json, random, socket, sys, time
@@ -156,10 +157,13 @@ def test_a_neighbour_that_floods_costs_no_call(tmp_path: Path) -> None:
         assert later >= 45
 
 
-def test_a_guard_that_dies_in_a_call_is_not_missed(tmp_path: Path) -> None:
-    """A call between boxes of profile `home` is over two paths (PROTOCOL.md §9.5): one dies, and the sound goes on over the other."""
-    with running(tmp_path) as run:
+def kill_in_a_call(directory: Path) -> tuple[Running, int] | None:
+    """Kill the caller's guard in a call over two paths; return when, ns. None where a dummy is in the way of the second path: one start in thirty."""
+    directory.mkdir()
+    with running(directory) as run:
         run.talk()
+        if any(run.status(name)["dummies"]["now"] for name in (CALLER, CALLEE)):
+            return None
         wait_until(lambda: all(len(run.in_call(name)) == 2 for name in (CALLER, CALLEE)), "the second circuit of the call")
         time.sleep(1)
         dead, _ = run.relays_in_call()
@@ -169,6 +173,14 @@ def test_a_guard_that_dies_in_a_call_is_not_missed(tmp_path: Path) -> None:
         assert "ended" not in (*run.caller.events, *run.callee.events)
         run.caller.hang_up()
         run.callee.wait_for("ended")
+    return run, killed_ns
+
+
+def test_a_guard_that_dies_in_a_call_is_not_missed(tmp_path: Path) -> None:
+    """A call between boxes of profile `home` is over two paths (PROTOCOL.md §9.5): one dies, and the sound goes on over the other."""
+    found = next((found for number in range(TRIES) if (found := kill_in_a_call(tmp_path / str(number))) is not None), None)
+    assert found is not None, "a dummy was in the way each time"
+    run, killed_ns = found
     wire = Wire(run.wires.sent(), run.wires.arrived())
     ends = run.lab.plan.phone_sip(CALLER), run.lab.plan.phone_sip(CALLEE)
     (call,) = find_calls(phones_view(wire, [end.address for end in ends]), *ends)

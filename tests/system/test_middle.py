@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.embedded import CALLEE, CALLER, wait_until
+from tests.support.embedded import CALLEE, CALLER, leave_dummies, wait_until
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import Endpoint, load_capture
 from voicebox.demo.measure import LinkRole, Roles, measure_call
@@ -45,6 +45,7 @@ def test_sound_passes_over_four_relays(tmp_path: Path) -> None:
     with network, Capture(tmp_path / "wire.pcap"):
         network.start()
         network.wait_ready()
+        leave_dummies(network)
         with phone(network, tmp_path, CALLER, 0) as caller, phone(network, tmp_path, CALLEE, 1) as callee:
             for each in (caller, callee):
                 each.wait_for("registered")

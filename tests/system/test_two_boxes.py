@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.embedded import CALLEE, CALLER, start_network, wait_until
+from tests.support.embedded import CALLEE, CALLER, leave_dummies, start_network, wait_until
 from voicebox.demo.network import EmbeddedNetwork, Node, Plan
 from voicebox.demo.phones import PhoneDriver, PhoneSetup, phone_for
 from voicebox.demo.speech import make_speech
@@ -163,25 +163,27 @@ def test_call_goes_on_over_the_end_of_its_epoch(network: EmbeddedNetwork, tmp_pa
 def test_call_outlives_a_relay_of_its_path_and_the_next_takes_the_other_junction(tmp_path: Path) -> None:
     """In a network of its own, which is broken afterwards: a relay's peers notice after a minute that it started anew."""
     plan = Plan(first_port=47_700, prefix="127.0.80")
-    with start_network(tmp_path / "network", plan) as network, phones(network, tmp_path) as (caller, callee):
-        caller.dial(f"sip:{CALLEE}.privacy")
-        caller.wait_for("connected", timeout_s=RING_TIMEOUT_S)
-        wait_until(lambda: len(calling(network, CALLER)) == len(calling(network, CALLEE)) == 2, "the second circuit")
-        first = next(circuit for circuit in calling(network, CALLER) if not circuit["spare"])
-        dead = network.relays[first["relays"][1].removeprefix("operator of ")]
-        network.stop_node(dead, signal.SIGKILL)
-        wait_until(lambda: len(calling(network, CALLER)) == len(calling(network, CALLEE)) == 1, "the end of the dead path, after 10 s", 15)
-        (left,) = calling(network, CALLER)
-        assert left["relays"][1] != first["relays"][1]
-        time.sleep(2)
-        assert "ended" not in caller.events + callee.events
-        caller.hang_up()
-        callee.wait_for("ended")
-        time.sleep(1)
-        caller.dial(f"sip:{CALLEE}.privacy")
-        caller.wait_for("connected", timeout_s=RING_TIMEOUT_S + 4, count=2)
-        circuit = next(circuit for circuit in calling(network, CALLER) if not circuit["spare"])
-        assert circuit["relays"][1] != f"operator of {dead.name}"
-        caller.hang_up()
-        callee.wait_for("ended", count=2)
-        nothing_wrong(network)
+    with start_network(tmp_path / "network", plan) as network:
+        leave_dummies(network)
+        with phones(network, tmp_path) as (caller, callee):
+            caller.dial(f"sip:{CALLEE}.privacy")
+            caller.wait_for("connected", timeout_s=RING_TIMEOUT_S)
+            wait_until(lambda: len(calling(network, CALLER)) == len(calling(network, CALLEE)) == 2, "the second circuit")
+            first = next(circuit for circuit in calling(network, CALLER) if not circuit["spare"])
+            dead = network.relays[first["relays"][1].removeprefix("operator of ")]
+            network.stop_node(dead, signal.SIGKILL)
+            wait_until(lambda: len(calling(network, CALLER)) == len(calling(network, CALLEE)) == 1, "the end of the dead path, after 10 s", 15)
+            (left,) = calling(network, CALLER)
+            assert left["relays"][1] != first["relays"][1]
+            time.sleep(2)
+            assert "ended" not in caller.events + callee.events
+            caller.hang_up()
+            callee.wait_for("ended")
+            time.sleep(1)
+            caller.dial(f"sip:{CALLEE}.privacy")
+            caller.wait_for("connected", timeout_s=RING_TIMEOUT_S + 4, count=2)
+            circuit = next(circuit for circuit in calling(network, CALLER) if not circuit["spare"])
+            assert circuit["relays"][1] != f"operator of {dead.name}"
+            caller.hang_up()
+            callee.wait_for("ended", count=2)
+            nothing_wrong(network)
