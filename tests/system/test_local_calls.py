@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +18,14 @@ from tests.voicebox.b2bua.house import NoNetwork
 from voicebox.b2bua.announcement import no_emergency
 from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
+from voicebox.config.load import KnownPhone
+from voicebox.config.model import Endpoint
+from voicebox.contacts.store import StateDirectory
+from voicebox.contacts.voicemail import VoicemailBox
 from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
 from voicebox.dialplan.model import EchoTest, EmergencyCall, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
+from voicebox.provisioning.forms import Login as FormLogin
+from voicebox.provisioning.forms import baresip_line
 from voicebox.sensitive import Secret
 from voicebox.sip.auth import Account
 
@@ -40,7 +47,8 @@ PLAN: dict[str, OutgoingDecision] = {
 class House:
     """A box with an engine and without circuits, in a loop of its own thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, mailbox: VoicemailBox | None = None) -> None:
+        self.mailbox = mailbox
         self.bugs: list[Exception] = []
         self.port = free_port_block(2)
         self.plane = LiveDataPlane(born_unix_us=0, realtime=False)
@@ -55,6 +63,7 @@ class House:
         server = SipServer(
             accounts, NoNetwork(), media, lambda dialled: PLAN.get(dialled, RefuseCall(404)), lambda petname: NoAnswer(), settings, on_bug=self.bugs.append
         )
+        server.use_mailbox(self.mailbox)
         await server.start([("udp", ADDRESS, self.port), ("tcp", ADDRESS, self.port)])
         self._ready.set()
         while not self._stop.is_set():  # noqa: ASYNC110  # set by another thread
@@ -152,6 +161,32 @@ def test_who_dials_an_emergency_number_hears_why_not(house: House, tmp_path: Pat
     heard = ann.heard()
     assert heard is not None
     assert seconds_of_tone(heard, SPECIAL_TONE_HZ) >= BLOCK_S, "the tone that says that it does not work"
+
+
+class OneLine(Baresip):
+    """A baresip whose account is the line that `voicebox phone show --as baresip` prints, and whose light is on."""
+
+    def _account(self) -> str:
+        login = self.setup.login
+        assert login is not None
+        line = baresip_line(FormLogin(KnownPhone(login.user, login.password, login.transport), Endpoint(login.host, login.port), ADDRESS))
+        return line.strip() + ";mwi=yes;answermode=manual"
+
+
+def test_baresip_reads_its_line_and_shows_how_many_messages_there_are(tmp_path: Path) -> None:
+    store = StateDirectory(tmp_path / "box")
+    store.create()
+    mailbox = VoicemailBox(store, lambda: dt.date(2026, 3, 10))
+    mailbox.keep("bob", bytes(8_000))
+    ports = free_port_block(20)
+    with House(mailbox) as house:
+        setup = PhoneSetup(
+            "ann", Login(ADDRESS, house.port, "ann", PASSWORD), ADDRESS, ports, ports + 4, write_tone(tmp_path / "ann.wav", TONES_HZ["ann"], TALK_S)
+        )
+        with OneLine(setup, tmp_path / "ann", extra_config="module_app mwi.so\n") as ann:
+            ann.wait_for("registered")
+            ann.wait_until(lambda: "Voice-Message: 1/0" in ann.log_text(), "what the light shows")
+    assert house.bugs == []
 
 
 def test_the_echo_test_is_heard(house: House, tmp_path: Path) -> None:
