@@ -468,6 +468,8 @@ class BoxDaemon:
 
     def _take(self, step: Step) -> None:
         self._book.take(step)
+        if step.before is not None and self._server is not None:
+            self._server.contact_changed(step.before.petname, step.after.petname if step.after is not None and step.after.open else None)
         if step.before is not None and (step.after is None or step.after.petname != step.before.petname):
             to = None if step.after is None else step.after.petname
             self._missed.renamed(step.before.petname, to)

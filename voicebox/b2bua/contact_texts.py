@@ -40,6 +40,7 @@ class _Kept:
     petname: str
     text: bytes = field(repr=False)
     until: float
+    under_way: bool = False
 
 
 @dataclass(slots=True)
@@ -75,7 +76,6 @@ class ContactTexts:
         self._network: Network | None = None
         self._lines: list[_Line] = []
         self._kept: list[_Kept] = []
-        self._delivering: set[str] = set()
 
     def use(self, network: Network) -> None:
         """Begin lines over this network from now on. Contract: there is none."""
@@ -189,12 +189,12 @@ class ContactTexts:
 
     def _hand_on(self, petname: str, now: float) -> None:
         oldest = next((kept for kept in self._kept if kept.petname == petname), None)
-        if oldest is not None and petname not in self._delivering:
-            self._delivering.add(petname)
+        if oldest is not None and not oldest.under_way:
+            oldest.under_way = True
             self._deliver(petname, oldest.text, partial(self._delivered, oldest), now)
 
     def _delivered(self, kept: _Kept, status: int, now: float) -> None:
-        self._delivering.discard(kept.petname)
+        kept.under_way = False
         if status in _DONE:
             self._kept = [other for other in self._kept if other is not kept]
             self._hand_on(kept.petname, now)
@@ -218,6 +218,16 @@ class ContactTexts:
             line.circuit.send(say)
         for sent in (*line.said, *line.waiting):
             self._context.layer.respond(sent.transaction, 480, now, self._context.identifiers.tag(), (("warning", f'399 voicebox "{_OFF}"'),))
+
+    def contact_changed(self, petname: str, to: str | None) -> None:
+        """Take that a contact has another petname; None: there is nothing to do with him any more, and what he wrote is forgotten."""
+        if to is None:
+            self._kept = [kept for kept in self._kept if kept.petname != petname]
+            return
+        for kept in [kept for kept in self._kept if kept.petname == petname]:
+            kept.petname = to
+        for line in [line for line in self._lines if line.petname == petname]:
+            line.petname = to
 
     def make_room(self, now: float) -> None:
         """End the lines of ours on which nothing is under way: a call wants their circuits."""

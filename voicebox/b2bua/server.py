@@ -99,6 +99,10 @@ class SipServer:
         """Keep messages of contacts there from now on, or take none."""
         self._guarded(lambda: self._board.use_mailbox(mailbox, time.monotonic()))
 
+    def contact_changed(self, petname: str, to: str | None) -> None:
+        """Take that a contact has another petname, or, None, that nothing of him is wanted any more."""
+        self._board.contact_changed(petname, to)
+
     def messages_changed(self) -> None:
         """Let phones show how many messages there are."""
         self._guarded(lambda: self._board.messages_changed(time.monotonic()))

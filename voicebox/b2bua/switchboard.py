@@ -117,6 +117,10 @@ class Switchboard:
         self._messages.use(mailbox, now)
         self._drain(now)
 
+    def contact_changed(self, petname: str, to: str | None) -> None:
+        """Take that a contact has another petname, or, None, that nothing of him is wanted any more."""
+        self._contact_texts.contact_changed(petname, to)
+
     def messages_changed(self, now: float) -> None:
         """Let phones show how many messages there are."""
         self._messages.changed(now)

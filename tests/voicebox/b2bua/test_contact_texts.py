@@ -228,3 +228,33 @@ def test_when_the_box_stops_phones_are_told_that_their_texts_were_not_taken() ->
     box.settle()
     assert final(phone.inbox).status == 480
     assert box.far_heard[-1] == End()
+
+
+def test_texts_follow_a_contacts_new_petname_and_go_with_who_is_removed() -> None:
+    box, phone = box_with_phone(registered=False)
+    leg = contact_writes(box)
+    says(box, leg, Text(b"one"))
+    box.board.contact_changed("bob", "robert")
+    says(box, leg, Text(b"two"))
+    phone.authorised("REGISTER", "sip:voicebox", "Expires: 3600", to="<sip:alice@voicebox>")
+    for text in (b"one", b"two"):
+        got = phone.last_request("MESSAGE")
+        assert (got.body, got.from_.uri) == (text, "sip:robert@robert.privacy")
+        phone.answer(got, 200)
+    phone.register("Expires: 0")
+    says(box, leg, Text(b"three"))
+    assert totals(box) == (1, 1)
+    box.board.contact_changed("robert", None)
+    assert totals(box) == (1, 0), "the line ends with the circuits' call"
+
+
+def test_a_contact_that_is_renamed_while_a_phone_has_its_text_is_handed_on_as_before() -> None:
+    box, phone = box_with_phone()
+    leg = contact_writes(box)
+    says(box, leg, Text(b"one"))
+    says(box, leg, Text(b"two"))
+    box.board.contact_changed("bob", "robert")
+    phone.answer(phone.last_request("MESSAGE"), 200)
+    assert phone.last_request("MESSAGE").body == b"two"
+    phone.answer(phone.last_request("MESSAGE"), 200)
+    assert totals(box)[1] == 0
