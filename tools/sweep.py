@@ -97,7 +97,7 @@ def plot(runs: Sequence[Run]) -> str:
     panels = [_panel(place, name, [run for run in runs if run.varied == name]) for place, name in enumerate(VARIED)]
     words = list(dict.fromkeys(run.case.codec.word for run in runs))
     legend = "".join(
-        f'<text x="{MARGIN + 220 * place}" y="{HEIGHT + 50}" fill="{COLOURS[place]}">{escape(word)}: over three relays; dashed: direct</text>'
+        f'<text x="{MARGIN + 250 * place}" y="{HEIGHT + 50}" fill="{COLOURS[place]}">{escape(word)}: three relays; dashed: direct</text>'
         for place, word in enumerate(words)
     )
     size = f'width="{PANEL * len(VARIED)}" height="{HEIGHT + 60}"'

@@ -3,7 +3,7 @@
     caller's:     CALLING --Answer--> MEASURING --all is known--> TAIL --its time is over--> OVER
     answering:    CALLING --as long after the call came as no phone is picked up sooner--> MEASURING --End, or the longest time--> OVER
 
- 1. Both send frames (stream.py) from MEASURING on. The answering end tells the caller's once a second what became of the caller's frames (Arrivals).
+ 1. Both send frames (stream.py) from MEASURING on. The answering end tells the caller's now and then what became of the caller's frames (Arrivals).
  2. In a probe with speech the caller's frames are speech, and the answering end says once how it sounded (Score); nothing is told of single frames.
  3. In TAIL the caller's end knows all that it wanted; the call goes on for a drawn time, so that its length is no round number, and looks as before.
  4. Refuse, End and a call that breaks end it in any state, with what is known so far.
@@ -25,8 +25,12 @@ from voicebox.probe.stream import NEVER_US, Collected, ProbeStream
 
 ANSWER_US = 1_100_000
 """A knock is said for one second where no sound begins sooner (PROTOCOL.md §8.3), and in a call none does."""
-TELL_US = 1_000_000
-LAST_WORD_US = 4_000_000
+LOOK_US = 200_000
+"""So often the answering end looks whether it has something to tell."""
+EARLY_TELLS, TELL_FRAMES = (50, 100), 250
+"""It tells after so many frames of the caller's, then after each 5 s of them. Seldom, because a message takes the place of copies (PROTOCOL.md §9.4): it is said in each slot
+until it is acknowledged, a round trip later, and each time it comes it is acknowledged. With numbers told each second a quarter of the lost frames had no copy."""
+LAST_WORD_US = 10_000_000
 """So much later than its frames the answering end's last numbers may come."""
 MOST_S = 300
 LONGEST_US = (MOST_S + MOST_S // 4 + 10) * 1_000_000
@@ -154,14 +158,14 @@ class AnsweringEnd(ProbeEnd):
         elif self.stage is Stage.CALLING:
             self.leg.send(Answer(self.codec.codec))
             self._begin(now_us)
-            self.deadline_us = now_us + TELL_US
+            self.deadline_us = now_us + LOOK_US
         else:
             if self._speech is None:
                 self._tell(now_us, self.leg)
             elif self._on_speech is not None and self._speech.whole(now_us):
                 self._on_speech(self._speech.frames())
                 self._on_speech = None
-            self.deadline_us = now_us + TELL_US
+            self.deadline_us = now_us + LOOK_US
 
     def receive(self, datagram: bytes, now_us: int) -> None:
         """Take what the box hands to this end."""
@@ -175,10 +179,10 @@ class AnsweringEnd(ProbeEnd):
             self.leg.send(score)
 
     def _tell(self, now_us: int, leg: CircuitLeg) -> None:
-        """Tell what became of the caller's frames that are decided and not told of yet, as many as one message holds: those of two seconds."""
-        final = self.stream.final(now_us)
-        if final > self._told:
-            arrivals = self.stream.arrivals(self._told, final)
+        """Tell what became of the caller's frames, where so many more are decided that it is time for it."""
+        until = next((early for early in EARLY_TELLS if self._told < early), (self._told // TELL_FRAMES + 1) * TELL_FRAMES)
+        while self.stream.final(now_us) >= until > self._told:
+            arrivals = self.stream.arrivals(self._told, until)
             leg.send(arrivals)
             self._told += len(arrivals.units)
 
