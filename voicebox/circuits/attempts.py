@@ -8,17 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from voicebox.circuits.circuit import Circuit
+from voicebox.circuits.call_state import KNOCK_US
+from voicebox.circuits.circuit import SAID_US, Circuit
 from voicebox.circuits.pair_book import PairBook, TokenOwner
+from voicebox.circuits.speech import Speech
+
+BRIEF_US = SAID_US[Speech.KNOCK]
 
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One junction to knock at, under one secret, over any of our circuits there. brief: the same is tried once more, for longer."""
+    """One junction to knock at, under one secret, over any of our circuits there. for_us: so long."""
 
     circuits: list[Circuit]
     owner: TokenOwner
-    brief: bool = False
+    for_us: int = KNOCK_US
+
+    @property
+    def brief(self) -> bool:
+        """Return whether the same is tried once more."""
+        return self.for_us == BRIEF_US
 
     def free(self) -> Circuit | None:
         """Return a circuit that is free; the last, because the first is the one that contacts knock at."""
@@ -28,7 +37,7 @@ class Attempt:
 def attempts_at(circuits: Iterable[Circuit], book: PairBook, petname: str) -> list[Attempt]:
     """Return the attempts in their order: the newest secret at every junction first; the former one only after that, for a contact who never got the new.
 
-    Of two junctions each is tried briefly first: whoever has a dummy at one is reached at the other.
+    Of two junctions each is tried briefly first, and for the rest of its time later: whoever has a dummy at one is reached at the other.
     """
     places: dict[tuple[bytes, int], list[Circuit]] = {}
     for circuit in circuits:
@@ -36,5 +45,5 @@ def attempts_at(circuits: Iterable[Circuit], book: PairBook, petname: str) -> li
     found = [Attempt(there, owner) for (_, epoch), there in places.items() for owner in book.secrets_of(petname, epoch)]
     newest, former = ([attempt for attempt in found if attempt.owner.former is wanted] for wanted in (False, True))
     if len(newest) > 1:
-        newest = [replace(attempt, brief=True) for attempt in newest] + newest
+        newest = [replace(attempt, for_us=for_us) for for_us in (BRIEF_US, KNOCK_US - BRIEF_US) for attempt in newest]
     return newest + former

@@ -158,7 +158,7 @@ class Call:
             self._plane.speak(circuit.link, circuit.circuit, None, [pair.answer_key(attempt.owner.secret, self._sent.knock).reveal()])
         circuit.call_say(Speech.KNOCK, self._sent.knock.serialise(), now_us)
         self._look_us = self._said_us = now_us + SAID_US[Speech.KNOCK]
-        self.deadline_us = self._said_us if attempt.brief or self._keys is not None else now_us + KNOCK_US
+        self.deadline_us = self._said_us if self._keys is not None else now_us + attempt.for_us
 
     def _make_room(self, now_us: int) -> None:
         """No circuit is free: let a spare go, or else end the dummy with the least time left, and wait for the circuit. A dummy waits for nothing."""

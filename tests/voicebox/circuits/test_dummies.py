@@ -154,7 +154,7 @@ def test_knock_of_a_dummy_that_nobody_answers_is_one_of_somebody_who_is_away(cou
     run(world, [alice], 12)
     assert seen_outside(told, since_us) == dummy
     knocks = [(shapes[1], round((at_us + SLOT_US) / 1e6)) for name, at_us, shapes in dummy if name == "say"]
-    assert knocks == ([(26, 0), (29, 4)] if count == 1 else [(26, 0), (29, 1), (26, 1), (29, 2), (26, 2), (29, 6), (26, 6), (29, 10)])
+    assert knocks == ([(26, 0), (29, 4)] if count == 1 else [(26, 0), (29, 1), (26, 1), (29, 2), (26, 2), (29, 5), (26, 5), (29, 8)])
 
 
 def said_at_first_junction(world: FakeWorld, box: Box) -> list[tuple[str, float]]:
