@@ -4,9 +4,9 @@ Whole boxes in virtual time (town.py), their calls, circuits and dummies as they
 another. Beside the learners, which see everything, the length of a splice and the frequency of its pair of guards are looked at alone. Controls: circuits made for
 each call; dummies between two circuits of one house (loops), found by the pairs of guards.
 
-The limit is one for the upper bound, and stricter than statistics.limit of so many splices. A run of quick mode has some 850 calls and 700 dummies, so a standard error of
-0.0147: of an attacker whose AUC is 0.54, as it is measured, the bound AUC + 1.645 * 0.0147 reaches 0.62 once in 10 000 runs (3.8 errors); of one whose AUC is 0.60 it stays below in
-3 of 1 000.
+The limit is one for the upper bound, and stricter than statistics.limit of so many splices. A run of quick mode has some 850 calls and 720 dummies, so a standard error of
+0.0147, and fails where an AUC is above 0.62 - 1.645 * 0.0147 = 0.596. In eight pairs of towns (36 to 100 hours) the better attacker had 0.544 in the mean, with a deviation of 0.017:
+3.05 deviations, once in 900 runs. One whose AUC is 0.64 passes about once in 200.
 """
 
 from __future__ import annotations
