@@ -227,6 +227,9 @@ class Linphonec(_Linphone):
         return path if path.exists() else None
 
     def _ask_to_end(self) -> None:
+        if self.setup.login is not None:
+            self._tell("unregister")  # it quits without waiting for that
+            time.sleep(0.3)
         self._tell("quit")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 import wave
 from array import array
 from pathlib import Path
@@ -48,8 +47,6 @@ class Sipp(PhoneDriver):
     def __init__(self, setup: PhoneSetup, directory: Path) -> None:
         super().__init__(setup, directory)
         self.digits = ""
-        self.said_at_ns: dict[str, int] = {}
-        """When its scenario came so far, by the kernel's clock: the latest of each event."""
         self._moves: tuple[str, ...] = ()
         self._stopped = False
         self._calls = 0
@@ -116,7 +113,6 @@ class Sipp(PhoneDriver):
                 if event.isdigit():
                     self.status = int(event)
                 else:
-                    self.said_at_ns[event] = time.time_ns()
                     self.note(event)
             self._seen = len(said)
 

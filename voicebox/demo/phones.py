@@ -30,7 +30,8 @@ from voicebox.sensitive import Secret
 POLL_S = 0.02
 LISTEN_S = 0.05
 START_TIMEOUT_S = 10.0
-STOP_TIMEOUT_S = 4.0
+STOP_TIMEOUT_S = 10.0
+"""On a machine that does much else a phone takes a while to unregister."""
 COMMAND_TIMEOUT_S = 3.0
 MAX_CONTROL_OCTETS = 1 << 20
 FIRST_REFUSAL = 300

@@ -1,0 +1,181 @@
+"""Which phone does what with a box: what is declared here is what the table in PHONES.md says and what tests/interop/test_matrix.py shows. [io]
+
+    python -m tests.interop.matrix > PHONES.md
+
+A gap is declared with its cause; everything else is shown by real calls over the whole system, two boxes and six relays. The covering runs have each phone at each end, each of its ways at
+one, and each phone with each other; the long ones every way of every phone with every other.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+STEPS = (
+    "register",
+    "call",
+    "cancel",
+    "busy",
+    "decline",
+    "hold and resume",
+    "re-INVITE",
+    "digits out",
+    "digits in",
+    "hear",
+    "be heard",
+    "hang up",
+    "be hung up on",
+)
+"""What a phone can do, or have done to it; `cancel`, `busy` and `decline` are what it does where it calls, respectively is called, and what it understands of the other's."""
+ENDS = ("caller", "callee")
+
+
+@dataclass(frozen=True, order=True)
+class Way:
+    """How a phone reaches its box. Over TLS its sound is SRTP, else RTP."""
+
+    transport: str
+    ipv6: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.transport}{'-ipv6' if self.ipv6 else ''}"
+
+
+WAYS = tuple(Way(transport, ipv6) for ipv6 in (False, True) for transport in ("udp", "tcp", "tls"))
+
+
+@dataclass(frozen=True)
+class PhoneKind:
+    """One phone. ways_shut, gaps: why it does not go that way, or not do a step (of one end: `step, end`)."""
+
+    name: str
+    version: str
+    ways_shut: dict[Way, str] = field(default_factory=dict)
+    gaps: dict[str, str] = field(default_factory=dict)
+    not_called: dict[Way, str] = field(default_factory=dict)
+    """Ways over which it calls and is not called."""
+
+    def ways(self, end: str) -> tuple[Way, ...]:
+        """Return the ways that it goes at one end."""
+        return tuple(way for way in WAYS if way not in self.ways_shut and not (end == "callee" and way in self.not_called))
+
+    def gap(self, step: str, end: str) -> str | None:
+        """Return why it does not do a step at an end, None where it does."""
+        return self.gaps.get(f"{step}, {end}", self.gaps.get(step))
+
+
+_NO_IPV6 = "the wheel is built without IPv6"
+_NO_TLS = "Debian's sipp is built without TLS"
+_ONE_REFUSAL = "it has one way to refuse a call, which says 486"
+_DECLINES = "it has one way to refuse a call, which says 603"
+_ZRTP = "it has no TLS, and SRTP by ZRTP only"
+_SILENT = "sipp does not listen to what it is sent"
+PHONES = (
+    PhoneKind("baresip", "baresip 1.0.0 (Debian 12)", gaps={"decline, callee": _ONE_REFUSAL}),
+    PhoneKind(
+        "linphonec", "linphone 5.1.65 (Debian 12)", ways_shut={Way("udp", ipv6=True): "it calls and is called so, but does not unregister when it ends, so that nobody comes after it"},
+        not_called={Way("tcp", ipv6=True): "a second call in a row did not come in (seen, not understood)"},
+        gaps={"busy, callee": _DECLINES, "busy, caller": "it does not print the status of a refusal other than 603"},
+    ),
+    PhoneKind("pjsua2", "pjsua2 2.15.1 (PyPI), the built-in phone", ways_shut={way: _NO_IPV6 for way in WAYS if way.ipv6}),
+    PhoneKind(
+        "sipp", "sipp 3.6.1 (Debian 12), scenarios", ways_shut={way: _NO_TLS for way in WAYS if way.transport == "tls"},
+        not_called={way: "its connection ends with the process that registered over it" for way in WAYS if way.transport == "tcp"},
+        gaps={"hear": _SILENT, "digits in": _SILENT},
+    ),
+    PhoneKind(
+        "twinkle", "twinkle 1.10.2 (Debian 12)", ways_shut={**{way: _ZRTP for way in WAYS if way.transport == "tls"}, **{way: "it has no IPv6" for way in WAYS if way.ipv6}},
+        gaps={"decline, callee": _ONE_REFUSAL, "digits in": "it does not tell of every digit that it is sent", "be heard": "what the tests put in for a sound card is not heard as a tone by every phone"},
+    ),
+)  # fmt: skip
+KINDS = {kind.name: kind for kind in PHONES}
+
+
+@dataclass(frozen=True)
+class Side:
+    """A phone at one end of a run."""
+
+    phone: str
+    way: Way
+
+    def __str__(self) -> str:
+        return f"{self.phone}-{self.way}"
+
+
+Pair = tuple[Side, Side]
+
+
+def sides(end: str) -> list[Side]:
+    """Return every phone over every way that it goes at an end."""
+    return [Side(kind.name, way) for kind in PHONES for way in kind.ways(end)]
+
+
+def every_pair() -> list[Pair]:
+    """Return every side with every other."""
+    return list(itertools.product(sides("caller"), sides("callee")))
+
+
+def _shown_by(pair: Pair) -> set[tuple[object, ...]]:
+    """Return what a run shows, of what every set of runs has to show."""
+    caller, callee = pair
+    ends = {("caller", caller.phone), ("callee", callee.phone), ("transports", caller.way.transport, callee.way.transport)}
+    return ends | {("way", caller), ("way", callee), ("phones", *sorted((caller.phone, callee.phone)))}
+
+
+def covering_pairs() -> list[Pair]:
+    """Return few runs in which each phone is at each end and goes each of its ways, each is in a call with each, and each transport with each."""
+    left = set().union(*(_shown_by(pair) for pair in every_pair()))
+    chosen: list[Pair] = []
+    while left:
+        best = max(every_pair(), key=lambda pair: len(_shown_by(pair) & left))
+        chosen.append(best)
+        left -= _shown_by(best)
+    return chosen
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+class _Notes:
+    """Causes of gaps, each with a number."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def cell(self, cause: str | None) -> str:
+        """Return what stands in a cell."""
+        if cause is None:
+            return "yes"
+        if cause not in self.texts:
+            self.texts.append(cause)
+        return f"no ({self.texts.index(cause) + 1})"
+
+
+def document() -> str:
+    """Return PHONES.md."""
+    notes = _Notes()
+    steps, ways = [], []
+    for kind in PHONES:
+        for end in ENDS:
+            steps.append([kind.name, end, *(notes.cell(kind.gap(step, end)) for step in STEPS)])
+            ways.append([kind.name, end, *(notes.cell(kind.ways_shut.get(way) or (kind.not_called.get(way) if end == "callee" else None)) for way in WAYS)])
+    lines = ["# Phones", "", *INTRODUCTION, "", *_table(["phone", "what it was"], ([kind.name, kind.version] for kind in PHONES)), "", "## What each does", ""]
+    lines += [*_table(["phone", "as", *STEPS], steps), "", "## Over which ways", "", "Over TLS the sound is SRTP (keys in SDP), else RTP.", ""]
+    lines += [*_table(["phone", "as", *(str(way) for way in WAYS)], ways), "", "## Causes of the gaps", ""]
+    lines += [f"{number}. {text}." for number, text in enumerate(notes.texts, 1)]
+    lines += ["", "## Who calls whom", "", *WHO_CALLS_WHOM, ""]
+    calls = [[f"{caller.name} calls", *("yes" for _ in PHONES)] for caller in PHONES]
+    return "\n".join([*lines, *_table(["", *(callee.name for callee in PHONES)], calls), ""])
+
+
+INTRODUCTION = (
+    "Made by `python -m tests.interop.matrix`; do not edit. What is not a gap is shown by `tests/interop/test_matrix.py` with real calls between two boxes over six relays: `make test` has a few",
+    f"runs that cover every phone at both ends, each of its ways, and each pair of phones ({len(covering_pairs())}), `make test-long` all of them ({len(every_pair())}). In each run one call is answered, digits are pressed",
+    "and the call is held by both ends before the caller hangs up; in a second the callee hangs up; a third is cancelled while it rings, and a fourth refused.",
+)  # fmt: skip
+WHO_CALLS_WHOM = ("In each of these directions, and over each of the ways that both have.",)
+
+if __name__ == "__main__":
+    print(document(), end="")
