@@ -22,7 +22,7 @@ from voicebox.demo.datagrams import PROTOCOL_UDP, Datagram, Endpoint
 MS = 1_000_000
 S = 1_000_000_000
 KEYS = {
-    "one_way_virtual_ms", "link_octets", "relay_delay_ms", "relay_kb_s", "box_cpu_pct", "relay_capacity", "relay_killed", "flood", "directory", "speech_plcmos",
+    "one_way_virtual_ms", "link_octets", "relay_delay_ms", "relay_kb_s", "box_cpu_pct", "relay_capacity", "relay_killed", "flood", "directory", "speech_plcmos", "house",
 }  # fmt: skip
 
 
@@ -39,6 +39,14 @@ def found() -> dict[str, Any]:
         "lengths": {"one_way": {str(link): {str(relays): way for relays in range(1, 7)} for link in (0, 19, 45)}},
         "octets": {"relays": {"3": {"links": [{"ip_octets": [306]}] * 4}, "6": {"links": [{"ip_octets": [92, 306]}] * 7}}},
         "relay_calls": {"full": {"1": cells, "100": cells}, "quota": {"1": cells}, "failed": {"quota 1000": "no link"}, "rates": {"1": {"in_kb_s": 30.6, "out_kb_s": 30.6}}},
+        "house": {
+            "start_s": 1.1, "message": {"p50_us": 160.0, "p99_us": 300.0}, "kamailio": "not installed", "seconds": 60.0,
+            "calls": {"wanted": 3_000, "good": 2_999, "failed": 1, "retransmissions": 4, "rate": 49.9, "cpu_ms_each": 5.1},
+            "registrations": {"wanted": 3_000, "good": 3_000, "failed": 0, "retransmissions": 0, "rate": 50.0, "cpu_ms_each": 1.2},
+            "at_once": {
+                "local": {"streams": 40, "wanted": 40, "mean_ms": 0.2, "worst_ms": 0.4}, "circuits": {"streams": 15, "wanted": 16, "mean_ms": None, "worst_ms": 0.1},
+            },
+        },
         "box": {"idle_pct": 1.2, "call_pct": 2.1, "circuits_in_call": [2, 2]},
         "capacity": {
             "most_calls": 1_000, "most_circuits": 2_000, "wanted_circuits": 4_000, "first_too_many": 2_500, "held_s": 60.0, "rtpengine": "not installed",
@@ -83,6 +91,13 @@ def test_the_rows_say_what_reaches_its_goal() -> None:
     assert "pesq is not installed" in row("  PESQ below")
     assert "quota 1000: no link" in row("  with 20 % of a core")
     assert "of 4000 wanted" in row("Circuits that one relay carries")
+    assert "MISSED" in row("Calls of 50 a second")
+    assert "3000 in 60 s, 5.1 ms of CPU each, 4 repetitions; Kamailio: not installed" in row("Calls of 50 a second")
+    assert "reached" in row("Registrations of 50 a second")
+    assert "reached" in row("Jitter to the phone, 20")
+    assert "no figure" in row("Jitter to the phone, 8")
+    assert "MISSED" in row("A SIP message")
+    assert "reached" in row("Start of a box")
     assert "MISSED" in row("choosing a path among 2000 relays")
     assert "5.0 MB of text" in row("checking a list of 2000 relays")
 

@@ -1,4 +1,4 @@
-"""Keys and rows of the parts lengths, octets, relay_calls, box, capacity, kills, flood, speech and paths. Pure. The others': table.py; the thesis: thesis.py."""
+"""Keys and rows of the parts lengths, octets, relay_calls, box, house, capacity, kills, flood, speech and paths. Pure. The others': table.py; the thesis: thesis.py."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ QUALITY_BELOW = 0.15
 TICK_LATE_MS = 0.5
 PESQ_PCT = 99.0
 PATH_CHOICE_MS = 5.0
+JITTER_MS, MESSAGE_US, START_S = 2.0, 150.0, 2.0
 
 
 def get(found: Mapping[str, Any], *path: str, times: float = 1.0, digits: int = 2) -> Any:
@@ -49,6 +50,15 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
             for calls, each in _table(found, "relay_calls", "rates").items()
         },
         "box_cpu_pct": {state: get(found, "box", f"{state}_pct") for state in ("idle", "call")},
+        "house": {
+            **{
+                kind: {name: get(found, "house", kind, name, digits=3) for name in ("wanted", "failed", "rate", "cpu_ms_each", "retransmissions")}
+                for kind in ("calls", "registrations", "kamailio")
+            },
+            "jitter_ms": {kind: get(found, "house", "at_once", kind, "mean_ms", digits=3) for kind in ("local", "circuits")},
+            "message_us": get(found, "house", "message", "p50_us", digits=1),
+            "start_s": get(found, "house", "start_s"),
+        },
         "relay_capacity": {
             "calls": get(found, "capacity", "most_calls"),
             "circuits": get(found, "capacity", "most_circuits"),
@@ -87,7 +97,7 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
 def rows(report: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Row]:
     """Return the rows of the parts that ran; report: as keys() has it."""
     groups = {
-        "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
+        "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "house": _house_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
         "speech": _speech_rows, "paths": _paths_rows,
     }  # fmt: skip
     return [row for part, of_part in groups.items() if part in parts and "error" not in parts[part] for row in of_part(report, parts[part])]
@@ -128,6 +138,35 @@ def _box_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
     shares = report["box_cpu_pct"]
     circuits = f"{min(part['circuits_in_call'])} circuits in the call"
     return [("CPU of a box, idle", shares["idle"], BOX_PCT, "%", "of one core"), ("CPU of a box, in a call", shares["call"], BOX_PCT, "%", circuits)]
+
+
+def _house_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    found = report["house"]
+    calls, registrations, jitter = found["calls"], found["registrations"], found["jitter_ms"]
+    other = get(part, "kamailio", "cpu_ms_each")
+    reference = f"Kamailio, which asks nobody who it is and has no sound: {other} ms" if other else f"Kamailio: {get(part, 'kamailio') or 'no figure'}"
+    each = f"{calls['wanted']:.0f} in {part['seconds']:.0f} s, {calls['cpu_ms_each']} ms of CPU each, {calls['retransmissions']:.0f} repetitions; {reference}"
+    local, circuits = part["at_once"]["local"], part["at_once"]["circuits"]
+    return [
+        ("Calls of 50 a second in a house that failed", calls["failed"], 0.0, "", each),
+        ("Registrations of 50 a second that failed", registrations["failed"], 0.0, "", f"{registrations['cpu_ms_each']} ms of CPU each"),
+        (
+            "Jitter to the phone, 20 calls in a house",
+            jitter["local"],
+            JITTER_MS,
+            "ms",
+            f"mean; worst phone {get(local, 'worst_ms')}, {local['streams']} streams",
+        ),
+        (
+            "Jitter to the phone, 8 calls over circuits",
+            jitter["circuits"],
+            JITTER_MS,
+            "ms",
+            f"mean; worst phone {get(circuits, 'worst_ms')}, {circuits['streams']} streams",
+        ),
+        ("A SIP message parsed and written", found["message_us"], MESSAGE_US, "us", f"p99 {get(part, 'message', 'p99_us')}"),
+        ("Start of a box, to its first answer", found["start_s"], START_S, "s", ""),
+    ]
 
 
 def _capacity_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
