@@ -117,6 +117,10 @@ class ProbeEnd:
         self._port.set_direction(to_phone=True, from_phone=True)
         self.leg.bind(self._port, self.codec.codec)
 
+    def stop(self, now_us: int) -> None:  # noqa: ARG002  # the shape of both ends
+        """Take that the box wants it to be over: the call ends."""
+        self.hang_up()
+
     def hang_up(self) -> None:
         """End the call, if there is one."""
         if self.stage is not Stage.OVER:

@@ -250,7 +250,7 @@ class Prober:
         """End every probe, tails too; idempotent."""
         for running in (self._calling, self._answering):
             if running is not None:
-                running.end.hang_up()
+                running.end.stop(self._clock())
                 running.arm()
         if self._scoring is not None:
             self._scoring.cancel()

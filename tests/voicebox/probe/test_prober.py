@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.probes import PlainPort
-from voicebox.b2bua.events import Answer, CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing
+from voicebox.b2bua.events import Answer, Arrivals, CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing
 from voicebox.b2bua.ports import CircuitLeg, MediaPort
 from voicebox.errors import HostError, UsageError
 from voicebox.probe.ends import MOST_S
@@ -181,3 +181,18 @@ async def test_machine_without_ports_says_so() -> None:
     await soon()
     assert leg.told == [Ringing()], "what could not be answered is not under way"
     prober.stop()
+
+
+async def test_a_probe_that_the_box_ends_for_a_call_is_not_under_way_any_more() -> None:
+    prober, calls, _ = made()
+    prober.begin("bob", "opus24", 30)
+    prober.stop()
+    told = prober.look(0, 0, 0)
+    assert (told["stage"], told["outcome"]) == ("over", "no answer"), "whoever waits for its end would wait forever"
+    prober.begin("bob", "opus24", 30)
+    calls.listeners[1](Answer(Codec.OPUS))
+    calls.listeners[1](Arrivals(0, (10_000,)))
+    await soon()
+    prober.stop()
+    told = prober.look(0, 0, 0)
+    assert (told["outcome"], told["there"]) == ("cut short", [10_000])
