@@ -75,6 +75,19 @@ def _random_number(bits: int) -> int:
     return secrets.randbits(bits)
 
 
+def _socket_to(port: int) -> socket.socket:
+    """Return a socket that is connected to a media port. Raises OSError."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        made.setblocking(False)
+        made.bind((LOOPBACK, 0))
+        made.connect((LOOPBACK, port))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
 class _Running:
     """One end, its socket and its timer."""
 
@@ -85,13 +98,10 @@ class _Running:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._port = media.open(LOOPBACK)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            self._socket.setblocking(False)
-            self._socket.bind((LOOPBACK, 0))
-            self._socket.connect((LOOPBACK, self._port.rtp_port))
+            self._socket = _socket_to(self._port.rtp_port)
         except OSError as error:
-            self.close()
+            self._port.close()
             raise HostError(f"A probe has no socket on this machine ({error.strerror}).") from None
         self.end = end = make(self._port, self._send, clock())
         # RTCP comes to the same port, and is passed over.
@@ -210,7 +220,8 @@ class Prober:
         try:
             running.end.leg = self._network.call(petname, Offer((codec.codec,), probe=True, speech=bool(speech)), running.hear)
         except UsageError:
-            running.close()
+            running.end.stop(self._clock())
+            running.arm()
             raise
         self._calling = running
         self.counters["probes_begun"] += 1

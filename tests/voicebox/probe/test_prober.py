@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import time
 from collections.abc import Callable
 
@@ -196,3 +198,18 @@ async def test_a_probe_that_the_box_ends_for_a_call_is_not_under_way_any_more() 
     prober.stop()
     told = prober.look(0, 0, 0)
     assert (told["outcome"], told["there"]) == ("cut short", [10_000])
+
+
+async def test_machine_without_sockets_says_so_and_keeps_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    prober, calls, ports = made()
+
+    def none_left(*_arguments: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socket", none_left)
+        with pytest.raises(HostError, match="no socket"):
+            prober.begin("bob", "opus24", 30)
+        with pytest.raises(HostError, match="no socket"):
+            calls.knock("bob")
+    assert (ports.opened, ports.closed) == (2, 2)
