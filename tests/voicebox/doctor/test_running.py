@@ -67,6 +67,12 @@ def test_a_relay_says_less() -> None:
         ('dialplan.yaml:3: 1: ring: "mum": no such phone', "dialplan.yaml:3: 1: ring: [quoted]: no such phone"),
         ("Bob is changed, and so is bob", "[name] is changed, and so is [name]"),
         ("bobsled stays", "bobsled stays"),
+        ("It was 192.168.1.10. Then not.", "It was [address]. Then not."),
+        ("udp:192.168.1.10:5060 and udp:fe80::1", "udp:[address] and udp:[address]"),
+        ("::ffff:192.168.1.10 is mapped", "[address][address] is mapped"),
+        ("rings [bob, desk]", "rings [[name], [name]]"),
+        ("Nothing runs in /home/Eve Doe/box. Start it.", "Nothing runs in [path]. Start it."),
+        ("/home/Eve Doe/box/box.yaml:12: wrong", "[path]:12: wrong"),
         ("key 00112233445566778899aabbccddeeff", "key [key]"),
         ("card bXlzZWxmIGFuZCBzb21lIG1vcmUgb2N0ZXRz", "card [key]"),
         ("99 of 100 are at most 0.09 ms late", "99 of 100 are at most 0.09 ms late"),
@@ -74,4 +80,4 @@ def test_a_relay_says_less() -> None:
     ],
 )
 def test_redacted(text: str, expected: str) -> None:
-    assert redact(text, ["bob", "desk"]) == expected
+    assert redact(text, ["bob", "desk"], ["/home/Eve Doe/box"]) == expected
