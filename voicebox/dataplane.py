@@ -455,6 +455,7 @@ class EngineMachinePort(EngineMediaPort):
         self._plane = plane
         self.reference, self._rtp_port = plane.media_machine(), 0
         self.closed = False
+        self._behind = []
 
     def tape(self, slots: int, listener: Callable[[bytes], object]) -> None:
         """Keep what comes out of the circuit, for so many slots from now on."""

@@ -168,6 +168,17 @@ def test_there_are_no_more_media_ports_than_the_engine_has(plane: LiveDataPlane)
     assert plane.counters()["bad_command"] == 0
 
 
+def test_a_machines_port_is_given_back_when_it_is_closed(plane: LiveDataPlane) -> None:
+    ports = EngineMediaPorts(plane)
+    for _ in range(MAX_MEDIA_PORTS + 1):
+        machine = ports.machine()
+        machine.tape(50, list[bytes]().append)
+        machine.close()
+        machine.close()
+        assert machine.closed
+    assert plane.counters()["bad_command"] == 0
+
+
 def test_media_addresses_are_checked(plane: LiveDataPlane) -> None:
     ports = EngineMediaPorts(plane)
     with pytest.raises(HostError):
