@@ -144,6 +144,8 @@ class PhoneFork:
 
     def leave_out(self, users: Container[str], now: float) -> None:
         """Ring phones of these accounts no more."""
+        if self._over:
+            return
         self._turns = [
             replace(turn, members=tuple(tuple(each for each in member if each.user not in users) for member in turn.members)) for turn in self._turns
         ]

@@ -49,6 +49,16 @@ def test_a_revoked_phone_that_rings_is_cancelled_and_does_not_ring_later() -> No
     assert [len({invite.call_id for invite in phone.requests("INVITE")}) for phone in (house.dave, house.erin, house.carol)] == [1, 1, 1]
 
 
+def test_nobody_is_rung_for_a_call_whose_two_phones_are_revoked_together() -> None:
+    house = House()
+    house.group(RingPhones((("dave",), ("erin",)), Strategy.IN_ORDER, 5))
+    house.rings(house.alice, house.dave, name="30")
+    house.box.board.use_accounts(accounts("carol", "erin"), house.box.now)
+    house.box.settle()
+    house.box.advance(6)
+    assert (house.erin.requests("INVITE"), house.box.board.calls) == ([], 0)
+
+
 def test_another_password_is_another_account() -> None:
     house = House()
     house.box.board.use_accounts([*accounts("alice", "carol", "erin"), *accounts("dave", password=b"another")], house.box.now)
