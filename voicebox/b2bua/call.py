@@ -8,7 +8,7 @@ NOT here: SIP (leg.py, fork.py), circuits (behind ports.CircuitLeg), who takes a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from enum import Enum, unique
 from functools import partial
@@ -151,6 +151,9 @@ class Taking(Protocol):
 
     def give_up(self, now: float) -> None:
         """Take that the call is over."""
+
+    def leave_out(self, users: Container[str], now: float) -> None:
+        """Let nobody of these accounts take over."""
 
 
 class Call:

@@ -139,6 +139,8 @@ class Switchboard:
             for party in parties:
                 if isinstance(party, PhoneFork):
                     party.leave_out(gone, now)
+            if call.taking is not None:
+                call.taking.leave_out(gone, now)
         self._messages.end_of(gone, now)
         self._drain(now)
 

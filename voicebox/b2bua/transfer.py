@@ -10,7 +10,7 @@ Spec: RFC 3515, RFC 3891 (as a parameter of Refer-To only), RFC 5589 §6, §7. D
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from urllib.parse import unquote
 
 from voicebox.b2bua.call import Call, CallState, Party, Seat, Side
@@ -120,6 +120,10 @@ class BlindTransfer:
         self._seat.listener = None
         self._fork.handle(End(), now)
         self._dialog.notify(CANCELLED, now, over=True)
+
+    def leave_out(self, users: Container[str], now: float) -> None:
+        """Ring phones of these accounts no more."""
+        self._fork.leave_out(users, now)
 
     def _told(self, event: CallEvent, now: float) -> None:
         match event:

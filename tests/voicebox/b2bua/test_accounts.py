@@ -59,6 +59,18 @@ def test_nobody_is_rung_for_a_call_whose_two_phones_are_revoked_together() -> No
     assert (house.erin.requests("INVITE"), house.box.board.calls) == ([], 0)
 
 
+def test_a_revoked_phone_takes_over_no_call_that_is_transferred_to_it() -> None:
+    house = House()
+    talk = house.talk(house.alice, house.carol)
+    assert talk.as_caller("REFER", "Refer-To: <sip:dave@voicebox>").status == 202
+    invite = house.dave.last_request("INVITE")
+    house.dave.answer(invite, 180, tag="d")
+    house.box.board.use_accounts(accounts("alice", "carol", "erin"), house.box.now)
+    house.box.settle()
+    assert [cancel.call_id for cancel in house.dave.requests("CANCEL")] == [invite.call_id]
+    assert (talk.byes(house.alice), talk.byes(house.carol), house.box.board.calls) == (0, 0, 1)
+
+
 def test_another_password_is_another_account() -> None:
     house = House()
     house.box.board.use_accounts([*accounts("alice", "carol", "erin"), *accounts("dave", password=b"another")], house.box.now)
