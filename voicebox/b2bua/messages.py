@@ -7,6 +7,7 @@ NOT here: the two machines (voicemail.py), subscriptions (message_waiting.py), w
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from functools import partial
 
@@ -55,21 +56,25 @@ class Messages:
 
     # ------------------------------------------------------------------------------------------------------------- calls
 
-    def answer(self, call: Call, petname: str, offer: Offer, now: float) -> None:
-        """Let a contact whom nobody answered leave a message: whatever the cause was, and as late as he would have been told that nobody does."""
+    def answer(self, call: Call, caller: Callable[[], str | None], offer: Offer, now: float) -> None:
+        """Let a contact whom nobody answered leave a message: whatever the cause was, and as late as he would have been told that nobody does.
+
+        caller(): his petname, which may change while he speaks; None where nothing of him is wanted any more.
+        """
         if call.state is CallState.ENDED:
             return
         seat = Seat()
-        machine = Machine(self._context, seat.tell, recording("greeting", G711), partial(self._keep, petname))
-        call.sit(Side.CALLEE, machine, seat)
-        self._counters["calls_answered_by_machine"] += 1
         try:
+            machine = Machine(self._context, seat.tell, recording("greeting", G711), partial(self._keep, caller))
+            call.sit(Side.CALLEE, machine, seat)
+            self._counters["calls_answered_by_machine"] += 1
             machine.begin(offer, now)
         except HostError:
             call.tell(Side.CALLEE, Refuse(Refusal.NO_ANSWER), now)
 
-    def _keep(self, petname: str, sound: bytes, now: float) -> None:
-        if self._mailbox is None:
+    def _keep(self, caller: Callable[[], str | None], sound: bytes, now: float) -> None:
+        petname = caller()
+        if self._mailbox is None or petname is None:
             return
         try:
             self._mailbox.keep(petname, sound)

@@ -120,6 +120,11 @@ class Switchboard:
     def contact_changed(self, petname: str, to: str | None) -> None:
         """Take that a contact has another petname, or, None, that nothing of him is wanted any more."""
         self._contact_texts.contact_changed(petname, to)
+        for call in [call for call, caller in self._callers.items() if caller == petname]:
+            if to is None:
+                del self._callers[call]
+            else:
+                self._callers[call] = to
 
     def messages_changed(self, now: float) -> None:
         """Let phones show how many messages there are."""
@@ -519,7 +524,7 @@ class Switchboard:
         turns = (Turn((), decision.after_s),) if isinstance(decision, NoAnswer) else self._turns(decision, None, now)
         # It rings as soon as the box knows of the call, whatever its phones do: when they do it, and whether, is nobody's business.
         call.tell(Side.CALLEE, Ringing(), now)
-        unanswered = partial(self._messages.answer, call, petname, offer) if self._messages.has_room(petname) else None
+        unanswered = partial(self._messages.answer, call, lambda: self._callers.get(call), offer) if self._messages.has_room(petname) else None
         self._reach_phones(call, turns, caller_address(petname, self.settings.suffixes[0]), offer, now, discreet=True, unanswered=unanswered)
 
     def _far_event(self, call: Call, side: Side, event: CallEvent, now: float) -> None:

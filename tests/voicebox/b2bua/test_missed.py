@@ -71,6 +71,18 @@ def test_an_answered_call_is_not_missed() -> None:
     assert box.board._callers == {}
 
 
+@pytest.mark.parametrize(("to", "expected"), [("robert", ["robert"]), (None, [])])
+def test_who_was_renamed_or_removed_meanwhile_is_missed_by_the_new_name_or_not_at_all(to: str | None, expected: list[str]) -> None:
+    box, phone, missed = box_that_notes()
+    leg = box.far_calls()
+    phone.answer(phone.last_request("INVITE"), 180)
+    box.board.contact_changed("bob", to)
+    leg.send(End())
+    box.settle()
+    assert missed == expected
+    assert box.board._callers == {}
+
+
 def test_calls_that_phones_begin_are_nobodys() -> None:
     house, missed = House(), list[str]()
     house.box.board._missed = missed.append

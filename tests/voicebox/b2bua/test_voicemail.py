@@ -186,6 +186,18 @@ def test_a_disk_that_does_not_take_it_costs_the_message_alone(house: House, monk
     assert house.box.board.calls == 0
 
 
+@pytest.mark.parametrize(("to", "expected"), [("robert", ["robert"]), (None, [])])
+def test_a_message_is_of_who_the_caller_is_when_it_ends(house: House, to: str | None, expected: list[str]) -> None:
+    leg = house.answered()
+    house.box.advance(GREETING_S + PAUSE_S + 0.1)
+    house.tapes()[0][1]((bytes([160]) + FRAME) * 100)
+    house.box.board.contact_changed("bob", to)
+    leg.send(End())
+    house.box.settle()
+    assert [message.petname for message in house.mailbox.messages()] == expected
+    assert house.box.board.calls == 0
+
+
 # --------------------------------------------------------------------------------------------------------------- listening
 
 
