@@ -189,11 +189,13 @@ class BoxDaemon:
         """Hang up, and fall silent; idempotent."""
         self._repeating.stop()
         self._provisioning.close()
-        if self._server is not None:
-            await self._server.stop()
-            self._server = None
-            self._keep_missed()
-        self._stop_circuits()
+        try:
+            if self._server is not None:
+                await self._server.stop()
+                self._server = None
+                self._keep_missed()
+        finally:
+            self._stop_circuits()
 
     def _stop_circuits(self) -> None:
         if self._prober is not None:
