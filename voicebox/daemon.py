@@ -472,16 +472,22 @@ class BoxDaemon:
         self._book.take(step)
         if step.before is not None and self._server is not None:
             self._server.contact_changed(step.before.petname, step.after.petname if step.after is not None and step.after.open else None)
-        if step.before is not None and (step.after is None or step.after.petname != step.before.petname):
-            to = None if step.after is None else step.after.petname
-            self._missed.renamed(step.before.petname, to)
-            if self._mailbox is not None:
-                self._mailbox.renamed(step.before.petname, to)
         if self._calls is not None and self._standing is not None:
             self._calls.contact_changed(step, self._plane.now_us())
             if step.doors_change:
                 self._standing.renew_tokens(self._plane.now_us(), at_once=True)
             self._wake()
+        if step.before is not None and (step.after is None or step.after.petname != step.before.petname):
+            self._rename_kept(step.before.petname, None if step.after is None else step.after.petname)
+
+    def _rename_kept(self, petname: str, to: str | None) -> None:
+        """Let missed calls and messages follow a contact's new petname; None: they go. Last of a change: a disk that does not take it keeps no door open."""
+        self._missed.renamed(petname, to)
+        self._keep_missed()
+        if self._mailbox is not None:
+            self._mailbox.renamed(petname, to)
+        if self._server is not None:
+            self._server.messages_changed()
 
     def _load_plan(self, users: tuple[str, ...]) -> DialPlan:
         return load_plan(self._store.home / self._config.dialplan, users, self._config.suffixes)
