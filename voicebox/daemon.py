@@ -96,7 +96,8 @@ class BoxDaemon:
         self._tls: ssl.SSLContext | None = None
         self._meter = CostMeter()
         self._provisioning = ProvisioningServer(self._account_page)
-        self._mailbox = self._open_mailbox()
+        self._mailbox: VoicemailBox | None = None
+        self._mailbox = self._open_mailbox(self._plan)
         self._missed = self._store.load_missed() if self._plan.keeps_missed else MissedCalls()
         self._repeating = Repeating()
         self.counters: Counter[str] = Counter()
@@ -222,8 +223,11 @@ class BoxDaemon:
         if self._tls is not None:
             load(self._tls, self._store.renew_phone_tls(self._config.tls_addresses, dt.datetime.now(dt.UTC)).server)
 
-    def _open_mailbox(self) -> VoicemailBox | None:
-        return VoicemailBox(self._store, self._today) if self._plan.takes_messages else None
+    def _open_mailbox(self, plan: DialPlan) -> VoicemailBox | None:
+        """Return where messages are kept, None where a plan takes none. The one that is open stays: somebody may be listening. Raises HostError, FileProblem."""
+        if not plan.takes_messages:
+            return None
+        return self._mailbox or VoicemailBox(self._store, self._today)
 
     def _today(self) -> dt.date:
         return dt.datetime.now(self._plan.zone).date()
@@ -356,21 +360,20 @@ class BoxDaemon:
         accounts = self._load_accounts()
         users = tuple(account.user for account in accounts)
         plan, dnd, network = self._load_plan(users), load_dnd(self._store.home), load_network(self._store, self._network)
+        mailbox = self._open_mailbox(plan)
         there = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
         known = {contact.petname: contact for contact in self._book.contacts()}
         for petname in known.keys() - there.keys():
             self._take(Step(known[petname], None))
         for petname in there.keys() - known.keys():
             self._take(Step(None, there[petname]))
-        self._plan, self._dnd, self._network, self._accounts = plan, dnd, network, accounts
+        self._plan, self._dnd, self._network, self._accounts, self._mailbox = plan, dnd, network, accounts, mailbox
         if self._server is not None:
             self._server.use_accounts(accounts)
-        self._keep_missed()
-        self._mailbox = self._open_mailbox()
-        if self._server is not None:
-            self._server.use_mailbox(self._mailbox)
+            self._server.use_mailbox(mailbox)
         if self._standing is not None:
             self._standing.use(network)
+        self._keep_missed()
 
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
