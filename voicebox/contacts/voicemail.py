@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from voicebox.contacts.contact import PETNAME
 from voicebox.contacts.seal import FileKey
 from voicebox.contacts.store import StateDirectory
-from voicebox.errors import FileProblem
+from voicebox.errors import FileProblem, HostError
 
 FOLDER = "voicemail"
 KEY_FILE = f"{FOLDER}/key"
@@ -113,9 +113,12 @@ class VoicemailBox:
         head = json.dumps({"number": message.number, "petname": message.petname, "day": message.day.isoformat(), "heard": message.heard}).encode()
         name = _file_of(message.reference)
         self._store.write(name, _MAGIC + self._key.seal(FOLDER, head + b"\n" + sound))
-        midnight = dt.datetime.combine(message.day, dt.time(), dt.UTC).timestamp()
-        os.utime(self._store.path(name), (midnight, midnight))
         self._messages[message.reference] = message
+        midnight = dt.datetime.combine(message.day, dt.time(), dt.UTC).timestamp()
+        try:
+            os.utime(self._store.path(name), (midnight, midnight))
+        except OSError as error:
+            raise HostError(f"The time of a message's file cannot be set ({error.strerror}).") from None
 
     def _read(self, reference: str) -> tuple[KeptMessage, bytes]:
         name = _file_of(reference)

@@ -9,7 +9,7 @@ import pytest
 
 from voicebox.contacts.store import StateDirectory
 from voicebox.contacts.voicemail import KEY_FILE, MAX_MESSAGES, MAX_OF_CONTACT, MAX_SOUND_OCTETS, VoicemailBox
-from voicebox.errors import FileProblem
+from voicebox.errors import FileProblem, HostError
 from voicebox.sensitive import Secret
 
 TODAY = dt.date(2026, 3, 10)
@@ -41,6 +41,17 @@ def test_messages_are_kept_over_a_restart_in_their_order_and_say_no_time(store: 
     midnight = dt.datetime(2026, 3, 10, tzinfo=dt.UTC).timestamp()
     assert {path.stat().st_mtime for path in files(store)} == {midnight}
     assert again.count() == (5, 0)
+
+
+def test_a_disk_that_keeps_its_own_times_is_a_fault_of_the_machine(store: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "not permitted")
+
+    mailbox = box(store)
+    monkeypatch.setattr("voicebox.contacts.voicemail.os.utime", refuse)
+    with pytest.raises(HostError, match="not permitted"):
+        mailbox.keep("bob", SOUND)
+    assert len(mailbox.messages()) == len(files(store)) == 1
 
 
 def test_neither_the_sound_nor_who_left_it_can_be_read_without_the_key(store: StateDirectory) -> None:
