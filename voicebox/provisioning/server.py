@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 from collections.abc import Callable
 
 from voicebox.config.model import Endpoint
-from voicebox.errors import HostError
+from voicebox.errors import HostError, UsageError
 from voicebox.provisioning.tickets import MAX_REQUEST_OCTETS, Tickets, TicketState, asked_token, is_near, reply
 
 MAX_CLIENTS = 8
@@ -31,7 +32,9 @@ class ProvisioningServer:
         self.refused = 0
 
     def offer(self, user: str, address: str, *, any_certificate: bool) -> str:
-        """Return the URL of a fresh ticket, good once and for ten minutes. address: of this machine, towards the phones. Raises HostError."""
+        """Return the URL of a fresh ticket, good once and for ten minutes. address: of this machine, towards the phones. Raises HostError, UsageError for a wildcard."""
+        if ipaddress.ip_address(address).is_unspecified:
+            raise UsageError("The page for the phone needs an address in sip.listen of box.yaml, not only a wildcard.")
         loop = asyncio.get_running_loop()
         if self._listener is not None and self._listener.getsockname()[0] != address:
             self.close()

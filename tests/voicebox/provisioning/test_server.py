@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from voicebox.errors import UsageError
 from voicebox.provisioning.server import MAX_CLIENTS, ProvisioningServer
 from voicebox.provisioning.tickets import TicketState
 
@@ -43,6 +44,13 @@ async def test_a_page_is_fetched_once_and_then_nothing_listens(server: Provision
     again = server.offer("desk", "127.0.0.1", any_certificate=True)
     assert (await http(again)).endswith(b"<desk True>")
     server.close()
+
+
+@pytest.mark.parametrize("wildcard", ["0.0.0.0", "::"])
+async def test_a_page_is_offered_at_an_address_and_not_everywhere(server: ProvisioningServer, wildcard: str) -> None:
+    with pytest.raises(UsageError, match="wildcard"):
+        server.offer("desk", wildcard, any_certificate=False)
+    assert server.state("desk") is TicketState.OVER
 
 
 async def test_two_phones_at_once_and_one_that_is_revoked(server: ProvisioningServer) -> None:
