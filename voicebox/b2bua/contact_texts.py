@@ -5,7 +5,7 @@
 
 Taken says that the contact's box has the text, and nothing of its phones: they may be off, asleep or not to be disturbed. What is kept is in memory alone, until a phone takes it.
 A line serves both directions, and stays for a while after the last text, drawn as long as a call that nobody answers, so that a junction sees one more of those (PROTOCOL.md §8.6).
-Only its beginner ends it. NOT here: phones of the house (texts.py), what a phone dialled and which phones a contact may reach (switchboard.py), circuits. Spec: PROTOCOL.md §9.3.
+Only its beginner ends it, sooner where a phone calls a contact meanwhile. NOT here: phones of the house (texts.py), what a phone dialled and which phones a contact may reach (switchboard.py), circuits. Spec: PROTOCOL.md §9.3.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import partial
 from voicebox.b2bua.context import LegContext, LegTimer
 from voicebox.b2bua.events import CallEvent, End, Offer, Refusal, Refuse, Ringing, Taken, Text
 from voicebox.b2bua.ports import CircuitLeg, Network
-from voicebox.b2bua.texts import MAX_UNDER_WAY, checked_text
+from voicebox.b2bua.texts import MAX_UNDER_WAY, Done, checked_text
 from voicebox.errors import SipError, UsageError
 from voicebox.sip.message import SipRequest
 from voicebox.sip.transaction import Transaction
@@ -31,7 +31,7 @@ IDLE_S = (7.0, 38.0)
 """As long as dummies last of which nothing comes."""
 FORGOTTEN_S = 300.0
 """A line that a contact began and does not end is ended here."""
-Deliver = Callable[[str, bytes, Callable[[int, float], None], float], None]
+Deliver = Callable[[str, bytes, Done, float], None]
 """deliver(petname, text, done, now): hand a text to phones that may ring for a contact now; done(status, now) with 200 once one took it, 415 where none can show it, else another."""
 
 

@@ -3,7 +3,7 @@
  1. receive() takes octets of a flow; transactions are served, requests dispatched, calls made.
  2. Calls from the network come through ports.Network.on_call, posted so that they never run inside another event.
  3. poll() gives what to send; next_timer() and handle_timer() drive time. Contract: call one method, drain poll(), re-arm, repeat.
-Who may do what: OPTIONS is answered to anybody; REGISTER, INVITE and MESSAGE need the digest of an account; requests inside a dialog need its
+Who may do what: OPTIONS is answered to anybody; REGISTER, INVITE, MESSAGE and SUBSCRIBE need the digest of an account; requests inside a dialog need its
 identifiers, and come from the phone's address or carry its digest. Challenges are stateless. A call inside the house never touches ports.Network.
 Spec: RFC 3261 §8.2, §9.2, §10.3, §11.2, §22; RFC 3265 §3.1.4 (489).
 """
