@@ -7,11 +7,11 @@ import sys
 from contextlib import ExitStack
 
 from voicebox.cli.home import add_home, home_of
-from voicebox.config.load import load_box, load_phone, load_users
+from voicebox.config.load import load_box, load_users
 from voicebox.contacts.store import DirectoryInUse, StateDirectory
 from voicebox.control import ask
 from voicebox.dialplan.load import load_plan
-from voicebox.errors import LocalError
+from voicebox.errors import LocalError, UsageError
 from voicebox.softphone.account import account_path
 
 
@@ -22,22 +22,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Delete the account; a box that runs ends its calls, and takes nothing more of the phone."""
+    """Delete the account, whatever else is wrong in the directory; a box that runs ends its calls, and takes nothing more of the phone."""
     home = home_of(args)
-    config = load_box(home)
-    load_phone(home, args.name)
+    path = account_path(home, args.name)
+    if not path.is_file():
+        raise UsageError(f"There is no phone of that name: no file {path}.")
     store = StateDirectory(home)
     with ExitStack() as held:
         try:
             held.enter_context(store.locked())
+            runs = False
         except DirectoryInUse:
-            store.remove(str(account_path(home, args.name).relative_to(home)))
+            runs = True
+        store.remove(str(path.relative_to(home)))
+        if runs:
             ask(home, "revoke", user=args.name)
-        else:
-            store.remove(str(account_path(home, args.name).relative_to(home)))
     print(f"{args.name} is no phone of this box any more: its password opens nothing.")
     try:
+        config = load_box(home)
         load_plan(home / config.dialplan, load_users(home), config.suffixes)
     except LocalError as problem:
-        print(f"The box does not start again with its dial plan as it is. {problem}", file=sys.stderr)
+        print(f"The box does not start again as it is. {problem}", file=sys.stderr)
     return 0

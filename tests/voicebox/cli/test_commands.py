@@ -152,6 +152,16 @@ def test_a_phone_is_revoked_also_where_the_dial_plan_names_it(cli: Cli) -> None:
     assert not (home / "phones" / "hall.yaml").exists()
 
 
+def test_a_phone_is_revoked_also_where_another_ones_file_is_damaged(cli: Cli) -> None:
+    home = cli.box("ann")
+    cli.good("phone", "add", "desk", home=home)
+    (home / "phones" / "hall.yaml").write_text("no account")
+    code, out, err = run(cli.capsys, "phone", "revoke", "desk", home=home)
+    assert (code, "no phone of this box" in out) == (0, True)
+    assert "hall.yaml" in err
+    assert not (home / "phones" / "desk.yaml").exists()
+
+
 def test_the_certificate_for_phones_is_written(cli: Cli) -> None:
     home = cli.box("ann")
     file = cli.folder / "box.pem"
