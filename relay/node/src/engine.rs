@@ -429,6 +429,26 @@ mod tests {
     }
 
     #[test]
+    fn a_box_is_known_by_its_access_links_and_a_relay_with_a_second_link_to_a_peer_is_none() {
+        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, seed: None, link_idle_us: 1_000_000, keeper: None };
+        let runner_of = |ask: &dyn Fn(&Engine)| {
+            let engine = Engine::new(&settings).expect("descriptors are free");
+            ask(&engine);
+            let mut runner = Runner::new(locked(&engine.waiting).take().expect("it was not started"));
+            assert!(runner.take_orders());
+            runner
+        };
+        let boxed = runner_of(&|engine| assert!(engine.connect("127.0.0.1", 9, &[0; 32], None).is_ok()));
+        assert!(boxed.is_box, "its first link has the shared socket");
+        let relay = runner_of(&|engine| {
+            let (own, peer) = (bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).expect("a port is free"), SocketAddr::from(([127, 0, 0, 1], 9)));
+            let dialer = Dialer::new(None).expect("the library works");
+            assert!(engine.order(Order::Connect { link: 1, socket: 2, own: Some(own), peer, pin: [0; 32], dialer, kind: LinkKind::Relay }).is_ok());
+        });
+        assert!(!relay.is_box, "it sends far too often to wait for each cell");
+    }
+
+    #[test]
     fn a_socket_that_cannot_be_handed_over_is_kept_no_longer_than_others_that_are_not_used() {
         let (ours, keepers) = UnixDatagram::pair().expect("descriptors are free");
         keepers.set_nonblocking(true).expect("a socket");

@@ -109,6 +109,8 @@ pub(crate) struct Runner {
     sockets: HashMap<SocketNumber, UdpSocket>,
     /// Sockets that end with their one link.
     own: HashSet<SocketNumber>,
+    /// A box's: it begins access links, which a relay never does.
+    pub(crate) is_box: bool,
     media: MediaPorts,
     schedule: Schedule,
     lateness: Lateness,
@@ -151,6 +153,7 @@ impl Runner {
             keeper: parts.keeper,
             sockets: HashMap::new(),
             own: HashSet::new(),
+            is_box: false,
             media: MediaPorts::new(),
             schedule: Schedule::new(),
             lateness: Lateness::new(),
@@ -170,7 +173,7 @@ impl Runner {
             let next_cell = self.schedule.next_cell();
             let hushed = next_cell.is_some_and(|at| at <= now + HUSH_US);
             let mut wait = self.wait_us(now);
-            if let Some(at) = next_cell.filter(|_| self.is_box()) {
+            if let Some(at) = next_cell.filter(|_| self.is_box) {
                 if at <= now + AWAKE_US {
                     self.stay_awake(at);
                     continue;
@@ -203,11 +206,6 @@ impl Runner {
                 self.pass_time();
             }
         }
-    }
-
-    /// A box has a socket of its own for each of its links.
-    fn is_box(&self) -> bool {
-        !self.own.is_empty()
     }
 
     /// Look at nothing but the clock until a cell is due, and send it.
@@ -434,7 +432,7 @@ impl Runner {
     }
 
     /// Carry out orders; false when told to stop.
-    fn take_orders(&mut self) -> bool {
+    pub(crate) fn take_orders(&mut self) -> bool {
         self.order_bell.hush();
         for _ in 0..ORDERS_A_TURN {
             match self.orders.try_recv() {
@@ -458,6 +456,7 @@ impl Runner {
             }
             Order::AddSocket { socket, with } => self.add_socket(socket, with),
             Order::Connect { link, socket, own, peer, pin, dialer, kind } => {
+                self.is_box |= kind == LinkKind::AccessOwner;
                 if let Some(own) = own {
                     self.own.insert(socket);
                     self.add_socket(socket, own);
