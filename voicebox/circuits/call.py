@@ -329,9 +329,10 @@ class Call:
                 self._third_came(octets[1:])
             case ((State.OPEN | State.CLOSING), RecordType.ALONE) if len(octets) == 1:
                 self.circuits.drop_spare(now_us)
-            case State.OPEN, RecordType.ROOM if len(octets) == 1 and self._is_caller and not self.is_dummy:
-                self.wish.want()
-                self._look_us = now_us
+            case State.OPEN, RecordType.ROOM if len(octets) == 1 and self._is_caller:
+                if not self.is_dummy:  # a meeting whose words are said is one, and this was under way
+                    self.wish.want()
+                    self._look_us = now_us
             case State.OPEN, _ if kind in BETWEEN_TYPES and self.between is not None:
                 self.between.message(octets, now_us)
             case State.OPEN, _ if kind not in HANDSHAKE_TYPES:

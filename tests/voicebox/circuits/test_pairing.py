@@ -17,6 +17,8 @@ from tests.voicebox.circuits.test_dummies import seen_outside, told_to_engine
 from voicebox.b2bua.events import Answer, Codec, End, Ringing
 from voicebox.circuits import meeting_call
 from voicebox.circuits import pairing as pairing_module
+from voicebox.circuits.call_record import RecordType
+from voicebox.circuits.call_state import State
 from voicebox.circuits.dummies import LONGEST, Script
 from voicebox.circuits.guest import Guest
 from voicebox.circuits.meeting import Outcome
@@ -275,6 +277,16 @@ def test_whoever_knows_the_number_alone_takes_circuits_of_the_box_only_so_often(
         run(world, [alice, bob], 8)
         assert all_free(alice, bob)
     assert (seen.count, row(alice)["state"]) == (MAX_MEETINGS, "burned")
+
+
+def test_that_there_is_room_for_a_spare_ends_no_meeting_whose_words_were_said_meanwhile() -> None:
+    world, alice, bob = boxes()
+    invite(alice)
+    met(world, alice, bob)
+    (rest,) = bob.calls._calls
+    assert rest.is_dummy
+    rest.message(bytes([RecordType.ROOM]), world.now_us)
+    assert rest.state is State.OPEN
 
 
 class Splices:
