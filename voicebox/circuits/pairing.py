@@ -189,6 +189,7 @@ class Pairing:
     def _forget(self, invitation: _Invitation) -> None:
         self._invitations.remove(invitation)
         self._book.guests.pop(invitation.name, None)
+        invitation.until_us, invitation.sure = 0, False  # a meeting that is under way adds nobody any more
 
     def _meeting_of(self, name: str) -> Meeting | None:
         """Return our side of a meeting with whom knocks; None, which looks like a box that is off, where the invitation led to too many."""

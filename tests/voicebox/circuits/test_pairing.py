@@ -208,6 +208,28 @@ def test_where_nobody_is_invited_nobody_answers(why: str) -> None:
     assert all_free(bob)
 
 
+def run_until(world: FakeWorld, alice: Box, bob: Box, reached: Callable[[], bool]) -> None:
+    """Let time pass until something is so."""
+    for _ in range(200):
+        if reached():
+            return
+        run(world, [alice, bob], 0.02)
+    raise AssertionError("it never was")
+
+
+@pytest.mark.parametrize("welcomed", [False, True])
+def test_an_invitation_that_is_taken_back_while_somebody_comes_adds_nobody(welcomed: bool) -> None:
+    world, alice, bob = boxes()
+    place = invite(alice, petname="robert")
+    (invitation,) = alice.pairing._invitations
+    accept(bob)
+    run_until(world, alice, bob, lambda: invitation.welcomed is not None if welcomed else invitation.meetings > 0)
+    assert row(alice)["state"] == "waiting"
+    alice.pairing.answers["invited"]({"settle": str(place)})
+    run(world, [alice, bob], 6)
+    assert alice.book.get("robert") is None
+
+
 def test_a_meeting_waits_for_whom_it_is_until_their_box_runs() -> None:
     """Both have to run at once; an invitation may be made before its friend has a box, and be left at the circuits of later epochs."""
     world, alice, bob = boxes(epoch_s=60)
