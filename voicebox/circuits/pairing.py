@@ -127,9 +127,11 @@ class Pairing:
         self._outcome: tuple[Outcome, Shown | None] | None = None
 
     def use(self, calls: Calls) -> None:
-        """Take the calls over whose circuits boxes meet. A meeting over former ones is no more."""
+        """Take the calls over whose circuits boxes meet. A meeting over former ones is no more; who was welcome at one may have our card, so the user is asked."""
         self._calls = calls
         calls.on_guest = self._meeting_of
+        for invitation in self._invitations:
+            invitation.here = invitation.welcomed is not None
         if self._going:
             self._told(Outcome.INTERRUPTED, None)
 

@@ -351,6 +351,16 @@ def test_a_meeting_whose_circuits_were_made_anew_is_told_of_and_another_may_begi
     assert outcome(bob) == "", "it is gone to"
 
 
+def test_somebody_who_was_welcome_when_the_circuits_were_made_anew_is_asked_about() -> None:
+    world, alice, bob = boxes()
+    invite(alice)
+    (invitation,) = alice.pairing._invitations
+    accept(bob)
+    run_until(world, alice, bob, lambda: invitation.welcomed is not None)
+    alice.pairing.use(alice.calls)
+    assert (row(alice)["state"], row(alice)["claims"]) == ("came", "bob")
+
+
 @pytest.mark.parametrize(
     "asked",
     [
