@@ -247,7 +247,9 @@ class Pairing:
         self._going, self._outcome = False, (outcome, shown)
 
     def _accepted(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Tell what came of the last meeting; outcome is empty while that is not known."""
+        """Tell what came of the last meeting; outcome is empty while that is not known. Raises UsageError where there was none: the box that went to it is no more."""
+        if not self._going and self._outcome is None:
+            raise UsageError("This box goes to no meeting: it was started anew meanwhile. Try again.")
         outcome, shown = self._outcome or ("", None)
         return {"outcome": str(outcome), **_card_of(shown)}
 

@@ -361,6 +361,12 @@ def test_somebody_who_was_welcome_when_the_circuits_were_made_anew_is_asked_abou
     assert (row(alice)["state"], row(alice)["claims"]) == ("came", "bob")
 
 
+def test_a_box_that_was_started_anew_does_not_let_anybody_wait_for_a_meeting() -> None:
+    _, alice, _ = boxes()
+    with pytest.raises(UsageError, match="started anew"):
+        outcome(alice)
+
+
 @pytest.mark.parametrize(
     "asked",
     [
