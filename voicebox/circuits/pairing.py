@@ -194,9 +194,9 @@ class Pairing:
         invitation.until_us, invitation.sure = 0, False  # a meeting that is under way adds nobody any more
 
     def _meeting_of(self, name: str) -> Meeting | None:
-        """Return our side of a meeting with whom knocks; None, which looks like a box that is off, where the invitation led to too many."""
+        """Return our side of a meeting with whom knocks; None, which looks like a box that is off, where the invitation led to too many, or is over for long."""
         invitation = next((each for each in self._invitations if each.name == name), None)
-        if invitation is None or invitation.meetings >= MAX_MEETINGS:
+        if invitation is None or invitation.meetings >= MAX_MEETINGS or invitation.until_us + KEPT_US <= self._clock():
             self._book.guests.pop(name, None)
             return None
         invitation.meetings += 1

@@ -194,6 +194,16 @@ def test_words_expire_and_are_forgotten_a_day_later() -> None:
     assert row(alice)["state"] == "waiting"
 
 
+def test_whoever_comes_long_after_the_time_is_over_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairing_module, "KEPT_US", 5_000_000)
+    world, alice, bob = boxes()
+    invite(alice, for_s=10)
+    run(world, [alice, bob], 16)
+    accept(bob)
+    run(world, [alice, bob], 12)
+    assert outcome(bob) == "nobody", "though the box made no other invitation since"
+
+
 @pytest.mark.parametrize("why", ["another number", "withdrawn", "off"])
 def test_where_nobody_is_invited_nobody_answers(why: str) -> None:
     world, alice, bob = boxes()
