@@ -11,7 +11,7 @@ from typing import Any
 
 from voicebox.circuits.pairing import MAX_WRONG, State
 from voicebox.cli.home import add_home, home_of
-from voicebox.cli.meeting import add_met, can_ask, claim, is_yes
+from voicebox.cli.meeting import add_met, can_ask, claim, is_yes, typed
 from voicebox.control import ask
 from voicebox.errors import UsageError
 
@@ -92,7 +92,7 @@ def _decide(home: Path, row: dict[str, Any]) -> int:
         print("They are no contact of yours, and no call of theirs rings here.")
         return EXIT_NOBODY
     while True:
-        petname = petname or input("What do you call them? ").strip()
+        petname = petname or typed("What do you call them? ")
         try:
             return _add(home, row, petname)
         except UsageError as problem:

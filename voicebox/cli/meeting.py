@@ -32,9 +32,17 @@ def add_met(home: Path, petname: str, card: str) -> None:
     change_contact(home, Change(What.ADD, free_petname(home, petname), card))
 
 
+def typed(question: str) -> str:
+    """Return what is typed at the terminal; its end (Ctrl-D) interrupts as Ctrl-C does."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        raise KeyboardInterrupt from None
+
+
 def is_yes(question: str) -> bool:
     """Ask who sits at the terminal until the answer is yes or no."""
-    while (said := input(f"{question} [yes/no] ").strip().lower()) not in {"yes", "no"}:
+    while (said := typed(f"{question} [yes/no] ").lower()) not in {"yes", "no"}:
         print("Please type yes or no.")
     return said == "yes"
 

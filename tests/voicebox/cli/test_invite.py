@@ -19,7 +19,7 @@ from voicebox.circuits.meeting import Outcome
 from voicebox.circuits.network_state import NETWORK_FILE, PIN_FILE
 from voicebox.circuits.terms import network_line
 from voicebox.cli.accept import _SAID as SAID
-from voicebox.cli.main import main
+from voicebox.cli.main import EXIT_INTERRUPTED, main
 from voicebox.contacts import words as words_module
 from voicebox.contacts.card import serialise_card
 from voicebox.contacts.identity import new_identity
@@ -173,6 +173,19 @@ async def test_who_comes_is_asked_about_and_added(home: Path, capsys: pytest.Cap
     assert contacts(home) == {"robert": BOB.contact_id}
     assert box.asked[-1] == {"do": "invited", "settle": "1", "added": True}
     assert says == []
+
+
+async def test_who_ends_the_terminal_decides_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(_question: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", ended)
+    box = Box([CAME])
+    assert await type_at(home, box, "invited") == EXIT_INTERRUPTED
+    assert await type_at(home, box, "accept", WORDS.text(), "robert") == EXIT_INTERRUPTED
+    assert contacts(home) == {}
+    assert [asked["do"] for asked in box.asked] == ["accept"], "whoever came waits on"
 
 
 async def test_who_is_not_wanted_is_sent_away(home: Path, says: list[str]) -> None:
