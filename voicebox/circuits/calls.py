@@ -113,13 +113,13 @@ class Calls:
         if self._setting.book.get(petname) is None:
             raise UsageError("There is no contact of that name.")
         now_us = self._setting.clock()
-        if not offer.probe and not any(circuit.soon_free or circuit.gives_way is not None for circuit in self._circuits().present()):
+        if not offer.probe and not self._for_a_call():
             self.on_scarce()
         call = Call(self._setting, petname, self._circuits(), now_us)
         self._waiting = None
         self._calls.append(call)
         call.listener = listener
-        call.begin(offer, [circuit for circuit in self._circuits().present() if circuit.soon_free or circuit.gives_way is not None], now_us)
+        call.begin(offer, self._for_a_call(), now_us)
         self._wake()
         return call
 
@@ -145,13 +145,17 @@ class Calls:
         call = MeetingCall(self._setting, name, self._circuits(), meeting, rest, now_us)
         self._waiting = None
         self._calls.append(call)
-        call.begin(MEETING_OFFER, [circuit for circuit in self._circuits().present() if circuit.soon_free or circuit.gives_way is not None], now_us)
+        call.begin(MEETING_OFFER, self._for_a_call(), now_us)
         self._wake()
 
     def guests_changed(self, now_us: int) -> None:
         """Leave tokens anew: somebody is invited, or no more."""
         self._circuits().renew_tokens(now_us, at_once=True)
         self._wake()
+
+    def _for_a_call(self) -> list[Circuit]:
+        """Return the circuits over which a call may begin: those that will be free, and those of what gives way."""
+        return [circuit for circuit in self._circuits().present() if circuit.soon_free or circuit.gives_way is not None]
 
     def _room(self) -> list[Circuit]:
         """Return the circuits over which a dummy may begin: all that will be free, where those are two, so that one is left for a call, or all there are."""
