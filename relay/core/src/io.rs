@@ -112,7 +112,7 @@ pub enum Command {
     MediaPlay { port: PortId, codec: u8, frame_octets: usize, frames: Vec<u8> },
     /// Keep what the port's circuit brings, for so many slots from now on; 0 ends that.
     MediaTape { port: PortId, slots: u32 },
-    /// Undo any of these.
+    /// Undo a binding, a joining or what is played; a tape goes on.
     MediaUnbind { port: PortId },
     /// Say a digit to the phone (RFC 4733).
     MediaDigit { port: PortId, code: u8, duration_ms: u16 },
