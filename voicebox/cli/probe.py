@@ -97,10 +97,19 @@ def _speak(home: Path, petname: str, codec: ProbeCodec, frames: list[bytes]) -> 
     from voicebox.demo.score import MEASURE, score_here  # noqa: PLC0415 - as above
 
     print(f"Speech is sent to {petname}'s box and scored there; about half a minute.", file=sys.stderr, flush=True)
-    watch = Watch(home, petname, codec.word, SPEECH_S, frames)
-    while watch.look().outcome is Outcome.UNDER_WAY:
-        time.sleep(LOOK_EVERY_S)
-    return SpeechScore(MEASURE, watch.score / 100 if watch.score else None, score_here(frames[:SPEECH_FRAMES], codec))
+    score = None
+    with contextlib.suppress(VoiceboxError, KeyboardInterrupt):  # the figures of the first call are known, and are not lost with this one
+        score = _scored_there(Watch(home, petname, codec.word, SPEECH_S, frames))
+    return SpeechScore(MEASURE, score / 100 if score else None, score_here(frames[:SPEECH_FRAMES], codec))
+
+
+def _scored_there(watch: Watch) -> int | None:
+    try:
+        while watch.look().outcome is Outcome.UNDER_WAY:
+            time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        watch.end()
+    return watch.score
 
 
 def _why_not(petname: str, outcome: Outcome) -> str:

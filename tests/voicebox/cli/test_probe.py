@@ -149,6 +149,26 @@ async def test_interrupt_ends_it_with_what_is_known(tmp_path: Path, capsys: pyte
     assert "cut short" in capsys.readouterr().out
 
 
+class Once(Box):
+    """A box that has no second probe."""
+
+    def _probe(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        if "speech" in asked:
+            raise UsageError("The box is just starting.")
+        return super()._probe(asked)
+
+
+async def test_what_was_measured_is_told_though_the_call_with_speech_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voicebox.cli.probe._recorded", lambda codec: [bytes(codec.frame_octets)] * 500)
+    monkeypatch.setattr("voicebox.demo.score.score_here", lambda _frames, _codec: None)
+    assert await probe(tmp_path, Once("measured", GOOD), "bob", "--speech") == 0
+    out = capsys.readouterr().out
+    assert "verdict: GOOD" in out
+    assert "cannot score it" in out
+
+
 class Endless(Box):
     """A box whose probe ends only when it is told to."""
 
