@@ -178,6 +178,8 @@ class Prober:
             return AnsweringEnd(codec, port, send, _random_number, now_us, on_speech=self._score if offer.speech else None)
 
         self._answering = running = _Running(make, self._media, self._clock)
+        if self._scoring is not None:
+            self._scoring.cancel()  # if it still runs, nobody waits for it: that probe is over, and one process at a time is enough
         running.end.leg = leg
         asyncio.get_running_loop().call_soon(leg.send, Ringing())
         return running.hear

@@ -52,11 +52,11 @@ class Calls:
     def on_probe(self, acceptor: Callable[[str, Offer, CircuitLeg], Listener]) -> None:
         self.acceptor = acceptor
 
-    def knock(self, petname: str, codec: Codec = Codec.OPUS) -> tuple[Leg, Listener]:
+    def knock(self, petname: str, codec: Codec = Codec.OPUS, *, speech: bool = False) -> tuple[Leg, Listener]:
         """Let a contact probe us."""
         assert self.acceptor is not None
         leg = Leg()
-        return leg, self.acceptor(petname, Offer((codec,), probe=True), leg)
+        return leg, self.acceptor(petname, Offer((codec,), probe=True, speech=speech), leg)
 
 
 class Ports:
@@ -213,3 +213,30 @@ async def test_machine_without_sockets_says_so_and_keeps_no_port(monkeypatch: py
         with pytest.raises(HostError, match="no socket"):
             calls.knock("bob")
     assert (ports.opened, ports.closed) == (2, 2)
+
+
+async def test_one_process_at_a_time_scores_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    prober, calls, _ = made()
+    under_way = most = 0
+
+    async def scoring(_packed: bytes, _codec: str) -> int:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            under_way -= 1
+        return 0
+
+    monkeypatch.setattr("voicebox.probe.prober.score", scoring)
+    for _ in range(3):
+        _, listener = calls.knock("bob", speech=True)
+        prober._score([b"x"])  # what the end does nine seconds later
+        await soon()
+        listener(End())
+        await soon()
+    assert most == 1
+    prober.stop()
+    await soon()
+    assert under_way == 0
