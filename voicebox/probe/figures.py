@@ -2,7 +2,7 @@
 
 A *trace* is one direction: of each frame, in order of sending, how long it took, above a constant that nobody knows where the clocks of two machines differ.
 So delays are told above the quickest; how long the quickest took is taken to be half of the quickest round trip, and the result says so.
-NOT here: how a trace comes about (stream.py), words (verdict.py), tables and files (lines.py, report.py, page.py).
+NOT here: how a trace comes about (stream.py), words (result.py), tables and files (lines.py, report.py, page.py).
 Spec: RFC 3550 §6.4.1, A.8; RFC 3611 §4.7; ITU-T G.107; G.114.
 """
 

@@ -5,7 +5,7 @@
  3. final(now_us) says how many frames are decided: they came, or will not in time. arrivals() returns what became of them.
 
 A frame without readable numbers was heard from a coarse copy: its place follows from its timestamp and its neighbour's. NOT here: sockets (prober.py),
-calls (ends.py). Spec: RFC 3550 §5.1; PROTOCOL.md §9.4, §9.10.
+calls (ends.py). Spec: RFC 3550 §5.1; PROTOCOL.md §9.4, §9.9.
 """
 
 from __future__ import annotations
