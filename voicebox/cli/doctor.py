@@ -64,6 +64,7 @@ def _look_at_running(home: Path) -> list[Finding]:
 
 def _report(found: list[Finding], home: Path | None) -> list[str]:
     """Return the findings for strangers, with what they need to know of this machine."""
-    names, folders = (names_of(home), (str(home), str(home.resolve()))) if home is not None else ((), ())
+    names = names_of(home) if home is not None else ()
+    folders: tuple[str, ...] = (str(home), str(home.resolve())) if home is not None else ()
     head = f"voicebox {metadata.version('voicebox')}, Python {platform.python_version()}, {platform.system()} {platform.release()}, {platform.machine()}"
     return [head, *(redact(line, names, folders) for finding in found for line in _lines(finding))]
