@@ -53,6 +53,8 @@ class ProbeStream:
     def __init__(self, codec: ProbeCodec, now_us: int, random_number: Callable[[int], int], *, follows: bool = False, speech: Sequence[bytes] = ()) -> None:
         self._codec, self._follows, self._octets, self._speech = codec, follows, codec.frame_octets, speech
         self._ssrc, self._timestamp, self._sequence = random_number(32), random_number(32), random_number(16)
+        # Nobody is told what time this machine has.
+        self._shift_us = random_number(32)
         self.sent = self.late_sends = 0
         self.next_us = now_us
         self._latest: tuple[int, int] | None = None
@@ -80,7 +82,7 @@ class ProbeStream:
 
     def _next_packet(self, now_us: int) -> bytes:
         echoed, came_us = self._latest or (0, now_us)
-        frame = ProbeFrame(self.sent, now_us, echoed, now_us - came_us)
+        frame = ProbeFrame(self.sent, (now_us + self._shift_us) % CLOCK_MODULUS, echoed, now_us - came_us)
         step = self._codec.clock_rate_hz * FRAME_MS // 1000
         packet = RtpPacket(
             self._codec.payload_type,
@@ -116,8 +118,9 @@ class ProbeStream:
         self._arrived.setdefault(frame.number, (now_us - frame.sent_us) % CLOCK_MODULUS)
         if self._latest is None or (frame.sent_us - self._latest[0]) % CLOCK_MODULUS < CLOCK_MODULUS // 2:
             self._latest = (frame.sent_us, now_us)
-        if frame.echoed_us and len(self.round_trips_ms) < MAX_ROUND_TRIPS:
-            self.round_trips_ms.append(((now_us - frame.echoed_us) % CLOCK_MODULUS - frame.held_us) / 1000)
+        trip_us = (now_us + self._shift_us - frame.echoed_us) % CLOCK_MODULUS - frame.held_us
+        if frame.echoed_us and trip_us >= 0 and len(self.round_trips_ms) < MAX_ROUND_TRIPS:
+            self.round_trips_ms.append(trip_us / 1000)
 
     def _take_mended(self, rtp_timestamp: int, now_us: int) -> None:
         """Take a frame whose own octets were lost. How many frames were left out between its neighbour and itself is not known, and seldom any was."""
