@@ -266,19 +266,20 @@ class Calls:
         holder = min(holders, key=lambda holder: not holder.is_spare, default=None)
         free = next((each for each in here if each.free), None)
         fits = not opened.dummy or knock.join_id == self._awaited or bool(self._room())
+        elsewhere = opened.goes_on and self._can_take_elsewhere(circuit)
         if current is not None and not opened.dummy and self._yields(current, owner.petname):
             current.fail(Refusal.BUSY, now_us, stay_quiet=True)
             self._sweep()
         elif free is not None and fits:
             circuit = free
-        elif holder is not None and (self._may_give_way(holder, current) if opened.dummy else not (opened.goes_on and self._can_take_elsewhere(circuit))):
+        elif holder is not None and (self._may_give_way(holder, current) if opened.dummy else not elsewhere):
             self._waiting, self._awaited = None, knock.join_id
             holder.give_way()  # the knock comes again, and finds the circuit free
             self._sweep()
             return
         else:
             self.counters["knock_while_busy"] += 1
-            if isinstance(what, Offer) and not what.probe:
+            if isinstance(what, Offer) and not what.probe and not elsewhere:
                 self.on_scarce()  # the knock comes again, and may find the circuit free
             if opened.dummy and not (circuit.soon_free and fits):
                 self._remember(seen)  # it is not considered again, so that the coin falls once for each
