@@ -65,6 +65,8 @@ async def phones(*accounts: Account) -> AsyncIterator[list[Listed]]:
             await loop.create_datagram_endpoint(lambda phone=phone: phone, local_addr=phone.account.own)  # type: ignore[misc]  # mypy has no type for a lambda with a default
             assert await phone.register()
         yield made
+        for phone in made:  # else what is for whoever comes next waits for one that is gone
+            await phone.register(0)
 
 
 async def test_plan_is_taken_whole_or_not_at_all(embedded_network: EmbeddedNetwork, home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -169,11 +169,11 @@ class Phone(asyncio.DatagramProtocol):
             f'realm="{fields["realm"]}", nonce="{fields["nonce"]}", uri="{uri}", response="{answer}", cnonce="{cnonce}", qop=auth, nc=00000001, algorithm=MD5{opaque}'
         )
 
-    async def register(self) -> bool:
-        """Register with the box for an hour."""
+    async def register(self, expires_s: int = 3_600) -> bool:
+        """Register with the box; for no time: be there no more."""
         self.call_id, self.ours = secrets.token_hex(8), secrets.token_hex(5)
         account = self.account
-        final = await self._ask("REGISTER", f"sip:{account.box[0]}", f"<sip:{account.user}@{account.box[0]}>", ["Expires: 3600"])
+        final = await self._ask("REGISTER", f"sip:{account.box[0]}", f"<sip:{account.user}@{account.box[0]}>", [f"Expires: {expires_s}"])
         return final.startswith("SIP/2.0 200")
 
     async def dial(self, uri: str) -> bool:
