@@ -29,11 +29,11 @@ from tools.bench.desk import Desk, talk
 from tools.bench.process import cpu_s
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import Datagram, load_capture
-from voicebox.demo.measure import mean, percentile
 from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.network import EmbeddedNetwork, Plan
 from voicebox.demo.phones import Login
 from voicebox.errors import HostError
+from voicebox.probe.figures import mean, percentile
 from voicebox.probe.rtpstats import InterarrivalJitter, parse_rtp
 from voicebox.sensitive import Secret
 from voicebox.sip.message import parse_message, serialise_message
