@@ -186,7 +186,8 @@ async def test_on_a_terminal_the_table_lives_until_somebody_has_seen_enough(tmp_
     server = ControlServer(tmp_path, box)
     await server.start()
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "voicebox", "probe", "bob", "--home", str(tmp_path)]
+    # A run in the background has the interrupt ignored, and so would what it starts.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "voicebox", "probe", "bob", "--home", str(tmp_path)]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "140", "LINES": "40"}
     process = await asyncio.create_subprocess_exec(*command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
