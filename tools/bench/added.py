@@ -9,7 +9,6 @@ n-th datagram of a link in the capture is the n-th cell of the journal that the 
 from __future__ import annotations
 
 import argparse
-import json
 import struct
 import tempfile
 import time
@@ -18,12 +17,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.bench.apart import print_apart
 from tools.bench.guard import make_guard
 from tools.bench.load import FIRST_BEHIND, loading
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import Datagram, load_capture
 from voicebox.demo.measure import NS_PER_MS
-from voicebox.demo.namespace import enter_private_network
 from voicebox.probe.figures import percentile
 
 DATAGRAM_OCTETS = 278
@@ -175,11 +174,7 @@ def main() -> None:
     parser.add_argument("--circuits", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=20)
     given = parser.parse_args()
-    isolation = enter_private_network()
-    if not isolation.private:
-        print(json.dumps({"missing": isolation.reason}))
-        return
-    print(json.dumps(measure(given.circuits, given.seconds)))
+    print_apart(lambda: measure(given.circuits, given.seconds))
 
 
 if __name__ == "__main__":

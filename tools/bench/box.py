@@ -9,16 +9,15 @@ rather too large. A box's share is of all its threads, engine and Python.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.bench.apart import print_apart
 from tools.bench.calls import CALLEE, CALLER, phones_of
 from tools.bench.process import cpu_s, is_realtime, memory_mb
-from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.network import EmbeddedNetwork
 from voicebox.errors import HostError
 
@@ -85,11 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of either state")
     given = parser.parse_args()
-    isolation = enter_private_network()
-    if not isolation.private:
-        print(json.dumps({"missing": isolation.reason}))
-        return
-    print(json.dumps(measure(given.seconds)))
+    print_apart(lambda: measure(given.seconds))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import shutil
 import tempfile
 import time
@@ -20,11 +19,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tools.bench.apart import print_apart
 from tools.bench.process import memory_mb
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import load_capture
 from voicebox.demo.measure import NS_PER_MS
-from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.network import EmbeddedNetwork, Plan
 from voicebox.demo.phones import PhoneDriver, PhoneSetup, phone_for
 from voicebox.demo.sipview import find_calls
@@ -154,11 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=50)
     given = parser.parse_args()
-    isolation = enter_private_network()
-    if not isolation.private:
-        print(json.dumps({"missing": isolation.reason}))
-        return
-    print(json.dumps(measure(given.calls)))
+    print_apart(lambda: measure(given.calls))
 
 
 if __name__ == "__main__":

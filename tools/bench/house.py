@@ -25,11 +25,11 @@ from typing import Any
 
 from tools.adversary.phones import Account, Phone
 from tools.bench import sipp
+from tools.bench.apart import print_apart
 from tools.bench.desk import Desk, talk
 from tools.bench.process import cpu_s
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import Datagram, load_capture
-from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.network import EmbeddedNetwork, Plan
 from voicebox.demo.phones import Login
 from voicebox.errors import HostError
@@ -135,8 +135,8 @@ def jitter_ms(wire: list[Datagram], box: str) -> list[float]:
 class Server:
     """A box of an embedded network, with accounts for phones, that is measured."""
 
-    def __init__(self, network: EmbeddedNetwork, name: str, directory: Path) -> None:
-        self.network, self.node, self._directory = network, network.boxes[name], directory
+    def __init__(self, network: EmbeddedNetwork, name: str) -> None:
+        self.network, self.node = network, network.boxes[name]
         self.address = (network.plan.box_address(name), network.plan.sip_port)
         self.logins = [network.login(name)]
 
@@ -295,7 +295,7 @@ def measure(seconds: float) -> dict[str, Any]:
     """Return all of it."""
     with tempfile.TemporaryDirectory(prefix="voicebox-bench-") as scratch, EmbeddedNetwork(Path(scratch) / "network", Plan(profile="lan")) as network:
         network.set_up()
-        server, other = (Server(network, name, Path(scratch)) for name in (CALLER, CALLEE))
+        server, other = (Server(network, name) for name in (CALLER, CALLEE))
         server.add_phones(3)
         network.start()
         network.wait_ready()
@@ -315,11 +315,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of calls, and of registrations")
     given = parser.parse_args()
-    isolation = enter_private_network()
-    if not isolation.private:
-        print(json.dumps({"missing": isolation.reason}))
-        return
-    print(json.dumps(measure(given.seconds)))
+    print_apart(lambda: measure(given.seconds))
 
 
 if __name__ == "__main__":

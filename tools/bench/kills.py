@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import signal
 import tempfile
 import time
@@ -21,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.bench.apart import print_apart
 from tools.bench.pairs import Pair, Pairs, network_of_pairs, remove_captures, running
 from tools.bench.path_figures import Wire
 from tools.lab.network import Lab
 from voicebox.demo.measure import NS_PER_MS, frames_received
-from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.sipview import CallView
 from voicebox.probe.figures import percentile
 
@@ -155,11 +154,7 @@ def main() -> None:
     parser.add_argument("--case", choices=CASES, default=CASES[0])
     parser.add_argument("--relays", nargs="+", choices=RELAYS, default=RELAYS)
     given = parser.parse_args()
-    isolation = enter_private_network()
-    if not isolation.private:
-        print(json.dumps({"missing": isolation.reason}))
-        return
-    print(json.dumps(measure(given.kills, given.pairs, given.case, given.relays)))
+    print_apart(lambda: measure(given.kills, given.pairs, given.case, given.relays))
 
 
 if __name__ == "__main__":

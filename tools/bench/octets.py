@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 import tempfile
 import time
@@ -20,11 +19,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.bench.apart import print_apart
 from tools.bench.calls import CALLEE, CALLER, phones_of
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import Datagram, load_capture
 from voicebox.demo.measure import frames_received, frames_sent, measure_direction
-from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.network import EmbeddedNetwork, Plan
 from voicebox.demo.sipview import CLOCK_RATES_HZ, find_calls
 from voicebox.errors import HostError
@@ -121,11 +120,7 @@ def main() -> None:
     parser.add_argument("--relays", type=int, nargs="+", choices=MIDDLES, default=list(MIDDLES))
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each call")
     given = parser.parse_args()
-    isolation = enter_private_network()
-    if not isolation.private:
-        print(json.dumps({"missing": isolation.reason}))
-        return
-    print(json.dumps(measure(given.seconds, given.relays)))
+    print_apart(lambda: measure(given.seconds, given.relays))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ the wires' own. Between two calls there is a pause: whoever dials within moments
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tools.bench.apart import print_apart
 from tools.bench.calls import p95
 from tools.bench.path_figures import WayFigures, Wire, measure_way, phones_view, summary, ways
 from tools.lab.load import NETWORKS, load_network
@@ -25,7 +25,6 @@ from tools.lab.plan import LabNetwork
 from tools.lab.wire import Wires
 from voicebox.demo.datagrams import Endpoint
 from voicebox.demo.measure import NS_PER_MS
-from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.phones import PhoneDriver
 from voicebox.demo.sipview import find_calls
 from voicebox.demo.speech import make_speech
@@ -158,11 +157,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--codec", choices=("pcma", "opus"), default="pcma")
     given = parser.parse_args()
-    isolation = enter_private_network()
-    if not isolation.private:
-        print(json.dumps({"missing": isolation.reason}))
-        return
-    print(json.dumps(measure(given.cases, given.seconds, given.calls, given.rings, given.codec)))
+    print_apart(lambda: measure(given.cases, given.seconds, given.calls, given.rings, given.codec))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ to when it has it again behind the relay, of both directions: the de-jitter step
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.added import Cell, parse_journal
+from tools.bench.apart import print_apart
 from tools.bench.guard import Guard, make_guard
 from tools.bench.load import FIRST_BEHIND, RelayUnderLoad, loading
 from tools.bench.process import is_realtime
 from tools.bench.quota import Quota, group
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import load_capture
-from voicebox.demo.namespace import enter_private_network
 from voicebox.errors import HostError
 from voicebox.probe.figures import percentile
 
@@ -154,11 +153,7 @@ def main() -> None:
     parser.add_argument("--rates", type=int, nargs="*", default=RATES)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     given = parser.parse_args()
-    isolation = enter_private_network()
-    if not isolation.private:
-        print(json.dumps({"missing": isolation.reason}))
-        return
-    print(json.dumps(measure(given.calls, given.quota_calls, given.rates, given.seconds)))
+    print_apart(lambda: measure(given.calls, given.quota_calls, given.rates, given.seconds))
 
 
 if __name__ == "__main__":

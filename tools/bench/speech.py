@@ -10,7 +10,6 @@ installed; it wants at least 3.0 in 99 % of the calls, and without it nothing is
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -20,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.bench.apart import print_apart
 from tools.bench.pairs import network_of_pairs, remove_captures, running
 from tools.bench.path_figures import Wire
 from tools.lab.network import Lab
 from voicebox.demo.codec import RATES_HZ, decode_frames
 from voicebox.demo.measure import align, frames_received, frames_sent, play_out
-from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.quality import LOUD_ENOUGH, MEASURE, Plcmos, pesq_installed, pieces_of, rms, score_pesq
 from voicebox.demo.sipview import CLOCK_RATES_HZ, CallView
 from voicebox.probe.figures import percentile
@@ -134,11 +133,7 @@ def main() -> None:
     parser.add_argument("--codecs", nargs="+", choices=CODECS, default=CODECS)
     parser.add_argument("--case", choices=CASES, default=CASES[0])
     given = parser.parse_args()
-    isolation = enter_private_network()
-    if not isolation.private:
-        print(json.dumps({"missing": isolation.reason}))
-        return
-    print(json.dumps(measure(given.calls, given.seconds, given.pairs, given.codecs, given.case)))
+    print_apart(lambda: measure(given.calls, given.seconds, given.pairs, given.codecs, given.case))
 
 
 if __name__ == "__main__":

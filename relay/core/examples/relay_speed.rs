@@ -65,7 +65,7 @@ impl Bench {
                 backward_step_us: 5_000,
             }),
         );
-        self.say(circuit, Kind::Extend, 1, vec![3; 36 + HANDSHAKE_OCTETS]);
+        self.say(circuit, Kind::Extend, 1, vec![3; Kind::Extend.payload_octets()]);
         let handshake = vec![1; HANDSHAKE_OCTETS];
         self.give(self.now, Input::Command(Command::Extend { link: FROM, circuit: CircId(circuit), next_link: TO, next_circuit: CircId(circuit), handshake }));
         let mut made = Carousel::new(Kind::Created as u8, 1, vec![4; CREATED_OCTETS]).expect("short enough");
