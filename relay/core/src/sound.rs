@@ -27,7 +27,6 @@ use crate::rtp::{
 use crate::tape::Tape;
 
 mod machine;
-
 mod outgoing;
 
 use outgoing::{timestamp_at, Outgoing};
@@ -191,6 +190,7 @@ impl Port {
             self.outgoing.anchor.0 = now;
         }
         self.remote = Some(remote);
+        self.tape = None; // what a phone hears is not kept
     }
 
     /// Let the phone have packets of 10, 20, 30, 40, 50 or 60 ms; of Opus it has 20 whatever it wants. False for another length.
@@ -553,7 +553,11 @@ impl Port {
         let mut gap = missing as u16; // as above
         match std::mem::take(&mut out.frameless) {
             frameless @ 0..=GAP_SLOTS => gap = gap.wrapping_add(u16::from(frameless)),
-            _ => out.marker = true,
+            _ => {
+                // What waited when the talkspurt before ended is over, and must not take the marker (RFC 3551 §4.1).
+                out.forget_packets();
+                out.marker = true;
+            }
         }
         if pending.is_copy {
             self.drops.push(DropReason::SoundRepaired);

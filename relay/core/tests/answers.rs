@@ -73,7 +73,7 @@ fn created_and_extended_are_told_when_they_are_whole_and_asked_for_till_then() {
     bench.cell(&created[2]);
     assert_eq!(bench.events, [Event::Created { link: LINK, circuit: CIRCUIT, payload: payload.clone() }]);
     bench.give(Input::Command(Command::AddHop { link: LINK, circuit: CIRCUIT, forward_key: KEYS[0], backward_key: KEYS[1] }));
-    let extend = vec![6; 36 + HANDSHAKE_OCTETS];
+    let extend = vec![6; Kind::Extend.payload_octets()];
     bench.give(Input::Command(Command::Say { link: LINK, circuit: CIRCUIT, hop: 0, kind: Kind::Extend as u8, payload: extend, every: 1, times: 0 }));
     let extended = fragments(Kind::Extended, &payload);
     for index in [4, 2, 2, 1, 5, 3] {

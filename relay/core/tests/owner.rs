@@ -219,7 +219,7 @@ fn create_is_said_in_the_clear_until_it_is_answered() {
 fn a_message_is_said_to_its_hop_in_its_slots_until_it_is_answered() {
     let mut bench = Bench::new();
     bench.open();
-    bench.say(1, Kind::Extend, &[6; 36 + HANDSHAKE_OCTETS], 2, 0);
+    bench.say(1, Kind::Extend, &[6; Kind::Extend.payload_octets()], 2, 0);
     for tick in 0..20u8 {
         let (hop, body) = bench.tick_peeled();
         if tick % 2 == 0 {
@@ -361,7 +361,7 @@ fn commands_out_of_place_are_counted_and_ignored() {
     let speak = |keys| Command::Speak { link, circuit, send_key: None, receive_keys: vec![[0; 16]; keys] };
     bench.refused("another link", Command::Open { link: LinkId(2), circuit, handshake: vec![0; HANDSHAKE_OCTETS] });
     bench.refused("circuit 0", Command::Open { link, circuit: CircId(0), handshake: vec![0; HANDSHAKE_OCTETS] });
-    bench.refused("a short handshake", Command::Open { link, circuit, handshake: vec![0; 1_199] });
+    bench.refused("a short handshake", Command::Open { link, circuit, handshake: vec![0; HANDSHAKE_OCTETS - 1] });
     bench.refused("no circuit yet", Command::Close { link, circuit });
     bench.command(Command::Open { link, circuit, handshake: vec![0; HANDSHAKE_OCTETS] });
     bench.refused("no answer yet", add_hop.clone());

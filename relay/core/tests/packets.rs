@@ -122,6 +122,29 @@ fn a_frame_that_did_not_come_leaves_one_gap_and_what_waited_goes_out_short() {
 }
 
 #[test]
+fn what_waited_when_a_talkspurt_ended_does_not_begin_the_next() {
+    let mut port = open_port(Codec::Pcma);
+    assert!(port.set_packets(30));
+    let mut begun = Vec::new();
+    for counter in 0..40u64 {
+        let due = FIRST_DUE_US + counter * SLOT_US;
+        let frame = [counter as u8; 160];
+        // Four frames are two packets, and half a packet waits.
+        let said = (!(4..24).contains(&counter)).then_some((Codec::Pcma, frame.as_slice()));
+        port.enqueue(due - 10_000, due, counter + 1, said).expect("in time");
+        while let Some(timer) = port.next_timer().filter(|timer| *timer < due + SLOT_US - 10_000) {
+            while let Some(output) = port.poll(timer) {
+                if let PortOutput::Send { rtcp: false, datagram, .. } = output {
+                    let packet = parse_rtp(&datagram).expect("what a port makes is RTP");
+                    begun.extend(packet.marker.then_some(packet.payload[0]));
+                }
+            }
+        }
+    }
+    assert_eq!(begun, [0, 24]);
+}
+
+#[test]
 fn opus_is_not_cut_and_a_length_that_no_packet_has_changes_nothing() {
     assert_eq!(heard(Codec::Opus, 60, &[]).len(), 30);
     let mut port = open_port(Codec::Pcma);

@@ -258,8 +258,7 @@ impl Engine {
         let address = parse_address(address)?;
         let with = bind(address, port)?;
         let port = local_port(&with)?;
-        let socket = self.keep(&with);
-        self.order_kept(Some(socket), Order::AddSocket { socket, with })?;
+        let socket = self.add_kept(with)?;
         let mut local = locked(&self.local);
         local.address = Some(address);
         local.shared = Some(Shared { socket, is_ipv4: address.is_ipv4(), peers: HashSet::new() });
@@ -287,9 +286,7 @@ impl Engine {
         let wildcard = if peer.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
         let address = local.address.filter(|address| address.is_ipv4() == peer.is_ipv4()).unwrap_or(wildcard);
         if local.shared.is_none() {
-            let with = bind(address, 0)?;
-            let socket = self.keep(&with);
-            self.order_kept(Some(socket), Order::AddSocket { socket, with })?;
+            let socket = self.add_kept(bind(address, 0)?)?;
             local.shared = Some(Shared { socket, is_ipv4: peer.is_ipv4(), peers: HashSet::new() });
         }
         if let Some(shared) = local.shared.as_mut().filter(|shared| shared.is_ipv4 == peer.is_ipv4()) {
@@ -306,6 +303,13 @@ impl Engine {
         let socket = self.next_number();
         self.keeper.keep(socket, with);
         socket
+    }
+
+    /// Hand over a socket that is kept, for links that share it; its number.
+    fn add_kept(&self, with: UdpSocket) -> Result<u32, Error> {
+        let socket = self.keep(&with);
+        self.order_kept(Some(socket), Order::AddSocket { socket, with })?;
+        Ok(socket)
     }
 
     /// Give an order that hands over a kept socket; where that cannot be, the socket is used no more.

@@ -36,7 +36,7 @@ impl Playing {
 }
 
 impl Owner {
-    /// Play frames to a phone from the next slot on; whatever its port carried before it carries no more.
+    /// Play frames from the next slot on: into the circuit that the port is bound to, else to its phone, and then whatever it carried before it carries no more.
     pub(super) fn media_play(&mut self, now: Micros, port: PortId, codec: u8, frame_octets: usize, frames: Vec<u8>) -> bool {
         let Some(codec) = Codec::from_code(codec).filter(|codec| self.ports.contains_key(&port) && codec.takes_frame_of(frame_octets)) else { return false };
         if frames.len() % frame_octets != 0 || frames.len() / frame_octets > MAX_PLAYED_FRAMES {
@@ -57,7 +57,7 @@ impl Owner {
         true
     }
 
-    /// Hand the next frame to the port; after the last one the port carries nothing.
+    /// Hand the next frame to the port; after the last one a port without a circuit carries nothing.
     pub(super) fn play_next(&mut self, ctx: &mut Context<'_>, port: PortId, at: Micros, now: Micros) {
         let Some(phone) = self.ports.get_mut(&port) else { return };
         let Some(playing) = &mut phone.playing else { return };

@@ -22,3 +22,37 @@ impl Port {
         self.remote.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Port;
+    use crate::endtoend::Codec;
+    use crate::ids::SLOT_US;
+    use crate::random::SeededRandom;
+    use crate::sound::{PortOutput, Remote};
+    use crate::tape::Tape;
+
+    fn keeps_sound(phone_comes: bool) -> bool {
+        let mut port = Port::new(0, &mut SeededRandom::new([9; 32]));
+        assert!(port.set_tape(Some(Tape::new(100))));
+        port.bind(Codec::Pcma);
+        if phone_comes {
+            port.set_remote(0, Remote { codec: Codec::Pcma, payload_type: 8, event_payload_type: None });
+        }
+        let mut outputs = Vec::new();
+        for counter in 1..30 {
+            let due = counter * SLOT_US;
+            port.enqueue(due - SLOT_US / 2, due, counter, Some((Codec::Pcma, &[0; 160]))).expect("in time");
+            while let Some(output) = port.poll(due) {
+                outputs.push(output);
+            }
+        }
+        outputs.iter().any(|output| matches!(output, PortOutput::Taped { .. }))
+    }
+
+    #[test]
+    fn what_a_phone_hears_is_not_kept_also_where_it_comes_later() {
+        assert!(keeps_sound(false));
+        assert!(!keeps_sound(true));
+    }
+}

@@ -4,7 +4,7 @@ use crate::peer::{Relay, BACKWARD_KEY, FROM};
 use voicebox_core::cell::{shows_zeros, Body};
 use voicebox_core::ids::SLOT_US;
 use voicebox_core::layer::Layer;
-use voicebox_core::speech::{parse_speech, Kind, HANDSHAKE_OCTETS};
+use voicebox_core::speech::{parse_speech, Kind};
 use voicebox_core::Input;
 
 const TOKEN: [u8; 16] = [0x70; 16];
@@ -343,7 +343,7 @@ fn an_old_knock_is_forgotten_and_so_is_what_a_gone_circuit_left() {
     hall.rest(4);
     hall.join(2, 2);
     assert!(hall.carried(1, 2).is_some());
-    hall.say_whole(2, Kind::Extend, vec![0; 36 + HANDSHAKE_OCTETS]); // not for a junction: circuit 2 ends
+    hall.say_whole(2, Kind::Extend, vec![0; Kind::Extend.payload_octets()]); // not for a junction: circuit 2 ends
     assert_eq!(hall.relay.core.circuits(), 2);
     let before = hall.relay.left.len();
     hall.rest(10);

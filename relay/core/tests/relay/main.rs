@@ -149,8 +149,8 @@ fn what_an_owner_must_not_say_ends_its_circuit_and_only_that() {
         (false, knock, vec![0; 216]),
         (false, Kind::Tokens as u8, vec![0; 2_048]),
         (false, Kind::Phase as u8, vec![0]),
-        (false, Kind::Extend as u8, vec![0; 35 + HANDSHAKE_OCTETS]),
-        (true, Kind::Extend as u8, vec![0; 36 + HANDSHAKE_OCTETS]),
+        (false, Kind::Extend as u8, vec![0; Kind::Extend.payload_octets() - 1]),
+        (true, Kind::Extend as u8, vec![0; Kind::Extend.payload_octets()]),
         (true, Kind::Tokens as u8, vec![0; 2_047]),
         (true, Kind::Join as u8, vec![0; 16]),
     ];
@@ -173,7 +173,7 @@ fn a_next_hop_that_never_answers_is_given_up_and_another_may_be_asked() {
     let mut relay = Relay::new(16);
     relay.open(FROM, 1, false);
     for (next_circuit, handshake) in [(0u32, vec![7; HANDSHAKE_OCTETS]), (9, vec![7; HANDSHAKE_OCTETS])] {
-        relay.say(FROM, 1, Kind::Extend as u8, vec![5; 36 + HANDSHAKE_OCTETS]);
+        relay.say(FROM, 1, Kind::Extend as u8, vec![5; Kind::Extend.payload_octets()]);
         relay.give(Input::Command(Command::Extend { link: FROM, circuit: CircId(1), next_link: TO, next_circuit: CircId(next_circuit), handshake }));
         relay.wait(513 * SLOT_US);
     }

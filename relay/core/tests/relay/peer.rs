@@ -139,7 +139,7 @@ impl Relay {
 
     /// Lengthen a circuit to TO, as far as `created`.
     pub fn extend(&mut self, link: LinkId, circuit: u32, next_circuit: u32) {
-        self.say(link, circuit, Kind::Extend as u8, vec![5; 36 + HANDSHAKE_OCTETS]);
+        self.say(link, circuit, Kind::Extend as u8, vec![5; Kind::Extend.payload_octets()]);
         self.give(Input::Command(Command::Extend {
             link,
             circuit: CircId(circuit),
