@@ -33,7 +33,7 @@ class Transcoder:
             raise HostError("Sound is not converted: the Python package av, which has the codecs, is not installed.")
         with contextlib.ExitStack() as held:
             try:
-                sockets = [held.enter_context(_connected(port)) for _, port in ends]
+                sockets = [held.enter_context(connected(port)) for _, port in ends]
                 self.ports: tuple[int, int] = sockets[0].getsockname()[1], sockets[1].getsockname()[1]
                 descriptors = [each.fileno() for each in sockets]
                 (first, _), (second, _) = ends
@@ -58,7 +58,8 @@ class Transcoder:
             self._process.stdin.close()
 
 
-def _connected(port: int) -> socket.socket:
+def connected(port: int) -> socket.socket:
+    """Return a UDP socket on the loopback that is connected to a port there. Raises OSError."""
     with contextlib.ExitStack() as held:
         made = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         made.bind((LOOPBACK, 0))

@@ -47,7 +47,7 @@ def main() -> int:
     """Score standard input."""
     os.nice(NICE)
     try:
-        found = score(sys.stdin.buffer.read(MAX_OCTETS + 1)[:MAX_OCTETS], sys.argv[1])
+        found = score(sys.stdin.buffer.read(MAX_OCTETS), sys.argv[1])
     except (VoiceboxError, ValueError, KeyError, IndexError):
         return 1
     if found is None:

@@ -12,9 +12,9 @@ from voicebox.demo.codec import AV_NAMES, RATES_HZ, resample
 from voicebox.demo.speech import SPEECH_RATE_HZ, speech_samples
 from voicebox.errors import HostError
 from voicebox.probe.codecs import FRAME_MS, ProbeCodec
+from voicebox.probe.prober import SCORED_AS
 from voicebox.probe.speech import SPEECH_S
 
-NAMES = {Codec.OPUS: "opus", Codec.PCMA: "pcma"}
 MARGIN_S = 2
 """More speech than is scored, for what is said before the other end hears."""
 
@@ -26,7 +26,7 @@ def recorded_frames(codec: ProbeCodec) -> list[bytes]:
 
 def encode_frames(samples: array[int], rate_hz: int, codec: ProbeCodec) -> list[bytes]:
     """Return the frames of some sound, each of the codec's length; what is less than a frame at the end is left out. samples: int16[n], mono."""
-    name = NAMES[codec.codec]
+    name = SCORED_AS[codec.codec]
     at_rate = resample(samples, rate_hz, RATES_HZ[name])
     step = RATES_HZ[name] * FRAME_MS // 1000
     context = AudioCodecContext.create(AV_NAMES[name], "w")

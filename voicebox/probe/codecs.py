@@ -43,6 +43,11 @@ class ProbeCodec(Enum):
         return 48_000 if self.codec is Codec.OPUS else 8_000
 
     @property
+    def frame_ticks(self) -> int:
+        """How far the RTP timestamp goes in a frame."""
+        return self.clock_rate_hz * FRAME_MS // 1000
+
+    @property
     def payload_type(self) -> int:
         """Of RTP between the box and its own end of a probe."""
         return _OPUS_PAYLOAD_TYPE if self.codec is Codec.OPUS else 8

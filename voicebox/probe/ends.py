@@ -14,10 +14,11 @@ Spec: PROTOCOL.md §9.9.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum, unique
 
-from voicebox.b2bua.events import Answer, Arrivals, CallEvent, End, Progress, Refusal, Refuse, Ringing, Score
+from voicebox.b2bua.events import Answer, Arrivals, CallEvent, End, Progress, Refusal, Refuse, Score
 from voicebox.b2bua.ports import CircuitLeg, MediaPort
 from voicebox.probe.codecs import FRAME_MS, ProbeCodec
 from voicebox.probe.speech import HeardSpeech
@@ -62,7 +63,7 @@ class Outcome(Enum):
     REFUSED = "refused"
 
 
-class ProbeEnd:
+class ProbeEnd(ABC):
     """What both ends have in common. port: one of the engine's that faces this end; send: puts a datagram to it."""
 
     def __init__(
@@ -105,8 +106,9 @@ class ProbeEnd:
         if self.deadline_us <= now_us:
             self._due(now_us)
 
+    @abstractmethod
     def _due(self, now_us: int) -> None:
-        raise NotImplementedError
+        """Do what the deadline is for."""
 
     def _begin(self, now_us: int) -> None:
         """Let the sound begin."""
@@ -217,14 +219,11 @@ class CallersEnd(ProbeEnd):
         self._seconds, self._tail_us = seconds, tail_us
         self.there = Collected()
         self._known_us = NEVER_US
-        self.rang = False
         self.deadline_us = now_us + CALL_US
 
     def handle_event(self, event: CallEvent, now_us: int) -> None:
         """Take what the other box says."""
         match event:
-            case Ringing():
-                self.rang = True
             case Answer(codec) if self.stage is Stage.CALLING and codec is self.codec.codec:
                 self._begin(now_us)
                 self.deadline_us = now_us + self._seconds * 1_000_000 + (SCORE_US if self._with_speech else LAST_WORD_US)

@@ -73,7 +73,7 @@ class Heard:
     @property
     def missing_pct(self) -> float:
         """Share of frames not played."""
-        return 100 * self.bursts.missing / len(self.played.missing) if self.played.missing else 100.0
+        return self.played.missing_pct
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def measure_direction(trace: Trace, codec: ProbeCodec, best_one_way_ms: float) -
 
     def hear(played: Played) -> Heard:
         bursts = measure_bursts(played.missing)
-        missing_pct = 100 * bursts.missing / len(played.missing) if played.missing else 100.0
+        missing_pct = played.missing_pct
         mouth_to_ear_ms = best_one_way_ms + played.size_ms + FRAME_MS + codec.look_ahead_ms
         ratio = min(MAX_BURST_RATIO, bursts.burst_ratio)
         return Heard(played, bursts, mouth_to_ear_ms, codec.rate(missing_pct, mouth_to_ear_ms, ratio), as_g711(missing_pct, mouth_to_ear_ms, ratio))

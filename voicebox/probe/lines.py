@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 from voicebox.probe.codecs import ProbeCodec
 from voicebox.probe.ends import Outcome
@@ -47,11 +46,15 @@ def _buffer(direction: DirectionFigures, place: int) -> str:
     return f"{heard.missing_pct:.2f} %, {heard.mos_fullband:.2f}"
 
 
+def stretches(delays: Delays, most: int) -> list[Delays]:
+    """Return up to so many equal stretches of a direction, in order."""
+    count = min(most, len(delays))
+    return [delays[len(delays) * place // count : len(delays) * (place + 1) // count] for place in range(count)]
+
+
 def strip(delays: Delays, shade: Callable[[Sequence[float | None]], str]) -> str:
     """Return one mark for each of up to STRIP stretches of a direction."""
-    count = min(STRIP, len(delays))
-    edges = [len(delays) * place // count for place in range(count + 1)] if count else [0]
-    return "".join(shade(delays[begin:end]) for begin, end in pairwise(edges))
+    return "".join(shade(stretch) for stretch in stretches(delays, STRIP))
 
 
 def mark_of_loss(stretch: Sequence[float | None]) -> str:

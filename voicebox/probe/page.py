@@ -11,8 +11,7 @@ from html import escape
 from voicebox.probe.codecs import FRAME_MS
 from voicebox.probe.emodel import Scale
 from voicebox.probe.figures import DirectionFigures, percentile
-from voicebox.probe.lines import NOT_MEASURED, ROWS
-from voicebox.probe.playout import Delays
+from voicebox.probe.lines import NOT_MEASURED, ROWS, stretches
 from voicebox.probe.result import ProbeResult, hints, points_of, verdict
 
 MAX_OCTETS = 200_000
@@ -94,9 +93,9 @@ def _path(kind: str, boxes: Sequence[str]) -> str:
     return f'<path class="{kind}" d="{"".join(boxes)}"/>' if boxes else ""
 
 
-def _stretches(delays: Delays) -> list[Sequence[float | None]]:
-    count = min(COLUMNS, len(delays))
-    return [delays[len(delays) * place // count : len(delays) * (place + 1) // count] for place in range(count)]
+def _scale_ms(there: Sequence[float]) -> float:
+    """Return where a drawing's axis of delays ends."""
+    return max(LEAST_SCALE_MS, percentile(there, 0.999)) if there else LEAST_SCALE_MS
 
 
 def _frame(most_ms: float, across: str) -> str:
@@ -110,10 +109,10 @@ def _frame(most_ms: float, across: str) -> str:
 
 def _delay_over_time(direction: DirectionFigures) -> str:
     there = [delay for delay in direction.above_best if delay is not None]
-    most = max(LEAST_SCALE_MS, percentile(there, 0.999)) if there else LEAST_SCALE_MS
+    most = _scale_ms(there)
     height = HEIGHT - BOTTOM
     ranges, gone = [], []
-    columns = _stretches(direction.above_best)
+    columns = stretches(direction.above_best, COLUMNS)
     step = (WIDTH - LEFT) / max(1, len(columns))
     for place, stretch in enumerate(columns):
         x = LEFT + place * step
@@ -131,7 +130,7 @@ def _delay_over_time(direction: DirectionFigures) -> str:
 
 def _spread(direction: DirectionFigures) -> str:
     there = sorted(delay for delay in direction.above_best if delay is not None)
-    most = max(LEAST_SCALE_MS, percentile(there, 0.999)) if there else LEAST_SCALE_MS
+    most = _scale_ms(there)
     height = HEIGHT - BOTTOM
     shares = [place / 100 for place in range(1, 101)]
     points = [(LEFT + min(1.0, percentile(there, share) / most) * (WIDTH - LEFT), height - share * (height - 4)) for share in shares] if there else []

@@ -33,6 +33,11 @@ class Played:
     missing: tuple[bool, ...]
     late: int
 
+    @property
+    def missing_pct(self) -> float:
+        """Share of frames not played; all where nothing was sent."""
+        return 100 * sum(self.missing) / len(self.missing) if self.missing else 100.0
+
 
 def play_fixed(delays: Delays, size_ms: float) -> Played:
     """Return what a buffer of a fixed size plays."""

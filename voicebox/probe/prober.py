@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import random
 import secrets
-import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,8 +23,8 @@ from voicebox.probe.ends import MOST_S, AnsweringEnd, CallersEnd, Stage
 from voicebox.probe.limits import ProbeLimits
 from voicebox.probe.speech import pack_frames
 from voicebox.probe.stream import NEVER_US
+from voicebox.transcoder import LOOPBACK, connected
 
-LOOPBACK = "127.0.0.1"
 MAX_DATAGRAM = 2048
 LEAST_TAIL_S = 5.0
 MAX_READ = 64
@@ -71,23 +70,6 @@ async def score(packed: bytes, codec: str, within_s: float = SCORE_S) -> int:
     return min(500, max(100, int(text))) if process.returncode == 0 and text.isdigit() else NO_SCORE
 
 
-def _random_number(bits: int) -> int:
-    return secrets.randbits(bits)
-
-
-def _socket_to(port: int) -> socket.socket:
-    """Return a socket that is connected to a media port. Raises OSError."""
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        made.setblocking(False)
-        made.bind((LOOPBACK, 0))
-        made.connect((LOOPBACK, port))
-    except OSError:
-        made.close()
-        raise
-    return made
-
-
 class _Running:
     """One end, its socket and its timer."""
 
@@ -99,10 +81,11 @@ class _Running:
         self._timer: asyncio.TimerHandle | None = None
         self._port = media.open(LOOPBACK)
         try:
-            self._socket = _socket_to(self._port.rtp_port)
+            self._socket = connected(self._port.rtp_port)
         except OSError as error:
             self._port.close()
             raise HostError(f"A probe has no socket on this machine ({error.strerror}).") from None
+        self._socket.setblocking(False)
         self.end = end = make(self._port, self._send, clock())
         # RTCP comes to the same port, and is passed over.
         here = self._socket.getsockname()[1]
@@ -175,7 +158,7 @@ class Prober:
         self.counters["probes_answered"] += 1
 
         def make(port: MediaPort, send: Callable[[bytes], None], now_us: int) -> AnsweringEnd:
-            return AnsweringEnd(codec, port, send, _random_number, now_us, on_speech=self._score if offer.speech else None)
+            return AnsweringEnd(codec, port, send, secrets.randbits, now_us, on_speech=self._score if offer.speech else None)
 
         self._answering = running = _Running(make, self._media, self._clock)
         if self._scoring is not None:
@@ -216,7 +199,7 @@ class Prober:
         tail_us = int(self._chance.uniform(0, max(LEAST_TAIL_S, seconds / 4)) * 1e6)
 
         def make(port: MediaPort, send: Callable[[bytes], None], now_us: int) -> CallersEnd:
-            return CallersEnd(codec, port, send, _random_number, now_us, seconds=seconds, tail_us=tail_us, speech=speech)
+            return CallersEnd(codec, port, send, secrets.randbits, now_us, seconds=seconds, tail_us=tail_us, speech=speech)
 
         running = _Running(make, self._media, self._clock)
         try:
@@ -236,9 +219,6 @@ class Prober:
         return {
             "stage": end.stage.value,
             "outcome": end.outcome.value,
-            "rang": end.rang,
-            "frames": end.frames,
-            "sent": end.stream.sent,
             "late_sends": end.stream.late_sends,
             "score": end.score.hundredths if end.score is not None else None,
             "there": end.there.since(there)[: max(0, end.frames - there)],

@@ -34,7 +34,7 @@ class HeardSpeech:
         if self._first is None:
             self._first = (packet.rtp_timestamp, packet.ssrc, now_us)
         first, ssrc, _ = self._first
-        place = (packet.rtp_timestamp - first) % TIMESTAMP_MODULUS // (self._codec.clock_rate_hz * FRAME_MS // 1000)
+        place = (packet.rtp_timestamp - first) % TIMESTAMP_MODULUS // self._codec.frame_ticks
         if packet.ssrc == ssrc and place < SPEECH_FRAMES:
             self._frames.setdefault(place, packet.payload)
 

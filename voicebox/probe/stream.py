@@ -30,7 +30,6 @@ SILENT_FRAMES = 100
 CATCH_UP_FRAMES = 3
 """What a box lets wait (PROTOCOL.md §9.4); a phone that stood still for longer has lost the sound of that time."""
 LATE_SEND_US = 10_000
-MAX_ROUND_TRIPS = MAX_FRAMES
 UNIT_US = 100
 BASE_UNITS = 10_000
 """Arrivals are told in tenths of a millisecond above one second less than the first took."""
@@ -83,12 +82,11 @@ class ProbeStream:
     def _next_packet(self, now_us: int) -> bytes:
         echoed, came_us = self._latest or (0, now_us)
         frame = ProbeFrame(self.sent, (now_us + self._shift_us) % CLOCK_MODULUS, echoed, now_us - came_us)
-        step = self._codec.clock_rate_hz * FRAME_MS // 1000
         packet = RtpPacket(
             self._codec.payload_type,
             self.sent == 0,
             (self._sequence + self.sent) % SEQUENCE_MODULUS,
-            (self._timestamp + self.sent * step) % TIMESTAMP_MODULUS,
+            (self._timestamp + self.sent * self._codec.frame_ticks) % TIMESTAMP_MODULUS,
             self._ssrc,
             self._speech[self.sent % len(self._speech)] if self._speech else serialise_frame(frame, self._codec, self._octets),
         )
@@ -119,24 +117,20 @@ class ProbeStream:
         if self._latest is None or (frame.sent_us - self._latest[0]) % CLOCK_MODULUS < CLOCK_MODULUS // 2:
             self._latest = (frame.sent_us, now_us)
         trip_us = (now_us + self._shift_us - frame.echoed_us) % CLOCK_MODULUS - frame.held_us
-        if frame.echoed_us and trip_us >= 0 and len(self.round_trips_ms) < MAX_ROUND_TRIPS:
+        if frame.echoed_us and trip_us >= 0 and len(self.round_trips_ms) < MAX_FRAMES:
             self.round_trips_ms.append(trip_us / 1000)
 
     def _take_mended(self, rtp_timestamp: int, now_us: int) -> None:
         """Take a frame whose own octets were lost. How many frames were left out between its neighbour and itself is not known, and seldom any was."""
         if self._anchor is None:
             return
-        step = self._codec.clock_rate_hz * FRAME_MS // 1000
-        further = ((rtp_timestamp - self._anchor.rtp_timestamp + TIMESTAMP_MODULUS // 2) % TIMESTAMP_MODULUS - TIMESTAMP_MODULUS // 2) // step
+        further = (
+            (rtp_timestamp - self._anchor.rtp_timestamp + TIMESTAMP_MODULUS // 2) % TIMESTAMP_MODULUS - TIMESTAMP_MODULUS // 2
+        ) // self._codec.frame_ticks
         number = self._anchor.number + further
         if 0 <= number < MAX_FRAMES:
             self._mended.setdefault(number, (now_us - self._anchor.sent_us - further * FRAME_US) % CLOCK_MODULUS)
             self._highest = max(self._highest, number)
-
-    @property
-    def hears(self) -> bool:
-        """Whether anything of the other end has come."""
-        return self._first is not None
 
     def final(self, now_us: int) -> int:
         """Return how many frames are decided, counted from the first that came: by the latest, or by the time where nothing comes."""

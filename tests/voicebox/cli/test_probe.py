@@ -53,9 +53,6 @@ class Box:
         return {
             "stage": "measuring",
             "outcome": self.outcome if looks > 1 else "under way",
-            "rang": True,
-            "frames": len(self.units),
-            "sent": len(self.units),
             "late_sends": 0,
             "score": None,
             "there": known[asked["there"] :],
