@@ -11,7 +11,8 @@ from typing import Any
 
 from voicebox.circuits.meeting import Outcome
 from voicebox.cli.home import add_home, home_of
-from voicebox.cli.meeting import add_met, can_ask, claim, free_petname, is_yes, network_of
+from voicebox.cli.meeting import NOT_ADDED, add_met, added, claim, free_petname, network_of, request_of
+from voicebox.cli.terminal import can_ask, is_yes
 from voicebox.contacts.invitation import is_invitation, parse_invitation
 from voicebox.contacts.words import EXAMPLE, InvitationWords, parse_words
 from voicebox.control import ask
@@ -50,17 +51,17 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("Nobody is here to be asked whether to add them. With --yes they are added.")
     network_id = network_of(home)
     words, inviter = _read(said, network_id)
-    secret, password = words.meeting_secret(network_id).reveal().hex(), words.password().reveal().decode()
-    met = _meet(home, lambda: ask(home, "accept", secret=secret, password=password, inviter=inviter), time.monotonic() + args.wait)
+    request = request_of(words, network_id)
+    met = _meet(home, lambda: ask(home, "accept", inviter=inviter, **request), time.monotonic() + args.wait)
     outcome = Outcome(met["outcome"])
     if outcome is not Outcome.MET:
         print(_SAID[outcome], file=sys.stderr)
         return EXIT_NOT_MET
     if not args.yes and not is_yes(f"Who invited you is here. {claim(met['claims'])} Add them as {petname}?"):
-        print("They are no contact of yours, and no call of theirs rings here.")
+        print(NOT_ADDED)
         return EXIT_NOT_MET
     add_met(home, petname, met["card"])
-    print(f"{petname} is a contact now, once they have said yes too. In your first call compare a code, if you like: `voicebox verify {petname}`.")
+    print(added(petname))
     return 0
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import ExitStack
 from pathlib import Path
 
 from voicebox.contacts.changes import Change, decide
-from voicebox.contacts.store import DirectoryInUse, StateDirectory
+from voicebox.contacts.store import StateDirectory
 from voicebox.control import ask
 
 
 def change_contact(home: Path, change: Change) -> None:
     """Carry a change out. Raises UsageError, FileProblem, HostError; then nothing has changed."""
     store = StateDirectory(home)
-    with ExitStack() as held:
-        try:
-            held.enter_context(store.locked())
-        except DirectoryInUse:
+    with store.locked_if_free() as is_free:
+        if not is_free:
             ask(home, "contact", what=change.what, petname=change.petname, value=change.value)
             return
         now = dt.datetime.now(dt.UTC)

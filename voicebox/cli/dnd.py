@@ -6,12 +6,11 @@ import argparse
 from dataclasses import replace
 
 from voicebox.cli.home import add_home, home_of
-from voicebox.config.load import load_users
+from voicebox.config.load import load_phone
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import reload_if_running
 from voicebox.dialplan.dnd import DND_FILE, serialise_dnd
 from voicebox.dialplan.load import load_dnd
-from voicebox.errors import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +28,9 @@ def run(args: argparse.Namespace) -> int:
         on = args.switch == "on"
         if args.phone is None:
             dnd = replace(dnd, everybody=on)
-        elif on and args.phone not in load_users(home):
-            raise UsageError("There is no phone of that name; `voicebox phone add` makes one.")
         else:
+            if on:
+                load_phone(home, args.phone)  # there must be one
             dnd = replace(dnd, phones=dnd.phones | {args.phone} if on else dnd.phones - {args.phone})
         StateDirectory(home).write(DND_FILE, serialise_dnd(dnd).encode())
         reload_if_running(home)

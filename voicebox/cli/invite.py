@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import io
 import json
 from pathlib import Path
-
-import segno
 
 from voicebox.circuits.network_state import NETWORK_FILE
 from voicebox.circuits.terms import network_line
 from voicebox.cli.home import add_home, home_of
 from voicebox.cli.invited import watch
-from voicebox.cli.meeting import can_ask, free_petname, network_of
+from voicebox.cli.meeting import free_petname, network_of, request_of
+from voicebox.cli.qr import drawn
+from voicebox.cli.terminal import can_ask
 from voicebox.contacts.invitation import Invitation, serialise_invitation
 from voicebox.contacts.store import StateDirectory
 from voicebox.contacts.words import InvitationWords, draw_words
@@ -43,8 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("An invitation is good for an hour at least.")
     now = dt.datetime.now(dt.UTC)
     network_id, words = network_of(home), draw_words()
-    secret, password = words.meeting_secret(network_id).reveal().hex(), words.password().reveal().decode()
-    place = ask(home, "invite", secret=secret, password=password, for_s=str(args.hours * 3600), petname=petname, sure=args.yes)["place"]
+    place = ask(home, "invite", for_s=str(args.hours * 3600), petname=petname, sure=args.yes, **request_of(words, network_id))["place"]
     text = serialise_invitation(Invitation(network_id, StateDirectory(home).load_identity(now).contact_id, words))
     until = (now + dt.timedelta(hours=args.hours)).strftime("%Y-%m-%d %H:%M UTC")
     if args.json:
@@ -59,9 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _told(home: Path, words: InvitationWords, text: str, line: str, until: str) -> str:
-    drawn = io.StringIO()
     # Capitals, because a QR code holds them in less room than small letters.
-    segno.make(text.upper(), error="m").terminal(drawn, compact=True)
+    code = drawn(text.upper())
     return f"""Tell your friend, on a way that you trust, and nobody else:
 
     {words.text()}
@@ -72,7 +69,7 @@ Their box has to run, and yours; then they type, with the name that they like fo
 
 or scan this, or paste what it says in the place of the words; then it is sure, too, that it is you who answers:
 
-{drawn.getvalue()}
+{code}
     {text}
 
 Who has no box yet makes one with the line of this network, and with its file. The file may come from anywhere, for the line tells a false one; yours is

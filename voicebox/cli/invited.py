@@ -11,7 +11,8 @@ from typing import Any
 
 from voicebox.circuits.pairing import MAX_WRONG, State
 from voicebox.cli.home import add_home, home_of
-from voicebox.cli.meeting import add_met, can_ask, claim, is_yes, typed
+from voicebox.cli.meeting import NOT_ADDED, add_met, added, claim
+from voicebox.cli.terminal import can_ask, is_yes, typed
 from voicebox.control import ask
 from voicebox.errors import UsageError
 
@@ -89,7 +90,7 @@ def _decide(home: Path, row: dict[str, Any]) -> int:
     who = f"Somebody with your words is here. {claim(row['claims'])}"
     if not is_yes(f"{who} Add them{f' as {petname}' if petname else ''}?"):
         ask(home, "invited", settle=str(row["place"]))
-        print("They are no contact of yours, and no call of theirs rings here.")
+        print(NOT_ADDED)
         return EXIT_NOBODY
     while True:
         petname = petname or typed("What do you call them? ")
@@ -103,7 +104,7 @@ def _decide(home: Path, row: dict[str, Any]) -> int:
 def _add(home: Path, row: dict[str, Any], petname: str) -> int:
     add_met(home, petname, row["card"])
     ask(home, "invited", settle=str(row["place"]), added=True)
-    print(f"{petname} is a contact now, once they have said yes too. In your first call compare a code, if you like: `voicebox verify {petname}`.")
+    print(added(petname))
     return 0
 
 

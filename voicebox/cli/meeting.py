@@ -1,9 +1,8 @@
-"""What `voicebox invite`, `invited` and `accept` share: the box's network, petnames that are free, the question, and the contact that is made. [io]"""
+"""What `voicebox invite`, `invited` and `accept` share: the box's network, petnames that are free, what of the words the box is asked with, and the contact that is made. [io]"""
 
 from __future__ import annotations
 
 import datetime as dt
-import sys
 from pathlib import Path
 
 from voicebox.circuits.network_state import load_network
@@ -11,12 +10,20 @@ from voicebox.cli.changing import change_contact
 from voicebox.contacts.changes import Change, What
 from voicebox.contacts.contact import checked_petname
 from voicebox.contacts.store import StateDirectory
+from voicebox.contacts.words import InvitationWords
 from voicebox.errors import UsageError
+
+NOT_ADDED = "They are no contact of yours, and no call of theirs rings here."
 
 
 def network_of(home: Path) -> bytes:
     """Return the id of the network that a box belongs to. Raises FileProblem where it belongs to none."""
     return load_network(StateDirectory(home)).network_id
+
+
+def request_of(words: InvitationWords, network_id: bytes) -> dict[str, str]:
+    """Return what of the words the box is asked with. Takes as long as a guess does (contacts/words.py)."""
+    return {"secret": words.meeting_secret(network_id).reveal().hex(), "password": words.password().reveal().decode()}
 
 
 def free_petname(home: Path, petname: str) -> str:
@@ -32,26 +39,11 @@ def add_met(home: Path, petname: str, card: str) -> None:
     change_contact(home, Change(What.ADD, free_petname(home, petname), card))
 
 
-def typed(question: str) -> str:
-    """Return what is typed at the terminal; its end (Ctrl-D) interrupts as Ctrl-C does."""
-    try:
-        return input(question).strip()
-    except EOFError:
-        raise KeyboardInterrupt from None
-
-
-def is_yes(question: str) -> bool:
-    """Ask who sits at the terminal until the answer is yes or no."""
-    while (said := typed(f"{question} [yes/no] ").lower()) not in {"yes", "no"}:
-        print("Please type yes or no.")
-    return said == "yes"
+def added(petname: str) -> str:
+    """Return what is said once somebody was added."""
+    return f"{petname} is a contact now, once they have said yes too. In your first call compare a code, if you like: `voicebox verify {petname}`."
 
 
 def claim(claims: str) -> str:
     """Return in words what somebody calls themselves, which anybody could."""
     return f"They call themselves {claims!r}." if claims and claims != "voicebox" else "They give no name."
-
-
-def can_ask() -> bool:
-    """Return whether somebody sits at the terminal."""
-    return sys.stdin.isatty()

@@ -6,14 +6,13 @@ import argparse
 import datetime as dt
 import json
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from voicebox.cli.home import add_home, home_of
 from voicebox.config.load import load_box, load_users
 from voicebox.contacts.missed import MISSED_FILE
-from voicebox.contacts.store import DirectoryInUse, StateDirectory
+from voicebox.contacts.store import StateDirectory
 from voicebox.control import ask
 from voicebox.dialplan.load import load_plan
 
@@ -42,12 +41,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _answer(home: Path, *, clear: bool) -> dict[str, Any]:
     store = StateDirectory(home)
-    with ExitStack() as held:
-        try:
-            held.enter_context(store.locked())
-        except DirectoryInUse:
+    with store.locked_if_free() as is_free:
+        if not is_free:
             return ask(home, "missed", clear=clear)
-        plan = load_plan(home / load_box(home).dialplan, load_users(home))
+        config = load_box(home)
+        plan = load_plan(home / config.dialplan, load_users(home), config.suffixes)
         calls = store.load_missed()
         entries = calls.entries(dt.datetime.now(plan.zone).date())
         if clear:

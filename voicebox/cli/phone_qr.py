@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import time
 
-import segno
-
 from voicebox.cli.home import add_home, home_of
+from voicebox.cli.qr import drawn
 from voicebox.control import ask
 
 LOOK_EVERY_S = 0.5
@@ -28,9 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Show the code, and wait until it was used; exit code 1 where it was not."""
     home = home_of(args)
     offer = ask(home, "offer", user=args.name, any_certificate=args.any_certificate)
-    drawn = io.StringIO()
-    segno.make(offer["url"], error="m").terminal(drawn, compact=True)
-    print(drawn.getvalue())
+    print(drawn(offer["url"]))
     print(f"{offer['url']}\n")
     print(
         f"Linphone: scan this as remote configuration, on the same network, within {offer['seconds'] / 60:.0f} minutes. It can be fetched once; it holds the password, and "

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
 
 from voicebox.cli.home import add_home, home_of
 from voicebox.config.load import load_box, load_users
-from voicebox.contacts.store import DirectoryInUse, StateDirectory
+from voicebox.contacts.store import StateDirectory
 from voicebox.control import ask
 from voicebox.dialplan.load import load_plan
 from voicebox.errors import LocalError, UsageError
@@ -28,14 +27,9 @@ def run(args: argparse.Namespace) -> int:
     if not path.is_file():
         raise UsageError(f"There is no phone of that name: no file {path}.")
     store = StateDirectory(home)
-    with ExitStack() as held:
-        try:
-            held.enter_context(store.locked())
-            runs = False
-        except DirectoryInUse:
-            runs = True
+    with store.locked_if_free() as is_free:
         store.remove(str(path.relative_to(home)))
-        if runs:
+        if not is_free:
             ask(home, "revoke", user=args.name)
     print(f"{args.name} is no phone of this box any more: its password opens nothing.")
     try:

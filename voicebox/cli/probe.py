@@ -181,7 +181,7 @@ def _keys(*, quiet: bool) -> Iterator[Callable[[float], bool]]:
     def pressed(pause_s: float) -> bool:
         end_s = time.monotonic() + pause_s
         while (left_s := end_s - time.monotonic()) > 0:
-            if select.select([descriptor], [], [], left_s)[0] and os.read(descriptor, 64).lower().find(b"q") >= 0:
+            if select.select([descriptor], [], [], left_s)[0] and b"q" in os.read(descriptor, 64).lower():
                 return True
         return False
 

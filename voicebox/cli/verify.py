@@ -10,6 +10,7 @@ from pathlib import Path
 
 from voicebox.cli.changing import change_contact
 from voicebox.cli.home import add_home, home_of
+from voicebox.cli.terminal import can_ask, is_yes
 from voicebox.contacts.changes import Change, What
 from voicebox.contacts.code import Code
 from voicebox.contacts.contact import checked_petname
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
             f"The code of this call:\n\n    {code.grouped()}      {code.words()}\n\nRead it to each other, the digits or the words, each of you a part.",
             flush=True,
         )
-    answer = args.answer or ("" if args.json or not sys.stdin.isatty() else _asked())
+    answer = args.answer or ("" if args.json or not can_ask() else _asked())
     if answer == "yes":
         change_contact(home, Change(What.VERIFY, petname, contact_id))
         print(f"{petname} is verified: nobody stands between your boxes.", file=sys.stderr)
@@ -71,6 +72,4 @@ def _code(home: Path, petname: str, wait_s: int, *, quiet: bool) -> tuple[Code, 
 
 
 def _asked() -> str:
-    while (said := input("Do they see the same? [yes/no] ").strip().lower()) not in {"yes", "no"}:
-        print("Please type yes or no. `no` blocks the contact.")
-    return said
+    return "yes" if is_yes("Do they see the same?", "`no` blocks the contact.") else "no"

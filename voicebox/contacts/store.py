@@ -179,6 +179,17 @@ class StateDirectory:
         finally:
             os.close(handle)
 
+    @contextlib.contextmanager
+    def locked_if_free(self) -> Iterator[bool]:
+        """Hold the directory where nobody has it. Give whether it is held: else what runs there is to be asked. Raises HostError."""
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(self.locked())
+                is_free = True
+            except DirectoryInUse:
+                is_free = False
+            yield is_free
+
     # -------------------------------------------------------------------------------------------------------- identity
 
     def save_identity(self, identity: Identity) -> None:

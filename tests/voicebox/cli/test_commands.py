@@ -390,3 +390,12 @@ def test_relay_loads_nothing_of_sip_sound_or_terminal() -> None:
     loaded = set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
     assert not loaded & {"av", "aiortc", "rich", "segno", "numpy", "voicebox.sip", "voicebox.b2bua.server", "voicebox.daemon"}
     assert "voicebox.relay_daemon" in loaded
+
+
+def test_missed_calls_are_read_by_a_plan_that_names_the_boxs_own_suffix(cli: Cli) -> None:
+    home = cli.box("ann")
+    settings = home / "box.yaml"
+    settings.write_text(settings.read_text().replace("suffix: [privacy]", "suffix: [home]"))
+    plan = home / "dialplan.yaml"
+    plan.write_text(plan.read_text().replace('dial: "<contact>"', 'dial: "<contact>.home"') + "settings: { call_log: missed }\n")
+    assert cli.good("missed", home=home) == "none\n"

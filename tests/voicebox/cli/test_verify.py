@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from voicebox.cli.main import main
+from voicebox.cli.main import EXIT_INTERRUPTED, main
 from voicebox.contacts.contact import Contact
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import ControlServer
@@ -94,6 +94,17 @@ async def test_who_sits_at_a_terminal_is_asked_until_the_answer_is_one(home: Pat
     contact = contact_of(home)
     assert (contact.verified, contact.blocked) == (verified, not verified)
     assert next(said, None) is None
+
+
+async def test_the_end_of_the_terminal_is_no_answer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", ended)
+    assert await verify(home, "bob") == EXIT_INTERRUPTED
+    contact = contact_of(home)
+    assert (contact.verified, contact.blocked) == (False, False)
 
 
 async def test_who_never_asks_and_who_is_in_no_call(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
