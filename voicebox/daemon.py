@@ -140,7 +140,7 @@ class BoxDaemon:
         calls.on_dummy_over = dummies.over
         self._pairing.use(calls)
         self._driver = CircuitDriver(standing, calls, dummies, self._plane.now_us, self.failed.set)
-        self._prober = Prober(calls, EngineMediaPorts(self._plane), self._plane.now_us, answers=self._config.probe)
+        self._prober = Prober(calls, self._media, self._plane.now_us, answers=self._config.probe)
         calls.on_scarce = self._prober.stop
         self._plane.attach(self._driver.handle_event)
         self._driver.start()
@@ -164,7 +164,6 @@ class BoxDaemon:
         if self._config.tls_listen:
             self._tls = self._phone_tls()
             listen += [("tls", endpoint.address, endpoint.port) for endpoint in self._config.tls_listen]
-        self._media = EngineMediaPorts(self._plane)
         self._server = SipServer(
             self._accounts,
             self._calls,
@@ -264,13 +263,13 @@ class BoxDaemon:
         self._dates.anew()
         try:
             self._plane = self._new_plane()
+            self._media = EngineMediaPorts(self._plane)
             self._start_plane()
             self._start_circuits()
         except HostError:
             self.failed.set()
             return
         assert self._calls is not None
-        self._media = EngineMediaPorts(self._plane)
         self._server.use(self._calls, self._media)
 
     def _now_us(self) -> int:

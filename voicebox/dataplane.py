@@ -324,15 +324,14 @@ class LiveDataPlane(Engine):
 
     def route_digits(self, port: int, listener: Callable[[int, int], None] | None) -> None:
         """Give the digits of one media port to listener(code, duration_ms); None ends that."""
-        routes = self.__dict__.setdefault("_digits", {})
-        if listener is None:
-            routes.pop(port, None)
-        else:
-            routes[port] = listener
+        self._route("_digits", port, listener)
 
     def route_tape(self, port: int, listener: Callable[[bytes], object] | None) -> None:
         """Give what a tape keeps to listener(entries); None ends that."""
-        routes = self.__dict__.setdefault("_tapes", {})
+        self._route("_tapes", port, listener)
+
+    def _route(self, table: str, port: int, listener: Callable[..., object] | None) -> None:
+        routes = self.__dict__.setdefault(table, {})
         if listener is None:
             routes.pop(port, None)
         else:

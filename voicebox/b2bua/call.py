@@ -248,7 +248,7 @@ class Call:
         self._on_end(self)
 
     def hang_up(self, now: float) -> None:
-        """End the call on both sides: the box stops."""
+        """End the call on both sides."""
         if self.state is not CallState.ENDED:
             self._end_both(now)
 

@@ -53,8 +53,6 @@ STATUS_OF = {
 }
 REFUSAL_OF = {486: Refusal.BUSY, 600: Refusal.BUSY, 603: Refusal.DECLINED, 488: Refusal.NO_COMMON_CODEC, 606: Refusal.NO_COMMON_CODEC}
 FORWARDS = {301, 302}
-_NO_CODEC = {488, 606}
-"""How a phone says that it has none of the codecs offered. Spec: RFC 3261 §21.4.26, §21.6.4."""
 ANSWERED_ELSEWHERE = ("reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
 
@@ -270,12 +268,13 @@ class UacLeg:
             self._context.timers.cancel((self, LegTimer.CANCELLED))
             if response.status in FORWARDS:
                 self.forwards_to = response.headers.get("contact") or ""
+            why = REFUSAL_OF.get(response.status, Refusal.NO_ANSWER)
             others = tuple(codec for codec in ALL_CODECS if codec not in self._codecs)
-            if response.status in _NO_CODEC and len(self._asked) == 1 and self._given_up is None and others and self._context.media.transcodes:
+            if why is Refusal.NO_COMMON_CODEC and len(self._asked) == 1 and self._given_up is None and others and self._context.media.transcodes:
                 self._stage = _Stage.CALLING
                 self._invite = self._ask(others, now)
                 return
-            self._refused(REFUSAL_OF.get(response.status, Refusal.NO_ANSWER), now)
+            self._refused(why, now)
 
     def no_response(self, transaction: Transaction, now: float) -> None:
         """Take that the phone does not answer at all."""

@@ -17,7 +17,7 @@ from voicebox.b2bua.context import LegContext
 from voicebox.b2bua.events import Offer, Refusal, Refuse
 from voicebox.b2bua.message_waiting import MessageWaiting
 from voicebox.b2bua.voicemail import G711, Machine, Mailbox, Player
-from voicebox.errors import HostError, SipError, VoiceboxError
+from voicebox.errors import HostError, VoiceboxError
 from voicebox.sip.flow import Flow
 from voicebox.sip.message import SipRequest
 from voicebox.sip.transaction import Transaction
@@ -41,9 +41,7 @@ class Messages:
         self._waiting.changed(now)
 
     def _count(self) -> tuple[int, int]:
-        messages = self._mailbox.messages() if self._mailbox is not None else ()
-        heard = sum(message.heard for message in messages)
-        return len(messages) - heard, heard
+        return self._mailbox.count() if self._mailbox is not None else (0, 0)
 
     @property
     def are_taken(self) -> bool:
@@ -93,9 +91,7 @@ class Messages:
     # ------------------------------------------------------------------------------------------------------------- phones
 
     def subscribe(self, transaction: Transaction, request: SipRequest, user: str, flow: Flow, now: float) -> None:
-        """Take a SUBSCRIBE of a phone. Raises SipError."""
-        if self._mailbox is None:
-            raise SipError(489, "no events here")
+        """Take a SUBSCRIBE of a phone. Contract: are_taken. Raises SipError."""
         self._waiting.subscribe(transaction, request, user, flow, now)
 
     def end_of(self, users: AbstractSet[str], now: float) -> None:

@@ -51,7 +51,7 @@ class Registration:
 class Registrar:
     """Bindings of all accounts. max_contacts: for each account."""
 
-    def __init__(self, users: Iterable[str] = (), max_contacts: int = MAX_CONTACTS) -> None:
+    def __init__(self, users: Iterable[str], max_contacts: int = MAX_CONTACTS) -> None:
         self._bindings: dict[str, dict[str, Binding]] = {}
         self._seen: dict[str, float] = {}
         self._max_contacts = max_contacts

@@ -85,9 +85,8 @@ class Switchboard:
         self.settings = settings or SwitchboardSettings()
         self.counters: Counter[str] = Counter()
         self.layer = TransactionLayer(Identifiers(random_octets), self.settings.timers)
-        self.registrar = Registrar()
         self._accounts = {account.user: account for account in accounts}
-        self.registrar.use(user for user in self._accounts)
+        self.registrar = Registrar(self._accounts)
         self._resolve, self._admit, self._post = resolve, admit, post
         self._random_octets = random_octets
         self._digest = DigestServer(self.settings.realm, random_octets)

@@ -35,8 +35,6 @@ class Message(Protocol):
 
     @property
     def reference(self) -> str: ...
-    @property
-    def heard(self) -> bool: ...
 
 
 class Mailbox(Protocol):
@@ -50,6 +48,9 @@ class Mailbox(Protocol):
 
     def messages(self) -> Sequence[Message]:
         """Return what there is, the oldest first."""
+
+    def count(self) -> tuple[int, int]:
+        """Return how many are new, and how many were heard."""
 
     def sound(self, reference: str) -> bytes:
         """Return a message, PCMA; empty where it is gone."""
@@ -73,7 +74,7 @@ class Machine:
 
     def begin(self, offer: Offer, now: float) -> None:
         """Answer a caller, or say that nobody does: it has no codec of ours. Raises HostError where the engine has no port."""
-        codec = next((codec for codec in G711 if codec in offer.codecs), None)
+        codec = self._greeting.codec_for(offer)
         if codec is None:
             self._tell(Refuse(Refusal.NO_ANSWER), now)
             return
@@ -141,7 +142,7 @@ class Player:
 
     def begin(self, offer: Offer, now: float) -> None:
         """Answer a phone and play the first message."""
-        codec = next((codec for codec in G711 if codec in offer.codecs), None)
+        codec = self._none.codec_for(offer)
         if codec is None:
             self._tell(Refuse(Refusal.NO_COMMON_CODEC), now)
             return

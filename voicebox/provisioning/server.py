@@ -23,13 +23,12 @@ CLIENT_S = 5.0
 class ProvisioningServer:
     """Serves pages for tickets. page(user, any_certificate): what the phone of an account is given, None where there is no such account any more."""
 
-    def __init__(self, page: Callable[[str, bool], str | None], tickets: Tickets | None = None) -> None:
-        self._page, self._tickets = page, tickets or Tickets()
+    def __init__(self, page: Callable[[str, bool], str | None]) -> None:
+        self._page, self._tickets = page, Tickets()
         self._listener: socket.socket | None = None
         self._server: asyncio.Task[asyncio.Server] | None = None
         self._closing: asyncio.TimerHandle | None = None
         self._clients = 0
-        self.refused = 0
 
     def offer(self, user: str, address: str, *, any_certificate: bool) -> str:
         """Return the URL of a fresh ticket, good once and for ten minutes. address: of this machine, towards the phones. Raises HostError, UsageError for a wildcard."""
@@ -88,7 +87,7 @@ class ProvisioningServer:
                     writer.write(reply(self._page_for(await _token(reader))))
                     await writer.drain()
         except (OSError, TimeoutError, ValueError):
-            self.refused += 1
+            pass  # whoever asks for anything else is answered nothing
         finally:
             self._clients -= 1
             writer.close()
@@ -99,10 +98,7 @@ class ProvisioningServer:
 
     def _page_for(self, token: str) -> str | None:
         taken = self._tickets.take(token, asyncio.get_running_loop().time())
-        if taken is None:
-            self.refused += 1
-            return None
-        return self._page(*taken)
+        return None if taken is None else self._page(*taken)
 
 
 async def _token(reader: asyncio.StreamReader) -> str:
