@@ -31,7 +31,7 @@ STEPS = (
 ENDS = ("caller", "callee")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Way:
     """How a phone reaches its box. Over TLS its sound is SRTP, else RTP."""
 

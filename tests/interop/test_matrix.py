@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,10 +93,11 @@ class Run:
 
     def press(self, end: str) -> None:
         """Press digits at one end, which the other hears, where it can."""
-        other = self.phones["callee" if end == "caller" else "caller"]
+        there = ENDS[end == "caller"]
+        other = self.phones[there]
         before = len(getattr(other, "digits", ""))
         self.phones[end].press(DIGITS)  # type: ignore[attr-defined]  # each phone of the matrix has it
-        if self.can("digits in", "callee" if end == "caller" else "caller"):
+        if self.can("digits in", there):
             other.wait_until(lambda: len(other.digits) >= before + len(DIGITS), f"digits from the {end}", WAIT_S)  # type: ignore[attr-defined]  # as above
             assert other.digits[before:] == DIGITS  # type: ignore[attr-defined]  # as above
 
@@ -160,12 +161,6 @@ class Run:
             assert "(Call declined)" in caller.log_text()
         else:
             assert caller.status == (486 if refusal == "busy" else 603)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _settled(embedded_network: EmbeddedNetwork) -> Iterator[None]:
-    yield
-    settled(embedded_network)
 
 
 def sent_to(wire: list[Datagram], address: str, rtp_port: int, between_ns: tuple[int, int]) -> int:

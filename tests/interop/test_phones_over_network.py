@@ -27,7 +27,7 @@ TALK_S = 1.6
 HOLD_S = 1.0
 BLOCK_S = 0.1
 REFUSED_S = 12.0
-"""Two knocks of 4 s, and time to spare."""
+"""Two junctions, 2 s at each, twice, and time to spare."""
 
 WithDigits = BuiltinPhone | Baresip | Linphonec
 
@@ -198,11 +198,10 @@ def heard_in_turn(phone: PhoneDriver, tone_hz: int) -> list[tuple[bool, float]]:
 
 def test_hold_silences_the_call_and_resume_brings_it_back_under_the_same_keys(calls: Calls) -> None:
     """Over TLS the sound is SRTP."""
-    caller, callee = calls.pair(Kind("pjsua2", "tls"), Kind("pjsua2", "tls"))
-    holder, other = caller, callee
+    holder, other = calls.pair(Kind("pjsua2", "tls"), Kind("pjsua2", "tls"))
     assert isinstance(holder, BuiltinPhone)
-    talk(caller, callee)
-    for phone in (caller, callee):
+    talk(holder, other)
+    for phone in (holder, other):
         phone.wait_for("media")
     time.sleep(HOLD_S)
     holder.hold()
@@ -215,11 +214,10 @@ def test_hold_silences_the_call_and_resume_brings_it_back_under_the_same_keys(ca
     holder.wait_for("ended")
     calls.stop()
     # The one that held hears both halves; its recorder stands still between them. The other one's goes on.
-    holder_hz, other_hz = ALICE_HZ, BOB_HZ
-    (before, _), (between, silent_s), (after, _) = heard_in_turn(other, holder_hz)[-3:]
+    (before, _), (between, silent_s), (after, _) = heard_in_turn(other, ALICE_HZ)[-3:]
     assert (before, between, after) == (True, False, True)
     assert silent_s > HOLD_S - 0.5
-    assert sum(length_s for stretch, length_s in heard_in_turn(holder, other_hz) if stretch) > 2 * (HOLD_S - 0.5)
+    assert sum(length_s for stretch, length_s in heard_in_turn(holder, BOB_HZ) if stretch) > 2 * (HOLD_S - 0.5)
 
 
 def test_digits_cross_from_the_clock_of_every_phone_to_that_of_opus(calls: Calls) -> None:

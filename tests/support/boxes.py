@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from tests.support.fake_engine import FakeWorld
@@ -135,3 +135,16 @@ def two_boxes(small: SmallNetwork, *, counts: tuple[int, int] = (2, 2), mutual: 
         box.start()
     run(world, [alice, bob], 8)
     return world, alice, bob
+
+
+def acquainted(small: SmallNetwork, counts: Mapping[str, int], first_seed: int = 1) -> tuple[FakeWorld, list[Box]]:
+    """Return a world in which boxes that all know each other are up for eight seconds. counts: their circuits, by name."""
+    world = FakeWorld(small, 5_000_000)
+    boxes = [Box(world, name, count, seed) for seed, (name, count) in enumerate(counts.items(), first_seed)]
+    for box in boxes:
+        for other in boxes:
+            if other is not box:
+                box.knows(other)
+        box.start()
+    run(world, boxes, 8)
+    return world, boxes

@@ -91,9 +91,17 @@ def spellings(value: str) -> list[bytes]:
     return [raw, raw[::-1], raw.upper(), raw.hex().encode(), raw.hex().upper().encode(), *cut]
 
 
-def _md5(text: str) -> str:
+def md5(text: str) -> str:
     """Return H(text) of RFC 2617 §3.2.1."""
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def bound(address: str, timeout_s: float) -> socket.socket:
+    """Return a UDP socket at an address, on any port."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((address, 0))
+    made.settimeout(timeout_s)
+    return made
 
 
 class CanaryCaller:
@@ -102,23 +110,15 @@ class CanaryCaller:
     def __init__(self, login: Login, address: str) -> None:
         self.login, self.planted = login, Planted()
         self.box = (login.host, login.port)
-        self.sip = self._bound(address)
-        self.rtp, self.rtcp = self._bound(address), self._bound(address)
+        self.sip, self.rtp, self.rtcp = (bound(address, REPLY_TIMEOUT_S) for _ in range(3))
         self.address, self.port = self.sip.getsockname()
         plant = self.planted.make
         self.user, self.call_id = plant("Contact user"), plant("Call-ID")
-        self.tag, self.realm_seen = plant("From tag"), ""
+        self.tag = plant("From tag")
         self.from_uri = f"sip:{plant('From user')}@{plant('From host')}.invalid"
         self.ssrc = int.from_bytes(self.planted.octets("RTP source", 4))
         self.cseq = int(self.planted.number("CSeq of the REGISTER")) - 1
         self.to = ""
-
-    @staticmethod
-    def _bound(address: str) -> socket.socket:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        bound.bind((address, 0))
-        bound.settimeout(REPLY_TIMEOUT_S)
-        return bound
 
     # SIP
 
@@ -178,8 +178,8 @@ class CanaryCaller:
     def _credentials(self, method: str, uri: str, challenge: str) -> str:
         fields = dict(re.findall(r'(\w+)="?([^",\r\n]+)"?', re.search(r"(?:WWW|Proxy)-Authenticate: Digest (.*)", challenge).group(1)))  # type: ignore[union-attr]  # a challenge without it fails the test anyway
         cnonce, name = self.planted.make(f"{method} cnonce"), "Authorization" if "WWW-Auth" in challenge else "Proxy-Authorization"
-        secret = _md5(f"{self.login.user}:{fields['realm']}:{self.login.password.reveal().decode()}")
-        answer = _md5(f"{secret}:{fields['nonce']}:00000001:{cnonce}:auth:{_md5(f'{method}:{uri}')}")
+        secret = md5(f"{self.login.user}:{fields['realm']}:{self.login.password.reveal().decode()}")
+        answer = md5(f"{secret}:{fields['nonce']}:00000001:{cnonce}:auth:{md5(f'{method}:{uri}')}")
         opaque = f', opaque="{fields["opaque"]}"' if "opaque" in fields else ""
         return (
             f'{name}: Digest username="{self.login.user}", realm="{fields["realm"]}", nonce="{fields["nonce"]}", uri="{uri}", response="{answer}", '

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import socket
 import threading
 import time
 
+from tests.support.canary import bound, md5
 from voicebox.demo.phones import Login
 
 TAG = "plaincallee"
 POLL_S = 0.05
 ANSWER_S = 8.0
 FRAME = b"\xd5" * 160
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class PlainCallee:
@@ -27,19 +22,12 @@ class PlainCallee:
         self.messages: list[bytes] = []
         self.sound: list[bytes] = []
         self._login, self._box = login, (login.host, login.port)
-        self._sip, self._rtp, self._rtcp = (self._bound(address) for _ in range(3))
+        self._sip, self._rtp, self._rtcp = (bound(address, POLL_S) for _ in range(3))
         self.address = address
         self._cseq = 0
         self._answers: list[bytes] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    @staticmethod
-    def _bound(address: str) -> socket.socket:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        bound.bind((address, 0))
-        bound.settimeout(POLL_S)
-        return bound
 
     def start(self) -> None:
         """Register and serve."""
@@ -82,8 +70,8 @@ class PlainCallee:
             fields = dict(
                 re.findall(r'(\w+)="?([^",\r\n]+)"?', answer.partition("WWW-Authenticate: Digest ")[2] or answer.partition("www-authenticate: Digest ")[2])
             )
-            secret = _md5(f"{login.user}:{fields['realm']}:{login.password.reveal().decode()}")
-            response = _md5(f"{secret}:{fields['nonce']}:00000001:c:auth:{_md5(f'REGISTER:{uri}')}")
+            secret = md5(f"{login.user}:{fields['realm']}:{login.password.reveal().decode()}")
+            response = md5(f"{secret}:{fields['nonce']}:00000001:c:auth:{md5(f'REGISTER:{uri}')}")
             extra = f'Authorization: Digest username="{login.user}", realm="{fields["realm"]}", nonce="{fields["nonce"]}", uri="{uri}", response="{response}", '
             extra += 'cnonce="c", qop=auth, nc=00000001, algorithm=MD5'
         raise AssertionError("the box does not register the callee")

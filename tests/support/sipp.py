@@ -13,6 +13,7 @@ from array import array
 from pathlib import Path
 from typing import ClassVar
 
+from tools.bench.sipp import send
 from tools.coarse_copy import compress
 from voicebox.b2bua.events import Codec
 from voicebox.demo.phones import PhoneDriver, PhoneSetup
@@ -34,7 +35,6 @@ a=ptime:20
 a={direction}
 """
 TALK_MS, MOVE_MS, WAIT_MS = 600, 900, 6_000
-AGAIN = ' retrans="500"'
 DIGITS = "5#"
 """What it presses, by INFO: one that sends events by RFC 4733 is in no scenario of its own."""
 
@@ -187,22 +187,30 @@ class Sipp(PhoneDriver):
         host = "[remote_ip]" if ":" in login.host else login.host  # its word for it: brackets are around words
         return {"user": login.user, "host": host, "password": login.password.reveal().decode(), "agent": self.agent}
 
+    @property
+    def _from(self) -> str:
+        return f"From: <sip:{self._names['user']}@{self._names['host']}>;tag=sipp[call_number]"
+
     def _request(self, method: str, uri: str, cseq: int, to: str, extra: str = "", body: str = "") -> str:
-        names = self._names
+        return self._message(method, (uri, f"{self._from}\nTo: {to}"), cseq, extra, body)
+
+    def _message(self, method: str, ends: tuple[str, str], cseq: int, extra: str = "", body: str = "", content_type: str = "application/sdp") -> str:
+        """Return a request. ends: its target; its From and To."""
+        names, (target, parties) = self._names, ends
         head = (
-            f"{method} {uri} SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\nMax-Forwards: 70\n"
-            f"From: <sip:{names['user']}@{names['host']}>;tag=sipp[call_number]\nTo: {to}\nCall-ID: [call_id]\nCSeq: {cseq} {method}\n"
+            f"{method} {target} SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\nMax-Forwards: 70\n"
+            f"{parties}\nCall-ID: [call_id]\nCSeq: {cseq} {method}\n"
             f"Contact: <sip:{names['user']}@[local_ip]:[local_port];transport=[transport]>\nUser-Agent: {names['agent']}\n{extra}"
         )
-        return head + (f"Content-Type: application/sdp\nContent-Length: [len]\n\n{body}" if body else "Content-Length: 0\n\n")
+        return head + (f"Content-Type: {content_type}\nContent-Length: [len]\n\n{body}" if body else "Content-Length: 0\n\n")
 
     def _registration(self, expires_s: int) -> list[str]:
         names = self._names
         uri, to = f"sip:{names['host']}", f"<sip:{names['user']}@{names['host']}>"
         return [
-            _send(self._request("REGISTER", uri, 1, to, f"Expires: {expires_s}\n")),
+            send(self._request("REGISTER", uri, 1, to, f"Expires: {expires_s}\n")),
             '<recv response="401" auth="true"/>',
-            _send(self._request("REGISTER", uri, 2, to, f"Expires: {expires_s}\n{self._authentication}")),
+            send(self._request("REGISTER", uri, 2, to, f"Expires: {expires_s}\n{self._authentication}")),
             '<recv response="200"/>',
         ]
 
@@ -216,10 +224,10 @@ class Sipp(PhoneDriver):
         to = f"<{uri}>"
         ack = f"ACK {uri} SIP/2.0\n[last_Via:]\nMax-Forwards: 70\n[last_From:]\n[last_To:]\n[last_Call-ID:]\nCSeq: {{cseq}} ACK\nContent-Length: 0\n\n"
         steps = [
-            _send(self._request("INVITE", uri, 1, to, "", sdp)),
+            send(self._request("INVITE", uri, 1, to, "", sdp)),
             '<recv response="401" auth="true"/>',
-            _send(ack.format(cseq=1), again=False),
-            _send(self._request("INVITE", uri, 2, to, self._authentication, sdp)),
+            send(ack.format(cseq=1), again=False),
+            send(self._request("INVITE", uri, 2, to, self._authentication, sdp)),
             '<recv response="100" optional="true"/>',
             _recv('response="180"', "ringing"),
         ]
@@ -227,70 +235,50 @@ class Sipp(PhoneDriver):
             cancel = f"CANCEL {uri} SIP/2.0\n[last_Via:]\nMax-Forwards: 70\n[last_From:]\nTo: {to}\n[last_Call-ID:]\nCSeq: 2 CANCEL\nContent-Length: 0\n\n"
             steps += [
                 _pause(TALK_MS),
-                _send(cancel),
+                send(cancel),
                 '<recv response="200"/>',
                 '<recv response="487"/>',
-                _send(ack.format(cseq=2), again=False),
+                send(ack.format(cseq=2), again=False),
                 _say("487 ended"),
             ]
         elif self._moves in {("busy",), ("decline",)}:
             status = 486 if self._moves == ("busy",) else 603
-            steps += [f'<recv response="{status}"/>', _send(ack.format(cseq=2), again=False), _say(f"{status} ended")]
+            steps += [f'<recv response="{status}"/>', send(ack.format(cseq=2), again=False), _say(f"{status} ended")]
         else:
-            steps += [_recv('response="200" rrs="true"', "connected"), _send(self._inside("ACK", 2), again=False), self._sound, *self._talk(3)]
+            ends = ("[next_url]", f"{self._from}\n[last_To:]")  # the box's To, with its tag, is that of its last answer
+            steps += [_recv('response="200" rrs="true"', "connected"), send(self._message("ACK", ends, 2), again=False), self._sound, *self._talk(3, ends)]
         return _scenario(steps)
-
-    def _inside(self, method: str, cseq: int, body: str = "", content_type: str = "application/sdp") -> str:
-        """Return a request of the caller's inside the call. The box's To, with its tag, is that of its last answer."""
-        names = self._names
-        head = (
-            f"{method} [next_url] SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\nMax-Forwards: 70\n"
-            f"From: <sip:{names['user']}@{names['host']}>;tag=sipp[call_number]\n[last_To:]\nCall-ID: [call_id]\nCSeq: {cseq} {method}\n"
-            f"Contact: <sip:{names['user']}@[local_ip]:[local_port];transport=[transport]>\nUser-Agent: {names['agent']}\n"
-        )
-        return head + (f"Content-Type: {content_type}\nContent-Length: [len]\n\n{body}" if body else "Content-Length: 0\n\n")
 
     @property
     def _sound(self) -> str:
         return f'<nop><action><exec rtp_stream="{self.directory / "tone.alaw"},-1,8"/></action></nop>'
 
-    def _talk(self, cseq: int) -> list[str]:
-        """Return what is done in a call in which people talk, from a number of the dialog on."""
+    def _talk(self, cseq: int, ends: tuple[str, str]) -> list[str]:
+        """Return what is done in a call in which people talk, from a number of the dialog on. ends: as in _message()."""
         steps = [_pause(TALK_MS)]
         for move in self._moves:
             if move == "digits":
                 for digit in DIGITS:
-                    steps += [_send(self._of_dialog("INFO", cseq, f"Signal={digit}\nDuration=160\n", "application/dtmf-relay")), '<recv response="200"/>']
+                    steps += [
+                        send(self._message("INFO", ends, cseq, body=f"Signal={digit}\nDuration=160\n", content_type="application/dtmf-relay")),
+                        '<recv response="200"/>',
+                    ]
                     cseq += 1
                 steps += [_say("pressed")]
             elif move in {"hold", "resume"}:
                 sdp = SDP.format(version=cseq, direction="sendonly" if move == "hold" else "sendrecv")
-                steps += [_send(self._of_dialog("INVITE", cseq, sdp)), '<recv response="100" optional="true"/>', '<recv response="200" rrs="true"/>']
-                steps += [_send(self._of_dialog("ACK", cseq), again=False), _say({"hold": "held", "resume": "resumed"}[move]), _pause(MOVE_MS)]
+                steps += [send(self._message("INVITE", ends, cseq, body=sdp)), '<recv response="100" optional="true"/>', '<recv response="200" rrs="true"/>']
+                steps += [send(self._message("ACK", ends, cseq), again=False), _say({"hold": "held", "resume": "resumed"}[move]), _pause(MOVE_MS)]
                 cseq += 1
             elif move == "wait":
                 steps += [_pause(WAIT_MS)]
             elif move == "bye":
-                steps += [_pause(TALK_MS), _send(self._of_dialog("BYE", cseq)), '<recv response="200"/>', _say("ended")]
+                steps += [_pause(TALK_MS), send(self._message("BYE", ends, cseq)), '<recv response="200"/>', _say("ended")]
         if "bye" not in self._moves:
-            steps += [_recv('request="BYE"', ""), _send(_answer("200 OK"), again=False), _say("ended")]
+            steps += [_recv('request="BYE"', ""), send(_answer("200 OK"), again=False), _say("ended")]
         return steps
 
-    def _of_dialog(self, method: str, cseq: int, body: str = "", content_type: str = "application/sdp") -> str:
-        if not self._is_called:
-            return self._inside(method, cseq, body, content_type)
-        names = self._names
-        head = (
-            f"{method} [$target] SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\nMax-Forwards: 70\n"
-            f"From:[$local];tag=sipp[call_number]\nTo:[$remote]\nCall-ID: [call_id]\nCSeq: {cseq} {method}\n"
-            f"Contact: <sip:{names['user']}@[local_ip]:[local_port];transport=[transport]>\nUser-Agent: {names['agent']}\n"
-        )
-        return head + (f"Content-Type: {content_type}\nContent-Length: [len]\n\n{body}" if body else "Content-Length: 0\n\n")
-
-    _is_called = False
-
     def _callee(self) -> str:
-        self._is_called = True
         contact = f"Contact: <sip:{self._names['user']}@[local_ip]:[local_port];transport=[transport]>\n"
         find = "".join(
             f'<ereg regexp="{expression}" search_in="hdr" header="{header}:" assign_to="{name}"/>'
@@ -298,22 +286,28 @@ class Sipp(PhoneDriver):
         )
         steps = [
             f'<recv request="INVITE" crlf="true"><action>{find}<log message="incoming"/></action></recv>',
-            _send(_answer("180 Ringing", contact), again=False),
+            send(_answer("180 Ringing", contact), again=False),
         ]
         if self._moves == ("cancel",):
             steps += [
                 _recv('request="CANCEL"', ""),
-                _send(_answer("200 OK"), again=False),
-                _send(_answer("487 Request Terminated", cseq="1 INVITE"), again=True),
+                send(_answer("200 OK"), again=False),
+                send(_answer("487 Request Terminated", cseq="1 INVITE"), again=True),
             ]
             steps += ['<recv request="ACK"/>', _say("ended")]
         elif self._moves in {("busy",), ("decline",)}:
             status = "486 Busy Here" if self._moves == ("busy",) else "603 Decline"
-            steps += [_pause(TALK_MS), _send(_answer(status), again=True), '<recv request="ACK"/>', _say("ended")]
+            steps += [_pause(TALK_MS), send(_answer(status), again=True), '<recv request="ACK"/>', _say("ended")]
         else:
             body = SDP.format(version=1, direction="sendrecv")
-            steps += [_pause(TALK_MS), _send(_answer("200 OK", contact, body), again=True), _recv('request="ACK"', "connected"), self._sound, *self._talk(1)]
-        self._is_called = False
+            ends = ("[$target]", "From:[$local];tag=sipp[call_number]\nTo:[$remote]")
+            steps += [
+                _pause(TALK_MS),
+                send(_answer("200 OK", contact, body), again=True),
+                _recv('request="ACK"', "connected"),
+                self._sound,
+                *self._talk(1, ends),
+            ]
         return _scenario(steps, '<Reference variables="remote,local,target"/>')
 
 
@@ -324,10 +318,6 @@ def _answer(status: str, extra: str = "", body: str = "", cseq: str = "") -> str
 
 def _scenario(steps: list[str], more: str = "") -> str:
     return '<?xml version="1.0" encoding="ISO-8859-1"?>\n<scenario name="phone">\n' + "\n".join([*steps, more]) + "\n</scenario>\n"
-
-
-def _send(message: str, *, again: bool = True) -> str:
-    return f"<send{AGAIN if again else ''}><![CDATA[\n\n{message.rstrip()}\n\n]]></send>"
 
 
 def _recv(what: str, event: str) -> str:

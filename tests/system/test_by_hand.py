@@ -34,7 +34,7 @@ TALK_S = 2.0
 READY_S = 40.0
 STOP_S = 10.0
 UNREACHABLE_S = 14.0
-"""Two knocks of 4 s, the wait for a free circuit, and time to spare."""
+"""Two junctions, 2 s at each, twice, the wait for a free circuit, and time to spare."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.system
 EPOCH_S = 40
 PLAN = Plan(first_port=47_600, epoch_s=EPOCH_S, prefix="127.0.79")
 RING_TIMEOUT_S = 8.0
-"""A knock at a dead junction takes 4 s, then the other one is tried."""
+"""A knock at a dead junction takes 2 s, then the other one is tried."""
 
 
 @pytest.fixture(scope="module")

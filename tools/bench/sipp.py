@@ -35,7 +35,8 @@ class Load:
         return self.good / self.seconds if self.seconds else 0.0
 
 
-def _send(message: str, *, again: bool = True) -> str:
+def send(message: str, *, again: bool = True) -> str:
+    """Return the step of a scenario that sends a message; again: until it is answered."""
     return f"<send{AGAIN if again else ''}><![CDATA[\n\n{message.rstrip()}\n\n]]></send>"
 
 
@@ -60,19 +61,19 @@ def caller(login: Login, callee: str, *, challenged: bool = True) -> str:
     uri = f"sip:{callee}@{login.host}"
     to = f"To: <{uri}>"
     first = [
-        _send(_request("INVITE", uri, login, 1, to, body=SDP)),
+        send(_request("INVITE", uri, login, 1, to, body=SDP)),
         '<recv response="100" optional="true"/>',
         '<recv response="401" auth="true"/>',
-        _send(f"ACK {uri} SIP/2.0\n[last_Via:]\nMax-Forwards: 70\n[last_From:]\n[last_To:]\n[last_Call-ID:]\nCSeq: 1 ACK\nContent-Length: 0\n\n", again=False),
+        send(f"ACK {uri} SIP/2.0\n[last_Via:]\nMax-Forwards: 70\n[last_From:]\n[last_To:]\n[last_Call-ID:]\nCSeq: 1 ACK\nContent-Length: 0\n\n", again=False),
     ]
     return _scenario(
         *(first if challenged else []),
-        _send(_request("INVITE", uri, login, 2, to, _authentication(login) if challenged else "", SDP)),
+        send(_request("INVITE", uri, login, 2, to, _authentication(login) if challenged else "", SDP)),
         '<recv response="100" optional="true"/>',
         '<recv response="180" optional="true"/>',
         '<recv response="200" rrs="true"/>',
-        _send(_request("ACK", "[next_url]", login, 2, "[last_To:]", "[routes]\n"), again=False),
-        _send(_request("BYE", "[next_url]", login, 3, "[last_To:]", "[routes]\n")),
+        send(_request("ACK", "[next_url]", login, 2, "[last_To:]", "[routes]\n"), again=False),
+        send(_request("BYE", "[next_url]", login, 3, "[last_To:]", "[routes]\n")),
         '<recv response="200"/>',
     )
 
@@ -84,21 +85,21 @@ def callee(login: Login) -> str:
     tagged = ";tag=[call_number]"
     return _scenario(
         '<recv request="INVITE" rrs="true"/>',
-        _send(answer.format(status="180 Ringing", tag=tagged) + contact + "Content-Length: 0\n\n", again=False),
-        _send(answer.format(status="200 OK", tag=tagged) + contact + f"Content-Type: application/sdp\nContent-Length: [len]\n\n{SDP}"),
+        send(answer.format(status="180 Ringing", tag=tagged) + contact + "Content-Length: 0\n\n", again=False),
+        send(answer.format(status="200 OK", tag=tagged) + contact + f"Content-Type: application/sdp\nContent-Length: [len]\n\n{SDP}"),
         '<recv request="ACK"/>',
         '<recv request="BYE"/>',
-        _send(answer.format(status="200 OK", tag="") + "Content-Length: 0\n\n", again=False),
+        send(answer.format(status="200 OK", tag="") + "Content-Length: 0\n\n", again=False),
     )
 
 
 def registrations(login: Login, *, challenged: bool = True) -> str:
     """Return the scenario of a phone that registers."""
     uri, to = f"sip:{login.host}", f"To: <sip:{login.user}@{login.host}>"
-    first = [_send(_request("REGISTER", uri, login, 1, to, "Expires: 300\n")), '<recv response="401" auth="true"/>']
+    first = [send(_request("REGISTER", uri, login, 1, to, "Expires: 300\n")), '<recv response="401" auth="true"/>']
     return _scenario(
         *(first if challenged else []),
-        _send(_request("REGISTER", uri, login, 2, to, "Expires: 300\n" + (_authentication(login) if challenged else ""))),
+        send(_request("REGISTER", uri, login, 2, to, "Expires: 300\n" + (_authentication(login) if challenged else ""))),
         '<recv response="200"/>',
     )
 

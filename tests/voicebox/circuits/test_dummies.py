@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from tests.support.boxes import Box, run, two_boxes
+from tests.support.boxes import Box, acquainted, run, two_boxes
 from tests.support.fake_engine import SLOT_US, FakeCircuit, FakePlane, FakeWorld
 from tests.support.networks import make_network
 from voicebox.b2bua.events import Answer, Codec, End, Offer, Refuse, Ringing
@@ -53,15 +53,8 @@ def meet(world: FakeWorld, alice: Box, bob: Box) -> None:
 
 def three_boxes(count: int, carols: int | None = None) -> tuple[FakeWorld, tuple[Box, Box, Box]]:
     """Return alice, bob and carol, who know each other, as many circuits each. carols: where she has another number of them."""
-    world = FakeWorld(SMALL, 5_000_000)
-    counts = (count, count, count if carols is None else carols)
-    alice, bob, carol = boxes = tuple(Box(world, name, each, seed) for seed, (name, each) in enumerate(zip(("alice", "bob", "carol"), counts, strict=True)))
-    for box in boxes:
-        for other in boxes:
-            if other is not box:
-                box.knows(other)
-        box.start()
-    run(world, list(boxes), 8)
+    world, boxes = acquainted(SMALL, {"alice": count, "bob": count, "carol": count if carols is None else carols}, 0)
+    alice, bob, carol = boxes
     meet(world, alice, bob)
     return world, (alice, bob, carol)
 
@@ -324,15 +317,8 @@ def test_box_without_contacts_begins_none() -> None:
 @pytest.mark.parametrize("counts", [(1, 1), (2, 2), (2, 1), (1, 2)])
 @pytest.mark.parametrize("whose", ["caller's own", "callee's own", "between the two"])
 def test_call_comes_about_in_spite_of_dummies(counts: tuple[int, int], whose: str) -> None:
-    world = FakeWorld(SMALL, 5_000_000)
-    alice, bob, carol = (Box(world, name, count, seed) for name, count, seed in (("alice", counts[0], 1), ("bob", counts[1], 2), ("carol", 2, 3)))
-    boxes = [alice, bob, carol]
-    for box in boxes:
-        for other in boxes:
-            if other is not box:
-                box.knows(other)
-        box.start()
-    run(world, boxes, 8)
+    world, boxes = acquainted(SMALL, {"alice": counts[0], "bob": counts[1], "carol": 2})
+    alice, bob, _ = boxes
     meet(world, alice, bob)
     begins, at = {"caller's own": (alice, "carol"), "callee's own": (bob, "carol"), "between the two": (bob, "alice")}[whose]
     begins.calls.begin_dummy(at, LONG, world.now_us)
@@ -508,14 +494,7 @@ def test_circuit_that_is_lost_ends_its_dummy() -> None:
 def test_dummies_block_no_call(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four boxes of one circuit or two each, at four times the written rate: the share of calls that dummies keep from ringing, and how long they take to ring."""
     monkeypatch.setattr(dummies_module, "WAIT_US", WAIT_US // 4)
-    world = FakeWorld(SMALL, 5_000_000)
-    boxes = [Box(world, name, count, seed) for seed, name in enumerate(("alice", "bob", "carol", "dave"))]
-    for box in boxes:
-        for other in boxes:
-            if other is not box:
-                box.knows(other)
-        box.start()
-    run(world, boxes, 8)
+    world, boxes = acquainted(SMALL, dict.fromkeys(("alice", "bob", "carol", "dave"), count), 0)
     for box in boxes:
         box.start_chaff()
     chance, took_s, blocked, in_dummies = Random(7), [], 0, 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.boxes import Box, run, two_boxes
+from tests.support.boxes import Box, acquainted, run, two_boxes
 from tests.support.fake_engine import FakeCircuit, FakeWorld
 from tests.support.networks import make_network
 from voicebox.b2bua.events import Answer, Codec, End, Hold, Offer, Refuse, Resume
@@ -213,14 +213,8 @@ def test_spare_takes_no_circuit_from_a_dummy() -> None:
 def test_call_that_found_a_dummy_in_the_way_has_its_spare_when_that_is_over(whose: str, at_second: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the dummy is there; and not right behind the dummy's part, which would tell the junction that a call waited."""
     monkeypatch.setattr(spare, "LOOK_AGAIN_US", LOOKS_US)
-    world = FakeWorld(SMALL, 5_000_000)
-    alice, bob, _ = boxes = [Box(world, name, 2, seed) for seed, name in enumerate(("alice", "bob", "carol"), start=1)]
-    for box in boxes:
-        for other in boxes:
-            if other is not box:
-                box.knows(other)
-        box.start()
-    run(world, boxes, 8)
+    world, boxes = acquainted(SMALL, dict.fromkeys(("alice", "bob", "carol"), 2))
+    alice, bob, _ = boxes
     begins, at = {"caller's": (alice, "carol"), "callee's": (bob, "carol"), "between the two": (bob, "alice")}[whose]
     begins.calls._coin = lambda: at_second
     begins.calls.begin_dummy(at, Script(30_000, doubled=False), world.now_us)
