@@ -11,7 +11,7 @@ from pathlib import Path
 
 from relay.model.cell import PAYLOAD_OCTETS, Cell, Kind, Speech, fragments, serialise_cell, serialise_speech
 from relay.model.clock import Clock
-from relay.model.end_to_end import COPY, NO_TWEAK, CounterWindow, Sound, serialise_sound
+from relay.model.end_to_end import COPY, ENDS_MESSAGE, METERED, NO_TWEAK, CounterWindow, Sound, serialise_sound
 from relay.model.layer import Hctr2
 from relay.model.randomness import SeededRandom
 from relay.model.slots import SLOT_US, Due, Ring, Settling
@@ -174,10 +174,15 @@ def end_to_end(random: SeededRandom) -> Entry:
         Sound(79, 1, random.octets(110), random.octets(110), COPY),
         Sound(80, 3, random.octets(160), random.octets(57), COPY),
         Sound(81, 4, random.octets(160), random.octets(60), 1),
+        Sound(81, 1, random.octets(60), random.octets(60), COPY | ENDS_MESSAGE, random.octets(99)),
+        Sound(82, 1, b"", random.octets(60), COPY | METERED),
+        Sound(84, 2, random.octets(160), random.octets(57), COPY | METERED),
+        Sound(86, 0, b"", random.octets(4), METERED),
     ]
     valid = [
         {
             "counter": sound.counter, "codec": sound.codec, "frame": sound.frame.hex(), "second": sound.second.hex(), "flags": sound.flags,
+            "third": sound.third.hex(),
             "body": serialise_sound(sound).hex(), "sealed": Hctr2(key).encipher(NO_TWEAK, serialise_sound(sound)).hex(),
         }
         for sound in made
@@ -190,12 +195,14 @@ def end_to_end(random: SeededRandom) -> Entry:
         ("a codec without a frame", changed(plain, 24, [1])),
         ("PCMA of 159 octets", changed(pcma, 25, [159])),
         ("more than 220 octets", changed(pcma, 26, [61])),
-        ("flags 3", changed(pcma, 27, [3])),
-        ("flags 4", changed(pcma, 27, [4])),
+        ("flags 8", changed(pcma, 27, [8])),
+        ("the end of a message, but no segment behind the copy", changed(serialise_sound(made[5]), 27, [COPY | ENDS_MESSAGE])),
+        ("a segment behind the copy that ends outside the cell", changed(serialise_sound(made[7]), 148, [100])),
+        ("octets behind the segment behind the copy", changed(serialise_sound(made[7]), 148, [98])),
         ("a copy of 60 octets of PCMA", changed(pcma, 27, [COPY])),
         ("a copy of G.722", changed(serialise_sound(made[6]), 26, [57, COPY])),
         ("G.722 of 120 octets", changed(serialise_sound(made[6]), 25, [120])),
-        ("a copy without a frame", changed(plain, 26, [57, COPY])),
+        ("a copy without a codec", changed(plain, 26, [57, COPY])),
         ("a copy without octets", changed(serialise_sound(made[3]), 27, [COPY])),
         ("a copy of 121 octets of Opus", changed(serialise_sound(Sound(5, 1, random.octets(60))), 26, [121, COPY])),
         ("the end of a message without a segment", changed(plain, 27, [1])),

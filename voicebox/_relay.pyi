@@ -39,12 +39,14 @@ class Engine:
         born_unix_us: int,
         realtime: bool = True,
         max_circuits: int = 4096,
+        metered: bool = False,
         seed: bytes | None = None,
         link_idle_us: int = 60_000_000,
         keeper: int | None = None,
     ) -> Self:
         """seed: 32 octets for tests; None takes the operating system's randomness. Does nothing until start(); what is asked before waits for it.
 
+        metered: this node's own circuits have a cell in every second slot only (PROTOCOL.md §5.7), and numbers that say so.
         link_idle_us: how long nothing valid may come on a link (PROTOCOL.md §2.2); tests have less patience.
         keeper: descriptor of the pair of voicebox/keeper.py, which is duplicated; the sockets of outgoing links are handed over there.
         """
@@ -127,7 +129,7 @@ class Engine:
         """Stop saying the present message."""
 
     def shift(self, link: int, delay_us: int) -> None:
-        """Delay the tick of an access link by 0..20 000 us in all, 500 us a tick (§5.4); `phase` and `settle` are asked after it."""
+        """Delay the tick of an access link by 0..20 000 us in all, 500 us a tick, of a metered node twice that (§5.4); `phase` and `settle` are asked after it."""
 
     def settle_own(self, link: int, circuit: int, step_us: int = 5_000) -> None:
         """Fix the owner's own backward due times with the next 50 cells (§5.3), with this de-jitter step of the grid."""
@@ -210,7 +212,7 @@ class Srtp:
 class CoreMachine:
     """The engine's core driven by hand, in virtual time: for the comparison with the model and for simulations."""
 
-    def __new__(cls, seed: bytes, max_circuits: int = 4096) -> Self:
+    def __new__(cls, seed: bytes, max_circuits: int = 4096, metered: bool = False) -> Self:
         """seed: 32 octets; the core's randomness is SHA-256(seed | 0 u64), SHA-256(seed | 1 u64), ..."""
 
     def handle(self, now: int, input: tuple[object, ...]) -> list[tuple[object, ...]]:  # noqa: A002 - the word of the core

@@ -121,7 +121,8 @@ class BoxDaemon:
 
     def _new_plane(self) -> LiveDataPlane:
         with start_keeper() as keeper:
-            return LiveDataPlane(born_unix_us=self._network.terms.born_unix_us, realtime=self._config.realtime, keeper=keeper.fileno())
+            born, metered = self._network.terms.born_unix_us, self._config.profile.is_metered
+            return LiveDataPlane(born_unix_us=born, realtime=self._config.realtime, metered=metered, keeper=keeper.fileno())
 
     def _start_plane(self) -> None:
         self._plane.bind(self._config.link_address)
@@ -131,9 +132,9 @@ class BoxDaemon:
         setting = CallSetting(self._plane, self._identity, self._network.network_id, self._network.terms.born_unix_us, self._book, self._plane.now_us)
         rng = random.SystemRandom()
         self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < COIN)
-        count, now_us = self._config.profile.circuits, self._plane.now_us()
-        guards = self._load_guards(guards_wanted(count), rng)
-        standing = StandingCircuits(self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=self._config.middle)
+        config, count, now_us = self._config, self._config.profile.circuits, self._plane.now_us()
+        guards, metered = self._load_guards(guards_wanted(count), rng), config.profile.is_metered
+        standing = StandingCircuits(self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=config.middle, metered=metered)
         calls.use(standing)
         self._standing = standing
         dummies = Dummies(calls.begin_dummy, self._book.petnames, rng, self._network.epoch_us, now_us)
@@ -333,13 +334,16 @@ class BoxDaemon:
             "messages": dict(zip(("new", "heard"), self._mailbox.count(), strict=True)) if self._mailbox is not None else None,
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "realtime": self._realtime,
-            "cost": {"promised": _cost_status(promised(self._config.profile.circuits)), "measured": _cost_status(self._meter.measured())},
+            "cost": {"promised": _cost_status(self._promised()), "measured": _cost_status(self._meter.measured())},
             "engine": self._plane.counters(),
             "sip": self._server.counters(),
             "circuit_counters": dict(self._calls.counters),
             "probes": dict(self._prober.counters) if self._prober is not None else {},
             "counters": dict(self.counters),
         }
+
+    def _promised(self) -> Cost:
+        return promised(self._config.profile.circuits, metered=self._config.profile.is_metered)
 
     def _path(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return how paths are chosen now: of the box, and of a call to a contact, whose guards nobody here knows. Raises UsageError for somebody unknown."""

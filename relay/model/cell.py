@@ -10,7 +10,7 @@ CELL_OCTETS, BODY_OCTETS, FRAGMENT_OCTETS, MAX_FRAGMENTS, ZEROS = 256, 248, 224,
 Kind = IntEnum("Kind", {
     "CREATE": 1, "CREATED": 2, "REFUSED": 3, "EXTEND": 16, "EXTENDED": 17, "NOT_EXTENDED": 18, "PHASE": 20, "PHASED": 21,
     "SETTLE": 22, "SETTLED": 23, "TOKENS": 24, "LEFT": 25, "KNOCK": 26, "KNOCKED": 27, "JOIN": 28, "PART": 29})  # fmt: skip
-"""What a message is (§3.2)."""
+# What a message is (§3.2).
 PAYLOAD_OCTETS: dict[int, int] = {
     Kind.CREATE: 1220, Kind.CREATED: 1184, Kind.REFUSED: 1, Kind.EXTEND: 1256, Kind.EXTENDED: 1184, Kind.NOT_EXTENDED: 1, Kind.PHASE: 0, Kind.PHASED: 4,
     Kind.SETTLE: 4, Kind.SETTLED: 2, Kind.TOKENS: 2048, Kind.LEFT: 0, Kind.KNOCK: 216, Kind.KNOCKED: 224, Kind.JOIN: 24, Kind.PART: 16}  # fmt: skip

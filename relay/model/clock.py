@@ -5,7 +5,7 @@ from relay.model.slots import SLOT_US
 
 PARTS = 2**16
 SLOT = SLOT_US * PARTS
-WINDOW_TICKS, LEAST_CELLS, MOST_WINDOWS = 64, 16, 64
+WINDOW_SLOTS, LEAST_CELLS, MOST_WINDOWS = 64, 16, 64
 FIRST_RATE, MOST_RATE, MOST_PACE, AHEAD, JUMP = 3 * PARTS, 4 * PARTS, 2 * PARTS, 200 * PARTS, 2_000 * PARTS
 
 
@@ -22,7 +22,7 @@ class Clock:
         if self.settled or not settled:
             self.anchor()
         self.settled, self.windows, self.model, self.pace, self.aside = settled, min(self.windows, 2), self.beat, 0, 0
-        self.window_ticks = self.ticks = self.cells = self.earliest = 0
+        self.window_slots = self.slots = self.cells = self.earliest = 0
         self.reference: int | None = None
 
     def anchor(self) -> None:
@@ -34,20 +34,20 @@ class Clock:
         offset, self.cells = offset_us * PARTS - self.model, self.cells + 1
         self.earliest = min(self.earliest, offset) if self.cells > 1 else offset
 
-    def tick(self) -> int:
-        """Let a tick pass; return by how many us the guard's cells have jumped, mostly 0."""
-        self.model, self.beat = self.model + self.rate, self.beat + self.rate + self.pace
-        self.ticks, self.window_ticks = self.ticks + 1, self.window_ticks + 1
-        self.lead += not self.settled or self.reference is None
-        if self.window_ticks < WINDOW_TICKS:
+    def tick(self, slots: int = 1) -> int:
+        """Let a tick pass, of so many slots; return by how many us the guard's cells have jumped, mostly 0."""
+        self.model, self.beat = self.model + slots * self.rate, self.beat + slots * (self.rate + self.pace)
+        self.slots, self.window_slots = self.slots + slots, self.window_slots + slots
+        self.lead += slots * (not self.settled or self.reference is None)
+        if self.window_slots < WINDOW_SLOTS:
             return 0
         jumped = self._measure() if self.cells >= LEAST_CELLS else 0
-        self.window_ticks, self.cells, self.pace = 0, 0, max(-MOST_PACE, min(MOST_PACE, (self.model + self.aside - self.beat) // WINDOW_TICKS))
+        self.window_slots, self.cells, self.pace = 0, 0, max(-MOST_PACE, min(MOST_PACE, (self.model + self.aside - self.beat) // WINDOW_SLOTS))
         return jumped // PARTS
 
     def _measure(self) -> int:
         """Take the window's earliest arrival. Unsettled cells may be whole slots off, and give no more than a first rate."""
-        ticks, self.ticks, reference = self.ticks, 0, self.reference
+        slots, self.slots, reference = self.slots, 0, self.reference
         apart = self.earliest - (self.earliest if reference is None else reference)
         off = apart if self.settled else (apart + SLOT // 2) % SLOT - SLOT // 2
         if reference is None or abs(off) > JUMP:
@@ -57,7 +57,7 @@ class Clock:
         if self.settled or self.windows < 2:
             self.windows = min(self.windows + 1, MOST_WINDOWS)
             points = self.windows * (self.windows + 1)
-            before, self.rate = self.rate, max(-MOST_RATE, min(MOST_RATE, self.rate + 6 * off // (points * ticks)))
+            before, self.rate = self.rate, max(-MOST_RATE, min(MOST_RATE, self.rate + 6 * off // (points * slots)))
             if self.settled:
                 self.model += 2 * (2 * self.windows - 1) * off // points
                 self.aside += (self.rate - before) * self.lead

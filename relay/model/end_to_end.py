@@ -10,32 +10,39 @@ from relay.model.layer import Cipher
 CONTENT_OCTETS = 220
 FRAME_OCTETS = {0: range(1), 1: range(1, 121), **dict.fromkeys((2, 3, 4), range(160, 161))}  # by codec (§9.3)
 COPY_OCTETS = {1: FRAME_OCTETS[1], 2: range(57, 58), 3: range(57, 58)}  # of the frame before; of G.711 a coarse one (§9.4), of G.722 none
-ENDS_MESSAGE, COPY = 1, 2
+ENDS_MESSAGE, COPY, METERED = 1, 2, 4
 NO_TWEAK = b""
 
 
 class Sound(NamedTuple):
-    """zero 16 | counter u64 | codec u8 | frame length u8 | second length u8 | flags u8 | frame | second | zero. second: a segment, or with flag 2 a copy."""
+    """zero 16 | counter u64 | codec u8 | frame length u8 | second length u8 | flags u8 | frame | second | third | zero.
+
+    second: a segment, or with flag 2 a copy; then third: its length u8, and the segment, if any.
+    """
 
     counter: int
     codec: int = 0
     frame: bytes = b""
     second: bytes = b""
     flags: int = 0
+    third: bytes = b""
 
 
 def serialise_sound(sound: Sound) -> bytes:
     """Write the body that is then sealed."""
-    counter, codec, frame, second, flags = sound
-    return struct.pack(">16xQBBBB220s", counter, codec, len(frame), len(second), flags, frame + second)
+    counter, codec, frame, second, flags, third = sound
+    return struct.pack(">16xQBBBB220s", counter, codec, len(frame), len(second), flags, frame + second + bytes([len(third)] * bool(third)) + third)
 
 
 def parse_sound(body: bytes) -> Sound | None:
     """Read a body that was opened and begins with 16 zeros; None where it does not fit."""
     counter, codec, frame, second, flags, content = struct.unpack(">16xQBBBB220s", body)
-    of_flags = {0: True, ENDS_MESSAGE: second > 0, COPY: second in COPY_OCTETS.get(codec, ())}
-    fits = counter and of_flags.get(flags, False) and frame in FRAME_OCTETS.get(codec, ()) and frame + second <= CONTENT_OCTETS
-    return Sound(counter, codec, content[:frame], content[frame : frame + second], flags) if fits and not any(content[frame + second :]) else None
+    ends_message, copies, behind = flags & ENDS_MESSAGE, flags & COPY, frame + second
+    third = content[behind] if copies and behind < CONTENT_OCTETS else 0
+    end = behind + (third and 1 + third)
+    fits = counter and flags < 8 and (frame in FRAME_OCTETS.get(codec, ()) or (copies and frame == 0)) and end <= CONTENT_OCTETS and not any(content[end:])
+    fits = fits and (not copies or second in COPY_OCTETS.get(codec, ())) and not (ends_message and not (third if copies else second))
+    return Sound(counter, codec, content[:frame], content[frame:behind], flags, content[behind + 1 : end]) if fits else None
 
 
 @dataclass
@@ -69,5 +76,4 @@ class EndToEnd:
 
     def open(self, body: bytes) -> tuple[int, bytes] | None:
         """Try the keys in order; return the index of the one that opens and what it shows."""
-        opened = ((index, cipher.decipher(NO_TWEAK, body)) for index, cipher in enumerate(self.receive))
-        return next((found for found in opened if is_speech(found[1])), None)
+        return next(((index, opened) for index, cipher in enumerate(self.receive) if is_speech(opened := cipher.decipher(NO_TWEAK, body))), None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from relay.model.cell import ANSWERS, PAYLOAD_OCTETS, Carousel, Collector, FragmentError, Kind, Speech, fragments, is_speech, parse_speech, serialise_speech
 from relay.model.junction import Bond
-from relay.model.slots import AHEAD_SLOTS, SLOT_US, Due, Ring, Settling
+from relay.model.slots import AHEAD_SLOTS, SLOT_US, Due, Ring, Settling, stride
 
 if TYPE_CHECKING:
     from relay.model.node import Node
@@ -21,11 +21,11 @@ UNANSWERED = {Kind.KNOCK, Kind.JOIN, Kind.PART}
 HEARD = {False: {Kind.EXTEND, Kind.PHASE, Kind.SETTLE}, True: {Kind.PHASE, Kind.SETTLE, Kind.TOKENS, *UNANSWERED}}
 
 Place = tuple[int, int]
-"""A circuit's name at this node: link, and the circuit's number on it."""
+# A circuit's name at this node: link, and the circuit's number on it.
 NextState = Enum("NextState", ["NONE", "ASKED", "MAKING", "LIVE", "LOST"])
-"""The hop behind, in protocol order. ASKED: the control plane has the owner's extend. MAKING: create is being said."""
+# The hop behind, in protocol order. ASKED: the control plane has the owner's extend. MAKING: create is being said.
 Slots = Enum("Slots", ["FORWARD", "ASKING", "BACKWARD"])
-"""The three things a hop puts together by the clock, in the order in which it does."""
+# The three things a hop puts together by the clock, in the order in which it does.
 
 
 class BrokeProtocolError(Exception):
@@ -51,7 +51,7 @@ class Hop:
     def __init__(self, node: "Node", serial: int, before: Place, keys: tuple[bytes, bytes], steps_us: tuple[int, ...], *, guard: bool, junction: bool) -> None:
         self.node, self.serial, self.before, self.guard, self.junction, self.steps_us = node, serial, before, guard, junction, steps_us
         self.forward, self.backward = (node.make_cipher(key) for key in keys)
-        self.last_cell_us, self.open = node.now_us, False  # open: the first cell inside the layer came
+        self.last_cell_us, self.open, self.stride = node.now_us, False, stride(before[1])  # open: the first cell inside the layer came
         self.collector, self.since_speech, self.knocked_count, self.answer_number, self.answer_until = Collector(), SPEECH_SPACING, 0, 0, 0
         self.behind: Place | None = None
         self.next_state, self.create, self.created, self.asked_number = NextState.NONE, Carousel([]), Collector(), 0
@@ -100,7 +100,7 @@ class Hop:
     def _settle_forward(self, base_us: int) -> None:
         self.settling, self.forward_due = None, Due(base_us)
         if self.next_state is NextState.LIVE:
-            started = max(self.forward_due.next_slot(self.node.now_us), self.passed_slot + 1)
+            started = self._from(max(self.forward_due.next_slot(self.node.now_us), self.passed_slot + 1))
             self.forward_due = Due(base_us, started)
             self._arm(Slots.FORWARD, self.forward_due.time_us(started))
         self.give_answer(Kind.SETTLED, self.asked_number, struct.pack(">H", self.steps_us[0] // 10))
@@ -109,7 +109,7 @@ class Hop:
         """Put together what leaves at due_us."""
         slot = due_us // SLOT_US
         if slots is Slots.BACKWARD:
-            self.head_slot += 1
+            self.head_slot += self.stride
             self.node.send(self.before, slot, self._head_body(slot), due_us)
         elif self.behind is not None and slots is Slots.FORWARD and self.forward_due is not None:
             slot = self.forward_due.last_slot(due_us)
@@ -118,7 +118,7 @@ class Hop:
             self.node.send(self.behind, slot, self.create.next_body(), due_us)
         else:
             return self.refuse_extend(REASON_NO_ANSWER)
-        return self._arm(slots, due_us + SLOT_US)
+        return self._arm(slots, due_us + SLOT_US * self.stride)
 
     def _head_body(self, slot: int) -> bytes:
         """What the head of the backward direction sends (§5.5): own speech, the mate's body, filler."""
@@ -130,7 +130,7 @@ class Hop:
 
     def tick(self, tick_us: int) -> tuple[int, bytes] | None:
         """At a guard: what goes back to the box at its tick (§5.2): slot and body; None where link control fills it."""
-        slot = tick_us // SLOT_US
+        slot = tick_us // SLOT_US // self.stride * self.stride
         if self.backward_due is not None:
             slot = self.backward_due.last_slot(tick_us)
             return slot, self._speak(slot) or self.backward_ring.body(slot) or self.node.random.body()
@@ -145,8 +145,12 @@ class Hop:
     def _arm_own_phase(self, slots: Slots) -> int:
         """Ask for the relay's own next slot (§5.4) and return its number."""
         own = Due(self.node.junction.phase_us)
-        self._arm(slots, own.time_us(own.next_slot(self.node.now_us)))
-        return own.next_slot(self.node.now_us)
+        self._arm(slots, own.time_us(slot := self._from(own.next_slot(self.node.now_us))))
+        return slot
+
+    def _from(self, slot: int) -> int:
+        """Return the first slot at or after one in which this circuit has a cell."""
+        return slot + slot % self.stride
 
     def _arm(self, slots: Slots, due_us: int) -> None:
         self.at_us[slots] = due_us
@@ -172,11 +176,11 @@ class Hop:
     def _settle_backward(self, base_us: int) -> None:
         """The tick towards the box takes the phase of the due times; what waits goes into the ring where it fits."""
         due = Due(base_us)
-        started = max(due.next_slot(self.node.now_us), due.last_slot((self.node.links[self.before[0]].tick_us or 0) - SLOT_US) + 1)
+        started = max(due.next_slot(self.node.now_us), due.last_slot((self.node.links[self.before[0]].tick_us or 0) - SLOT_US * self.stride) + 1)
         if self.returned_slot < started + AHEAD_SLOTS:  # not where a junction made up a far number
             started = max(started, self.returned_slot + 1)
-        self.backward_due = Due(base_us, started)
-        self.node.set_tick(self.before[0], due.time_us(started))
+        self.backward_due = Due(base_us, self._from(started))
+        self.node.set_tick(self.before[0], due.time_us(self._from(started)))
         self._keep_queue(self.backward_due)
 
     def _keep_queue(self, due: Due) -> None:
@@ -259,7 +263,7 @@ class Hop:
     def _obey(self, kind: Kind, slot: int, number: int, payload: bytes) -> None:
         junction, refusal = self.node.junction, None
         if kind is Kind.PHASE:
-            wait_us = (junction.phase_us - (self.earliest_us or 0)) % SLOT_US
+            wait_us = (junction.phase_us - (self.earliest_us or 0)) % (SLOT_US * self.stride)
             self.give_answer(Kind.PHASED, number, struct.pack(">HH", wait_us // 10, self.steps_us[0] // 10))
             self.earliest_us = None
         elif kind is Kind.TOKENS:

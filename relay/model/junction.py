@@ -84,6 +84,6 @@ class Junction:
         hop.bond = None
 
     def _offset(self, hop: "Hop", mate: "Hop") -> int:
-        """Return the constant of a splice: the body of the mate that is due last before this circuit's next slot leaves."""
+        """Return the constant of a splice: the body of the mate that is due last before this circuit's next slot leaves; between two metered ones of an even number."""
         assert mate.forward_due is not None
-        return hop.head_slot - mate.forward_due.last_slot(SLOT_US * hop.head_slot + self.phase_us)
+        return hop.head_slot - (last := mate.forward_due.last_slot(SLOT_US * hop.head_slot + self.phase_us)) + last % min(hop.stride, mate.stride)

@@ -17,7 +17,7 @@ class Cipher(Protocol):
 
 
 CipherMaker = Callable[[bytes], Cipher]
-"""Makes the cipher of a key of 16 octets."""
+# Makes the cipher of a key of 16 octets.
 
 
 class Polyval:

@@ -19,15 +19,15 @@ from relay.model.junction import Junction
 from relay.model.layer import CipherMaker, Hctr2
 from relay.model.owner import OwnLink
 from relay.model.randomness import SeededRandom
-from relay.model.slots import COMPOSE_US, GRID_US, SLOT_US, STEP_US, STEPS_US, grid, unwrap
+from relay.model.slots import COMPOSE_US, GRID_US, SLOT_US, STEP_US, STEPS_US, grid, stride, unwrap
 
 SWEEP_US, IDLE_US, CREATE_LIFE_US, FIRST_TICK_US = 1_000_000, 3_000 * SLOT_US, 512 * SLOT_US, 10_000
 
 Output = tuple[object, ...]
 LinkKind = IntEnum("LinkKind", {"OWNER": 0, "GUARD": 1, "RELAY": 2})
-"""Whose a link is: we are the box; a box's access link to us; a relay's."""
+# Whose a link is: we are the box; a box's access link to us; a relay's.
 Order = IntEnum("Order", ["SWEEP", "GUARD_TICK", "HOP", "OWN_TICK"])
-"""What runs first among what is due at one time."""
+# What runs first among what is due at one time.
 CREATES = {LinkKind.GUARD: 8, LinkKind.RELAY: 256}
 
 
@@ -55,10 +55,10 @@ class Link:
 
 
 class Node:
-    """The machine. Bounds: circuits by max_circuits, creates per link by CREATES, all else by PROTOCOL.md §6.3."""
+    """The machine. Bounds: circuits by max_circuits, creates per link by CREATES, all else by PROTOCOL.md §6.3. metered: its own circuits are."""
 
-    def __init__(self, seed: bytes, make_cipher: CipherMaker = Hctr2, max_circuits: int = 4_096) -> None:
-        self.random, self.make_cipher, self.max_circuits = SeededRandom(seed), make_cipher, max_circuits
+    def __init__(self, seed: bytes, make_cipher: CipherMaker = Hctr2, max_circuits: int = 4_096, *, metered: bool = False) -> None:
+        self.random, self.make_cipher, self.max_circuits, self.stride = SeededRandom(seed), make_cipher, max_circuits, 1 + metered
         self.junction = Junction(self.random.u32() % (SLOT_US // GRID_US) * GRID_US)
         self.random.octets(16)  # the key of the engine's hash tables
         self.now_us = self._serial = self._sweep_us = 0
@@ -147,15 +147,17 @@ class Node:
 
     def _tick(self, link: Link, tick_us: int) -> None:
         """Send one cell towards the box (§5.2)."""
+        slots = link.hop.stride if link.hop is not None else max(map(stride, link.creates), default=1)
+        number = tick_us // SLOT_US // slots * slots
         carried = link.hop.tick(tick_us) if link.hop is not None and link.refusal is None else None
         if link.refusal is not None:
-            self.send((link.number, link.refusal[0]), tick_us // SLOT_US, serialise_speech(link.refusal[1]), tick_us)
+            self.send((link.number, link.refusal[0]), number, serialise_speech(link.refusal[1]), tick_us)
         elif link.hop is None or carried is None:
-            self.send((link.number, 0), tick_us // SLOT_US, self.random.body(), tick_us)
+            self.send((link.number, 0), number, self.random.body(), tick_us)
         else:
             self.send(link.hop.before, *carried, tick_us)
         link.refusal = None
-        self.set_tick(link.number, tick_us + SLOT_US)
+        self.set_tick(link.number, tick_us + SLOT_US * slots)
 
     def _sweep(self) -> None:
         """End circuits without a cell from before, forget creates that nobody finished or accepted (§6.3)."""
@@ -193,8 +195,8 @@ class Node:
 
     def _take_cell(self, number: int, octets: bytes) -> None:
         link, cell = self.links.get(number), parse_cell(octets)
-        if link is None or cell is None:
-            return self.drop("unknown_link" if link is None else "cell_malformed")
+        if link is None or cell is None or cell.slot % stride(cell.circuit):
+            return self.drop("unknown_link" if link is None else "cell_malformed" if cell is None else "slot_odd")
         if link.own is not None:
             return link.own.take(*cell)
         if link.kind is LinkKind.GUARD and link.tick_us is None:
@@ -268,7 +270,7 @@ class Node:
         link, behind = self.links.get(next_link), (next_link, next_circuit)
         if link is None or link.kind is not LinkKind.RELAY:
             hop.refuse_extend(REASON_NO_LINK)
-        elif next_circuit == 0 or behind in self._places or next_circuit in link.creates:
+        elif next_circuit == 0 or stride(next_circuit) != hop.stride or behind in self._places or next_circuit in link.creates:
             hop.refuse_extend(REASON_NUMBER_TAKEN)
         else:
             self._places[behind] = hop

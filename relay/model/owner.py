@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from relay.model.cell import ANSWERS, FRAGMENT_OCTETS, MAX_FRAGMENTS, PAYLOAD_OCTETS, Carousel, Collector, Kind, fragments, is_speech, parse_speech
 from relay.model.clock import PARTS, Clock
-from relay.model.end_to_end import NO_TWEAK, CounterWindow, EndToEnd, Sound, parse_sound, serialise_sound
+from relay.model.end_to_end import METERED, NO_TWEAK, CounterWindow, EndToEnd, Sound, parse_sound, serialise_sound
 from relay.model.hop import hear_created, tweak
 from relay.model.layer import Cipher
-from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, MEASURED_CELLS, SLOT_US, STEP_US, STEPS_US, Settling, unwrap
+from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, MEASURED_CELLS, SLOT_US, STEP_US, STEPS_US, Settling, stride, unwrap
 
 if TYPE_CHECKING:
     from relay.model.node import Node
@@ -58,13 +58,13 @@ class OwnLink:
 
     def __init__(self, node: "Node", link: int) -> None:
         self.node, self.link = node, link
-        self.tick_us = self.nominal_us = node.now_us + COMPOSE_US + node.random.u32() % SLOT_US
-        self.slot, self.shift_us, self.clock = self.tick_us // SLOT_US, 0, Clock(node.random)
+        self.tick_us = self.nominal_us = node.now_us + COMPOSE_US + node.random.u32() % (SLOT_US * node.stride)
+        self.slot, self.shift_us, self.clock = self.tick_us // SLOT_US // node.stride * node.stride, 0, Clock(node.random)
         self.own: OwnCircuit | None = None
 
     def tick(self) -> None:
         """Put together what leaves at tick_us, and set the next."""
-        own, circuit, body = self.own, 0, self.node.random.body()  # drawn at each tick, whether it leaves or not
+        own, slots, circuit, body = self.own, self.node.stride, 0, self.node.random.body()  # drawn at each tick, whether it leaves or not
         if own is not None:
             end = own.end_to_end
             if end is not None and not end.silent and self.node.now_us - end.last_valid_us >= SILENT_US:
@@ -72,10 +72,10 @@ class OwnLink:
                 self.node.event("silent", self.link, own.circuit)
             circuit, body = own.circuit if own.create or own.hops else 0, self._body(own, body)
         self.node.send((self.link, circuit), self.slot, body, self.tick_us)
-        step_us, jumped_us, (high, low) = min(SHIFT_US, self.shift_us), self.clock.tick(), divmod(self.node.random.u32(), 2**16)
+        step_us, jumped_us, (high, low) = min(SHIFT_US * slots, self.shift_us), self.clock.tick(slots), divmod(self.node.random.u32(), 2**16)
         if own is not None and own.settling is not None and own.settling.cells == MEASURED_CELLS:
             own.settling.earliest_us += jumped_us
-        self.nominal_us, self.slot, self.shift_us = self.nominal_us + SLOT_US + step_us, self.slot + 1, self.shift_us - step_us
+        self.nominal_us, self.slot, self.shift_us = self.nominal_us + SLOT_US * slots + step_us, self.slot + slots, self.shift_us - step_us
         self.tick_us = self.nominal_us + (self.clock.beat + high + low) // PARTS
 
     def _body(self, own: OwnCircuit, body: bytes) -> bytes:
@@ -84,8 +84,9 @@ class OwnLink:
             return own.create.carousel.next_body()
         hops, say, end = own.hops, own.say, own.end_to_end
         if end is not None:
-            end.counter += 1
-            body = end.send.encipher(NO_TWEAK, serialise_sound(Sound(end.counter))) if end.send is not None else body
+            end.counter += self.node.stride
+            sound = Sound(end.counter, flags=METERED * (self.node.stride - 1))
+            body = end.send.encipher(NO_TWEAK, serialise_sound(sound)) if end.send is not None else body
         if say is not None:
             say.ticks += 1
             if (say.ticks - 1) % say.every == 0:
@@ -168,11 +169,11 @@ class OwnLink:
         return getattr(self, f"do_{name}", lambda *_: False)(*arguments) is not False
 
     def do_shift(self, delay_us: int) -> bool | None:
-        self.shift_us = delay_us if 0 <= delay_us <= SLOT_US else self.shift_us
-        return 0 <= delay_us <= SLOT_US
+        self.shift_us = delay_us if (fits := 0 <= delay_us <= SLOT_US * self.node.stride) else self.shift_us
+        return fits
 
     def do_open(self, circuit: int, handshake: bytes) -> bool | None:
-        if self.own is not None or circuit == 0 or len(handshake) != PAYLOAD_OCTETS[Kind.CREATE]:
+        if self.own is not None or circuit == 0 or stride(circuit) != self.node.stride or len(handshake) != PAYLOAD_OCTETS[Kind.CREATE]:
             return False
         self.own = OwnCircuit(circuit, Say(0, Kind.CREATE, 1, Carousel(fragments(Kind.CREATE, 1, handshake)), 1, 0))
         self.clock.begin(settled=False)
@@ -217,7 +218,7 @@ class OwnLink:
         if spare is None or other is None or spare.circuit != spare_circuit or spare.mates or len(own.mates) == MAX_MATES:
             return False
         first, second = own.end_to_end, spare.end_to_end
-        if first is None or second is None or (counter := max(0, first.counter - (other.tick_us < self.tick_us))) < second.counter:
+        if first is None or second is None or (counter := max(0, first.counter - self.node.stride * (other.tick_us < self.tick_us))) < second.counter:
             return False
         second.counter, spare.mates = counter, [own, *own.mates]
         for mate in spare.mates:

@@ -15,6 +15,11 @@ def signed32(difference: int) -> int:
     return (difference + 2**31) % 2**32 - 2**31
 
 
+def stride(circuit: int) -> int:
+    """Return the slots from one cell of a circuit to the next: 2, those of even numbers, where its number says that it is metered (§5.7), else 1."""
+    return 1 + (circuit >> 31)
+
+
 def unwrap(number: int, now_us: int) -> int:
     """Return the slot nearest to network time that has these low 32 bits."""
     return now_us // SLOT_US + signed32(number - now_us // SLOT_US)

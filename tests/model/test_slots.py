@@ -55,6 +55,7 @@ def test_end_to_end_bodies_are_read_as_written_and_others_refused() -> None:
         Sound(5, 2, b"p" * 160, b"s" * 60),
         Sound(5, 3, b"p" * 160),
         Sound(6, 4, b"p" * 160),
+        Sound(8, 1, b"", b"c" * 60, 6, b"s" * 159),
     ):
         assert parse_sound(serialise_sound(sound)) == sound
     good = bytearray(serialise_sound(Sound(7, 2, b"p" * 160, b"s", 1)))

@@ -86,7 +86,8 @@ def test_end_to_end() -> None:
     for each in made["valid"]:
         body = layer.decipher(NO_TWEAK, bytes.fromhex(each["sealed"]))
         assert body == bytes.fromhex(each["body"])
-        assert parse_sound(body) == Sound(each["counter"], each["codec"], bytes.fromhex(each["frame"]), bytes.fromhex(each["second"]), each["flags"])
+        frame, second, third = (bytes.fromhex(each[name]) for name in ("frame", "second", "third"))
+        assert parse_sound(body) == Sound(each["counter"], each["codec"], frame, second, each["flags"], third)
     for each in made["invalid"]:
         assert parse_sound(bytes.fromhex(each["body"])) is None, each["why"]
     assert [window.take(each["counter"]) for each in made["window"]] == [each["taken"] for each in made["window"]]

@@ -54,11 +54,12 @@ class Life:
 class Chaos(Network):
     """The network and all that is done to it. Run it with run(seconds)."""
 
-    def __init__(self, seed: int, make_node: Callable[[bytes], Node]) -> None:
+    def __init__(self, seed: int, make_node: Callable[..., Node]) -> None:
         super().__init__(seed, make_node)
         self.rate = self.chance.choice((0.001, 0.005, 0.02))  # how many cells something happens to
+        self.metered = {0: (), 1: BOXES[:1], 2: (), 3: BOXES}[seed % 4]
         for name in (*BOXES, *GUARDS, "middle", *JUNCTIONS):
-            self.add(name)
+            self.add(name, metered=name in self.metered)
         self.tickets: dict[bytes, bytes] = {}  # the latest of each join id, whoever got it
         self.lives = [self._access(box, guard) for box, guard in (*TWO_EACH, ("box_a", "guard3"))]
         for guard in GUARDS:
@@ -101,12 +102,17 @@ class Chaos(Network):
     def _say_to(self, life: Life, name: str, *arguments: object) -> None:
         self.command(life.box, name, life.link, life.number, *arguments)
 
+    def _number(self, life: Life) -> int:
+        """Draw a circuit number, that says what the box is, or seldom the contrary."""
+        metered = (life.box in self.metered) != (self.chance.random() < 0.02)
+        return self.chance.getrandbits(31) | 1 | metered << 31
+
     def _anew(self, life: Life) -> None:
         """Close and open again under another number, a little sooner than the relays expect."""
         if life.number:
             self._say_to(life, "close")
         middle = ["middle"] if self.chance.random() < 0.3 else []
-        life.number, life.path, life.keys, life.settled = self.chance.getrandbits(32) or 1, [*middle, self.chance.choice(("junction1", *JUNCTIONS))], [], 0
+        life.number, life.path, life.keys, life.settled = self._number(life), [*middle, self.chance.choice(("junction1", *JUNCTIONS))], [], 0
         life.ready, life.began_us, life.token = False, self.now_us, self.chance.choice(TOKENS)
         life.handshake = self.chance.randbytes(1220)
         self._say_to(life, "open", life.handshake)
@@ -119,7 +125,7 @@ class Chaos(Network):
                 self._say_to(life, "add_hop", *life.keys[-1])
                 if len(life.keys) <= len(life.path):
                     life.handshake = self.chance.randbytes(1220)
-                    next_number = self.chance.getrandbits(32) if self.chance.random() < 0.97 else 0
+                    next_number = self._number(life) if self.chance.random() < 0.97 else 0
                     payload = relay_id(life.path[life.last_hop]) + next_number.to_bytes(4, "big") + life.handshake
                     self._say_to(life, "say", life.last_hop, int(Kind.EXTEND), payload, 1, 0)
                 else:
@@ -138,7 +144,8 @@ class Chaos(Network):
                 life.ready = True
             case ("answer", _, _, _, Kind.KNOCKED, bytes(payload)):
                 self.tickets[payload[16:32]] = payload[216:]
-                joins = self.lives if self.chance.random() < 0.2 else [life]  # now and then whoever knocked does too
+                drawn = self.chance.random()  # now and then whoever knocked does too, or instead
+                joins = self.lives if drawn < 0.2 else [life] if drawn < 0.9 else [each for each in self.lives if each is not life]
                 for each in joins:
                     self._say_to(each, "say", each.last_hop, int(Kind.JOIN), payload[16:32] + payload[216:], 2, 0)
                 self._say_to(life, "speak", self.chance.choice(KEYS), KEYS[: self.chance.randrange(4)])
@@ -248,7 +255,7 @@ class Chaos(Network):
                 ("accept", link, circuit, key, key, bytes(PAYLOAD_OCTETS[Kind.CREATED]), True), ("refuse", link, circuit, 3), ("extend", link, circuit, link, circuit, handshake),
                 ("refuse_extend", link, circuit, 4), ("open", link, circuit, handshake), ("add_hop", link, circuit, key, key),
                 ("say", link, circuit, chance.randrange(5), chance.randrange(256), chance.randbytes(chance.randrange(3_584)), chance.randrange(1, 9), 3),
-                ("hush", link, circuit), ("shift", link, chance.randrange(20_001)), ("settle_own", link, circuit, chance.choice((5_000, 6_000))), ("speak", link, circuit, key, [key]),
+                ("hush", link, circuit), ("shift", link, chance.randrange(40_001)), ("settle_own", link, circuit, chance.choice((5_000, 6_000))), ("speak", link, circuit, key, [key]),
                 ("quiet", link, circuit), ("speak", link, circuit, None, [key] * 9), ("couple", link, circuit, life.link, life.number),
             ]),
         )  # fmt: skip
@@ -346,7 +353,7 @@ class Chaos(Network):
         if chance.random() < 0.7:
             return body
         # Never a segment that fits: the channel is not the model's.
-        head = chance.choice((0, 0, 1, 2, 4)), chance.choice((0, 0, 1, 160)), chance.choice((0, 0, 0, 240)), chance.choice((0, 0, 1, 2))
+        head = chance.choice((0, 0, 1, 2, 4)), chance.choice((0, 0, 1, 160)), chance.choice((0, 0, 0, 240)), chance.choice((0, 0, 1, 2, 3, 4, 5, 8))
         return body[:24] + bytes(head) + bytes([chance.random() < 0.2]) + bytes(219)
 
     def _enciphered(self, place: tuple[str, int], octets: bytes) -> bytes:

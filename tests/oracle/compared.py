@@ -26,9 +26,9 @@ class EngineLayer:
 class Compared(Node):
     """Node whose every output and count is compared with the core's. inputs: how many were; coupled: how often two circuits were; tripled: and a third one."""
 
-    def __init__(self, seed: bytes) -> None:
-        super().__init__(seed, EngineLayer, max_circuits=24)
-        self.core = _relay.CoreMachine(seed, 24)
+    def __init__(self, seed: bytes, *, metered: bool = False) -> None:
+        super().__init__(seed, EngineLayer, max_circuits=24, metered=metered)
+        self.core = _relay.CoreMachine(seed, 24, metered)
         self.inputs = self.coupled = self.tripled = 0
 
     def handle(self, now_us: int, given: tuple[object, ...]) -> None:
@@ -58,7 +58,7 @@ class Compared(Node):
 
 DROPS = (
     "unknown_link", "unknown_circuit", "outside_layers", "speech_malformed", "speech_stale", "creates_full", "circuits_full", "before_created", "clear_inside",
-    "slot_late", "slot_ahead", "slot_twice", "queue_full", "unknown_token", "knock_unsettled", "knock_spliced", "knock_limit", "speech_full", "unknown_join", "join_not_free",
+    "slot_late", "slot_ahead", "slot_twice", "slot_odd", "queue_full", "unknown_token", "knock_unsettled", "knock_spliced", "knock_limit", "speech_full", "unknown_join", "join_not_free",
     "unasked", "owner_unknown_circuit", "owner_replayed", "owner_ahead", "end_to_end_malformed", "end_to_end_replayed", "broke_protocol", "bad_command",
 )  # fmt: skip
 """All the reasons for which the model drops."""

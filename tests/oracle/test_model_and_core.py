@@ -26,8 +26,8 @@ def test_the_core_does_what_the_model_does() -> None:
             break  # more networks only until everything was tried
         nodes: list[Compared] = []
 
-        def make_node(octets: bytes, nodes: list[Compared] = nodes) -> Compared:
-            nodes.append(Compared(octets))
+        def make_node(octets: bytes, *, metered: bool = False, nodes: list[Compared] = nodes) -> Compared:
+            nodes.append(Compared(octets, metered=metered))
             return nodes[-1]
 
         network = Chaos(seed, make_node)

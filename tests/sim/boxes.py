@@ -18,7 +18,7 @@ from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Ringing
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.call import CallSetting
 from voicebox.circuits.calls import Calls
-from voicebox.circuits.circuit import Circuit, Stage
+from voicebox.circuits.circuit import METERED, Circuit, Stage
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.path import Path
 from voicebox.circuits.speech import OwnerPlane, Speech
@@ -36,9 +36,9 @@ OFFER = Offer((Codec.OPUS, Codec.PCMA))
 class CoreNode(Node):
     """The engine's core in the place of the model."""
 
-    def __init__(self, seed: bytes) -> None:
+    def __init__(self, seed: bytes, *, metered: bool = False) -> None:
         super().__init__(seed)
-        self._core = _relay.CoreMachine(seed)
+        self._core = _relay.CoreMachine(seed, metered=metered)
 
     def handle(self, now_us: int, given: tuple[object, ...]) -> None:
         """Give it an input."""
@@ -67,7 +67,7 @@ class _Standing(Circuit):
     """One that stands: it was built by the scripts of network.py."""
 
     def __init__(self, plane: OwnerPlane, path: Path, own: SimCircuit) -> None:
-        super().__init__(plane, bytes(32), path, 0, lambda _path, _epoch: b"", 0, 5_000)
+        super().__init__(plane, bytes(32), path, 0, lambda _path, _epoch: b"", 0, 5_000, metered=own.number >= METERED)
         self.link, self.circuit, self.stage = own.link, own.number, Stage.STANDING
 
 
@@ -76,8 +76,8 @@ class _Circuits:
 
     epoch = 0
 
-    def __init__(self, circuits: list[Circuit]) -> None:
-        self._circuits = circuits
+    def __init__(self, circuits: list[Circuit], *, metered: bool) -> None:
+        self._circuits, self.metered = circuits, metered
 
     def present(self) -> list[Circuit]:
         return self._circuits
@@ -113,7 +113,7 @@ class Box:
         self.calls.on_call(self._rings)
         paths = [Path(small.relays[0].descriptor, small.relays[-2 + index].descriptor) for index in range(2)]
         self.circuits: list[Circuit] = [_Standing(plane, path, own) for path, own in zip(paths, self.own, strict=True)]
-        self.calls.use(cast("StandingCircuits", _Circuits(self.circuits)))
+        self.calls.use(cast("StandingCircuits", _Circuits(self.circuits, metered=self.own[0].number >= METERED)))
         for path, own in zip(paths, self.own, strict=True):
             own.tokens = self.calls.make_tokens(path, 0)
         network.listeners[self.own[0].box] = self._event
@@ -153,9 +153,9 @@ class Box:
 class World:
     """Four relays, two boxes that have met; later(us, action) does something when that much time has passed."""
 
-    def __init__(self, seed: int, latency_us: int, jitter_us: int, loss: float = 0.0) -> None:
+    def __init__(self, seed: int, latency_us: int, jitter_us: int, loss: float = 0.0, metered: tuple[str, ...] = ()) -> None:
         self.small: SmallNetwork = make_network()
-        self.network, own = two_boxes(seed, latency_us=latency_us, jitter_us=jitter_us, loss=loss, make_node=CoreNode)
+        self.network, own = two_boxes(seed, latency_us=latency_us, jitter_us=jitter_us, loss=loss, make_node=CoreNode, metered=metered)
         self._later: list[tuple[int, Callable[[], None]]] = []
         self.alice, self.bob = Box(self, "alice", own[:2]), Box(self, "bob", own[2:])
         secret = Secret(self.network.chance.randbytes(32))

@@ -15,15 +15,17 @@ TICKET_OCTETS = 8
 TO_CALLER, TO_CALLEE = b"key to the calle", b"key to the other"
 
 
-def built(seed: int, *, jitter_us: int = 2_000, loss: float = 0.0, make_node: Callable[[bytes], Node] = Node) -> tuple[Network, Circuit, Circuit]:
+def built(
+    seed: int, *, jitter_us: int = 2_000, loss: float = 0.0, make_node: Callable[..., Node] = Node, metered: tuple[str, ...] = ()
+) -> tuple[Network, Circuit, Circuit]:
     """Build two boxes' circuits up to the tokens; return the network and the circuits of caller and callee at junction1."""
-    network, circuits = two_boxes(seed, jitter_us=jitter_us, loss=loss, make_node=make_node)
+    network, circuits = two_boxes(seed, jitter_us=jitter_us, loss=loss, make_node=make_node, metered=metered)
     circuits[2].tokens = TOKEN + circuits[2].tokens[16:]
-    for _ in range(20):
+    for _ in range(30):
         network.run(0.5)
         if all(circuit.ready_us for circuit in circuits):
             return network, circuits[0], circuits[2]
-    raise AssertionError("a circuit was not built within 10 s")
+    raise AssertionError("a circuit was not built within 15 s")
 
 
 def call(network: Network, caller: Circuit, callee: Circuit) -> None:

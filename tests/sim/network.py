@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from relay.model.cell import PAYLOAD_OCTETS, Cell, Kind, parse_cell
 from relay.model.node import LinkKind, Node
-from relay.model.slots import SLOT_US
+from relay.model.slots import SLOT_US, stride
 
 CONTROL_US = 2_000  # what the control plane takes to answer an event
 
@@ -44,7 +44,7 @@ class Wire:
 class Network:
     """Nodes by name, wires by (node, link)."""
 
-    def __init__(self, seed: int, make_node: Callable[[bytes], Node] = Node) -> None:
+    def __init__(self, seed: int, make_node: Callable[..., Node] = Node) -> None:
         self.chance = random.Random(seed)
         self.seed = seed
         self.make_node = make_node
@@ -59,9 +59,9 @@ class Network:
         self._due: list[tuple[int, int, str, tuple[object, ...]]] = []
         self._order = 0
 
-    def add(self, name: str) -> None:
-        """Add a node."""
-        self.nodes[name] = self.make_node(hashlib.sha256(f"{self.seed} {name}".encode()).digest())
+    def add(self, name: str, *, metered: bool = False) -> None:
+        """Add a node; metered: its own circuits are."""
+        self.nodes[name] = self.make_node(hashlib.sha256(f"{self.seed} {name}".encode()).digest(), metered=metered)
 
     def connect(self, near: str, far: str, *, access: bool) -> tuple[int, int]:
         """Join two nodes; with access, near is the box. Return the link's number at each."""
@@ -193,7 +193,7 @@ class Circuit:
         payload = answer[5]
         assert isinstance(payload, bytes)
         wait_us, step_us = int.from_bytes(payload[:2], "big") * 10, int.from_bytes(payload[2:], "big") * 10
-        delay_us = (wait_us - 2 * step_us - 1_000) % SLOT_US
+        delay_us = (wait_us - 2 * step_us - 1_000) % (SLOT_US * stride(self.number))
         self.network.command(self.box, "shift", self.link, delay_us)
         first_slot = self.network.now_us // SLOT_US + 25 + delay_us // 500
         for hop in (0, 1):
@@ -201,7 +201,7 @@ class Circuit:
             self.command("say", hop, int(Kind.SETTLE), (first_slot % 2**32).to_bytes(4, "big"), 1, 0)
             answer = yield "answer"
             assert answer[3:5] == (hop, Kind.SETTLED)
-            first_slot += 60
+            first_slot += 60 * stride(self.number)
         self.command("settle_own")
         self.command("say", 1, int(Kind.TOKENS), self.tokens, 1, 0)
         answer = yield "answer"
@@ -210,12 +210,21 @@ class Circuit:
 
 
 def two_boxes(
-    seed: int, *, latency_us: int = 19_000, jitter_us: int = 2_000, loss: float = 0.0, make_node: Callable[[bytes], Node] = Node
+    seed: int,
+    *,
+    latency_us: int = 19_000,
+    jitter_us: int = 2_000,
+    loss: float = 0.0,
+    make_node: Callable[..., Node] = Node,
+    metered: tuple[str, ...] = (),
 ) -> tuple[Network, list[Circuit]]:
-    """Make two boxes, four guards, two junctions; return the network and the four circuits: a to junction1 and 2, b to junction1 and 2."""
+    """Make two boxes, four guards, two junctions; return the network and the four circuits: a to junction1 and 2, b to junction1 and 2.
+
+    metered: which boxes are.
+    """
     network = Network(seed, make_node)
     for name in ("box_a", "box_b", "guard1", "guard2", "guard3", "guard4", "junction1", "junction2"):
-        network.add(name)
+        network.add(name, metered=name in metered)
     circuits = []
     for box, guard, junction in (
         ("box_a", "guard1", "junction1"),
@@ -225,7 +234,7 @@ def two_boxes(
     ):
         link, _ = network.connect(box, guard, access=True)
         network.connect(guard, junction, access=False)
-        number, next_number = network.chance.getrandbits(32) | 1, network.chance.getrandbits(32) | 1
+        number, next_number = (network.chance.getrandbits(31) | 1 | (box in metered) << 31 for _ in range(2))
         circuits.append(Circuit(network, box, link, guard, junction, number, next_number, network.chance.randbytes(2048)))
     for each in network.wires.values():
         each.latency_us, each.jitter_us, each.loss = latency_us, jitter_us, loss

@@ -78,9 +78,9 @@ KINDS: dict[str, set[str]] = {
 class EngineNode(Node):
     """The engine's core in the place of the model's node."""
 
-    def __init__(self, seed: bytes) -> None:
+    def __init__(self, seed: bytes, *, metered: bool = False) -> None:
         super().__init__(seed)
-        self.core = _relay.CoreMachine(seed)
+        self.core = _relay.CoreMachine(seed, metered=metered)
 
     def handle(self, now_us: int, given: tuple[object, ...]) -> None:
         """Give an input to the core."""

@@ -10,9 +10,9 @@ from voicebox.probe.figures import percentile
 CALLS = 24
 
 
-def times_ms(latency_us: int, jitter_us: int, loss: float) -> list[tuple[float, float]]:
+def times_ms(latency_us: int, jitter_us: int, loss: float, metered: tuple[str, ...] = ()) -> list[tuple[float, float]]:
     """Return, for each call, when the callee's phone is asked to ring and when the caller hears that it does."""
-    world = World(1, latency_us, jitter_us, loss)
+    world = World(1, latency_us, jitter_us, loss, metered)
     found = []
     for _ in range(CALLS):
         world.run(world.network.chance.randrange(20) / 1000)  # anywhere in a slot
@@ -20,7 +20,7 @@ def times_ms(latency_us: int, jitter_us: int, loss: float) -> list[tuple[float, 
         found.append((rang_us / 1000, heard_us / 1000))
     for what, each in (("callee", [rang for rang, _ in found]), ("caller", [heard for _, heard in found])):
         print(
-            f"{latency_us // 1000} ms a link, loss {loss}: {what} p50 {percentile(each, 0.5):.0f} ms, p95 {percentile(each, 0.95):.0f} ms, most {max(each):.0f} ms"
+            f"{latency_us // 1000} ms a link, loss {loss}{' '.join(('', *metered))}: {what} p50 {percentile(each, 0.5):.0f} ms, p95 {percentile(each, 0.95):.0f} ms, most {max(each):.0f} ms"
         )
     return found
 
@@ -50,3 +50,10 @@ def test_a_phone_stops_ringing_when_the_caller_has_given_up_in_the_first_moments
 @pytest.mark.parametrize(("latency_us", "asked_ms"), [(19_000, 500), (45_000, 700)])
 def test_ringing_is_heard_in_time_over_a_path_that_loses_one_in_a_hundred(latency_us: int, asked_ms: int) -> None:
     assert percentile([heard for _, heard in times_ms(latency_us, 3_500, 0.0025)], 0.95) < asked_ms
+
+
+@pytest.mark.parametrize("metered", [("box_a",), ("box_b",), ("box_a", "box_b")], ids=["caller", "callee", "both"])
+def test_where_a_box_is_metered_it_rings_a_tick_or_two_later(metered: tuple[str, ...]) -> None:
+    for rang_ms, heard_ms in times_ms(19_000, 2_000, 0.0, metered):
+        assert 76 <= rang_ms < 152 + 40
+        assert 152 <= heard_ms < 152 + 170 + 120

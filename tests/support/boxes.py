@@ -26,10 +26,11 @@ from voicebox.contacts.identity import Identity, new_identity
 class Box:
     """One box: its identity, circuits, calls, and what its phones would see."""
 
-    def __init__(self, world: FakeWorld, name: str, count: int, seed: int) -> None:
+    def __init__(self, world: FakeWorld, name: str, count: int, seed: int, *, metered: bool = False) -> None:
         self.world, self.name, self.count, self.seed = world, name, count, seed
         self.identity: Identity = new_identity(name, NOW)
-        self.plane = world.make_plane()
+        self.metered = metered
+        self.plane = world.make_plane(metered=metered)
         self.saved: list[Contact] = []
         self.rung: list[tuple[str, Offer, CircuitLeg]] = []
         self.events: list[CallEvent] = []
@@ -50,7 +51,8 @@ class Box:
         self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < COIN)
         rng = Random(self.seed)
         self.guards = GuardSet(guards_wanted(self.count), rng, lambda _text: None)
-        self.standing = StandingCircuits(self.plane, network, self.count, self.guards, self.calls.make_tokens, rng, self.world.now_us, middle=self.middle)
+        more = {"middle": self.middle, "metered": self.metered}
+        self.standing = StandingCircuits(self.plane, network, self.count, self.guards, self.calls.make_tokens, rng, self.world.now_us, **more)
         self.calls.use(self.standing)
         self.calls.on_call(self._rings)
         self.pairing = Pairing(self.book, serialise_card(self.identity), self.add_contact, lambda: self.world.now_us, Random(self.seed), network.epoch_us)

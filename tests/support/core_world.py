@@ -58,10 +58,10 @@ class CoreWorld(FakeWorld):
             if (self._relays[near].descriptor.role, self._relays[far].descriptor.role) == (Role.GUARD, Role.JUNCTION):
                 self._between[near, far] = self.join(near, far, (RELAY, RELAY))
 
-    def make_plane(self) -> FakePlane:
+    def make_plane(self, *, metered: bool = False) -> FakePlane:
         name = f"box {len(self.planes)}"
         self.planes[name] = CorePlane(self, name)
-        self._cores[name] = _relay.CoreMachine((1_000 + len(self.planes)).to_bytes(32, "big"))
+        self._cores[name] = _relay.CoreMachine((1_000 + len(self.planes)).to_bytes(32, "big"), metered=metered)
         return self.planes[name]
 
     def join(self, near: str, far: str, kinds: tuple[int, int]) -> int:

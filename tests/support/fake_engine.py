@@ -79,8 +79,9 @@ class FakeWorld:
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._count = itertools.count()
 
-    def make_plane(self) -> FakePlane:
+    def make_plane(self, *, metered: bool = False) -> FakePlane:
         """Make the engine of one more box."""
+        assert not metered, "a world without cells knows no rate"
         return FakePlane(self)
 
     def at(self, delay_us: int, action: Callable[[], None]) -> None:

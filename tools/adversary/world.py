@@ -54,9 +54,9 @@ class Plan:
         self.nodes += 1
         return self.nodes - 1
 
-    def box(self, drift_ppb: int = 0, phone_ppb: int = 0) -> int:
+    def box(self, drift_ppb: int = 0, phone_ppb: int = 0, *, metered: bool = False) -> int:
         """Add a box and its phone; return its number."""
-        self.lines.append(f"box {drift_ppb} {phone_ppb}")
+        self.lines.append(f"box {drift_ppb} {phone_ppb}" + (" metered" if metered else ""))
         self.nodes += 1
         return self.nodes - 1
 
@@ -156,14 +156,17 @@ RELAY = (12_000, 200, 500)
 GUARDS, JUNCTIONS = 4, 2
 
 
-def network(seed: int, boxes: int, *, drifts: bool = False) -> tuple[Plan, random.Random]:
-    """Return a plan with four guards, two junctions and boxes of one circuit each, over a guard drawn at random, all to the first junction."""
+def network(seed: int, boxes: int, *, drifts: bool = False, metered: int = 0) -> tuple[Plan, random.Random]:
+    """Return a plan with four guards, two junctions and boxes of one circuit each, over a guard drawn at random, all to the first junction.
+
+    metered: so many boxes are, the first ones.
+    """
     chance, plan = random.Random(seed), Plan(seed)
     plan.wires(ACCESS, RELAY)
     for _ in range(GUARDS + JUNCTIONS):
         plan.relay(chance.randint(-500, 500))
-    for _ in range(boxes):
-        plan.box(*((chance.randint(-50_000, 50_000), chance.randint(-50_000, 50_000)) if drifts else (0, 0)))
+    for index in range(boxes):
+        plan.box(*((chance.randint(-50_000, 50_000), chance.randint(-50_000, 50_000)) if drifts else (0, 0)), metered=index < metered)
     for index in range(boxes):
         plan.circuit(GUARDS + JUNCTIONS + index, chance.randrange(GUARDS), GUARDS)
     return plan, chance

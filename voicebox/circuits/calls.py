@@ -112,6 +112,7 @@ class Calls:
         """Start a call; see b2bua/ports.py."""
         if self._setting.book.get(petname) is None:
             raise UsageError("There is no contact of that name.")
+        offer = self._carried(offer)
         now_us = self._setting.clock()
         if not offer.probe and not self._for_a_call():
             self.on_scarce()
@@ -359,7 +360,19 @@ class Calls:
         acceptor = self._probe_acceptor if offer.probe else self._acceptor
         if acceptor is None:
             raise UsageError("nobody takes this here") if offer.probe else Bug("a call came before anybody takes calls")
-        return acceptor(call.petname, offer, call)
+        return acceptor(call.petname, self._carried(offer), call)
+
+    def _carried(self, offer: Offer) -> Offer:
+        """Leave out of an offer what a metered circuit cannot carry: every second frame goes as a copy, and of G.722 there is none. Spec: PROTOCOL.md §9.4.
+
+        Raises UsageError where nothing is left.
+        """
+        if not self._circuits().metered or Codec.G722 not in offer.codecs:
+            return offer
+        codecs = tuple(codec for codec in offer.codecs if codec is not Codec.G722)
+        if not codecs:
+            raise UsageError("A metered circuit cannot carry G.722, and the phone has nothing else.")
+        return replace(offer, codecs=codecs)
 
     def heard(self, link: int, key_index: int, now_us: int) -> None:
         """Something valid came under a receive key."""

@@ -30,19 +30,23 @@ from voicebox.errors import HostError, RemoteError
 
 STAGE_LIMIT_US = 20_000_000
 """No stage takes that long on a path that works; the longest, LINKING, gives up by itself after 10 s (PROTOCOL.md §2.1)."""
-SHIFT_PER_TICK_US = 500
+SHIFT_PER_SLOT_US = 500
 SETTLE_AHEAD_SLOTS = 25
 """So far ahead lies the first slot to measure: the command is repeated until it is heard."""
 SETTLE_APART_SLOTS = 60
-OWN_SETTLING_SLOTS = 55
+OWN_SETTLING_CELLS = 55
 COMPOSE_US = 1_000
 PART_ROUNDS = 8
 PROBE_LIMIT_US = 6_000_000
 SAID_US = {Speech.KNOCK: 1_000_000, Speech.JOIN: 600_000}
 """For so long at least a knock and a join are said, answered or not: whoever begins a dummy does not know whether it is (PROTOCOL.md §8.6)."""
+SAID_EVERY = {Speech.KNOCK: 2, Speech.JOIN: 3}
+"""The slots between two joins carry the answer, of either parity: a metered circuit gets the cells of one alone (PROTOCOL.md §5.7)."""
 NEVER_US = 2**62
 NO_LINK = 0
 """A circuit that never had one: the engine's numbers begin at 1."""
+METERED = 2**31
+"""The bit of a circuit's number that says that it has a cell in every second slot only."""
 TokenMaker = Callable[[Path, int], bytes]
 
 
@@ -87,7 +91,7 @@ class Mouth(Enum):
 class Circuit:
     """One circuit over one access link of its own. make_tokens(path, epoch) returns the 2048 octets to leave; own_step_us: the de-jitter step of our own end.
 
-    index: its place among the circuits of its epoch. attempt: which of the guard's addresses is tried.
+    index: its place among the circuits of its epoch. attempt: which of the guard's addresses is tried. metered: it has a cell in every second slot only.
     """
 
     def __init__(
@@ -102,14 +106,18 @@ class Circuit:
         *,
         index: int = 0,
         attempt: int = 0,
+        metered: bool = False,
     ) -> None:
         self.path, self.epoch, self.index = path, epoch, index
+        self._metered = metered
+        self._stride = 2 if metered else 1
+        """Slots from one of its cells to the next."""
         self.move_us = NEVER_US
         """From when on a call moves to the circuit at this place in the next epoch. Set by standing.py at the end of the epoch, as is the next."""
         self.predecessor: Circuit | None = None
         """The circuit at this place in the former epoch, while that is there."""
         self.stage = Stage.LINKING
-        self.circuit = 1 + secrets.randbelow(2**32 - 1)
+        self.circuit = self._new_number()
         self.busy = False
         """A call has it. Set and cleared by call.py, as is closing: the call is over but for its last words."""
         self.closing = False
@@ -265,10 +273,10 @@ class Circuit:
             self._say(self._junction_hop, Speech.PHASE, b"")
 
     def call_say(self, kind: Speech, payload: bytes, now_us: int) -> None:
-        """Knock or join, in every second slot, until hush(). What else was being said is said again later."""
+        """Knock in every second slot, or join in every third, until hush(). What else was being said is said again later."""
         self._interrupt()
         self._mouth, self._said_us = Mouth.CALL, now_us + SAID_US[kind]
-        self._plane.say(self.link, self.circuit, self._junction_hop, kind, payload, 2, 0)
+        self._plane.say(self.link, self.circuit, self._junction_hop, kind, payload, SAID_EVERY[kind], 0)
 
     def _interrupt(self) -> None:
         """Something else is going to be said; an answer that the engine has told already may still come."""
@@ -300,7 +308,7 @@ class Circuit:
         """End the splice of that id, or withdraw our knock; a few rounds, since nothing answers it."""
         self._interrupt()
         self._mouth = Mouth.PART
-        self._deadline_us = now_us + (PART_ROUNDS + 2) * SLOT_US
+        self._deadline_us = now_us + (PART_ROUNDS + 2) * SLOT_US * self._stride
         self._plane.say(self.link, self.circuit, self._junction_hop, Speech.PART, join_id, 1, PART_ROUNDS)
 
     # ---------------------------------------------------------------------------------------------------------- internals
@@ -318,6 +326,10 @@ class Circuit:
             case _:
                 return relays
 
+    def _new_number(self) -> int:
+        """Draw a number for a link: all of one circuit say alike whether it is metered. Spec: PROTOCOL.md §5.7."""
+        return 1 + secrets.randbelow(METERED - 1) + (METERED if self._metered else 0)
+
     def _binding(self, relay: Descriptor, number: int) -> HopBinding:
         return HopBinding(self._network_id, relay.identity, number, self.epoch)
 
@@ -331,7 +343,7 @@ class Circuit:
 
     def _extend(self, now_us: int) -> None:
         """Ask the last hop to extend to the next relay."""
-        relay, number = self.path.relays[self._hops], 1 + secrets.randbelow(2**32 - 1)
+        relay, number = self.path.relays[self._hops], self._new_number()
         self._pending = begin_hop(self._binding(relay, number))
         self._go(Stage.EXTENDING, now_us)
         self._say(self._hops - 1, Speech.EXTEND, extend_payload(relay.relay_id, number, self._pending.handshake))
@@ -345,11 +357,12 @@ class Circuit:
         """A hop is even: the next one measures; behind the junction our own end does."""
         self._settled_hops += 1
         if self._settled_hops <= self._junction_hop:
-            self._first_settle_slot = max(self._first_settle_slot + SETTLE_APART_SLOTS, now_us // SLOT_US + SETTLE_AHEAD_SLOTS // 2)
+            apart_slots = SETTLE_APART_SLOTS * self._stride
+            self._first_settle_slot = max(self._first_settle_slot + apart_slots, now_us // SLOT_US + SETTLE_AHEAD_SLOTS // 2)
             self._settle(now_us)
             return
         self._go(Stage.LEAVING_TOKENS, now_us)
-        self._own_settled_us = now_us + OWN_SETTLING_SLOTS * SLOT_US
+        self._own_settled_us = now_us + OWN_SETTLING_CELLS * SLOT_US * self._stride
         self._plane.settle_own(self.link, self.circuit, self._own_step_us)
         self._leave_tokens(now_us)
 
@@ -374,9 +387,9 @@ class Circuit:
         if self._phased_hops <= self._junction_hop:
             self._ask_phase(now_us)
             return
-        delay_us = (wait_us - self._steps_us - COMPOSE_US) % SLOT_US
+        delay_us = (wait_us - self._steps_us - COMPOSE_US) % (SLOT_US * self._stride)
         self._go(Stage.SHIFTING, now_us)
-        self._deadline_us = now_us + (delay_us // SHIFT_PER_TICK_US + 3) * SLOT_US
+        self._deadline_us = now_us + (delay_us // SHIFT_PER_SLOT_US + 3 * self._stride) * SLOT_US
         self._plane.shift(self.link, delay_us)
 
     def _leave_tokens(self, now_us: int) -> None:

@@ -29,9 +29,9 @@ class Cost:
         return (self.out_kbit_s + self.in_kbit_s) * 1_000 / 8 * MONTH_S / 1e9
 
 
-def promised(circuits: int) -> Cost:
-    """Return what a number of circuits costs, always."""
-    kbit_s = circuits * CELLS_PER_S * CELL_WIRE_OCTETS * 8 / 1_000
+def promised(circuits: int, *, metered: bool = False) -> Cost:
+    """Return what a number of circuits costs, always. metered: they have a cell in every second slot only."""
+    kbit_s = circuits * CELLS_PER_S * CELL_WIRE_OCTETS * 8 / 1_000 / (2 if metered else 1)
     return Cost(kbit_s, kbit_s)
 
 

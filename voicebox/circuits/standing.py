@@ -1,6 +1,6 @@
 """The standing circuits of a box: which are wanted, when each is built, tried again, replaced at an epoch, and given up.
 
-A box of profile `home` keeps two, over two guards to the two junctions of the epoch; `dsl` one; `lan` eight, over the same two ways in turn. The next epoch's
+A box of profile `home` keeps two, over two guards to the two junctions of the epoch; `dsl` and `metered` one; `lan` eight, over the same two ways in turn. The next epoch's
 are made beside the present ones, at a random time near the epoch's end, and are used from its first slot on; the old ones leave at a random time after it. A
 call moves to the new ones at a random time before that (call_circuits.py). Nothing here depends on calls.
 NOT here: how one is built (circuit.py), calls (calls.py). Drivers: the engine's events, and time. Pure: takes `now_us`, network time, and randomness.
@@ -79,6 +79,7 @@ class StandingCircuits:
     """Keep the circuits of a box. Contract: call an event method or handle_timer, then re-arm at next_timer().
 
     on_lost(circuit, now_us) is called when a circuit that may have a call is gone. middle: each circuit has one relay more, between guard and junction.
+    metered: each has a cell in every second slot only.
     """
 
     def __init__(
@@ -92,8 +93,9 @@ class StandingCircuits:
         now_us: int,
         *,
         middle: bool = False,
+        metered: bool = False,
     ) -> None:
-        self._plane, self._network, self._rng, self._middle = plane, network, rng, middle
+        self._plane, self._network, self._rng, self._middle, self.metered = plane, network, rng, middle, metered
         wanted = guards_wanted(count)
         number = network.epoch_at(now_us)
         self._ways = max(1, min(wanted, len(junctions_of_epoch(network, number))))
@@ -307,6 +309,7 @@ class StandingCircuits:
                         self._steps.of(path.guard.relay_id),
                         index=post.index,
                         attempt=post.tries,
+                        metered=self.metered,
                     )
                     post.probe_us = now_us + self._between(PROBE_EVERY_US)
 

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sip", action="append", metavar="ADDRESS:PORT", help="where softphones find the box (default: 127.0.0.1:5060); may be repeated")
     parser.add_argument("--link-address", metavar="ADDRESS", help="local address of the links to the guards (default: any)")
     parser.add_argument("--guards", action="append", metavar="OPERATOR", help="use only this operator's guards (default: any); may be repeated")
-    parser.add_argument("--profile", help="home: two circuits; dsl: one; lan: eight (default: home)")
+    parser.add_argument("--profile", help="home: two circuits; dsl: one; lan: eight; metered: one at half the rate (default: home)")
     parser.add_argument("--network", nargs=2, metavar=("LINE", "FILE"), help="join a network too, as `voicebox network join LINE FILE`")
     parser.add_argument("--phone", metavar="NAME", help="make an account for a softphone too, as `voicebox phone add NAME`")
 

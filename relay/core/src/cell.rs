@@ -29,6 +29,12 @@ pub fn parse_cell(cell: &Cell) -> (CircId, Slot, Body) {
     (CircId(u32::from_be_bytes([*c0, *c1, *c2, *c3])), Slot(u32::from_be_bytes([*s0, *s1, *s2, *s3])), *rest)
 }
 
+/// Say whether a cell is of a metered circuit and has an odd number, which none of it has (PROTOCOL.md §5.7).
+#[must_use]
+pub const fn is_out_of_stride(cell: &Cell) -> bool {
+    cell[0] & 0x80 != 0 && cell[7] & 1 != 0
+}
+
 /// Say whether a body begins with 16 zero octets: speech, or an opened end-to-end cell (PROTOCOL.md §3.1, §9.1).
 #[must_use]
 pub fn shows_zeros(body: &Body) -> bool {
@@ -38,6 +44,7 @@ pub fn shows_zeros(body: &Body) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::METERED;
 
     #[test]
     fn parse_and_serialise_are_inverses() {
@@ -48,5 +55,9 @@ mod tests {
         let (circuit, slot, body) = parse_cell(&cell);
         assert_eq!((circuit.0, slot.0, body[0], body[247]), (0x0001_0203, 0x0405_0607, 8, 255));
         assert_eq!(serialise_cell(circuit, slot, &body), cell);
+        assert!(!is_out_of_stride(&cell), "not metered");
+        for (circuit, slot, out) in [(METERED | 1, 6, false), (METERED | 1, 7, true), (u32::MAX, u32::MAX, true), (METERED - 1, 7, false)] {
+            assert_eq!(is_out_of_stride(&serialise_cell(CircId(circuit), Slot(slot), &body)), out);
+        }
     }
 }

@@ -28,6 +28,8 @@ pub const SEGMENT_HEADER_OCTETS: usize = 6;
 pub const MAX_SEGMENT_OCTETS: usize = SEGMENT_HEADER_OCTETS + MAX_SEGMENT_DATA_OCTETS;
 
 const MAP_BITS: u16 = 16;
+/// How often what came is acknowledged: a junction passes every second cell only to a metered circuit (PROTOCOL.md §5.7), and it is the same one of two each time.
+const ACKNOWLEDGED_TIMES: u8 = 2;
 /// How far an honest but late acknowledgement or repetition may lie behind: the window of counters (§9.1) and one of segments.
 const STALE_SEGMENTS: u16 = 1_024 + WINDOW_SEGMENTS;
 /// Slots a segment that is too long for the room beside the frame waits before it asks for a whole cell.
@@ -88,14 +90,15 @@ pub struct Channel {
     in_flight: VecDeque<InFlight>,
     /// Sequence number of the first segment in flight.
     first_in_flight: u16,
-    slots_said: u64,
+    /// Slots so far, those without a segment too.
+    slots: u64,
     /// Sequence number expected next from the peer.
     expected: u16,
     /// What came out of order; index 0 is `expected`.
     early: VecDeque<Option<Segment>>,
     assembled: Vec<u8>,
-    /// Data came since the last segment was said.
-    owes_acknowledgement: bool,
+    /// How many segments are still to be said for the data that came.
+    owed_acknowledgements: u8,
 }
 
 impl Default for Channel {
@@ -113,11 +116,11 @@ impl Channel {
             cut_octets: 0,
             in_flight: VecDeque::new(),
             first_in_flight: 0,
-            slots_said: 0,
+            slots: 0,
             expected: 0,
             early: std::iter::repeat_with(|| None).take(usize::from(WINDOW_SEGMENTS)).collect(),
             assembled: Vec::new(),
-            owes_acknowledgement: false,
+            owed_acknowledgements: 0,
         }
     }
 
@@ -145,7 +148,7 @@ impl Channel {
     /// Return whether a slot is worth a segment: something is not acknowledged yet, on either side. Who lost an acknowledgement says its data again, and is answered again.
     #[must_use]
     pub fn has_something_to_say(&self) -> bool {
-        !self.is_idle() || self.owes_acknowledgement
+        !self.is_idle() || self.owed_acknowledgements > 0
     }
 
     /// Return whether a segment cut before sound began has waited for more than 8 slots because it does not fit into `room` octets.
@@ -155,25 +158,30 @@ impl Channel {
         self.in_flight.iter().any(|entry| {
             !entry.acknowledged
                 && entry.segment.octets + SEGMENT_HEADER_OCTETS > room
-                && self.slots_said.saturating_sub(entry.said_at_slot) >= SLOTS_BEFORE_WHOLE_CELL
+                && self.slots.saturating_sub(entry.said_at_slot) >= SLOTS_BEFORE_WHOLE_CELL
         })
+    }
+
+    /// Let a slot pass without a segment.
+    pub fn pass_slot(&mut self) {
+        self.slots += 1;
     }
 
     /// Write this slot's segment into `out`, whose length is the room in the slot. New segments are cut to fit that room.
     pub fn segment_for_slot(&mut self, out: &mut [u8]) -> SlotSegment {
-        self.slots_said += 1;
+        self.slots += 1;
         if out.len() < ACKNOWLEDGEMENT_OCTETS {
             return SlotSegment { octets: 0, ends_message: false };
         }
         out[0..2].copy_from_slice(&self.expected.to_be_bytes());
         out[2..4].copy_from_slice(&self.map().to_be_bytes());
-        self.owes_acknowledgement = false;
+        self.owed_acknowledgements = self.owed_acknowledgements.saturating_sub(1);
         self.cut_next(out.len());
         let Some((offset, sequence)) = self.longest_unsaid(out.len()) else {
             return SlotSegment { octets: ACKNOWLEDGEMENT_OCTETS, ends_message: false };
         };
         let entry = &mut self.in_flight[offset];
-        entry.said_at_slot = self.slots_said;
+        entry.said_at_slot = self.slots;
         out[4..6].copy_from_slice(&sequence.to_be_bytes());
         let octets = SEGMENT_HEADER_OCTETS + entry.segment.octets;
         out[SEGMENT_HEADER_OCTETS..octets].copy_from_slice(entry.segment.as_slice());
@@ -202,7 +210,9 @@ impl Channel {
             None => None,
         };
         self.acknowledge(acknowledged, next, map);
-        self.owes_acknowledgement |= data.is_some();
+        if data.is_some() {
+            self.owed_acknowledgements = ACKNOWLEDGED_TIMES;
+        }
         match place {
             Some((place, octets)) => {
                 self.early[place].get_or_insert_with(|| Segment::from_data(octets, ends_message));
@@ -237,10 +247,13 @@ impl Channel {
         }
     }
 
-    /// Find the unacknowledged segment that fits and was said longest ago; the lower number where two were.
+    /// Find the unacknowledged segment that fits and was said longest ago; the lower number where two were. One that was said an even number of slots ago waits for
+    /// the next, where another is there: else all of its cells might be those that a junction leaves out (PROTOCOL.md §5.7).
     fn longest_unsaid(&self, room: usize) -> Option<(usize, u16)> {
         let fits = |entry: &InFlight| !entry.acknowledged && SEGMENT_HEADER_OCTETS + entry.segment.octets <= room;
-        let (offset, _) = self.in_flight.iter().enumerate().filter(|(_, entry)| fits(entry)).min_by_key(|(_, entry)| entry.said_at_slot)?;
+        let waits = |entry: &InFlight| entry.said_at_slot > 0 && (self.slots - entry.said_at_slot) % 2 == 0;
+        let fitting = self.in_flight.iter().enumerate().filter(|(_, entry)| fits(entry));
+        let (offset, _) = fitting.min_by_key(|(_, entry)| (waits(entry), entry.said_at_slot))?;
         let distance = u16::try_from(offset).ok()?;
         Some((offset, self.first_in_flight.wrapping_add(distance)))
     }

@@ -76,6 +76,8 @@ counted! {
         OwnerUnknownCircuit = "owner_unknown_circuit",
         /// Owner: a number that came before.
         OwnerReplayed = "owner_replayed",
+        /// A metered circuit's cell under an odd number.
+        SlotOdd = "slot_odd",
         /// Owner: a number too far ahead.
         OwnerAhead = "owner_ahead",
         /// Owner: a cell after its due time.

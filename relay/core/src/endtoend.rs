@@ -3,17 +3,17 @@
 //! Not here: which slot carries it ([`crate::owner`]), the channel inside it ([`crate::channel`]), how its keys are agreed.
 //!
 //! ```text
-//! zero 16 | counter u64 | codec u8 | frame length u8 | second length u8 | flags u8 | frame | second | zero     (220 octets after flags)
+//! zero 16 | counter u64 | codec u8 | frame length u8 | second length u8 | flags u8 | frame | second | third | zero     (220 octets after flags)
 //! ```
 //!
-//! *Second* is a segment of the channel, or, with flag 2, a copy of the frame of the counter before.
+//! *Second* is a segment of the channel, or, with flag 2, a copy of the frame of the counter before; then *third* is the segment, its length u8 before it.
 //!
 //! Spec: PROTOCOL.md §9.1.
 
 use crate::cell::{shows_zeros, BODY_OCTETS};
 use crate::layer::Layer;
 
-/// Octets for frame and segment, or frame and copy, together.
+/// Octets for frame, copy and segment together.
 pub const PAYLOAD_OCTETS: usize = 220;
 /// Receive keys that may be open at once: old and new pair secret, answer and call key, and as many again.
 pub const MAX_RECEIVE_KEYS: usize = 8;
@@ -25,6 +25,8 @@ pub const MAX_FRAME_OCTETS: usize = 160;
 const HEADER_OCTETS: usize = 28;
 const FLAG_ENDS_MESSAGE: u8 = 1;
 const FLAG_COPY: u8 = 2;
+const FLAG_METERED: u8 = 4;
+const ALL_FLAGS: u8 = 7;
 const OPUS_MAX_OCTETS: usize = 120;
 /// A frame of G.711, and one of G.722.
 pub const G711_OCTETS: usize = 160;
@@ -107,16 +109,18 @@ impl Codec {
 /// What an end-to-end cell says besides its counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content<'a> {
-    /// The frame's codec; `None` where there is no frame.
+    /// The codec of frame and copy; `None` where there is neither.
     pub codec: Option<Codec>,
-    /// Empty exactly where there is no codec.
+    /// May be empty.
     pub frame: &'a [u8],
     /// What the channel says (§9.2); may be empty.
     pub segment: &'a [u8],
     /// Flag 1: the segment ends a message.
     pub ends_message: bool,
-    /// Flag 2: a copy of the frame of the counter before, of the same codec. Only beside a frame and without a segment; may be empty.
+    /// Flag 2: a copy of the frame of the counter before; may be empty.
     pub copy: &'a [u8],
+    /// Flag 4: whoever sends it has a cell in every second slot, so that the counter before has none of its own.
+    pub metered: bool,
 }
 
 /// A cell that opened.
@@ -143,21 +147,37 @@ pub enum NotOpened {
 
 /// Write the plain body of an end-to-end cell.
 ///
-/// The caller has seen to it that they fit, at most 220 octets together; what does not is left out: the copy first, also beside a segment, then the segment.
+/// The caller has seen to it that they fit, at most 220 octets together; what does not is left out: the copy first, then the segment.
 pub fn serialise_content(body: &mut [u8; BODY_OCTETS], counter: u64, content: &Content<'_>) {
     let frame: &[u8] = if content.frame.len() <= MAX_FRAME_OCTETS { content.frame } else { &[] };
     let segment: &[u8] = if frame.len() + content.segment.len() <= PAYLOAD_OCTETS { content.segment } else { &[] };
-    let copies = segment.is_empty() && !frame.is_empty() && !content.copy.is_empty() && frame.len() + content.copy.len() <= PAYLOAD_OCTETS;
-    let second = if copies { content.copy } else { segment };
+    let beside = frame.len() + octets_of_third(segment.len());
+    let copies = !content.copy.is_empty() && beside + content.copy.len() <= PAYLOAD_OCTETS;
+    let (second, third) = if copies { (content.copy, segment) } else { (segment, &[][..]) };
     body.fill(0);
     body[16..24].copy_from_slice(&counter.to_be_bytes());
-    body[24] = content.codec.map_or(0, Codec::code);
+    body[24] = content.codec.filter(|_| copies || !frame.is_empty()).map_or(0, Codec::code);
     body[25] = frame.len() as u8; // at most 160
     body[26] = second.len() as u8; // at most 220
-    body[27] = if copies { FLAG_COPY } else { u8::from(content.ends_message && !segment.is_empty()) * FLAG_ENDS_MESSAGE };
+    let flags = [(content.ends_message && !segment.is_empty(), FLAG_ENDS_MESSAGE), (copies, FLAG_COPY), (content.metered, FLAG_METERED)];
+    body[27] = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
     let (frame_end, second_end) = (HEADER_OCTETS + frame.len(), HEADER_OCTETS + frame.len() + second.len());
     body[HEADER_OCTETS..frame_end].copy_from_slice(frame);
     body[frame_end..second_end].copy_from_slice(second);
+    if !third.is_empty() {
+        body[second_end] = third.len() as u8; // at most 219
+        body[second_end + 1..second_end + 1 + third.len()].copy_from_slice(third);
+    }
+}
+
+/// Return the octets that a segment behind a copy takes, its length included.
+#[must_use]
+pub const fn octets_of_third(segment_octets: usize) -> usize {
+    if segment_octets == 0 {
+        0
+    } else {
+        1 + segment_octets
+    }
 }
 
 /// Parse a plain body that begins with 16 zeros. Returns counter and content, or `None` where it does not follow §9.1.
@@ -169,24 +189,28 @@ pub fn parse_content(body: &[u8; BODY_OCTETS]) -> Option<(u64, Content<'_>)> {
         0 => None,
         code => Some(Codec::from_code(code)?),
     };
-    let frame_fits = codec.map_or(frame_octets == 0, |codec| codec.takes_frame_of(frame_octets));
-    let flags_fit = match flags {
-        0 => true,
-        FLAG_ENDS_MESSAGE => second_octets > 0,
-        FLAG_COPY => codec.is_some_and(|codec| codec.takes_copy_of(second_octets)),
-        _ => false,
-    };
-    if counter == 0 || !frame_fits || !flags_fit || frame_octets + second_octets > PAYLOAD_OCTETS {
+    let [ends_message, copies, metered] = [FLAG_ENDS_MESSAGE, FLAG_COPY, FLAG_METERED].map(|flag| flags & flag != 0);
+    let frame_fits = codec.map_or(frame_octets == 0, |codec| codec.takes_frame_of(frame_octets) || copies && frame_octets == 0);
+    let copy_fits = !copies || codec.is_some_and(|codec| codec.takes_copy_of(second_octets));
+    if counter == 0 || flags > ALL_FLAGS || !frame_fits || !copy_fits || frame_octets + second_octets > PAYLOAD_OCTETS {
         return None;
     }
     let payload = &body[HEADER_OCTETS..];
     let (frame, rest) = payload.split_at(frame_octets);
-    let (second, zero) = rest.split_at(second_octets);
-    if zero.iter().any(|octet| *octet != 0) {
+    let (second, rest) = rest.split_at(second_octets);
+    let (copy, (segment, zero)) = if copies { (second, split_third(rest)?) } else { (&[][..], (second, rest)) };
+    if ends_message && segment.is_empty() || zero.iter().any(|octet| *octet != 0) {
         return None;
     }
-    let (segment, copy) = if flags == FLAG_COPY { (&[][..], second) } else { (second, &[][..]) };
-    Some((counter, Content { codec, frame, segment, ends_message: flags == FLAG_ENDS_MESSAGE, copy }))
+    Some((counter, Content { codec, frame, segment, ends_message, copy, metered }))
+}
+
+/// Return the segment behind a copy, and what is behind that; `None` where it would end outside the cell.
+fn split_third(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    match rest.split_first() {
+        Some((&octets, behind)) if octets > 0 => behind.split_at_checked(usize::from(octets)),
+        Some(_) | None => Some((&[], rest)),
+    }
 }
 
 /// The counters that were taken: the highest and a bit for each of the 1 024 up to it.

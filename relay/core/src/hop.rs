@@ -16,7 +16,7 @@ mod speaking;
 use crate::cell::Body;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
-use crate::ids::{CircId, LinkId, Micros, SLOT_US};
+use crate::ids::{slot_from, CircId, LinkId, Micros};
 use crate::junction::{Bond, KnockLimit, Splice};
 use crate::layer::Layer;
 use crate::slots::{Due, Ring, Settling, COMPOSE_US, SLOT};
@@ -160,6 +160,8 @@ pub struct Hop {
     pub knock_limit: KnockLimit,
     /// Junction: the tokens its owner left.
     pub tokens: Box<[[u8; 16]]>,
+    /// Slots from one of its cells to the next (PROTOCOL.md §5.7).
+    pub stride: i64,
     /// The de-jitter steps, forward and, at a guard, backward.
     steps_us: [i64; 2],
     forward_layer: Layer,
@@ -182,7 +184,8 @@ impl Hop {
     #[must_use]
     pub fn new(serial: u64, before: Place, role: Role, accepted: &Accepted<'_>, now: Micros) -> Self {
         let Accepted { keys, created, create_number, steps_us, phase_us } = *accepted;
-        let (slot, at_us) = next_own_slot(now, phase_us);
+        let stride = before.1.stride();
+        let (slot, at_us) = next_own_slot(now, phase_us, stride);
         let backward = match role {
             Role::Guard => Backward::Queue { waiting: VecDeque::new(), settling: None, returned: None },
             Role::Middle | Role::Junction => Backward::Head { slot, at_us },
@@ -197,6 +200,7 @@ impl Hop {
             bond: None,
             knock_limit: KnockLimit::default(),
             tokens: Box::default(),
+            stride,
             steps_us,
             forward_layer: Layer::new(keys[0]),
             backward_layer: Layer::new(keys[1]),
@@ -240,9 +244,9 @@ impl Hop {
     }
 }
 
-/// Return slot and time of the relay's own next slot (PROTOCOL.md §5.4).
-fn next_own_slot(now: Micros, phase_us: i64) -> (i64, i64) {
-    let slot = (now as i64 + COMPOSE_US - phase_us).div_euclid(SLOT) + 1;
+/// Return slot and time of the relay's own next slot (PROTOCOL.md §5.4) in which a circuit of this stride has a cell.
+fn next_own_slot(now: Micros, phase_us: i64, stride: i64) -> (i64, i64) {
+    let slot = slot_from((now as i64 + COMPOSE_US - phase_us).div_euclid(SLOT) + 1, stride);
     (slot, SLOT * slot + phase_us)
 }
 
@@ -251,11 +255,11 @@ const fn is_phase(at_us: i64, due_us: i64) -> bool {
     (at_us - due_us).rem_euclid(SLOT) == 0
 }
 
-/// Say whether it is the turn of what is due at `at_us`, and if so move that to the next slot. After a stall the turns in between are left out.
-fn is_turn(at_us: &mut i64, due_us: i64) -> bool {
-    let turn = *at_us <= due_us && is_phase(*at_us, due_us);
+/// Say whether it is the turn of what is due at `at_us`, and if so move that to the circuit's next slot. After a stall the turns in between are left out.
+fn is_turn(at_us: &mut i64, due_us: i64, stride: i64) -> bool {
+    let turn = *at_us <= due_us && (due_us - *at_us) % (stride * SLOT) == 0;
     if turn {
-        *at_us = due_us + SLOT_US as i64;
+        *at_us = due_us + stride * SLOT;
     }
     turn
 }

@@ -25,6 +25,33 @@ pub struct PortId(pub u32);
 /// Link control: the circuit number that no circuit has.
 pub const CONTROL: CircId = CircId(0);
 
+/// The bit of a circuit's number that says that it is metered: it has a cell in the slots of even numbers alone (PROTOCOL.md §5.7).
+pub const METERED: u32 = 1 << 31;
+
+impl CircId {
+    /// Return the circuit's stride: the slots from one of its cells to the next, 2 where it is metered, else 1.
+    #[must_use]
+    pub const fn stride(self) -> i64 {
+        if self.0 & METERED == 0 {
+            1
+        } else {
+            2
+        }
+    }
+}
+
+/// Return the first slot at or after one in which a circuit of this stride has a cell.
+#[must_use]
+pub const fn slot_from(slot: i64, stride: i64) -> i64 {
+    slot + slot.rem_euclid(stride)
+}
+
+/// Return the last slot at or before one in which a circuit of this stride has a cell.
+#[must_use]
+pub const fn slot_until(slot: i64, stride: i64) -> i64 {
+    slot - slot.rem_euclid(stride)
+}
+
 impl Slot {
     /// Return the whole slot number nearest to network time `now` whose low 32 bits are this number.
     #[must_use]
@@ -51,5 +78,13 @@ mod tests {
         assert_eq!(Slot(u32::MAX).unwrap_near(now), (1i64 << 32) - 1);
         assert_eq!(Slot(u32::MAX).unwrap_near(0), -1);
         assert_eq!(Slot::of(-1), Slot(u32::MAX));
+    }
+
+    #[test]
+    fn a_metered_circuit_has_the_slots_of_even_numbers() {
+        let (metered, other) = (CircId(METERED | 7), CircId(METERED - 1));
+        assert_eq!((metered.stride(), other.stride(), CONTROL.stride()), (2, 1, 1));
+        assert_eq!([-3, -2, 4, 5].map(|slot| (slot_from(slot, 2), slot_until(slot, 2))), [(-2, -4), (-2, -2), (4, 4), (6, 4)]);
+        assert_eq!((slot_from(5, 1), slot_until(5, 1)), (5, 5));
     }
 }

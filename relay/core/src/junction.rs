@@ -7,7 +7,7 @@
 
 use crate::drop_reason::DropReason;
 use crate::hop::Hop;
-use crate::ids::{Micros, SLOT_US};
+use crate::ids::{slot_until, Micros, SLOT_US};
 use crate::keyed_map::{HashKey, KeyedMap};
 use crate::slots::SLOT;
 
@@ -192,12 +192,15 @@ impl Junction {
         }
     }
 
-    /// Return the number constant of a circuit: the body of the mate that is due last before this circuit's next slot.
+    /// Return the number constant of a circuit: the body of the mate that is due last before this circuit's next slot. Between two metered circuits that is one of
+    /// an even number; to a metered one from another every second body goes, whichever.
     fn offset(&self, hops: &mut Hops, index: HopIndex, mate: HopIndex) -> Option<i64> {
-        let (slot, _) = at(hops, index)?.head()?;
-        at(hops, index)?.forward_due()?;
-        let leaves_us = SLOT * slot + self.phase_us;
-        Some(slot - at(hops, mate)?.forward_due()?.last_slot(leaves_us))
+        let own = at(hops, index)?;
+        let ((slot, _), stride) = (own.head()?, own.stride);
+        own.forward_due()?;
+        let mate = at(hops, mate)?;
+        let last = mate.forward_due()?.last_slot(SLOT * slot + self.phase_us);
+        Some(slot - slot_until(last, stride.min(mate.stride)))
     }
 }
 

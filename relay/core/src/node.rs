@@ -2,6 +2,7 @@
 //!
 //! Links whose box this node is belong to [`crate::owner`], all others to [`crate::relay`]; time and order are settled here.
 
+use crate::cell::is_out_of_stride;
 use crate::context::Context;
 use crate::drop_reason::{Counters, DropReason};
 use crate::ids::{LinkId, Micros};
@@ -18,11 +19,13 @@ use std::collections::VecDeque;
 pub struct Config {
     /// Circuits through this relay, those being made included (PROTOCOL.md §6.3).
     pub max_circuits: usize,
+    /// Whether this node's own circuits are metered (PROTOCOL.md §5.7).
+    pub metered: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_circuits: 4_096 }
+        Self { max_circuits: 4_096, metered: false }
     }
 }
 
@@ -48,7 +51,7 @@ impl Core {
             outputs: VecDeque::new(),
             counters: Counters::new(),
             relay: Relay::new(config.max_circuits, phase_us, HashKey::new(key)),
-            owner: Owner::new(),
+            owner: Owner::new(config.metered),
             now: 0,
         }
     }
@@ -64,7 +67,10 @@ impl Core {
             Input::Timer => {}
             Input::Cell { link, cell } => {
                 context.count(DropReason::CellsIn);
-                if self.owner.has_link(link) {
+                let is_own = self.owner.has_link(link);
+                if is_out_of_stride(cell) && (is_own || self.relay.has_link(link)) {
+                    context.count(DropReason::SlotOdd);
+                } else if is_own {
                     self.owner.cell(&mut context, now, link, cell);
                 } else {
                     self.relay.cell(now, link, cell, &mut context);

@@ -19,7 +19,7 @@ use crate::cell::{parse_cell, serialise_cell, Cell};
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::endtoend::Codec;
-use crate::ids::{CircId, LinkId, Micros, PortId, Slot, CONTROL, SLOT_US};
+use crate::ids::{CircId, LinkId, Micros, PortId, Slot, CONTROL, METERED, SLOT_US};
 use crate::io::{Command, Event, Output};
 use crate::jitter::Jitter;
 use crate::lab::{is_on, note_real, Switch};
@@ -41,9 +41,8 @@ pub const MAX_PORTS: usize = 256;
 
 /// What a tick carries is put together this long before it is due (PROTOCOL.md §5.2).
 const COMPOSE_AHEAD_US: Micros = 1_000;
-/// A tick is shifted by at most this at a time, 20 ms in all (PROTOCOL.md §5.4).
-const SHIFT_PER_TICK_US: u32 = 500;
-const MAX_SHIFT_US: u32 = SLOT_US as u32; // 20 000
+/// A tick is shifted by at most this a slot, one tick in all (PROTOCOL.md §5.4).
+const SHIFT_PER_SLOT_US: u32 = 500;
 /// After a stall of more than 8 slots the slots are skipped, because a burst would tell more than a gap.
 const LONGEST_CATCH_UP_US: Micros = 8 * SLOT_US;
 
@@ -75,18 +74,24 @@ enum Work {
 }
 
 /// All own circuits and ports of one node. Inputs change it once each; `run_next` does what is due, earliest first.
-#[derive(Default)]
 pub struct Owner {
+    /// Of all own circuits: slots from one tick to the next (PROTOCOL.md §5.7).
+    stride: u32,
     /// In the order in which they came up, which is the order of ticks of one instant.
     links: Vec<AccessLink>,
     ports: BTreeMap<PortId, PhonePort>,
 }
 
 impl Owner {
-    /// Begin with nothing.
+    /// Begin with nothing. metered: whether own circuits are.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(metered: bool) -> Self {
+        Self { stride: if metered { 2 } else { 1 }, links: Vec::new(), ports: BTreeMap::new() }
+    }
+
+    /// From one tick to the next.
+    fn tick_us(&self) -> Micros {
+        Micros::from(self.stride) * SLOT_US // at most 40 000
     }
 
     /// Return whether this is an access link of which this node is the box.
@@ -100,8 +105,8 @@ impl Owner {
         if self.links.len() >= MAX_LINKS || self.has_link(link) {
             return ctx.count(DropReason::UnknownLink);
         }
-        let next_tick = now + COMPOSE_AHEAD_US + Micros::from(draw_u32(ctx.random)) % SLOT_US;
-        let number = (next_tick / SLOT_US) as u32; // the low 32 bits
+        let next_tick = now + COMPOSE_AHEAD_US + Micros::from(draw_u32(ctx.random)) % self.tick_us();
+        let number = ((next_tick / self.tick_us()) as u32).wrapping_mul(self.stride); // the low 32 bits
         let clock = Clock::new(ctx.random);
         self.links.push(AccessLink { link, next_tick, nominal_tick: next_tick, number, shift_left_us: 0, clock, circuit: None, jitter: Jitter::default() });
     }
@@ -247,10 +252,11 @@ impl Owner {
 
     /// Put together what leaves at the link's next tick, and set the one after.
     fn tick(&mut self, ctx: &mut Context<'_>, index: usize, composed_at: Micros, now: Micros) {
+        let (tick_us, stride) = (self.tick_us(), self.stride);
         let access = &mut self.links[index];
         let stalled = now.saturating_sub(composed_at);
         if stalled > LONGEST_CATCH_UP_US {
-            let slots = stalled.div_ceil(SLOT_US);
+            let slots = stalled.div_ceil(tick_us) * Micros::from(stride);
             access.next_tick += slots * SLOT_US;
             access.nominal_tick += slots * SLOT_US;
             access.clock.skip(slots);
@@ -282,20 +288,20 @@ impl Owner {
         if !silent && !paused {
             ctx.send(access.link, serialise_cell(circuit, number, &body), access.next_tick);
         }
-        let step_us = access.shift_left_us.min(SHIFT_PER_TICK_US);
+        let step_us = access.shift_left_us.min(SHIFT_PER_SLOT_US * stride);
         access.shift_left_us -= step_us;
-        let jumped_us = access.clock.tick();
+        let jumped_us = access.clock.tick(i64::from(stride));
         if let Some(own) = access.circuit.as_mut().filter(|_| jumped_us != 0) {
             own.jump(jumped_us);
         }
-        access.nominal_tick += SLOT_US + Micros::from(step_us);
+        access.nominal_tick += tick_us + Micros::from(step_us);
         access.next_tick = access.nominal_tick.saturating_add_signed(access.clock.dithered_us(ctx.random));
-        access.number = access.number.wrapping_add(1);
+        access.number = access.number.wrapping_add(stride);
     }
 
     fn open(&mut self, link: LinkId, circuit: CircId, handshake: Vec<u8>) -> bool {
         let Some(access) = self.links.iter_mut().find(|access| access.link == link) else { return false };
-        if access.circuit.is_some() || circuit == CONTROL {
+        if access.circuit.is_some() || circuit == CONTROL || (circuit.0 & METERED != 0) != (self.stride == 2) {
             return false;
         }
         access.circuit = OwnCircuit::new((link, circuit), handshake);
@@ -309,7 +315,8 @@ impl Owner {
     }
 
     fn shift(&mut self, link: LinkId, delay_us: u32) -> bool {
-        let Some(access) = self.links.iter_mut().find(|access| access.link == link).filter(|_| delay_us <= MAX_SHIFT_US) else { return false };
+        let fits = Micros::from(delay_us) <= self.tick_us();
+        let Some(access) = self.links.iter_mut().find(|access| access.link == link).filter(|_| fits) else { return false };
         access.shift_left_us = delay_us;
         true
     }
@@ -322,7 +329,7 @@ impl Owner {
             Some((self.links[index].next_tick, own.counter()?, own.port, own.mates))
         };
         let (Some((tick, counter, port, mates)), Some((spare_tick, _, None, of_spare))) = (place(first), place(spare)) else { return false };
-        let last = if spare_tick < tick { counter.saturating_sub(1) } else { counter };
+        let last = if spare_tick < tick { counter.saturating_sub(u64::from(self.stride)) } else { counter };
         let fits = first.0 != spare.0 && of_spare.is_empty();
         if !fits || !self.own(spare.0, spare.1).is_some_and(|own| own.become_spare(last)) {
             return false;
@@ -397,7 +404,9 @@ impl Owner {
         if self.ports.len() >= MAX_PORTS || self.ports.contains_key(&port) {
             return false;
         }
-        self.ports.insert(port, PhonePort { port: Port::new(now, ctx.random), bound: None, joined: None, playing: None });
+        let mut phones = Port::new(now, ctx.random);
+        phones.set_stride(self.stride as usize);
+        self.ports.insert(port, PhonePort { port: phones, bound: None, joined: None, playing: None });
         true
     }
 

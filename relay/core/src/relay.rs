@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::creates::{Creates, Heard};
 use crate::drop_reason::DropReason;
 use crate::hop::{Accepted, BrokeProtocol, Hop, Next, Place, Request, Role};
-use crate::ids::{CircId, LinkId, Micros, Slot, CONTROL};
+use crate::ids::{slot_until, CircId, LinkId, Micros, Slot, CONTROL};
 use crate::io::{Command, Event, LinkKind};
 use crate::jitter::Jitter;
 use crate::junction::{HopIndex, Junction, Ticket};
@@ -28,7 +28,7 @@ const FIRST_TICK_US: i64 = 10_000;
 const STALL_US: i64 = 160_000;
 /// `not extended`: no such link.
 const REASON_NO_LINK: u8 = 1;
-/// `not extended`: the circuit number is taken on that link, or 0.
+/// `not extended`: the circuit number is taken on that link, or 0, or says another stride.
 const REASON_NUMBER_TAKEN: u8 = 2;
 
 /// Which side of a hop a place is.
@@ -169,13 +169,15 @@ impl Relay {
     fn run_tick(&mut self, order: u64, link_id: LinkId, due_us: i64, context: &mut Context<'_>) -> bool {
         let Some(link) = self.links.get_mut(&link_id.0).filter(|link| link.order == order) else { return false };
         let Some(tick_us) = link.tick_us.filter(|tick_us| (tick_us - due_us) % SLOT == 0) else { return false };
-        if tick_us > due_us {
+        let hop = link.hop.and_then(|index| self.hops.get_mut(index as usize)?.as_deref_mut());
+        let stride = hop.as_ref().map_or_else(|| link.creates.stride(), |hop| hop.stride);
+        if tick_us > due_us || (due_us - tick_us) % (stride * SLOT) != 0 {
             return true;
         }
-        link.tick_us = Some(due_us + SLOT);
+        link.tick_us = Some(due_us + stride * SLOT);
         let refusal = link.refusal.take();
-        let hop = link.hop.filter(|_| refusal.is_none()).and_then(|index| self.hops.get_mut(index as usize)?.as_deref_mut());
-        let number = due_us.div_euclid(SLOT);
+        let hop = hop.filter(|_| refusal.is_none());
+        let number = slot_until(due_us.div_euclid(SLOT), stride);
         let (circuit, slot, body) = match (refusal, hop.map(|hop| (hop.before.1, hop.tick(due_us, context)))) {
             (Some((circuit, body)), _) => (circuit, number, body),
             (None, Some((circuit, Some((slot, body))))) => (circuit, slot, body),
@@ -211,8 +213,8 @@ impl Relay {
         }
         self.serial += 1;
         let creates = Creates::new(kind, self.key);
-        let made = Link { kind, order: self.serial, places: self.key.map(), creates, tick_us: None, hop: None, refusal: None, jitter: Jitter::default() };
-        self.links.insert(link.0, made);
+        let (order, places, jitter) = (self.serial, self.key.map(), Jitter::default());
+        self.links.insert(link.0, Link { kind, order, places, creates, tick_us: None, hop: None, refusal: None, jitter });
     }
 
     /// Return the step that each link's jitter asks for, where enough cells came.
@@ -365,7 +367,7 @@ impl Relay {
             return self.forget_place(forgotten);
         }
         let before = hop.before.0;
-        let last_tick_us = self.links.get(&before.0).and_then(|link| link.tick_us).map_or(0, |tick_us| tick_us - SLOT);
+        let last_tick_us = self.links.get(&before.0).and_then(|link| Some(link.tick_us? - hop.stride * SLOT)).unwrap_or(0);
         if let Some(tick_us) = hop.take_backward(now, slot, body, last_tick_us, context) {
             if let Some(link) = self.links.get_mut(&before.0) {
                 link.tick_us = Some(tick_us);
@@ -466,9 +468,10 @@ impl Relay {
             return None;
         }
         let create = Carousel::new(Kind::Create as u8, CREATE_NUMBER, handshake)?;
+        let stride = self.hop(index)?.stride;
         let reason = match self.links.get_mut(&behind.0 .0) {
             Some(link) if link.kind == LinkKind::Relay => {
-                let taken = behind.1 == CONTROL || link.places.contains_key(&behind.1 .0) || link.creates.has(behind.1 .0);
+                let taken = behind.1 == CONTROL || behind.1.stride() != stride || link.places.contains_key(&behind.1 .0) || link.creates.has(behind.1 .0);
                 if !taken {
                     link.places.insert(behind.1 .0, (index, Side::Behind));
                 }

@@ -4,7 +4,7 @@
 //! of what the phone hears are the port's own, RTCP ends here and is made fresh, digits pass as events.
 //! Not here: sockets, the address a phone speaks from, which cell carries a frame ([`crate::owner`] drives this), layers.
 //!
-//! In order: `receive`: frames wait, at most 3 (5 where packets hold several, [`crate::packets`]); `take_frame_of`: one for each slot, or a gap ([`crate::gaps`]), the same for both circuits of a call; `enqueue`: frames from
+//! In order: `receive`: frames wait, at most 3 (5 where packets hold several, [`crate::packets`]; one more where circuits are metered); `take_frame_of`: one for each slot, or a gap ([`crate::gaps`]), the same for both circuits of a call; `enqueue`: frames from
 //! cells, each with its due time; `repair`: copies of frames whose cell did not come, up to a slot after their time; `poll`: what is to be sent to the phone by now, and digits that are over.
 //!
 //! Spec: PROTOCOL.md §9.4; RFC 3550 §5.1, §6; RFC 3551 §4.1 (marker); RFC 4733 §2.5. Departure: reports every 5 s without the random
@@ -18,7 +18,7 @@ use crate::drop_reason::DropReason;
 use crate::endtoend::{Codec, MAX_FRAME_OCTETS};
 use crate::gaps::{Gaps, Turn, GAP_SLOTS};
 use crate::ids::Micros;
-use crate::packets::{is_packet, Unpacker, MAX_FRAMES_OF_PACKET};
+use crate::packets::{is_packet, Unpacker};
 use crate::random::RandomSource;
 use crate::reception::Reception;
 use crate::rtp::{
@@ -28,10 +28,11 @@ use crate::tape::Tape;
 
 mod machine;
 mod outgoing;
+mod unpacking;
 
 use outgoing::{timestamp_at, Outgoing};
 
-/// Frames of the phone that may wait for their slot.
+/// Frames of the phone that may wait for their slot; one more where circuits are metered, whose ticks take two.
 pub const MAX_WAITING_FRAMES: usize = 3;
 /// Frames from cells that may wait for their due time.
 pub const MAX_PENDING_FRAMES: usize = 16;
@@ -43,9 +44,9 @@ const LONGEST_HOLD_US: Micros = 8 * SLOT_US;
 /// Sound is put together this long before it is due.
 pub const COMPOSE_AHEAD_US: Micros = 1_000;
 
-/// Slots whose frame is kept for the other of two circuits that carry one call: they are within one slot of each other, and two more for guards
-/// whose clocks go apart.
-const SHARED_SLOTS: usize = 4;
+/// Slots whose frame is kept for the other of two circuits that carry one call: they are within one tick of each other, one or two slots, and two more for
+/// guards whose clocks go apart; twice that, for a tick may take two frames.
+const SHARED_SLOTS: usize = 8;
 
 const SLOT_US: Micros = 20_000;
 const REPORT_EVERY_US: Micros = 5_000_000;
@@ -129,6 +130,7 @@ struct Pending {
 pub struct Port {
     remote: Option<Remote>,
     bound_codec: Option<Codec>,
+    stride: usize,
     to_phone: bool,
     from_phone: bool,
     sequence: SequenceTracker,
@@ -156,6 +158,7 @@ impl Port {
         Self {
             remote: None,
             bound_codec: None,
+            stride: 1,
             to_phone: true,
             from_phone: true,
             sequence: SequenceTracker::default(),
@@ -173,6 +176,16 @@ impl Port {
             tape: None,
             drops: Vec::new(),
         }
+    }
+
+    /// Say how many slots a tick of the circuits has: 1, or 2 where they are metered.
+    pub fn set_stride(&mut self, slots: usize) {
+        self.stride = slots;
+    }
+
+    /// How many frames may wait where they come one by one.
+    fn most_waiting(&self) -> usize {
+        MAX_WAITING_FRAMES + self.stride - 1
     }
 
     /// Say what the phone speaks and hears; nothing is sent to it before.
@@ -285,41 +298,13 @@ impl Port {
         if self.waiting.get(place).is_some_and(|waiting| waiting.number == number) {
             return Err(DropReason::RtpDuplicate);
         }
-        if late && (number <= self.last_taken || place == 0 && self.waiting.len() >= MAX_WAITING_FRAMES) {
+        let most = self.most_waiting();
+        if late && (number <= self.last_taken || place == 0 && self.waiting.len() >= most) {
             return Err(DropReason::RtpLate);
         }
         self.waiting.insert(place, Waiting { number, at: now, frame: Frame::new(packet.payload) });
-        if self.waiting.len() > MAX_WAITING_FRAMES {
+        if self.waiting.len() > most {
             self.waiting.pop_front();
-            return Err(DropReason::SoundOverflow);
-        }
-        Ok(())
-    }
-
-    /// Take a packet that does not last one slot, and what comes after one: its place is that of its timestamp. What is late is dropped.
-    fn receive_packet(&mut self, now: Micros, packet: &RtpPacket<'_>, clock_rate_hz: u32) -> Result<(), DropReason> {
-        let place = self.sequence.place(packet.ssrc, packet.sequence_number);
-        self.reception.note(now, place, packet, clock_rate_hz, true);
-        match place {
-            SequencePlace::Ahead(_) if self.unpacker.is_in_use() => {}
-            SequencePlace::Ahead(_) | SequencePlace::Restarted(_) => {
-                self.unpacker = Unpacker::default();
-                self.waiting.clear();
-                self.last_taken = 0;
-            }
-            SequencePlace::Late(_) => return Err(DropReason::RtpLate),
-            SequencePlace::Astray => return Err(DropReason::RtpAstray),
-        }
-        if self.bound_codec != self.remote.map(|remote| remote.codec) {
-            return Err(DropReason::SoundCodec);
-        }
-        for (number, frame) in self.unpacker.take(packet.rtp_timestamp, packet.payload) {
-            self.waiting.push_back(Waiting { number, at: now, frame });
-        }
-        // The frames of one packet come together, and each but the first waits for its slot behind those before.
-        let excess = self.waiting.len().saturating_sub(MAX_WAITING_FRAMES + MAX_FRAMES_OF_PACKET - 1);
-        self.waiting.drain(..excess);
-        if excess > 0 {
             return Err(DropReason::SoundOverflow);
         }
         Ok(())
@@ -336,7 +321,7 @@ impl Port {
     pub fn has_frame_of(&self, counter: u64) -> bool {
         let Some((newest, _)) = self.shared.back() else { return false };
         match counter.checked_sub(*newest) {
-            Some(later @ 1..) => self.waiting.len() as u64 >= later, // at most 5
+            Some(later @ 1..) => self.waiting.len() as u64 >= later, // at most 6
             _ => self.shared.iter().any(|(known, frame)| *known == counter && frame.is_some()),
         }
     }
@@ -424,7 +409,8 @@ impl Port {
         if self.pending.iter().any(|pending| !pending.is_copy && pending.counter == counter && pending.due <= due) {
             return Ok(());
         }
-        // What came late, but in time, is better than its copy, and what is due sooner than what another circuit brought.
+        // What came late, but in time, is better than its copy, and has its time; and what is due sooner than what another circuit brought.
+        let due = self.pending.iter().filter(|pending| pending.counter == counter).map(|pending| pending.due).fold(due, Micros::min);
         self.pending.retain(|pending| pending.counter != counter);
         self.insert(Pending { due, counter, frame: frame.map(|(_, octets)| Frame::new(octets)), is_copy: false })
     }
@@ -515,9 +501,11 @@ impl Port {
 
     /// Make the packets of a cell that is due, where there are some to make, and move the clocks. Spec: PROTOCOL.md §9.4.
     fn play(&mut self, pending: &Pending) {
-        let Some(remote) = self.remote else { return };
-        let samples_per_slot = remote.codec.clock_rate_hz() / 50;
-        let speaks = self.to_phone && !self.digit_out.is_playing();
+        // To a tape nothing is sent, but what it kept has its place all the same: what comes next may have a copy of what is missing.
+        let codec = self.remote.map(|remote| remote.codec).or(self.bound_codec.filter(|_| self.tape.is_some()));
+        let Some(codec) = codec else { return };
+        let samples_per_slot = codec.clock_rate_hz() / 50;
+        let speaks = self.remote.filter(|_| self.to_phone && !self.digit_out.is_playing());
         let out = &mut self.outgoing;
         let counter_samples = (pending.counter as u32).wrapping_mul(samples_per_slot); // modulo 2^32, as the timestamp is
         let base = match out.counter_base {
@@ -530,7 +518,7 @@ impl Port {
             Some(base) => base,
             None => {
                 (out.last_counter, out.played) = (pending.counter.wrapping_sub(1), 0);
-                timestamp_at(out.anchor, pending.due, remote.codec).wrapping_sub(counter_samples)
+                timestamp_at(out.anchor, pending.due, codec).wrapping_sub(counter_samples)
             }
         };
         out.counter_base = Some(base);
@@ -539,11 +527,11 @@ impl Port {
         out.played = out.played.checked_shl(u32::try_from(missing + 1).unwrap_or(u32::MAX)).unwrap_or(0) | 1;
         let rtp_timestamp = base.wrapping_add(counter_samples);
         out.anchor = (pending.due, rtp_timestamp);
-        if !speaks {
+        let Some(remote) = speaks else {
             out.marker = true;
             out.forget_packets();
             return;
-        }
+        };
         let Some(frame) = &pending.frame else {
             // A gap, so that the phone conceals what did not come.
             out.frameless = out.frameless.saturating_add(1);

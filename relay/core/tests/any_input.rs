@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use voicebox_core::cell::{parse_cell, serialise_cell, shows_zeros, Body, Cell, CELL_OCTETS};
+use voicebox_core::ids::METERED;
 use voicebox_core::speech::{parse_speech, serialise_speech, Collected, Collector, CREATED_OCTETS, HANDSHAKE_OCTETS, MAX_MESSAGE_OCTETS};
 use voicebox_core::{CircId, Command, Config, Core, Input, LinkId, LinkKind, Output, PortId, SeededRandom, Slot};
 
@@ -81,9 +82,14 @@ enum Given {
     Command(Command),
 }
 
+/// A few numbers, of circuits that are metered and of others.
+fn circuit_number() -> impl Strategy<Value = u32> {
+    (0u32..4, any::<bool>()).prop_map(|(number, metered)| if metered { number | METERED } else { number })
+}
+
 fn circuit_command() -> impl Strategy<Value = Command> {
     let name = || (1u32..6).prop_map(LinkId);
-    let circuit = || (0u32..4).prop_map(CircId);
+    let circuit = || circuit_number().prop_map(CircId);
     let handshake = || prop_oneof![4 => Just(vec![7; HANDSHAKE_OCTETS]), 1 => prop::collection::vec(any::<u8>(), 0..1_300)];
     let payload = || prop::collection::vec(any::<u8>(), 0..300);
     prop_oneof![
@@ -145,7 +151,7 @@ fn media_command() -> impl Strategy<Value = Command> {
             payload_type,
             event_payload_type: Some(101)
         }),
-        (0u32..3, (1u32..6).prop_map(LinkId), (0u32..4).prop_map(CircId), 0u8..6).prop_map(|(port, link, circuit, codec)| Command::MediaBind {
+        (0u32..3, (1u32..6).prop_map(LinkId), circuit_number().prop_map(CircId), 0u8..6).prop_map(|(port, link, circuit, codec)| Command::MediaBind {
             port: PortId(port),
             link,
             circuit,
@@ -169,7 +175,7 @@ fn given() -> impl Strategy<Value = Given> {
     let kind = prop_oneof![Just(LinkKind::AccessOwner), Just(LinkKind::AccessGuard), Just(LinkKind::Relay)];
     let slot = prop_oneof![4 => 0u32..200, 1 => any::<u32>()];
     prop_oneof![
-        12 => (1u32..6, 0u32..4, slot, prop_oneof![near_speech(), body()]).prop_map(|(link, circuit, slot, body)| Given::Cell(link, circuit, slot, body)),
+        12 => (1u32..6, circuit_number(), slot, prop_oneof![near_speech(), body()]).prop_map(|(link, circuit, slot, body)| Given::Cell(link, circuit, slot, body)),
         1 => (0u32..3, prop::collection::vec(any::<u8>(), 0..200)).prop_map(|(port, datagram)| Given::Rtp(port, datagram)),
         3 => (1u32..6, kind).prop_map(|(link, kind)| Given::Up(link, kind)),
         1 => (1u32..6).prop_map(Given::Down),
@@ -183,7 +189,8 @@ fn given() -> impl Strategy<Value = Given> {
 fn the_machine_takes_anything_and_stays_within_its_bounds() {
     let history = prop::collection::vec((0u64..30_000, given()), 200);
     check("machine", 200, &history, |history| {
-        let mut core = Core::new(Config { max_circuits: 3 }, Box::new(SeededRandom::new([5; 32])));
+        let metered = history[0].0 % 2 == 0;
+        let mut core = Core::new(Config { max_circuits: 3, metered }, Box::new(SeededRandom::new([5; 32])));
         let mut now = 1_000_000;
         for (pause_us, given) in history {
             now += pause_us;

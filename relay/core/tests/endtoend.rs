@@ -16,7 +16,7 @@ fn rounds() -> u32 {
 }
 
 const IDLE: [u8; 16] = [0; 16];
-const SILENCE: Content<'static> = Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[] };
+const SILENCE: Content<'static> = Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[], metered: false };
 
 fn ends(send: [u8; 16], receive: &[[u8; 16]]) -> (EndToEnd, EndToEnd) {
     let (mut from, mut to) = (EndToEnd::new(&IDLE), EndToEnd::new(&IDLE));
@@ -36,7 +36,7 @@ fn sealed(end: &EndToEnd, counter: u64, content: &Content<'_>) -> [u8; BODY_OCTE
 fn a_cell_opens_once_under_whichever_key_sealed_it() {
     for (index, key) in [[1; 16], [2; 16], [3; 16]].into_iter().enumerate() {
         let (from, mut to) = ends(key, &[[1; 16], [2; 16], [3; 16]]);
-        let content = Content { codec: Some(Codec::Pcma), frame: &[7; 160], segment: &[9; 60], ends_message: true, copy: &[] };
+        let content = Content { codec: Some(Codec::Pcma), frame: &[7; 160], segment: &[9; 60], ends_message: true, copy: &[], metered: false };
         let cell = sealed(&from, 41, &content);
         let mut body = cell;
         let opened = to.open(&mut body).expect("its key is there");
@@ -77,7 +77,7 @@ fn what_does_not_follow_the_layout_is_malformed_and_takes_no_counter() {
     let key = Layer::new(&[5; 16]);
     let (from, mut to) = ends([5; 16], &[[5; 16]]);
     let mut plain = [0; BODY_OCTETS];
-    serialise_content(&mut plain, 9, &Content { codec: Some(Codec::Opus), frame: &[1; 40], segment: &[2; 10], ends_message: false, copy: &[] });
+    serialise_content(&mut plain, 9, &Content { codec: Some(Codec::Opus), frame: &[1; 40], segment: &[2; 10], ends_message: false, copy: &[], metered: false });
     for (what, changes) in [
         ("counter 0", vec![(23, 0)]),
         ("unknown codec", vec![(24, 5)]),
@@ -86,14 +86,16 @@ fn what_does_not_follow_the_layout_is_malformed_and_takes_no_counter() {
         ("a codec without a frame", vec![(25, 0), (26, 50)]),
         ("an Opus frame that is too long", vec![(25, 121)]),
         ("more than 220 octets", vec![(26, 181)]),
-        ("unknown flag", vec![(27, 4)]),
-        ("two flags", vec![(27, 3)]),
-        ("a copy without a frame", vec![(24, 0), (25, 0), (27, 2)]),
+        ("unknown flag", vec![(27, 8)]),
+        ("a copy, and the end of a message without a segment", vec![(27, 3)]),
+        ("a copy without a codec", vec![(24, 0), (25, 0), (27, 2)]),
         ("a copy without octets", vec![(26, 0), (27, 2)]),
         ("a coarse copy of another length", vec![(24, 2), (25, 160), (26, 58), (27, 2)]),
         ("rest that is not zero", vec![(247, 1)]),
         ("octets after the segment", vec![(26, 9)]),
         ("the end of a message without a segment", vec![(24, 0), (25, 0), (26, 0), (27, 1)]),
+        ("a segment behind the copy that ends outside the cell", vec![(27, 2), (78, 170)]),
+        ("octets behind the segment behind the copy", vec![(27, 2), (78, 3), (82, 1)]),
     ] {
         let mut body = plain;
         changes.into_iter().for_each(|(at, octet)| body[at] = octet);
@@ -129,9 +131,14 @@ fn any_body_is_dropped_with_a_reason_or_opened() {
         body[24] = drawn[3] % 5;
         body[25] = if drawn[4] < 192 { [0, 1 + drawn[10] % 120, 160, 160, 0][usize::from(body[24])] } else { drawn[4] };
         body[26] = if drawn[5] < 192 { drawn[5] % 60 } else { drawn[5] };
-        body[27] = if drawn[6] < 240 { drawn[6] % 3 } else { drawn[6] };
-        if body[27] == 2 && body[24] > 1 && drawn[6] < 200 {
-            body[26] = 57;
+        body[27] = if drawn[6] < 240 { drawn[6] % 8 } else { drawn[6] };
+        if body[27] & 2 != 0 {
+            body[26] = if body[24] > 1 && drawn[6] < 200 { 57 } else { body[26] };
+            // A segment behind the copy.
+            let behind = 28 + usize::from(body[25]) + usize::from(body[26]);
+            if behind < BODY_OCTETS && drawn[11] < 128 {
+                body[behind] = drawn[12] % 40;
+            }
         }
         // Not in the counter: one that leaps would put all others out of the window.
         let at = usize::from(drawn[8]) % BODY_OCTETS;
@@ -177,14 +184,16 @@ proptest! {
 
     #[test]
     fn content_is_parsed_as_it_was_built(
-        counter in 1u64.., codec in 0u8..5, octets in prop::collection::vec(any::<u8>(), 220), opus in 1usize..=120, segment in 0usize..=220, flag in any::<bool>(), copies in any::<bool>(),
+        counter in 1u64.., codec in 0u8..5, octets in prop::collection::vec(any::<u8>(), 220), opus in 1usize..=120, segment in 0usize..=220, flags in 0u8..16,
     ) {
+        let [ends_message, copies, metered, frameless] = [1, 2, 4, 8].map(|flag| flags & flag != 0);
         let codec = Codec::from_code(codec);
-        let frame = match codec { None => 0, Some(Codec::Opus) => opus, Some(Codec::Pcma | Codec::Pcmu | Codec::G722) => 160 };
+        let frame = match codec { None => 0, Some(Codec::G722) => 160, Some(_) if copies && frameless => 0, Some(Codec::Opus) => opus, Some(Codec::Pcma | Codec::Pcmu) => 160 };
         let copy = match codec { Some(Codec::Opus) if copies => opus.min(220 - frame), Some(Codec::Pcma | Codec::Pcmu) if copies => 57, _ => 0 };
-        let segment = if copy > 0 { 0 } else { segment.min(220 - frame) };
+        let room = 220 - frame - copy;
+        let segment = if copy > 0 { segment.min(room.saturating_sub(1)) } else { segment.min(room) };
         let (segment, copy) = (&octets[frame..frame + segment], &octets[frame..frame + copy]);
-        let content = Content { codec, frame: &octets[..frame], segment, ends_message: flag && !segment.is_empty(), copy };
+        let content = Content { codec, frame: &octets[..frame], segment, ends_message: ends_message && !segment.is_empty(), copy, metered };
         let mut body = [0xff; BODY_OCTETS];
         serialise_content(&mut body, counter, &content);
         prop_assert_eq!(parse_content(&body), Some((counter, content)));

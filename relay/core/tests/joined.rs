@@ -33,7 +33,8 @@ struct House {
 impl House {
     /// Two phones, whose payload types differ.
     fn new() -> Self {
-        let mut house = Self { owner: Owner::new(), random: SeededRandom::new([3; 32]), outputs: VecDeque::new(), counters: Counters::new(), now: 7_000_000 };
+        let mut house =
+            Self { owner: Owner::new(false), random: SeededRandom::new([3; 32]), outputs: VecDeque::new(), counters: Counters::new(), now: 7_000_000 };
         for (port, payload_type) in [(HERE, 8), (THERE, 98)] {
             house.command(Command::MediaOpen { port });
             house.command(Command::MediaRemote { port, codec: PCMA, payload_type, event_payload_type: None });

@@ -132,7 +132,7 @@ fn clock() {
             clock.begin(true);
         }
         offset_us.parse().into_iter().for_each(|offset_us| clock.note(offset_us));
-        let now = [tick as i64, 0, 0, 0, clock.tick()];
+        let now = [tick as i64, 0, 0, 0, clock.tick(1)];
         if state.as_ref().is_some_and(|state| state[0] == now[0]) {
             assert_eq!(state, Some([now[0], clock.rate, clock.model, clock.beat, now[4]].to_vec()));
             state = states.next();
@@ -163,8 +163,11 @@ fn end_to_end() {
         layer.decipher(&[], &mut body);
         assert_eq!(body, array(&vector["body"]));
         let (counter, content) = parse_content(&body).expect("valid");
-        let second = if vector["flags"].as_u64() == Some(2) { content.copy } else { content.segment };
-        assert_eq!((Some(counter), second), (vector["counter"].as_u64(), &octets(&vector["second"])[..]));
+        let copies = number::<u8>(&vector["flags"]) & 2 != 0;
+        let (second, third) = if copies { (content.copy, content.segment) } else { (content.segment, &[][..]) };
+        assert_eq!((Some(counter), content.frame), (vector["counter"].as_u64(), &octets(&vector["frame"])[..]));
+        assert_eq!((second, third), (&octets(&vector["second"])[..], &octets(&vector["third"])[..]));
+        assert_eq!(content.metered, number::<u8>(&vector["flags"]) & 4 != 0);
         let mut again = [0; 248];
         serialise_content(&mut again, counter, &content);
         assert_eq!(again, body);

@@ -22,7 +22,7 @@ struct Made {
 impl Made {
     /// A port with a phone that speaks PCMA.
     fn new() -> Self {
-        let mut made = Self { owner: Owner::new(), random: SeededRandom::new([4; 32]), outputs: VecDeque::new(), counters: Counters::new() };
+        let mut made = Self { owner: Owner::new(false), random: SeededRandom::new([4; 32]), outputs: VecDeque::new(), counters: Counters::new() };
         made.command(START, Command::MediaOpen { port: PORT });
         made.command(START, Command::MediaRemote { port: PORT, codec: PCMA, payload_type: 8, event_payload_type: None });
         made

@@ -42,6 +42,8 @@ pub struct Settings {
     pub realtime: bool,
     /// Bound on the circuits through this node.
     pub max_circuits: u32,
+    /// Whether this node's own circuits are metered (PROTOCOL.md §5.7).
+    pub metered: bool,
     /// For tests: randomness of the core from a seed. The operating system's otherwise.
     pub seed: Option<[u8; 32]>,
     /// A link on which nothing valid came for so long is taken down (PROTOCOL.md §2.2: 60 s; tests have less patience).
@@ -106,7 +108,7 @@ impl Engine {
         let (event_in, event_out) = sync_channel(MAX_EVENTS);
         let parts = Parts {
             clock,
-            core: Core::new(Config { max_circuits: settings.max_circuits as usize }, random),
+            core: Core::new(Config { max_circuits: settings.max_circuits as usize, metered: settings.metered }, random),
             links: Links::new(system_octets()?, Expanded::new()?, Arc::clone(&numbers), settings.max_circuits, MAX_RELAY_LINKS, settings.link_idle_us),
             filler: Expanded::new()?,
             orders: order_out,
@@ -421,7 +423,7 @@ mod tests {
 
     /// An engine whose thread has failed.
     fn failed_engine(keeper: Option<RawFd>) -> Engine {
-        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, seed: None, link_idle_us: 1_000_000, keeper };
+        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, metered: false, seed: None, link_idle_us: 1_000_000, keeper };
         let engine = Engine::new(&settings).expect("descriptors are free");
         engine.panics.store(1, Ordering::Relaxed);
         engine
@@ -434,7 +436,7 @@ mod tests {
 
     #[test]
     fn a_box_is_known_by_its_access_links_and_a_relay_with_a_second_link_to_a_peer_is_none() {
-        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, seed: None, link_idle_us: 1_000_000, keeper: None };
+        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, metered: false, seed: None, link_idle_us: 1_000_000, keeper: None };
         let runner_of = |ask: &dyn Fn(&Engine)| {
             let engine = Engine::new(&settings).expect("descriptors are free");
             ask(&engine);

@@ -19,10 +19,10 @@ pub(crate) struct CoreMachine {
 #[pymethods]
 impl CoreMachine {
     #[new]
-    #[pyo3(signature = (seed, max_circuits = 4096))]
-    fn new(seed: &[u8], max_circuits: usize) -> PyResult<Self> {
+    #[pyo3(signature = (seed, max_circuits = 4096, metered = false))]
+    fn new(seed: &[u8], max_circuits: usize, metered: bool) -> PyResult<Self> {
         let seed = sized(seed, "a seed has 32 octets")?;
-        Ok(Self { core: Mutex::new(Core::new(Config { max_circuits }, Box::new(SeededRandom::new(seed)))) })
+        Ok(Self { core: Mutex::new(Core::new(Config { max_circuits, metered }, Box::new(SeededRandom::new(seed)))) })
     }
 
     fn handle<'py>(&mut self, py: Python<'py>, now: u64, input: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyList>> {

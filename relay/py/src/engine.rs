@@ -24,10 +24,10 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, born_unix_us, realtime = true, max_circuits = 4096, seed = None, link_idle_us = 60_000_000, keeper = None))]
-    fn new(born_unix_us: u64, realtime: bool, max_circuits: u32, seed: Option<&[u8]>, link_idle_us: u64, keeper: Option<i32>) -> PyResult<Self> {
+    #[pyo3(signature = (*, born_unix_us, realtime = true, max_circuits = 4096, metered = false, seed = None, link_idle_us = 60_000_000, keeper = None))]
+    fn new(born_unix_us: u64, realtime: bool, max_circuits: u32, metered: bool, seed: Option<&[u8]>, link_idle_us: u64, keeper: Option<i32>) -> PyResult<Self> {
         let seed = seed.map(|seed| sized(seed, "a seed has 32 octets")).transpose()?;
-        let settings = Settings { born_unix_us, realtime, max_circuits, seed, link_idle_us, keeper };
+        let settings = Settings { born_unix_us, realtime, max_circuits, metered, seed, link_idle_us, keeper };
         Ok(Self { engine: voicebox_node::Engine::new(&settings).map_err(raise)? })
     }
 
@@ -143,8 +143,8 @@ impl Engine {
     }
 
     fn shift(&self, link: u32, delay_us: u32) -> PyResult<()> {
-        if delay_us > 20_000 {
-            return Err(wrong("a tick is delayed by 0 to 20 000 microseconds"));
+        if delay_us > 40_000 {
+            return Err(wrong("a tick is delayed by 0 to 20 000 microseconds, of a metered box by 40 000"));
         }
         self.command(Command::Shift { link: LinkId(link), delay_us })
     }

@@ -1,6 +1,7 @@
 //! The control plane's part of a circuit: build it step by step, call, answer, hang up (PROTOCOL.md §7.1, §8.3, §8.5). Handshakes carry the keys in the clear.
 
 use crate::plan::Path;
+use voicebox_core::ids::METERED;
 use voicebox_core::speech::HANDSHAKE_OCTETS;
 use voicebox_core::{CircId, Command, Event, LinkId, PortId};
 
@@ -40,6 +41,7 @@ pub struct Own {
     /// From the box on; the last is the junction.
     pub relays: Vec<usize>,
     pub number: u32,
+    metered: bool,
     generation: u8,
     hops: u8,
     first_slot: u32,
@@ -49,13 +51,14 @@ pub struct Own {
 }
 
 impl Own {
-    pub fn new(index: usize, link: LinkId, path: &Path) -> Self {
+    pub fn new(index: usize, link: LinkId, path: &Path, metered: bool) -> Self {
         Self {
             index,
             node: path.node,
             link,
             relays: path.relays.clone(),
             number: 0,
+            metered,
             generation: 0,
             hops: 0,
             first_slot: 0,
@@ -98,9 +101,19 @@ impl Own {
         Want::Command(Command::Say { link: self.link, circuit: self.circuit(), hop, kind, payload, every, times })
     }
 
+    /// Slots from one of its cells to the next.
+    pub fn stride(&self) -> u32 {
+        1 + u32::from(self.metered)
+    }
+
+    /// Make a number for a link of what was drawn.
+    pub fn numbered(&self, drawn: u32) -> u32 {
+        (drawn & !METERED | 1) | if self.metered { METERED } else { 0 }
+    }
+
     /// Begin to build, under a fresh number.
-    pub fn build(&mut self, number: u32) -> Vec<Want> {
-        (self.number, self.hops, self.settled, self.stands) = (number | 1, 0, 0, false);
+    pub fn build(&mut self, drawn: u32) -> Vec<Want> {
+        (self.number, self.hops, self.settled, self.stands) = (self.numbered(drawn), 0, 0, false);
         self.generation = self.generation.wrapping_add(1);
         vec![Want::Command(Command::Open { link: self.link, circuit: self.circuit(), handshake: self.handshake(0) })]
     }
@@ -115,7 +128,7 @@ impl Own {
         let now_slot = (clock / SLOT_US) as u32;
         match self.settled {
             0 => self.first_slot = now_slot + 25,
-            _ => self.first_slot = (self.first_slot + 60).max(now_slot + 5),
+            _ => self.first_slot = (self.first_slot + 60 * self.stride()).max(now_slot + 5),
         }
         if self.settled <= self.last() {
             return vec![self.say(self.settled, SETTLE, self.first_slot.to_be_bytes().to_vec(), 1, 0)];
@@ -142,8 +155,8 @@ impl Own {
             Event::Created { .. } | Event::Answer { kind: EXTENDED, .. } => self.lengthen(next_number),
             Event::Answer { kind: PHASED, payload, .. } => {
                 let in_us = |from: usize| 10 * i64::from(u16::from_be_bytes([payload[from], payload[from + 1]]));
-                let delay_us = (in_us(0) - self.relays.len() as i64 * in_us(2) - 1_000).rem_euclid(20_000) as u32;
-                vec![Want::Command(Command::Shift { link: self.link, delay_us }), Want::SettleAfter(1_000_000)]
+                let delay_us = (in_us(0) - self.relays.len() as i64 * in_us(2) - 1_000).rem_euclid(20_000 * i64::from(self.stride())) as u32;
+                vec![Want::Command(Command::Shift { link: self.link, delay_us }), Want::SettleAfter(1_000_000 * u64::from(self.stride()))]
             }
             Event::Answer { kind: SETTLED, .. } => {
                 self.settled += 1;

@@ -4,7 +4,7 @@
 //! seed N                                  of all randomness
 //! wire access|relay DELAY_US JITTER_US LOSS_PER_MILLION
 //! relay DRIFT_PPB                         nodes are numbered in the order of their lines
-//! box DRIFT_PPB PHONE_DRIFT_PPB
+//! box DRIFT_PPB PHONE_DRIFT_PPB [metered]
 //! circuit BOX RELAY... [later]            circuits too, over one to four relays, the last as junction; `later`: stands only when built
 //! at US call A B JOIN_ID                  circuit A calls circuit B
 //! at US end A B JOIN_ID
@@ -38,11 +38,12 @@ pub enum Act {
     Switch(Switch, bool),
 }
 
-/// A node's clocks, in parts per thousand million.
+/// A node: its clocks, in parts per thousand million, and whether its own circuits are metered.
 #[derive(Clone, Copy)]
-pub struct Clocks {
+pub struct NodePlan {
     pub node_ppb: i64,
     pub phone_ppb: i64,
+    pub metered: bool,
 }
 
 /// A circuit, by the numbers of its nodes. relays: from the box on, the last is the junction.
@@ -58,7 +59,7 @@ pub struct Plan {
     pub seed: u64,
     pub access: Wire,
     pub relay: Wire,
-    pub nodes: Vec<Clocks>,
+    pub nodes: Vec<NodePlan>,
     pub circuits: Vec<Path>,
     pub acts: Vec<(u64, Act)>,
     pub windows: Vec<(i64, i64)>,
@@ -91,8 +92,9 @@ fn line_of(plan: &mut Plan, words: &[&str]) -> Option<()> {
                 _ => return None,
             }
         }
-        ["relay", drift] => plan.nodes.push(Clocks { node_ppb: number(drift)?, phone_ppb: 0 }),
-        ["box", drift, phone] => plan.nodes.push(Clocks { node_ppb: number(drift)?, phone_ppb: number(phone)? }),
+        ["relay", drift] => plan.nodes.push(NodePlan { node_ppb: number(drift)?, phone_ppb: 0, metered: false }),
+        ["box", drift, phone] => plan.nodes.push(NodePlan { node_ppb: number(drift)?, phone_ppb: number(phone)?, metered: false }),
+        ["box", drift, phone, "metered"] => plan.nodes.push(NodePlan { node_ppb: number(drift)?, phone_ppb: number(phone)?, metered: true }),
         ["circuit", node, relays @ .., "later"] => plan.circuits.push(path_of(node, relays, true)?),
         ["circuit", node, relays @ ..] => plan.circuits.push(path_of(node, relays, false)?),
         ["at", at, act @ ..] => {

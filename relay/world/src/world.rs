@@ -10,7 +10,7 @@ use voicebox_core::speech::CREATED_OCTETS;
 use voicebox_core::{Command, Config, Core, Event, Input, LinkId, LinkKind, Output, PortId};
 
 use crate::owner::{Own, Want, STEP_US};
-use crate::plan::{Act, Plan};
+use crate::plan::{Act, NodePlan, Plan};
 use crate::record::{Record, NEVER, PHONE};
 use crate::wire::{flip, Tamper, Wire};
 
@@ -111,9 +111,12 @@ impl World {
             seed[8..16].copy_from_slice(&(index as u64).to_be_bytes());
             seed
         };
-        let node = |index: usize, drift_ppb: i64| Node { core: Core::new(Config::default(), Box::new(SeededRandom::new(seed(index)))), drift_ppb, timer: None };
+        let node = |(index, planned): (usize, &NodePlan)| {
+            let config = Config { metered: planned.metered, ..Config::default() };
+            Node { core: Core::new(config, Box::new(SeededRandom::new(seed(index)))), drift_ppb: planned.node_ppb, timer: None }
+        };
         let mut world = Self {
-            nodes: plan.nodes.iter().enumerate().map(|(index, clocks)| node(index, clocks.node_ppb)).collect(),
+            nodes: plan.nodes.iter().enumerate().map(node).collect(),
             cables: HashMap::new(),
             circuits: Vec::new(),
             phones: plan.circuits.iter().map(|path| Phone { drift_ppb: plan.nodes[path.node].phone_ppb, ..Phone::default() }).collect(),
@@ -134,7 +137,7 @@ impl World {
 
     fn lay_cables(&mut self, plan: &Plan) {
         for (index, path) in plan.circuits.iter().enumerate() {
-            self.circuits.push(Own::new(index, LinkId(index as u32 + 1), path));
+            self.circuits.push(Own::new(index, LinkId(index as u32 + 1), path, plan.nodes[path.node].metered));
             for ends in path.relays.windows(2) {
                 let (near, far) = (ends[0], ends[1]);
                 let link = LinkId(1_000_000 + (near * 1_000 + far) as u32);
@@ -174,8 +177,8 @@ impl World {
         if waiting(self) {
             return self.told.push("error circuits do not stand".to_owned());
         }
-        // A second more, in which the own ends settle.
-        let zero = self.now + 2_000_000;
+        // A second more, in which the own ends settle; two for metered ones.
+        let zero = self.now + 2_000_000 * self.circuits.iter().map(|own| u64::from(own.stride())).max().unwrap_or(1);
         while self.step(zero) {}
         self.zero = Some(zero);
         let (zero_at, windows) = (zero as i64, self.windows.clone());
@@ -420,7 +423,8 @@ impl World {
             }
             Event::Created { link, .. } | Event::Answer { link, .. } | Event::Heard { link, .. } | Event::Refused { link, .. } => {
                 let circuit = link.0 as usize - 1;
-                let (clock, next_number) = (self.clock(node, self.now), draw_u32(&mut self.draws) | 1);
+                let drawn = draw_u32(&mut self.draws);
+                let (clock, next_number) = (self.clock(node, self.now), self.circuits[circuit].numbered(drawn));
                 if matches!(event, Event::Created { .. }) {
                     self.told.push(format!("number {circuit} {} {next_number}", self.circuits[circuit].number));
                 }

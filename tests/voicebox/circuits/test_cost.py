@@ -9,9 +9,10 @@ from voicebox.config.model import Profile
 
 
 def test_the_promise_is_that_of_the_readme() -> None:
-    home, dsl, lan = (promised(profile.circuits) for profile in (Profile.HOME, Profile.DSL, Profile.LAN))
+    home, dsl, lan, metered = (promised(profile.circuits, metered=profile.is_metered) for profile in (Profile.HOME, Profile.DSL, Profile.LAN, Profile.METERED))
     assert (round(home.out_kbit_s), round(home.in_kbit_s), round(home.month_gb)) == (245, 245, 159)
     assert (round(dsl.out_kbit_s), round(dsl.month_gb)) == (122, 79)
+    assert (round(metered.out_kbit_s), round(metered.month_gb)) == (61, 40)
     assert (round(lan.out_kbit_s), round(lan.month_gb)) == (979, 635)
 
 

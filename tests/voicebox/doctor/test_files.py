@@ -94,7 +94,7 @@ def test_a_network_that_ends_soon_or_is_too_small_is_told(network: Path) -> None
     assert finding(home, "network", NOW + dt.timedelta(days=190)).grade is Grade.PROBLEM
 
 
-@pytest.mark.parametrize("profile", ["home", "dsl", "lan"])
+@pytest.mark.parametrize("profile", ["home", "dsl", "lan", "metered"])
 def test_three_guards_are_enough_for_every_profile(network: Path, profile: str) -> None:
     assert finding(box(network, "--profile", profile), "network").grade is Grade.GOOD
 

@@ -4,7 +4,7 @@ use super::{fill, is_phase, is_turn, Backward, Forward, Hop, Next};
 use crate::cell::{serialise_cell, shows_zeros, Body};
 use crate::context::Context;
 use crate::drop_reason::DropReason;
-use crate::ids::{Micros, Slot};
+use crate::ids::{slot_from, slot_until, Micros, Slot};
 use crate::lab::{is_on, Switch};
 use crate::slots::{Due, Ring, SLOT};
 use std::collections::VecDeque;
@@ -26,11 +26,11 @@ impl Hop {
     pub fn turn_backward(&mut self, due_us: i64) -> Result<i64, bool> {
         let Backward::Head { slot, at_us } = &mut self.backward else { return Err(false) };
         let before_us = *at_us;
-        if !is_turn(at_us, due_us) {
+        if !is_turn(at_us, due_us, self.stride) {
             return Err(is_phase(*at_us, due_us));
         }
         let present = *slot + (due_us - before_us) / SLOT;
-        *slot = present + 1;
+        *slot = present + self.stride;
         Ok(present)
     }
 
@@ -84,7 +84,7 @@ impl Hop {
         };
         let slot = match &self.backward {
             Backward::Settled { due, .. } => due.last_slot(tick_us),
-            Backward::Queue { .. } | Backward::Head { .. } | Backward::Passing => tick_us.div_euclid(SLOT),
+            Backward::Queue { .. } | Backward::Head { .. } | Backward::Passing => slot_until(tick_us.div_euclid(SLOT), self.stride),
         };
         if head && !matches!(self.backward, Backward::Settled { .. }) {
             return self.head_body(slot, None, context).map(|body| (slot, body));
@@ -170,6 +170,7 @@ impl Hop {
         if let Some(after) = returned.map(|slot| slot + 1).filter(|after| *after <= started + crate::slots::AHEAD_SLOTS) {
             started = started.max(after);
         }
+        started = slot_from(started, self.stride);
         let due = Due { base_us, started: Some(started) };
         let mut ring = Ring::new(false);
         for (slot, body) in waiting {

@@ -16,7 +16,7 @@ const REASON_NO_ANSWER: u8 = 4;
 impl Hop {
     /// Begin to say a create behind. Return when the first fragment leaves.
     pub fn make_next(&mut self, now: Micros, phase_us: i64, behind: Place, create: Carousel) -> i64 {
-        let (_, at_us) = next_own_slot(now, phase_us);
+        let (_, at_us) = next_own_slot(now, phase_us, self.stride);
         self.next = Next::Making { behind, create: Box::new(create), answer: Box::new(Collector::default()), said: 0, at_us };
         at_us
     }
@@ -70,7 +70,7 @@ impl Hop {
     /// Say the next fragment of a create. Return whether there will be another; a next hop that never answers is given up.
     pub fn run_asking(&mut self, due_us: i64, context: &mut Context<'_>) -> (bool, Option<Place>) {
         let Next::Making { behind, create, said, at_us, .. } = &mut self.next else { return (false, None) };
-        if !is_turn(at_us, due_us) {
+        if !is_turn(at_us, due_us, self.stride) {
             return (is_phase(*at_us, due_us), None);
         }
         if *said == CREATE_TRIES {

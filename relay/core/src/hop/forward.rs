@@ -4,7 +4,7 @@ use super::{fill, is_phase, is_turn, Forward, Hop, Next, Role, Taken};
 use crate::cell::{serialise_cell, shows_zeros, Body};
 use crate::context::Context;
 use crate::drop_reason::DropReason;
-use crate::ids::{Micros, Slot};
+use crate::ids::{slot_from, Micros, Slot};
 use crate::lab::{is_on, Switch};
 use crate::slots::{Due, Ring, SLOT};
 use crate::speech::{parse_speech, Kind};
@@ -74,7 +74,7 @@ impl Hop {
         let mut at_us = None;
         if matches!(self.next, Next::Live(_)) {
             let started = due.next_slot(now);
-            let started = self.passed_slot.map_or(started, |passed| started.max(passed + 1));
+            let started = slot_from(self.passed_slot.map_or(started, |passed| started.max(passed + 1)), self.stride);
             due.started = Some(started);
             at_us = Some(due.time_us(started));
         }
@@ -86,7 +86,7 @@ impl Hop {
     /// Send the forward cell that is due. Return whether there will be another.
     pub fn run_forward(&mut self, due_us: i64, context: &mut Context<'_>) -> bool {
         let Forward::Settled { due, ring, at_us: Some(at_us) } = &mut self.forward else { return false };
-        if !is_turn(at_us, due_us) {
+        if !is_turn(at_us, due_us, self.stride) {
             return is_phase(*at_us, due_us);
         }
         let Next::Live((link, circuit)) = self.next else { return false };

@@ -110,7 +110,7 @@ impl Hop {
                 Ok(Some(Request::Extend(payload)))
             }
             Kind::Phase => {
-                let wait_us = (phase_us - self.earliest_us.take().unwrap_or(0)).rem_euclid(SLOT);
+                let wait_us = (phase_us - self.earliest_us.take().unwrap_or(0)).rem_euclid(self.stride * SLOT);
                 let times = [((wait_us / 10) as u16).to_be_bytes(), self.step_in_10_us()];
                 self.give_answer(Kind::Phased, number, times.concat());
                 Ok(None)

@@ -18,7 +18,7 @@ use crate::channel::Channel;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::endtoend::{serialise_content, Codec, Content, EndToEnd, NotOpened, Opened, MAX_RECEIVE_KEYS, PAYLOAD_OCTETS};
-use crate::ids::{CircId, LinkId, Micros, PortId, Slot};
+use crate::ids::{CircId, LinkId, Micros, PortId, Slot, SLOT_US};
 use crate::io::Event;
 use crate::layer::Layer;
 use crate::slots::step_of;
@@ -128,7 +128,7 @@ pub struct Talk {
 struct Speaking {
     /// `None` only while a mate has it.
     talk: Option<Box<Talk>>,
-    /// Of the slot before.
+    /// Of the slot before the next one that is put together.
     said_frame: Option<SaidFrame>,
     last_valid: Micros,
     told_silent: bool,
@@ -320,17 +320,25 @@ impl OwnCircuit {
         Some(said)
     }
 
-    /// Leave one counter out where the frame after it has been there already in each of so many slots. The mates say it, and this cell has its copy.
+    /// Whether the circuit has a cell in every second slot only, and each is of two counters.
+    const fn is_metered(&self) -> bool {
+        self.name.1.stride() == 2
+    }
+
+    /// Leave the counters of one cell out where the frame after them has been there already in each of so many ticks. The mates say them, and this cell has the copy of
+    /// what is before it.
     fn catch_up(&mut self, at: Micros, port: Option<&mut Port>) {
-        let left_out = self.end.counter() + 1;
-        let port = port.filter(|port| self.is_spare && port.has_frame_of(left_out + 1));
+        let slots = self.name.1.stride().unsigned_abs();
+        let left_out = self.end.counter() + slots;
+        let port = port.filter(|port| self.is_spare && port.has_frame_of(left_out + slots));
         self.ahead_slots = if port.is_some() { self.ahead_slots + 1 } else { 0 };
         let (Some(port), Some(speaking)) = (port.filter(|_| self.ahead_slots >= CATCH_UP_AFTER_SLOTS), &mut self.speaking) else { return };
         if speaking.talk.as_ref().is_none_or(|talk| !talk.channel.has_something_to_say()) {
-            self.end.count_slots(1);
+            self.end.count_slots(slots);
             self.ahead_slots = 0;
-            let frame = port.bound_codec().zip(port.take_frame_of(at, left_out));
-            speaking.said_frame = SaidFrame::new(left_out, frame.as_ref());
+            for counter in left_out + 1 - slots..=left_out {
+                speaking.said_frame = SaidFrame::new(counter, frame_of(port, at, counter).as_ref());
+            }
         }
     }
 
@@ -338,30 +346,46 @@ impl OwnCircuit {
     fn seal_slot(&mut self, at: Micros, slot_taken: bool, mut port: Option<&mut Port>) -> Body {
         let mut body = [0; BODY_OCTETS];
         let says = !slot_taken && self.end.speaks();
+        let (metered, slots) = (self.is_metered(), self.name.1.stride().unsigned_abs());
         self.catch_up(at, port.as_deref_mut().filter(|_| says));
         let Some(speaking) = &mut self.speaking else {
             black_box(SaidFrame::new(1, None));
-            serialise_content(&mut body, 1, &Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[] });
+            serialise_content(&mut body, 1, &Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[], metered });
             self.end.seal(&mut body);
             return body;
         };
-        let counter = self.end.count_slots(1);
+        let counter = self.end.count_slots(slots);
         // Whether a spare's cells arrive anywhere is not known before something came: an acknowledgement must not be said to nobody.
         let talks = says && (self.end.has_heard() || !self.is_spare);
-        let talk = speaking.talk.as_deref_mut().filter(|_| talks);
-        let frame = port.filter(|_| says).and_then(|port| frame_for_slot(port, at, counter, talk.as_deref()));
-        let (codec, octets) = frame.as_ref().map_or((None, &[][..]), |(codec, frame)| (Some(*codec), frame.as_slice()));
+        let mut talk = speaking.talk.as_deref_mut();
+        talk.take_if(|_| !talks).into_iter().for_each(|talk| talk.channel.pass_slot());
+        // A long segment of the channel may need the whole cell.
+        let needs_all = |port: &&mut Port| talk.as_ref().is_some_and(|talk| talk.channel.wants_whole_cell(PAYLOAD_OCTETS - port.frame_octets_of(counter)));
+        // In a slot that a hop is spoken to in, a mate says the frame, and the next cell here has its copy.
+        let takes = says || self.end.speaks() && !self.mates.is_empty();
+        let mut port = port.filter(|port| takes && !needs_all(port));
+        let before = port.as_deref_mut().filter(|_| metered).and_then(|port| frame_of(port, at.saturating_sub(SLOT_US), counter - 1));
+        let frame = port.and_then(|port| frame_of(port, at, counter));
+        let octets = frame.as_ref().map_or(&[][..], |(_, frame)| frame.as_slice());
         let mut room = [0; PAYLOAD_OCTETS];
-        let segment = match talk.filter(|talk| talk.channel.has_something_to_say()) {
-            Some(talk) => {
+        let segment = match talk {
+            Some(talk) if talk.channel.has_something_to_say() => {
                 let segment = talk.channel.segment_for_slot(&mut room[..PAYLOAD_OCTETS - octets.len()]);
                 (&room[..segment.octets], segment.ends_message)
             }
+            Some(talk) => {
+                talk.channel.pass_slot();
+                (&room[..0], false)
+            }
             None => (&room[..0], false),
         };
-        let said_before = std::mem::replace(&mut speaking.said_frame, SaidFrame::new(counter, frame.as_ref()));
-        let copy = said_before.as_ref().filter(|_| segment.0.is_empty()).map_or(&[][..], |said| said.beside(counter, frame.as_ref()));
-        serialise_content(&mut body, counter, &Content { codec, frame: octets, segment: segment.0, ends_message: segment.1, copy });
+        let newest = if metered { SaidFrame::new(counter - 1, before.as_ref()) } else { SaidFrame::new(counter, frame.as_ref()) };
+        let former = std::mem::replace(&mut speaking.said_frame, newest);
+        let said_before = if metered { speaking.said_frame.as_ref() } else { former.as_ref() };
+        let copy = said_before.and_then(|said| said.beside(counter, frame.as_ref(), segment.0.len()));
+        let codec = frame.as_ref().map(|(codec, _)| *codec).or(copy.map(|(codec, _)| codec));
+        let copy = copy.map_or(&[][..], |(_, copy)| copy);
+        serialise_content(&mut body, counter, &Content { codec, frame: octets, segment: segment.0, ends_message: segment.1, copy, metered });
         self.end.seal(&mut body);
         body
     }
@@ -484,21 +508,23 @@ impl OwnCircuit {
             }
         }
         if let (Some(port), Some(due)) = (port, taken.due) {
-            if let (Some(codec), false) = (content.codec, content.copy.is_empty()) {
-                port.repair(now, due, counter, (codec, content.copy)).unwrap_or_else(|reason| ctx.count(reason));
+            // In a call with a metered circuit each cell is of two counters, and its frame waits for the one before it: all sound is a slot later.
+            let of_two = content.metered || self.is_metered();
+            let due = if of_two { due + SLOT_US } else { due };
+            match content.codec.filter(|_| !content.copy.is_empty()) {
+                Some(codec) => port.repair(now, due, counter, (codec, content.copy)),
+                None if of_two => port.enqueue(now, due - SLOT_US, counter - 1, None), // counters begin at 1
+                None => Ok(()),
             }
-            let frame = content.codec.map(|codec| (codec, content.frame));
+            .unwrap_or_else(|reason| ctx.count(reason));
+            let frame = content.codec.filter(|_| !content.frame.is_empty()).map(|codec| (codec, content.frame));
             port.enqueue(now, due, counter, frame).unwrap_or_else(|reason| ctx.count(reason));
         }
     }
 }
 
-/// Take the phone's frame for this slot, unless a long segment of the channel needs the whole cell.
-fn frame_for_slot(port: &mut Port, at: Micros, counter: u64, talk: Option<&Talk>) -> Option<(Codec, Frame)> {
-    let beside = PAYLOAD_OCTETS - port.frame_octets_of(counter);
-    if talk.is_some_and(|talk| talk.channel.wants_whole_cell(beside)) {
-        return None;
-    }
+/// Take the phone's frame for a slot.
+fn frame_of(port: &mut Port, at: Micros, counter: u64) -> Option<(Codec, Frame)> {
     let codec = port.bound_codec()?;
     port.take_frame_of(at, counter).map(|frame| (codec, frame))
 }

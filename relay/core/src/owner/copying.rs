@@ -1,9 +1,9 @@
-//! What the cell of the next slot says once more: the frame of this one, whole or coarse (PROTOCOL.md §9.4).
+//! What the cell of the next slot says once more: the frame of this one, whole or coarse (PROTOCOL.md §9.4). A metered circuit says it there only.
 
 use std::hint::black_box;
 
 use crate::coarse::coarse_copy;
-use crate::endtoend::{Codec, G711_OCTETS, PAYLOAD_OCTETS};
+use crate::endtoend::{octets_of_third, Codec, G711_OCTETS, PAYLOAD_OCTETS};
 use crate::sound::Frame;
 
 /// The copy of a frame that was said.
@@ -29,13 +29,13 @@ impl SaidFrame {
         }
     }
 
-    /// Return the copy for the cell of a counter, empty where that is not the next one, speaks another codec, or has no room beside its frame.
+    /// Return the copy for the cell of a counter, and its codec; `None` where that is not the next one, has a frame of another codec, or no room beside that and
+    /// a segment of so many octets.
     #[must_use]
-    pub fn beside(&self, counter: u64, frame: Option<&(Codec, Frame)>) -> &[u8] {
+    pub fn beside(&self, counter: u64, frame: Option<&(Codec, Frame)>, segment_octets: usize) -> Option<(Codec, &[u8])> {
         let copy = self.copy.as_slice();
-        match frame {
-            Some((codec, frame)) if self.counter + 1 == counter && *codec == self.codec && frame.as_slice().len() + copy.len() <= PAYLOAD_OCTETS => copy,
-            Some(_) | None => &[],
-        }
+        let taken = frame.map_or(0, |(_, frame)| frame.as_slice().len()) + octets_of_third(segment_octets);
+        let fits = self.counter + 1 == counter && frame.is_none_or(|(codec, _)| *codec == self.codec) && taken + copy.len() <= PAYLOAD_OCTETS;
+        fits.then_some((self.codec, copy))
     }
 }

@@ -1,6 +1,6 @@
 //! A port that faces no phone but the box itself: what it says into a circuit, and what it keeps of one.
 
-use super::{Frame, Port, Waiting, MAX_WAITING_FRAMES};
+use super::{Frame, Port, Waiting};
 use crate::drop_reason::DropReason;
 use crate::ids::Micros;
 use crate::tape::Tape;
@@ -10,7 +10,7 @@ impl Port {
     pub fn say(&mut self, at: Micros, frame: &[u8]) {
         let number = self.waiting.back().map_or(self.last_taken, |waiting| waiting.number) + 1;
         self.waiting.push_back(Waiting { number, at, frame: Frame::new(frame) });
-        if self.waiting.len() > MAX_WAITING_FRAMES {
+        if self.waiting.len() > self.most_waiting() {
             self.waiting.pop_front();
             self.drops.push(DropReason::SoundOverflow);
         }

@@ -14,11 +14,11 @@ const JUNCTION_3: usize = 9;
 const GUARD_B3: usize = 10;
 const FRAMES: u32 = 250;
 
-fn spare_a() -> End {
+pub fn spare_a() -> End {
     End::new(BOX_A, 5, JUNCTION_2, 0x0c0c, 30, ([3; 16], [4; 16]))
 }
 
-fn spare_b() -> End {
+pub fn spare_b() -> End {
     End::new(BOX_B, 8, JUNCTION_2, 0x0d0d, 40, ([4; 16], [3; 16]))
 }
 
@@ -30,7 +30,7 @@ fn third_b() -> End {
     End::new(BOX_B, 12, JUNCTION_3, 0x0f0f, 60, ([6; 16], [5; 16]))
 }
 
-fn couple(world: &mut World, first: End, spare: End) {
+pub fn couple(world: &mut World, first: End, spare: End) {
     let command = Command::Couple { link: first.name.0, circuit: first.name.1, spare_link: spare.name.0, spare_circuit: spare.name.1 };
     world.command(first.node, command);
 }
@@ -52,12 +52,12 @@ fn call_beside_spares(wire: Wire, drifts: (i64, i64), seed: u8) -> World {
     call_beside(&[wire, wire], drifts, seed)
 }
 
-/// Two boxes with as many circuits as there are kinds of wires, in a call over the first.
-fn call_beside(wires: &[Wire], drifts: (i64, i64), seed: u8) -> World {
+/// Two boxes and the relays of as many paths as there are kinds of wires. metered: which boxes are.
+pub fn paths(wires: &[Wire], drifts: (i64, i64), seed: u8, metered: &[usize]) -> World {
     let paths = [(GUARD_A, JUNCTION, GUARD_B, 1), (GUARD_A2, JUNCTION_2, GUARD_B2, 5), (GUARD_A3, JUNCTION_3, GUARD_B3, 9)];
     let mut all_drifts = vec![0; 2 + 3 * wires.len()];
     (all_drifts[BOX_A], all_drifts[BOX_B]) = drifts;
-    let mut world = World::new(&all_drifts, seed);
+    let mut world = World::with_metered(&all_drifts, seed, metered);
     for (&(guard_a, junction, guard_b, link), wire) in paths.iter().zip(wires) {
         world.connect(guard_a, junction, link + 1, (LinkKind::Relay, LinkKind::Relay), *wire);
         world.connect(guard_b, junction, link + 2, (LinkKind::Relay, LinkKind::Relay), *wire);
@@ -66,11 +66,17 @@ fn call_beside(wires: &[Wire], drifts: (i64, i64), seed: u8) -> World {
         world.connect(BOX_A, guard_a, link, (LinkKind::AccessOwner, LinkKind::AccessGuard), *wire);
         world.connect(BOX_B, guard_b, link + 3, (LinkKind::AccessOwner, LinkKind::AccessGuard), *wire);
     }
+    world
+}
+
+/// Two boxes with as many circuits as there are kinds of wires, in a call over the first.
+fn call_beside(wires: &[Wire], drifts: (i64, i64), seed: u8) -> World {
+    let mut world = paths(wires, drifts, seed, &[]);
     for end in [End::a(), End::b(), spare_a(), spare_b(), third_a(), third_b()].into_iter().take(2 * wires.len()) {
         end.stand(&mut world);
     }
-    End::a().open_port(&mut world);
-    End::b().open_port(&mut world);
+    End::a().open_port(&mut world, PCMA);
+    End::b().open_port(&mut world, PCMA);
     call(&mut world, [seed; 16]);
     world
 }
@@ -213,7 +219,7 @@ fn either_circuit_may_leave_and_the_call_goes_on_over_the_other() {
 }
 
 /// The boxes are quiet on one circuit each, not at the same time.
-fn leave(world: &mut World, ends: (End, End), join_id: [u8; 16]) {
+pub fn leave(world: &mut World, ends: (End, End), join_id: [u8; 16]) {
     ends.0.hang_up(world, join_id);
     world.run_for(SECOND_US / 7);
     ends.1.hang_up(world, join_id);

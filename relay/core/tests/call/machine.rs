@@ -12,7 +12,7 @@ const GREETING_FRAMES: u32 = 100;
 fn answered_by_a_machine(seed: u8) -> super::World {
     let mut world = standing(LOCAL, (40, -40), seed);
     meet(&mut world, End::a(), End::b(), [7; 16]);
-    End::a().bind(&mut world);
+    End::a().bind(&mut world, PCMA);
     world.command(BOX_B, Command::MediaOpen { port: MACHINE });
     let (link, circuit) = End::b().name;
     world.command(BOX_B, Command::MediaBind { port: MACHINE, link, circuit, codec: PCMA });

@@ -2,6 +2,7 @@
 
 mod coupled;
 mod machine;
+mod metered;
 mod world;
 
 use voicebox_core::rtp::{parse_rtp, serialise_rtp, RtpPacket};
@@ -78,13 +79,14 @@ impl End {
         world.command(self.node, say(self.name, 1, 20, vec![], 1, 0));
         let phased = self.answer(world, 21);
         let in_us = |from: usize| 10 * i64::from(u16::from_be_bytes([phased[from], phased[from + 1]]));
-        // The guard's step is the same as the junction's.
-        let delay_us = (in_us(0) - 2 * in_us(2) - 1_000).rem_euclid(20_000) as u32;
+        // The guard's step is the same as the junction's. Whatever is counted in cells takes a metered circuit twice the time.
+        let stride = circuit.stride();
+        let delay_us = (in_us(0) - 2 * in_us(2) - 1_000).rem_euclid(20_000 * stride) as u32;
         world.command(self.node, Command::Shift { link, delay_us });
-        world.run_for(SECOND_US);
+        world.run_for(SECOND_US * stride as u64);
         let first = (world.clock(self.node) / SLOT_US) as u32 + 25;
         for hop in 0..2u8 {
-            let first = first + 60 * u32::from(hop);
+            let first = first + 60 * stride as u32 * u32::from(hop);
             world.command(self.node, say(self.name, hop, 22, first.to_be_bytes().to_vec(), 1, 0));
             assert_eq!(self.answer(world, 23), phased[2..], "the step that was told before");
         }
@@ -95,7 +97,7 @@ impl End {
         }
         world.command(self.node, say(self.name, 1, 24, tokens, 1, 0));
         self.answer(world, 25);
-        world.run_for(SECOND_US);
+        world.run_for(SECOND_US * stride as u64);
     }
 
     fn speak(&self, world: &mut World) {
@@ -107,13 +109,13 @@ impl End {
         world.wait_for(self.node, "a valid cell", |event| matches!(event, Event::Heard { key_index: 0, .. }).then_some(()));
     }
 
-    fn open_port(&self, world: &mut World) {
+    fn open_port(&self, world: &mut World, codec: u8) {
         world.command(self.node, Command::MediaOpen { port: PORT });
-        world.command(self.node, Command::MediaRemote { port: PORT, codec: PCMA, payload_type: 8, event_payload_type: Some(101) });
+        world.command(self.node, Command::MediaRemote { port: PORT, codec, payload_type: 8, event_payload_type: Some(101) });
     }
 
-    fn bind(&self, world: &mut World) {
-        world.command(self.node, Command::MediaBind { port: PORT, link: self.name.0, circuit: self.name.1, codec: PCMA });
+    fn bind(&self, world: &mut World, codec: u8) {
+        world.command(self.node, Command::MediaBind { port: PORT, link: self.name.0, circuit: self.name.1, codec });
     }
 
     fn hang_up(&self, world: &mut World, join_id: [u8; 16]) {
@@ -137,7 +139,7 @@ fn standing_with(wire: Wire, drifts: (i64, i64), seed: u8, step_us: u32) -> Worl
     world.connect(BOX_B, GUARD_B, 4, (LinkKind::AccessOwner, LinkKind::AccessGuard), wire);
     for end in [End::a(), End::b()] {
         end.stand(&mut world);
-        end.open_port(&mut world);
+        end.open_port(&mut world, PCMA);
     }
     world
 }
@@ -145,8 +147,8 @@ fn standing_with(wire: Wire, drifts: (i64, i64), seed: u8, step_us: u32) -> Worl
 /// A knocks, B joins, both hear the other.
 fn call(world: &mut World, join_id: [u8; 16]) {
     meet(world, End::a(), End::b(), join_id);
-    End::a().bind(world);
-    End::b().bind(world);
+    End::a().bind(world, PCMA);
+    End::b().bind(world, PCMA);
     // The junction may still have a repetition of the knock to deliver, which takes a slot of the sound.
     world.run_for(SECOND_US);
 }

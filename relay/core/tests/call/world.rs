@@ -84,8 +84,16 @@ pub struct World {
 
 impl World {
     pub fn new(drifts: &[i64], seed: u8) -> Self {
+        Self::with_metered(drifts, seed, &[])
+    }
+
+    /// Likewise; the own circuits of some nodes are metered.
+    pub fn with_metered(drifts: &[i64], seed: u8, metered: &[usize]) -> Self {
         let node = |(index, drift): (usize, &i64)| Node {
-            core: Core::new(Config::default(), Box::new(SeededRandom::new([seed.wrapping_mul(16).wrapping_add(index as u8); 32]))),
+            core: Core::new(
+                Config { metered: metered.contains(&index), ..Config::default() },
+                Box::new(SeededRandom::new([seed.wrapping_mul(16).wrapping_add(index as u8); 32])),
+            ),
             drift_per_million: *drift,
             events: Vec::new(),
             stopped: false,

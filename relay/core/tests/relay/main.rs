@@ -1,6 +1,7 @@
 //! A relay among neighbours who delay, repeat, flip, flood and break the protocol (PROTOCOL.md §5, §6).
 
 mod junction;
+mod metered;
 mod peer;
 
 use peer::{Left, Relay, BOX, FROM, TO};

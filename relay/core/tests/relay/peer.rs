@@ -38,7 +38,7 @@ pub struct Relay {
 impl Relay {
     /// A relay with a box on one link and two other relays.
     pub fn new(max_circuits: usize) -> Self {
-        let core = Core::new(Config { max_circuits }, Box::new(SeededRandom::new([3; 32])));
+        let core = Core::new(Config { max_circuits, ..Config::default() }, Box::new(SeededRandom::new([3; 32])));
         let (forward, backward) = (Layer::new(&FORWARD_KEY), Layer::new(&BACKWARD_KEY));
         let mut relay = Self {
             core,
@@ -91,11 +91,16 @@ impl Relay {
         (self.now / SLOT_US) as u32
     }
 
+    /// The slot of this moment, of a metered circuit the even one.
+    pub fn slot_of(&self, circuit: u32) -> u32 {
+        self.slot() & !(circuit >> 31)
+    }
+
     /// Say create on a circuit number, whole.
     pub fn create(&mut self, link: LinkId, circuit: u32) {
         let mut create = Carousel::new(Kind::Create as u8, 1, vec![7; HANDSHAKE_OCTETS]).expect("short enough");
         for _ in 0..create.count() {
-            self.cell(link, circuit, self.slot(), &create.next_body());
+            self.cell(link, circuit, self.slot_of(circuit), &create.next_body());
         }
     }
 
@@ -103,7 +108,7 @@ impl Relay {
     pub fn open(&mut self, link: LinkId, circuit: u32, junction: bool) {
         self.create(link, circuit);
         self.accept(link, circuit, junction);
-        self.cell(link, circuit, self.slot(), &[0xa5; 248]);
+        self.cell(link, circuit, self.slot_of(circuit), &[0xa5; 248]);
     }
 
     /// Let the control plane accept a create.
@@ -132,8 +137,9 @@ impl Relay {
         let number = self.numbers.entry(circuit).and_modify(|number| *number += 1).or_insert(1);
         let mut carousel = Carousel::new(kind, *number, payload).expect("short enough");
         for _ in 0..carousel.count() {
-            let body = self.inside(self.slot(), &carousel.next_body());
-            self.cell(link, circuit, self.slot(), &body);
+            let slot = self.slot_of(circuit);
+            let body = self.inside(slot, &carousel.next_body());
+            self.cell(link, circuit, slot, &body);
         }
     }
 
@@ -149,7 +155,7 @@ impl Relay {
         }));
         let mut created = Carousel::new(Kind::Created as u8, 1, vec![8; CREATED_OCTETS]).expect("short enough");
         for _ in 0..created.count() {
-            self.cell(TO, next_circuit, self.slot(), &created.next_body());
+            self.cell(TO, next_circuit, self.slot_of(next_circuit), &created.next_body());
         }
     }
 
