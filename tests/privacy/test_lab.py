@@ -71,6 +71,11 @@ def test_a_guard_cannot_tell_idle_from_call(lab: Lab) -> None:
     assert_pass(lab["d"])
 
 
+@needs("d")
+def test_a_guard_cannot_tell_idle_from_call_of_a_metered_box(lab: Lab) -> None:
+    assert_pass(lab["d_metered"])
+
+
 @needs("d_junction")
 def test_a_call_is_a_splice_among_dummies(lab: Lab) -> None:
     assert_pass(lab["d_junction"])

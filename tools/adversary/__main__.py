@@ -43,7 +43,7 @@ class Test:
 
 TESTS: Mapping[str, Test] = {
     "c": Test(lambda seed, strict: [marks.test(seed, strict=strict)], (70, 430)),
-    "d": Test(lambda seed, strict: [guard.test(seed, strict=strict)], (28, 110)),
+    "d": Test(lambda seed, strict: [guard.test(seed, strict=strict), guard.test_metered(seed, strict=strict)], (62, 250)),
     "d_junction": Test(lambda seed, strict: [junction.test(seed, strict=strict)], (60, 170)),
     "g": Test(lambda seed, strict: clocks.tests(seed, strict=strict), (40, 200)),
     "b": Test(lambda seed, strict: [matching.test(seed, strict=strict)], (24, 90)),
@@ -53,7 +53,7 @@ TESTS: Mapping[str, Test] = {
     "a": Test(lambda seed, strict: access.tests(seed, strict=strict), (290, 1_320), alone=True),
 }
 """The longest first. (f) comes with (a), because it looks at the same network."""
-WITH = {"f": "a", "f_crash": "a", "g_steps": "g"}
+WITH = {"f": "a", "f_crash": "a", "g_steps": "g", "d_metered": "d"}
 
 
 Ran = tuple[Sequence[Result], float, float]

@@ -29,13 +29,15 @@ class Unit:
     features: list[float]
 
 
-def stretches(seed: int, count: int, *, per_call: bool = False) -> list[Unit]:
+def stretches(seed: int, count: int, *, per_call: bool = False, metered: bool = False) -> list[Unit]:
     """Run so many stretches; in each a quarter of the circuits, drawn anew, call another quarter.
 
     per_call: the control. A circuit that will call is closed and made anew for it (stretches are farther apart then); the others live on.
+    metered: half of the boxes are, and it is their circuits that are looked at, whoever they call.
     """
-    plan, chance = network(seed, BOXES)
-    begin_us, spacing_us = 12 * SECOND_US, STRETCH_US * (2 if per_call else 1)
+    looked_at, early_us = (BOXES // 2, 16 * SECOND_US) if metered else (BOXES, 10 * SECOND_US)
+    plan, chance = network(seed, BOXES, metered=looked_at if metered else 0)
+    begin_us, spacing_us = early_us + 2 * SECOND_US, STRETCH_US * (2 if per_call else 1)
     talkers = []
     for number in range(count):
         start_us = begin_us + number * spacing_us
@@ -46,42 +48,45 @@ def stretches(seed: int, count: int, *, per_call: bool = False) -> list[Unit]:
             at_us = start_us + chance.randrange(SECOND_US, 3 * SECOND_US)
             if per_call:
                 for circuit in (a, b):
-                    plan.at(at_us - 11 * SECOND_US, "close", circuit)
-                    plan.at(at_us - 10 * SECOND_US, "build", circuit)
+                    plan.at(at_us - early_us - SECOND_US, "close", circuit)
+                    plan.at(at_us - early_us, "build", circuit)
             plan.at(at_us, "call", a, b, join)
             plan.at(start_us + chance.randrange(15 * SECOND_US, 19 * SECOND_US), "end", a, b, join)
-    plan.record(begin_us - 11 * SECOND_US, begin_us + count * spacing_us)
+    plan.record(begin_us - early_us - SECOND_US, begin_us + count * spacing_us)
     recorded = run(plan)
     if recorded.heard() != count * (BOXES // 2):
         raise RuntimeError(f"{recorded.heard()} of {count * (BOXES // 2)} ends of calls were heard")
     return [
-        Unit(circuit in calling, _features(recorded, circuit, begin_us + number * spacing_us))
+        Unit(circuit in calling, _features(recorded, circuit, begin_us + number * spacing_us, 2 if metered else 1, early_us))
         for number, calling in enumerate(talkers)
-        for circuit in range(BOXES)
+        for circuit in range(looked_at)
     ]
 
 
-def _features(recorded: Recorded, circuit: int, begin_us: int) -> list[float]:
-    """Return what the guard knows: four streams, how they go together, the life of the circuit's number so far."""
+def _features(recorded: Recorded, circuit: int, begin_us: int, stride: int, early_us: int) -> list[float]:
+    """Return what the guard knows: four streams, how they go together, the life of the circuit's number so far.
+
+    stride: slots from one cell to the next; early_us: how long before a stretch the guard looks at numbers.
+    """
     ways = [recorded.access(circuit, up=True), recorded.behind(circuit, up=True), recorded.behind(circuit, up=False), recorded.access(circuit, up=False)]
     cut = [_stretch(cells, begin_us) for cells in ways]
     came, gone = [0, 2], [1, 3]
     features: list[float] = []
     for index in (*came, *gone):
         times = sorted(cell[1] if index in came else cell[0] for cell in cut[index] if cell[1] != NEVER or index in gone)
-        features += timing_features(times)
+        features += timing_features(times, SLOT_US * stride)
         slots = [cell[3] for cell in cut[index]]
-        features += [float(len(set(slots))), float(sum(after - before != 1 for before, after in pairwise(slots)))]
+        features += [float(len(set(slots))), float(sum(after - before != stride for before, after in pairwise(slots)))]
     octets = [octet for cell in cut[0] for octet in cell[4]]
     features += [sum(octets) / max(len(octets), 1), float(len(set(octets))), _late_together(cut[0], cut[2])]
     present = {cell[2] for cell in cut[0]}
-    features += [float(len(present)), *_life(ways[0], present, begin_us)]
+    features += [float(len(present)), *_life(ways[0], present, begin_us, early_us)]
     return features
 
 
-def _life(cells: Sequence[Cell], present: set[int], begin_us: int) -> list[float]:
-    """Return how long ago the stretch's circuit number was first seen, at most 10 s, and how many numbers there were since."""
-    first = next((cell[0] for cell in cells[bisect_left(cells, begin_us - 10 * SECOND_US, key=lambda cell: cell[0]) :] if cell[2] in present - {0}), begin_us)
+def _life(cells: Sequence[Cell], present: set[int], begin_us: int, early_us: int) -> list[float]:
+    """Return how long ago the stretch's circuit number was first seen, at most early_us."""
+    first = next((cell[0] for cell in cells[bisect_left(cells, begin_us - early_us, key=lambda cell: cell[0]) :] if cell[2] in present - {0}), begin_us)
     return [float(begin_us - first)]
 
 
@@ -104,13 +109,21 @@ def _scores(train: Sequence[Unit], examined: Sequence[Unit], name: str) -> tuple
 
 def test(seed: int, *, strict: bool) -> Result:
     """Run the guard's part of test (d)."""
-    count, parts = (15, 4) if strict else (16, 1)
+    return _examine(NAME, TITLE, seed, *((15, 4) if strict else (16, 1)), metered=False)
+
+
+def test_metered(seed: int, *, strict: bool) -> Result:
+    """Do the same for metered boxes."""
+    return _examine(f"{NAME}_metered", f"{TITLE}, metered boxes", seed, *((15, 4) if strict else (16, 1)), metered=True)
+
+
+def _examine(test_name: str, title: str, seed: int, count: int, parts: int, *, metered: bool) -> Result:
     # In several runs, so that what is recorded of one fits into memory.
-    train, examined = ([unit for part in range(parts) for unit in stretches(seed + at + 1_000 * part, count)] for at in (0, 1))
+    train, examined = ([unit for part in range(parts) for unit in stretches(seed + at + 1_000 * part, count, metered=metered)] for at in (0, 1))
     comparisons = [compare(name, *_scores(train, examined, name)) for name in PORTFOLIO]
-    made, made_test = (stretches(seed + at, max(4, count * parts // 5), per_call=True) for at in (2, 3))
+    made, made_test = (stretches(seed + at, max(4, count * parts // 5), per_call=True, metered=metered) for at in (2, 3))
     controls = [
         Control("circuits made for each call" + (", second attacker" if name != "boosted stumps" else ""), auc(*_scores(made, made_test, name)), 0.99)
         for name in PORTFOLIO
     ]
-    return Result(NAME, TITLE, seed, limit(*comparisons[0].n, len(comparisons)), comparisons, controls)
+    return Result(test_name, title, seed, limit(*comparisons[0].n, len(comparisons)), comparisons, controls)
