@@ -1,14 +1,14 @@
 """The figures of a call, from a capture and nothing else. Pure.
 
 Delay: a codec payload that one phone sends is looked up in what the other phone receives; payloads that were sent more than once are left
-out, because they could be taken for each other. Loss: payloads that were sent once and never came. Jitter: RFC 3550 A.8 at the
+out, because they could be taken for each other. Loss: payloads that were sent once, and neither came nor left a packet of other sound in their place, as a coarse copy is. Jitter: RFC 3550 A.8 at the
 receiving phone's socket. Links: sizes, cells in each second, gaps. No counter of the engine is asked.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -22,6 +22,7 @@ FRAME_MS = 20
 MAX_JUMP_MS = 2000.0
 """How far a timestamp may be from the time that has passed: more is a new clock, no late packet."""
 LATE_FRAMES = 10
+SEQUENCES = 1 << 16
 END_MARGIN_NS = 500 * NS_PER_MS
 """Frames sent so shortly before the end of a call are not missed: they were still on their way."""
 
@@ -57,7 +58,8 @@ class Frame:
 class DirectionFigures:
     """Sound in one direction. delays_ms: of the frames that could be told apart, in order of sending.
 
-    sent: such frames between the first that came and shortly before the end; lost: those of them that never came.
+    sent: such frames between the first that came and shortly before the end; lost: those of them in whose place nothing came;
+    repaired: those in whose place one packet of other sound came, made of a coarse copy.
     clipped_ms: sound sent before the first frame that came. jitters_ms: the running estimate after each packet.
     """
 
@@ -67,6 +69,7 @@ class DirectionFigures:
     delays_ms: tuple[float, ...]
     jitters_ms: tuple[float, ...]
     first_heard_ns: int | None
+    repaired: int = 0
 
     @property
     def loss_pct(self) -> float:
@@ -139,9 +142,9 @@ def measure_direction(sent: Sequence[Frame], received: Sequence[Frame], clock_ra
     clock_rate_hz: of RTP timestamps; ended_ns: when the call ended, where it is known.
     """
     copies = Counter(frame.packet.payload for frame in sent)
-    arrivals: dict[bytes, int] = {}
+    arrivals: dict[bytes, Frame] = {}
     for frame in received:
-        arrivals.setdefault(frame.packet.payload, frame.time_ns)
+        arrivals.setdefault(frame.packet.payload, frame)
     end_ns = (ended_ns if ended_ns is not None else max((frame.time_ns for frame in sent), default=0)) - END_MARGIN_NS
     distinct = [frame for frame in sent if copies[frame.packet.payload] == 1]
     heard = [frame for frame in distinct if frame.packet.payload in arrivals]
@@ -149,11 +152,27 @@ def measure_direction(sent: Sequence[Frame], received: Sequence[Frame], clock_ra
     if not heard:
         return DirectionFigures(len(distinct), len(distinct), 0.0, (), jitters, None)
     counted = [frame for frame in distinct if heard[0].time_ns <= frame.time_ns <= end_ns]
-    lost = sum(frame.packet.payload not in arrivals for frame in counted)
-    delays = tuple((arrivals[frame.packet.payload] - frame.time_ns) / NS_PER_MS for frame in heard)
-    first_heard_ns = min(arrivals[frame.packet.payload] for frame in heard)
+    missing = sum(frame.packet.payload not in arrivals for frame in counted)
+    repaired = _repaired(sent, received, arrivals, {frame.packet.payload for frame in counted})
+    delays = tuple((arrivals[frame.packet.payload].time_ns - frame.time_ns) / NS_PER_MS for frame in heard)
+    first_heard_ns = min(arrivals[frame.packet.payload].time_ns for frame in heard)
     clipped_ms = FRAME_MS * sum(frame.time_ns < heard[0].time_ns for frame in sent)
-    return DirectionFigures(len(counted), lost, clipped_ms, delays, jitters, first_heard_ns)
+    return DirectionFigures(len(counted), missing - repaired, clipped_ms, delays, jitters, first_heard_ns, repaired)
+
+
+def _repaired(sent: Sequence[Frame], received: Sequence[Frame], arrivals: Mapping[bytes, Frame], counted: Collection[bytes]) -> int:
+    # A single frame that did not come as it was sent, with one packet between those of the frames before and after it.
+    numbers = {(frame.packet.ssrc, frame.packet.sequence_number) for frame in received}
+    found = 0
+    for before, frame, after in zip(sent, sent[1:], sent[2:], strict=False):
+        if frame.packet.payload in arrivals or frame.packet.payload not in counted:
+            continue
+        first, last = arrivals.get(before.packet.payload), arrivals.get(after.packet.payload)
+        if first is None or last is None or first.packet.ssrc != last.packet.ssrc:
+            continue
+        between = (first.packet.sequence_number + 1) % SEQUENCES
+        found += (last.packet.sequence_number - between) % SEQUENCES == 1 and (first.packet.ssrc, between) in numbers
+    return found
 
 
 def _jitters(received: Sequence[Frame], clock_rate_hz: int) -> tuple[float, ...]:

@@ -160,6 +160,7 @@ def _direction_json(direction: DirectionFigures) -> Json:
     return {
         "frames": direction.sent,
         "lost": direction.lost,
+        "repaired": direction.repaired,
         "clipped_ms": _number(direction.clipped_ms),
         "one_way_ms": {name: _number(percentile(direction.delays_ms, share)) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))},
         "jitter_ms": {"mean": _number(mean(direction.jitters_ms)), "p99": _number(percentile(direction.jitters_ms, 0.99))},
@@ -248,10 +249,12 @@ def _call_lines(figures: CallFigures) -> list[str]:
     both = (figures.to_callee, figures.to_caller)
     ringing = f"{figures.invite_to_ringing_ms:.0f} ms" if figures.invite_to_ringing_ms is not None else "never"
     audio = f"{figures.answer_to_audio_ms:.0f} ms" if figures.answer_to_audio_ms is not None else "never"
+    copies = sum(direction.repaired for direction in both)
+    repaired = f", {copies} heard from a coarse copy" if copies else ""
     return [
         f"  one way    {p50:.1f} ms median, {p95:.1f} p95, {p99:.1f} p99, phone to phone (frames found again at the other phone)",
         f"  jitter     {jitter_mean_ms(figures):.2f} ms mean, {_worst([percentile(d.jitters_ms, 0.99) for d in both]):.2f} p99, at the phone's socket (RFC 3550 A.8)",
-        f"  loss       {loss_pct(figures):.2f} %  ({sum(d.lost for d in both)} of {sum(d.sent for d in both)} frames)",
+        f"  loss       {loss_pct(figures):.2f} %  ({sum(d.lost for d in both)} of {sum(d.sent for d in both)} frames{repaired})",
         f"  set-up     INVITE to ringing {ringing}, answer to sound in both directions {audio}",
     ]
 

@@ -49,6 +49,18 @@ def test_delay_and_loss_of_a_known_stream() -> None:
     assert figures.clipped_ms == 0
 
 
+def test_a_frame_in_whose_place_a_coarse_copy_came_is_repaired_not_lost() -> None:
+    received = [frame(place, place * 20 + 30, b"coarse" if place == 51 else None) for place in range(200) if place not in {61, 71, 72}]
+    figures = measure_direction(stream(200), received, 8000)
+    assert (figures.repaired, figures.lost) == (1, 3)
+
+
+def test_other_sound_beside_a_lost_frame_does_not_repair_it() -> None:
+    received = [frame(place, place * 20 + 30, b"other" if place == 52 else None) for place in range(200) if place != 51]
+    figures = measure_direction(stream(200), received, 8000)
+    assert (figures.repaired, figures.lost) == (0, 2)
+
+
 def test_frames_that_look_alike_are_not_taken_for_each_other() -> None:
     """A silent phone repeats one payload; matching it by looks would give any delay."""
     sent = [frame(place, place * 20, b"silence" if place % 2 else None) for place in range(100)]
