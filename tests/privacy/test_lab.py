@@ -109,7 +109,6 @@ def test_the_callers_phone_does_not_show_at_the_callees(lab: Lab) -> None:
 
 @needs("a")
 @pytest.mark.alone
-@pytest.mark.long
 def test_idle_and_call_look_alike_on_an_access_link(lab: Lab) -> None:
     entry = lab["a"]
     missed = [name for name, control in entry["controls"].items() if not control["fired"]]
@@ -121,14 +120,12 @@ def test_idle_and_call_look_alike_on_an_access_link(lab: Lab) -> None:
 
 @needs("a")
 @pytest.mark.alone
-@pytest.mark.long
 def test_a_box_sends_nothing_that_is_on_no_list(lab: Lab) -> None:
     assert_pass(lab["f"])
 
 
 @needs("a")
 @pytest.mark.alone
-@pytest.mark.long
 def test_a_box_that_crashes_sends_nothing_that_is_on_no_list(lab: Lab) -> None:
     assert_pass(lab["f_crash"])
 
