@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 from voicebox.contacts.changes import Change, decide
+from voicebox.contacts.kept import rename_kept
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import ask
 
@@ -18,4 +19,7 @@ def change_contact(home: Path, change: Change) -> None:
             ask(home, "contact", what=change.what, petname=change.petname, value=change.value)
             return
         now = dt.datetime.now(dt.UTC)
-        store.keep(decide(change, store.load_contacts(now), store.load_identity(now).contact_id, now))
+        step = decide(change, store.load_contacts(now), store.load_identity(now).contact_id, now)
+        store.keep(step)
+        if step.before is not None and (step.after is None or step.after.petname != step.before.petname):
+            rename_kept(store, step.before.petname, None if step.after is None else step.after.petname)

@@ -44,8 +44,13 @@ class MissedCalls:
         self._entries = {(day, to if name == petname and to is not None else name) for day, name in self._entries if name != petname or to is not None}
 
     def serialise(self, today: dt.date) -> str:
-        """Return the file's text."""
-        return "".join(f"{day.isoformat()} {petname}\n" for day, petname in reversed(self.entries(today)))
+        """Return the file's text, without what is forgotten on that day."""
+        self.entries(today)
+        return self.text()
+
+    def text(self) -> str:
+        """Return the file's text, with all there is."""
+        return "".join(f"{day.isoformat()} {petname}\n" for day, petname in sorted(self._entries))
 
 
 def parse_missed(text: str, file: str) -> MissedCalls:

@@ -207,7 +207,9 @@ def test_contacts_are_shown_renamed_blocked_and_changed(cli: Cli) -> None:
     assert "blocked" in cli.good("contact", "list", home=ann)
     assert "none, either way: blocked" in cli.good("contact", "show", "bob", home=ann)
     cli.good("contact", "unblock", "bob", home=ann)
+    (ann / "missed").write_text("2026-03-10 bob\n")
     assert "robert now" in cli.good("contact", "rename", "bob", "robert", home=ann)
+    assert (ann / "missed").read_text() == "2026-03-10 robert\n"
     assert "no contact" in cli.bad("contact", "show", "bob", home=ann)
     former = json.loads(cli.good("contact", "show", "robert", "--json", home=ann))
     assert "another card" in cli.good("contact", "add", "robert", str(cards[1]), home=ann)
