@@ -86,6 +86,11 @@ def test_a_contact_cannot_find_out_whether_somebody_is_in_a_call(lab: Lab) -> No
     assert_pass(lab["d_busy"])
 
 
+@needs("d_off")
+def test_a_stranger_cannot_find_out_whether_a_box_is_on(lab: Lab) -> None:
+    assert_pass(lab["d_off"])
+
+
 @needs("g")
 def test_rates_of_crystals_do_not_show(lab: Lab) -> None:
     assert_pass(lab["g"])

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.adversary import access, busy, callee, clocks, guard, junction, links, marks, matching, world
+from tools.adversary import access, busy, callee, clocks, guard, junction, links, marks, matching, off, world
 from tools.adversary.page import page
 from tools.adversary.result import Result, load, replace, store
 from voicebox.demo.namespace import enter_private_network
@@ -50,6 +50,7 @@ TESTS: Mapping[str, Test] = {
     "links": Test(lambda seed, strict: [links.test(seed, strict=strict)], (31, 95)),
     "e": Test(lambda seed, strict: [callee.test(seed, strict=strict)], (28, 250)),
     "d_busy": Test(lambda seed, strict: [busy.test(seed, strict=strict)], (6, 22)),
+    "d_off": Test(lambda seed, strict: [off.test(seed, strict=strict)], (10, 50)),
     "a": Test(lambda seed, strict: access.tests(seed, strict=strict), (290, 1_320), alone=True),
 }
 """The longest first. (f) comes with (a), because it looks at the same network."""
@@ -97,7 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make lab", description="Traffic-analysis lab")
     parser.add_argument("--quick", action="store_true", help="the sizes of make test")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--test", nargs="*", default=[], metavar="NAME", help="a to g, d_junction, d_busy or links; all where none is named")
+    parser.add_argument("--test", nargs="*", default=[], metavar="NAME", help="a to g, d_junction, d_busy, d_off or links; all where none is named")
     parser.add_argument("--again", action="store_true", help="run what is kept again")
     parser.add_argument("--out", type=Path, default=ROOT / "build")
     arguments = parser.parse_args()

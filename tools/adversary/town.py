@@ -285,6 +285,10 @@ class Town:
         self.talks.append(talk)
         caller.touched()
 
+    def hang_up(self, talk: Talk) -> None:
+        """Let the caller of a call end it, where it is not over."""
+        self._hang_up(talk, by_caller=True)
+
     def forget(self, caller: House) -> None:
         """Let it be over."""
         if caller.talk is not None:
