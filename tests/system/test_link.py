@@ -13,7 +13,7 @@ import random
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from cryptography import x509
@@ -21,8 +21,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.networks import make_relay
+from voicebox.circuits.descriptor import Role
+from voicebox.circuits.reach import hello, parse_cookie, parse_reached, serialise_reach
+from voicebox.config.model import Endpoint
 from voicebox.dataplane import EngineFailed, Event, LinkDown, LinkFailed, LinkUp, LiveDataPlane
 from voicebox.errors import HostError, LocalError
+from voicebox.reaching import look
 
 pytestmark = pytest.mark.alone
 
@@ -208,16 +213,19 @@ async def test_handshakes_survive_loss_and_end_with_the_first_cell(make_node: Ma
             assert {len(datagram) for datagram in way[first_cell(way) :]} == {CELL_DATAGRAM}
 
 
-async def test_another_key_than_the_pinned_one_fails_and_says_nothing_more(make_node: MakeNode, make_wire: MakeWire) -> None:
+async def test_another_key_than_the_pinned_one_is_not_even_answered(make_node: MakeNode, make_wire: MakeWire) -> None:
+    """What becomes of a listener of another key that answers all the same: relay/dtls/tests/link.rs."""
     guard, box, identity = make_node(), make_node(), make_identity()
     wire = make_wire(guard.plane.listen(LOCAL, 0, identity.certificate, identity.key))
     link = box.plane.connect(LOCAL, await wire.open(), make_identity().pin)
+    await asyncio.sleep(1.2)
+    assert {len(datagram) for datagram in wire.forward} == {64}
+    assert wire.backward == []
+    assert guard.plane.counters()["drop_bad_hello"] >= 2
+    assert guard.plane.counters()["links_coming"] == 0
+    box.plane.disconnect(link)
     assert await box.told(LinkFailed) == LinkFailed(link)
-    sent = len(wire.forward)
-    await asyncio.sleep(0.5)
-    assert len(wire.forward) == sent, "no alert"
     assert not guard.events
-    assert guard.plane.counters()["links"] == 0
 
 
 async def test_a_relay_link_shows_both_keys_and_lives_without_circuits(make_node: MakeNode) -> None:
@@ -242,7 +250,7 @@ async def test_without_a_good_cookie_there_is_no_state_and_no_answer(make_node: 
         wire.inject(b"\x03" + dice.randbytes(20) + b"\x16\xfe\xfd" + dice.randbytes(100))
         wire.inject(b"\x16\xfe\xfd" + dice.randbytes(100))
         wire.inject(b"\x01" + bytes(62))
-        wire.inject(b"\x01" + bytes(62) + b"\x01")
+        wire.inject(b"\x01" + bytes(63) if dice.random() < 0.5 else hello(dice.randbytes(32), dice.randbytes(31)))
         wire.inject(b"\x09" + dice.randbytes(300))
         wire.inject(b"\xff")
         await asyncio.sleep(0)
@@ -254,12 +262,53 @@ async def test_without_a_good_cookie_there_is_no_state_and_no_answer(make_node: 
     assert totals["drop_bad_hello"] == 400
     assert totals["drop_unknown_kind"] == 400
     assert not wire.backward
-    wire.inject(b"\x01" + bytes(63))
+    wire.inject(hello(identity.pin, dice.randbytes(31)))
     await asyncio.sleep(0.2)
-    assert [(datagram[0], len(datagram)) for datagram in wire.backward] == [(2, 64)]
+    assert [(datagram[0], len(datagram)) for datagram in wire.backward] == [(2, 64)], "who knows the pin is answered"
 
 
-def begin_handshakes(stack: contextlib.ExitStack, port: int, addresses: Iterable[str]) -> None:
+async def test_relays_tell_whether_a_port_is_reached_and_only_its_own_address(make_node: MakeNode) -> None:
+    nodes, identities = [make_node() for _ in range(3)], [make_identity() for _ in range(3)]
+    ports = [node.plane.listen(LOCAL, 0, each.certificate, each.key) for node, each in zip(nodes, identities, strict=True)]
+    relays = [
+        replace(make_relay(Role.GUARD, f"op{at}", port).descriptor, link_pin=each.pin) for at, (port, each) in enumerate(zip(ports, identities, strict=True))
+    ]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind((LOCAL, 0))
+        listen = Endpoint(LOCAL, free.getsockname()[1])
+        assert await look(relays, listen) is None, "the port is taken"
+    began = time.monotonic()
+    assert await look(relays, listen) == LOCAL
+    assert time.monotonic() - began < 1
+    assert [node.plane.counters()["reaches_answered"] for node in nodes] == [1, 1, 1]
+    strangers = [replace(relay, link_pin=bytes(32)) for relay in relays]
+    assert await look([relays[0], *strangers[1:]], listen) is None, "one of three is not enough, and two say nothing to who does not know their pins"
+    assert [node.plane.counters()["reaches_answered"] for node in nodes] == [2, 1, 1]
+    assert [node.plane.counters()["cookies_given"] for node in nodes] == [2, 1, 1]
+    assert await look(relays, Endpoint("::1", listen.port)) is None, "nobody of that family to ask"
+
+
+async def test_a_relay_does_not_let_itself_be_made_to_send_much(make_node: MakeNode) -> None:
+    node, identity = make_node(), make_identity()
+    port = node.plane.listen(LOCAL, 0, identity.certificate, identity.key)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        for each in (asking, asked):
+            each.bind((LOCAL, 0))
+            each.settimeout(2)
+        asking.sendto(hello(identity.pin, bytes(31)), (LOCAL, port))
+        cookie = parse_cookie(asking.recv(2_000))
+        assert cookie is not None
+        for number in range(500):
+            asking.sendto(serialise_reach(cookie, asked.getsockname()[1], number.to_bytes(16, "big")), (LOCAL, port))
+        assert parse_reached(asked.recv(2_000)) == (bytes(16), LOCAL)
+        ends = time.monotonic() + 10
+        while (totals := node.plane.counters())["reaches_answered"] + totals["drop_bad_reach"] < 500:
+            assert time.monotonic() < ends, totals
+            await asyncio.sleep(0.05)
+    assert totals["reaches_answered"] < 250, "20 at once, and 20 a second"
+
+
+def begin_handshakes(stack: contextlib.ExitStack, port: int, pin: bytes, addresses: Iterable[str]) -> None:
     """Begin a handshake from each address that nobody will finish."""
     dice = random.Random(3)
     for address in addresses:
@@ -267,7 +316,7 @@ def begin_handshakes(stack: contextlib.ExitStack, port: int, addresses: Iterable
         each.settimeout(2)
         each.bind((address, 0))
         each.connect((LOCAL, port))
-        each.send(b"\x01" + bytes(63))
+        each.send(hello(pin, bytes(31)))
         cookie = each.recv(64)[1:21]
         each.send(b"\x03" + cookie + b"\x16\xfe\xfd" + dice.randbytes(100))
 
@@ -276,10 +325,10 @@ async def test_one_address_cannot_take_all_the_room_for_handshakes(make_node: Ma
     guard, box, identity = make_node(), make_node(), make_identity()
     port = guard.plane.listen(LOCAL, 0, identity.certificate, identity.key)
     with contextlib.ExitStack() as stack:
-        begin_handshakes(stack, port, ["127.7.7.7"] * 150)
+        begin_handshakes(stack, port, identity.pin, ["127.7.7.7"] * 150)
         await asyncio.sleep(0.3)
         assert 32 <= guard.plane.counters()["links_coming"] <= 64
-        begin_handshakes(stack, port, [f"127.7.7.{number}" for number in range(10, 160)])
+        begin_handshakes(stack, port, identity.pin, [f"127.7.7.{number}" for number in range(10, 160)])
         await asyncio.sleep(1.2)
         assert 64 <= guard.plane.counters()["links_coming"] <= 128
         box.plane.bind("127.7.8.1")
@@ -291,7 +340,7 @@ async def test_handshakes_that_nobody_finishes_are_discarded_early_and_are_gone_
     guard, box, identity = make_node(), make_node(), make_identity()
     port = guard.plane.listen(LOCAL, 0, identity.certificate, identity.key)
     with contextlib.ExitStack() as stack:
-        begin_handshakes(stack, port, [f"127.{number // 200}.{number % 200}.1" for number in range(400)])
+        begin_handshakes(stack, port, identity.pin, [f"127.{number // 200}.{number % 200}.1" for number in range(400)])
         await asyncio.sleep(0.3)
         totals = guard.plane.counters()
         assert totals["handshakes_discarded"] >= 20, "some are before there is no room"

@@ -54,6 +54,7 @@ impl Identity {
 /// Begins incoming associations.
 pub struct Listener {
     context: SslContext,
+    pin: Pin,
 }
 
 impl Listener {
@@ -66,7 +67,13 @@ impl Listener {
             Some(certificate) if pin_of(&certificate).is_some() => Ok(()),
             _ => Err(SslVerifyError::Invalid(SslAlert::BAD_CERTIFICATE)),
         });
-        Ok(Self { context: builder.build() })
+        Ok(Self { context: builder.build(), pin: identity.pin()? })
+    }
+
+    /// The pin under which others know this listener.
+    #[must_use]
+    pub fn pin(&self) -> &Pin {
+        &self.pin
     }
 
     /// Begin an association with whoever sent the first datagram.

@@ -5,7 +5,7 @@
 //! 3. `Plain`: DTLS as it is. End states are those of the association.
 
 use crate::{Association, Cookie, Error, Pin, Received, State};
-use crate::{CELL_OCTETS, COOKIE_OCTETS, FIRST_PREFIX_OCTETS, HELLO_OCTETS, KIND_COOKIE, KIND_FIRST, KIND_HELLO, RECORD_OCTETS};
+use crate::{CELL_OCTETS, COOKIE_OCTETS, FIRST_PREFIX_OCTETS, HELLO_OCTETS, KIND_COOKIE, KIND_FIRST, RECORD_OCTETS};
 
 const HELLO_EVERY_US: u64 = 500_000;
 const MAX_HELLOS: u32 = 20;
@@ -22,14 +22,15 @@ enum Front {
 /// The handshake inside begins when the cookie has come, so that its timers do not run before: `begin` makes it.
 pub struct Dial<A: Association> {
     front: Front,
+    hello: [u8; HELLO_OCTETS],
     begin: Box<dyn FnMut(u64) -> Result<A, Error> + Send>,
     inner: Option<A>,
 }
 
 impl<A: Association> Dial<A> {
-    /// Greet now; `begin(now)` is called once, when the cookie came.
-    pub fn new(now: u64, begin: impl FnMut(u64) -> Result<A, Error> + Send + 'static) -> Self {
-        Self { front: Front::Greeting { said: 1, next_at: now + HELLO_EVERY_US, due: true }, begin: Box::new(begin), inner: None }
+    /// Greet now with this hello; `begin(now)` is called once, when the cookie came.
+    pub fn new(now: u64, hello: [u8; HELLO_OCTETS], begin: impl FnMut(u64) -> Result<A, Error> + Send + 'static) -> Self {
+        Self { front: Front::Greeting { said: 1, next_at: now + HELLO_EVERY_US, due: true }, hello, begin: Box::new(begin), inner: None }
     }
 
     fn take_cookie(&mut self, now: u64, datagram: &[u8]) -> Received {
@@ -75,9 +76,7 @@ impl<A: Association> Association for Dial<A> {
             if !std::mem::take(due) {
                 return None;
             }
-            let mut hello = vec![0; HELLO_OCTETS];
-            hello[0] = KIND_HELLO;
-            return Some(hello);
+            return Some(self.hello.to_vec());
         }
         let datagram = self.inner.as_mut()?.poll_datagram()?;
         if let Front::Showing(cookie) = &self.front {

@@ -20,7 +20,7 @@ mod library_clock;
 mod wire;
 
 pub use association::{BoringAssociation, Dialer, Identity, Listener};
-pub use cookie::{Cookie, CookieJar, COOKIE_OCTETS};
+pub use cookie::{hello, Cookie, CookieJar, COOKIE_OCTETS, HELLO_NUMBER_OCTETS};
 pub use dial::Dial;
 pub use error::Error;
 
@@ -28,7 +28,7 @@ pub use error::Error;
 pub const CELL_OCTETS: usize = 256;
 /// Octets of the datagram that carries a cell: header 5, cell 256, content type 1, tag 16 (RFC 9147 §4).
 pub const RECORD_OCTETS: usize = CELL_OCTETS + 22;
-/// Octets of a hello and of a cookie datagram: the same, so that nothing is amplified (PROTOCOL.md §2.1).
+/// Octets of each datagram before DTLS: the same, so that nothing is amplified (PROTOCOL.md §2.1).
 pub const HELLO_OCTETS: usize = 64;
 /// Octets in front of DTLS in a `first` datagram: the kind and the cookie.
 pub const FIRST_PREFIX_OCTETS: usize = 1 + COOKIE_OCTETS;
@@ -43,6 +43,10 @@ pub const KIND_HELLO: u8 = 1;
 pub const KIND_COOKIE: u8 = 2;
 /// First octet of a DTLS datagram behind a cookie.
 pub const KIND_FIRST: u8 = 3;
+/// First octet of a reach, which asks whether another port of its sender's address is reachable.
+pub const KIND_REACH: u8 = 4;
+/// First octet of what is sent to that port.
+pub const KIND_REACHED: u8 = 5;
 
 /// SHA-256 of a SubjectPublicKeyInfo: how a node's key is known.
 pub type Pin = [u8; 32];

@@ -1,5 +1,7 @@
 //! Two associations and a wire that loses, delays and reorders, in virtual time. Seeds are in the failure texts.
 
+use std::net::IpAddr;
+
 use boring::asn1::Asn1Time;
 use boring::bn::BigNum;
 use boring::ec::{EcGroup, EcKey};
@@ -8,11 +10,13 @@ use boring::nid::Nid;
 use boring::pkey::PKey;
 use boring::x509::X509Builder;
 use voicebox_dtls::{
-    Association, BoringAssociation, Cookie, CookieJar, Dial, Dialer, Error, Identity, Listener, Received, State, CELL_OCTETS, COOKIE_OCTETS, HELLO_OCTETS,
-    KIND_FIRST, MAX_DATAGRAM_OCTETS, RECORD_OCTETS,
+    hello, Association, BoringAssociation, Cookie, CookieJar, Dial, Dialer, Error, Identity, Listener, Received, State, CELL_OCTETS, COOKIE_OCTETS,
+    HELLO_NUMBER_OCTETS, HELLO_OCTETS, KIND_FIRST, MAX_DATAGRAM_OCTETS, RECORD_OCTETS,
 };
 
 const ADDRESS: &[u8] = b"an address";
+const PIN: [u8; 32] = [6; 32];
+const NUMBER: [u8; HELLO_NUMBER_OCTETS] = [3; HELLO_NUMBER_OCTETS];
 
 fn identity() -> (Vec<u8>, Vec<u8>) {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("P-256 is built in");
@@ -84,12 +88,13 @@ impl Pair {
         let (certificate, key) = identity();
         let server = Identity::from_der(&certificate, &key).expect("just made");
         let mut pin = server.pin().expect("just made");
+        let hello = hello(&pin, NUMBER).expect("the library works");
         pin[0] ^= u8::from(!right_pin);
         let client = identity();
         let client = shows.then(|| Identity::from_der(&client.0, &client.1).expect("just made"));
         let dialer = Dialer::new(client.as_ref()).expect("settings are taken");
         Self {
-            dialled: Dial::new(0, move |now| dialer.connect(pin, now)),
+            dialled: Dial::new(0, hello, move |now| dialer.connect(pin, now)),
             listener: Listener::new(&server).expect("settings are taken"),
             jar: CookieJar::new([7; 32]),
             accepted: None,
@@ -103,7 +108,7 @@ impl Pair {
         let mut cell = [0; CELL_OCTETS];
         match datagram[0] {
             1 => {
-                let answer = self.jar.answer(self.now, ADDRESS, datagram).expect("a hello of ours");
+                let answer = self.jar.answer(self.now, ADDRESS, self.listener.pin(), datagram).expect("a hello of ours");
                 self.wire.send(self.now, false, answer.to_vec());
             }
             KIND_FIRST => {
@@ -314,9 +319,8 @@ fn random_datagrams_during_the_handshake_are_survived() {
 #[test]
 fn a_cookie_is_good_for_its_address_and_ten_seconds() {
     let jar = CookieJar::new([1; 32]);
-    let mut hello = [0; HELLO_OCTETS];
-    hello[0] = 1;
-    let answer = jar.answer(5_000_000, ADDRESS, &hello).expect("a hello");
+    let mut hello = hello(&PIN, NUMBER).expect("the library works");
+    let answer = jar.answer(5_000_000, ADDRESS, &PIN, &hello).expect("a hello");
     let cookie: Cookie = answer[1..=COOKIE_OCTETS].try_into().expect("length");
     assert!(jar.accepts(5_000_000, ADDRESS, &cookie));
     assert!(jar.accepts(15_000_000, ADDRESS, &cookie));
@@ -329,9 +333,44 @@ fn a_cookie_is_good_for_its_address_and_ten_seconds() {
         flipped[octet] ^= 1;
         assert!(!jar.accepts(5_000_000, ADDRESS, &flipped), "octet {octet}");
     }
-    assert!(jar.answer(0, ADDRESS, &hello[1..]).is_none());
-    hello[63] = 1;
-    assert!(jar.answer(0, ADDRESS, &hello).is_none());
+    assert!(jar.answer(0, ADDRESS, &PIN, &hello[1..]).is_none());
+    assert!(jar.answer(0, ADDRESS, &[7; 32], &hello).is_none(), "who does not know the pin hears nothing");
+    for octet in 0..HELLO_OCTETS {
+        hello[octet] ^= 1;
+        assert!(jar.answer(0, ADDRESS, &PIN, &hello).is_none(), "octet {octet}");
+        hello[octet] ^= 1;
+    }
+    let mut zeros = [0; HELLO_OCTETS];
+    zeros[0] = 1;
+    assert!(jar.answer(0, ADDRESS, &PIN, &zeros).is_none());
+}
+
+#[test]
+fn a_reach_is_answered_to_the_port_it_names_and_needs_a_cookie() {
+    let jar = CookieJar::new([1; 32]);
+    let hello = hello(&PIN, NUMBER).expect("the library works");
+    let cookie = jar.answer(5_000_000, ADDRESS, &PIN, &hello).expect("a hello");
+    let mut reach = [0; HELLO_OCTETS];
+    reach[0] = 4;
+    reach[1..=COOKIE_OCTETS].copy_from_slice(&cookie[1..=COOKIE_OCTETS]);
+    reach[21..23].copy_from_slice(&40_000u16.to_be_bytes());
+    reach[23..39].fill(9);
+    let (v4, v6) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]));
+    let (port, told) = jar.reached(6_000_000, ADDRESS, v4, &reach).expect("a reach");
+    assert_eq!((port, told[0], &told[1..17]), (40_000, 5, &[9; 16][..]));
+    assert_eq!(told[17..33], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1]);
+    assert_eq!(told[33..], [0; 31]);
+    assert_eq!(jar.reached(6_000_000, ADDRESS, v6, &reach).expect("a reach").1[17..21], [0x20, 0x01, 0x0d, 0xb8]);
+    assert!(jar.reached(16_000_000, ADDRESS, v4, &reach).is_none(), "an old cookie");
+    assert!(jar.reached(6_000_000, b"another one", v4, &reach).is_none(), "another's cookie");
+    assert!(jar.reached(6_000_000, ADDRESS, v4, &reach[..63]).is_none());
+    for octet in (0..=COOKIE_OCTETS).chain(39..HELLO_OCTETS) {
+        reach[octet] ^= 1;
+        assert!(jar.reached(6_000_000, ADDRESS, v4, &reach).is_none(), "octet {octet}");
+        reach[octet] ^= 1;
+    }
+    reach[21..23].fill(0);
+    assert!(jar.reached(6_000_000, ADDRESS, v4, &reach).is_none(), "no port");
 }
 
 #[test]

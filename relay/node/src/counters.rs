@@ -25,7 +25,7 @@ counters! {
     UnknownKind = "drop_unknown_kind",
     /// DTLS or a cookie from an address without a link.
     UnknownAddress = "drop_unknown_address",
-    /// A hello that is not 63 zeros.
+    /// A hello of who does not know the listener's pin.
     BadHello = "drop_bad_hello",
     /// A hello from where a link stands and is used.
     HelloOfLiveLink = "drop_hello_of_live_link",
@@ -41,6 +41,10 @@ counters! {
     HandshakesRefused = "handshakes_refused",
     /// Cookies given.
     CookiesGiven = "cookies_given",
+    /// Nodes that were sent a datagram to the port of which they asked whether it is reachable.
+    ReachesAnswered = "reaches_answered",
+    /// A reach without a good cookie, or one too many.
+    BadReach = "drop_bad_reach",
     /// A datagram on a standing link that has not a cell's length.
     WrongLength = "drop_wrong_length",
     /// A record on a standing link that is forged, or came before.

@@ -12,6 +12,7 @@
 mod bucket;
 mod clock;
 mod counters;
+mod crowding;
 mod datagrams;
 mod engine;
 mod error;

@@ -10,21 +10,22 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
 use voicebox_core::random::draw_u32;
-use voicebox_core::LinkKind;
+use voicebox_core::{LinkKind, RandomSource};
 use voicebox_dtls::{
-    Association, BoringAssociation, Cookie, CookieJar, Dial, Dialer, Listener, Pin, Received, State, COOKIE_OCTETS, FIRST_PREFIX_OCTETS, KIND_COOKIE,
-    KIND_FIRST, KIND_HELLO, RECORD_OCTETS,
+    hello, Association, BoringAssociation, Cookie, CookieJar, Dial, Dialer, Listener, Pin, Received, State, COOKIE_OCTETS, FIRST_PREFIX_OCTETS,
+    HELLO_NUMBER_OCTETS, KIND_COOKIE, KIND_FIRST, KIND_HELLO, KIND_REACH, RECORD_OCTETS,
 };
 
 use crate::bucket::{discards, Bucket};
 use crate::counters::{Counter, Counters};
+use crate::crowding::crowding;
 use crate::datagrams::RawAddress;
 use crate::random::Expanded;
 
-/// Handshakes at one time, of which one address may have a quarter and its neighbourhood a half, and how many incoming ones may begin in a second: each costs about
-/// 0.3 ms of the thread that also sends the ticks.
-const MAX_COMING: usize = 256;
+/// How many incoming handshakes may begin in a second: each costs about 0.3 ms of the thread that also sends the ticks.
 const BEGIN_PER_S: u64 = 200;
+/// Nodes a second that are told whether they are reachable.
+const REACHES_PER_S: u64 = 20;
 /// Cells a second that a circuit may have in one direction: 50, and room for clocks and what is said when it is made.
 const CIRCUIT_PER_S: u64 = 60;
 /// A hello from an address whose link is this fresh is a copy of an old one, or forged; a peer that started anew repeats its own.
@@ -93,6 +94,7 @@ pub(crate) struct Links {
     idle_us: u64,
     /// Handshakes that may still begin.
     allowance: Bucket,
+    reaches: Bucket,
     overall: Rates,
     random: Expanded,
     pub(crate) happenings: Vec<Happening>,
@@ -113,6 +115,7 @@ impl Links {
             max_circuits: circuits,
             idle_us,
             allowance: Bucket::new(0, BEGIN_PER_S),
+            reaches: Bucket::new(0, REACHES_PER_S),
             // A circuit has two links at most, and a relay link a cell of link control each second.
             overall: Rates::new(0, 2 * circuits + more_links as u64),
             random,
@@ -130,11 +133,13 @@ impl Links {
 
     /// Begin an outgoing link. Its first datagram is among the happenings.
     pub(crate) fn connect(&mut self, now: u64, link: u32, socket: SocketNumber, peer: SocketAddr, pin: Pin, dialer: Dialer, kind: LinkKind) {
-        if self.links.len() >= self.max_links {
+        let mut number = [0; HELLO_NUMBER_OCTETS];
+        self.random.fill(&mut number);
+        let Some(hello) = hello(&pin, number).filter(|_| self.links.len() < self.max_links) else {
             self.happenings.push(Happening::Failed { link });
             return;
-        }
-        let association = Box::new(Dial::<BoringAssociation>::new(now, move |now| dialer.connect(pin, now)));
+        };
+        let association = Box::new(Dial::<BoringAssociation>::new(now, hello, move |now| dialer.connect(pin, now)));
         let (raw_peer, rates) = (RawAddress::new(peer), Rates::new(now, 1));
         self.insert(now, link, Link { association, socket, peer, raw_peer, cookie: None, incoming: false, kind, stands: false, last_valid_at: now, rates });
         self.settle(now, link);
@@ -165,6 +170,7 @@ impl Links {
         match kind {
             KIND_HELLO => self.take_hello(now, socket, from, datagram, counters),
             KIND_FIRST => self.take_first(now, socket, from, datagram, cell, counters),
+            KIND_REACH => self.take_reach(now, socket, from, datagram, counters),
             KIND_COOKIE => {
                 let place = self.places.get(&(socket, from)).and_then(|place| place.coming);
                 match place.filter(|link| self.links.get(link).is_some_and(|link| !link.incoming)) {
@@ -181,19 +187,33 @@ impl Links {
     }
 
     fn take_hello(&mut self, now: u64, socket: SocketNumber, from: SocketAddr, datagram: &[u8], counters: &mut Counters) {
-        if !self.listeners.contains_key(&socket) {
-            return counters.add(Counter::UnknownAddress);
-        }
+        let Some(listener) = self.listeners.get(&socket) else { return counters.add(Counter::UnknownAddress) };
         let standing = self.places.get(&(socket, from)).and_then(|place| place.standing);
         if standing.and_then(|link| self.links.get(&link)).is_some_and(|link| now < link.last_valid_at + LIVE_US) {
             return counters.add(Counter::HelloOfLiveLink);
         }
-        match self.jar.answer(now, &address_octets(from), datagram) {
+        match self.jar.answer(now, &address_octets(from), listener.pin(), datagram) {
             Some(answer) => {
                 counters.add(Counter::CookiesGiven);
                 self.happenings.push(Happening::Reply { socket, to: from, datagram: answer.to_vec() });
             }
             None => counters.add(Counter::BadHello),
+        }
+    }
+
+    /// Send one datagram to another port of an address that has shown that it receives, where it asks for that: what comes there shows that the port is reachable.
+    fn take_reach(&mut self, now: u64, socket: SocketNumber, from: SocketAddr, datagram: &[u8], counters: &mut Counters) {
+        if !self.listeners.contains_key(&socket) {
+            return counters.add(Counter::UnknownAddress);
+        }
+        match self.jar.reached(now, &address_octets(from), from.ip(), datagram) {
+            Some((port, answer)) if self.reaches.take(now) => {
+                counters.add(Counter::ReachesAnswered);
+                let mut to = from;
+                to.set_port(port);
+                self.happenings.push(Happening::Reply { socket, to, datagram: answer.to_vec() });
+            }
+            _ => counters.add(Counter::BadReach),
         }
     }
 
@@ -421,26 +441,6 @@ impl Links {
     }
 }
 
-/// How full the room for handshakes is for an address, 1 000 and more where there is none for it: the quarter of the room that one address may have, the half of
-/// one neighbourhood, and the whole.
-fn crowding(coming: impl Iterator<Item = IpAddr>, from: IpAddr) -> u64 {
-    let (mut same, mut near, mut all) = (0, 0, 0);
-    for other in coming {
-        all += 1;
-        near += usize::from(neighbourhood(other) == neighbourhood(from));
-        same += usize::from(other == from);
-    }
-    (all.max(2 * near).max(4 * same) * 1_000 / MAX_COMING) as u64
-}
-
-/// What is mostly one user's, or one provider's for few: an IPv4 /24, an IPv6 /64.
-fn neighbourhood(address: IpAddr) -> (bool, u64) {
-    match address {
-        IpAddr::V4(v4) => (true, u64::from(u32::from(v4) >> 8)),
-        IpAddr::V6(v6) => (false, (u128::from(v6) >> 64) as u64),
-    }
-}
-
 /// What a cookie binds: address and port.
 fn address_octets(address: SocketAddr) -> Vec<u8> {
     let mut octets = match address.ip() {
@@ -545,24 +545,6 @@ mod tests {
             }
         }
         assert!(passed <= 60 * (2 * 10 + 16) * 11, "{passed} in 10 s");
-    }
-
-    #[test]
-    fn one_address_and_one_neighbourhood_leave_room_for_the_others() {
-        let (one, beside, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 9]), IpAddr::from([192, 0, 3, 1]));
-        let of = |counts: &[(IpAddr, usize)], from| crowding(counts.iter().flat_map(|&(address, count)| std::iter::repeat_n(address, count)), from);
-        let full = |counts: &[(IpAddr, usize)], from| of(counts, from) >= 1_000;
-        assert_eq!(of(&[], one), 0);
-        assert!(!full(&[(one, 63)], one) && full(&[(one, 64)], one));
-        assert_eq!((of(&[(one, 64)], beside), of(&[(one, 64)], other)), (500, 250), "who is not of the crowd is not discarded");
-        assert!(!full(&[(one, 64), (beside, 63)], beside) && full(&[(one, 64), (beside, 64)], IpAddr::from([192, 0, 2, 77])));
-        assert_eq!(of(&[(one, 64), (beside, 64)], other), 500);
-        let mut many: Vec<_> = (0..64).map(|number| (IpAddr::from([10, number, 0, 1]), 4)).collect();
-        assert!(full(&many, other));
-        many.pop();
-        assert!(!full(&many, other));
-        let v6 = |net: u16, host: u16| IpAddr::from([0x2001, 0xdb8, 0, net, 0, 0, 0, host]);
-        assert_eq!((of(&[(v6(1, 1), 32)], v6(1, 2)), of(&[(v6(1, 1), 32)], v6(2, 1))), (250, 125));
     }
 
     #[test]

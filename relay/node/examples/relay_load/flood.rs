@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use voicebox_core::random::{RandomSource, SeededRandom};
-use voicebox_dtls::{Association, BoringAssociation, Dial, Dialer, State, HELLO_OCTETS, KIND_FIRST, KIND_HELLO, RECORD_OCTETS};
+use voicebox_dtls::{hello, Association, BoringAssociation, Dial, Dialer, Pin, State, HELLO_NUMBER_OCTETS, KIND_FIRST, RECORD_OCTETS};
 
 use crate::datagrams::{bind, send_all, Inbox, Parcel, RawAddress};
 use crate::hex;
@@ -36,7 +36,7 @@ struct Totals {
     stood: u64,
 }
 
-fn junk() -> Vec<[Vec<u8>; KINDS]> {
+fn junk(hello: &[u8]) -> Vec<[Vec<u8>; KINDS]> {
     let mut random = SeededRandom::new([40; 32]);
     let mut made = |first: u8, octets: usize| {
         let mut datagram = vec![0; octets];
@@ -44,9 +44,7 @@ fn junk() -> Vec<[Vec<u8>; KINDS]> {
         datagram[0] = first;
         datagram
     };
-    let mut hello = vec![0; HELLO_OCTETS];
-    hello[0] = KIND_HELLO;
-    (0..OF_EACH_KIND).map(|_| [made(47, RECORD_OCTETS), made(200, LONG_OCTETS), hello.clone(), made(KIND_FIRST, FIRST_OCTETS)]).collect()
+    (0..OF_EACH_KIND).map(|_| [made(47, RECORD_OCTETS), made(200, LONG_OCTETS), hello.to_vec(), made(KIND_FIRST, FIRST_OCTETS)]).collect()
 }
 
 /// Flood for so long; says `flooded SECONDS DTLS UNKNOWN HELLO FIRST BEGUN STOOD`.
@@ -54,12 +52,13 @@ fn junk() -> Vec<[Vec<u8>; KINDS]> {
 pub(crate) fn flood(given: &[&str]) -> Result<(), String> {
     let [to, pin, neighbours, junk_per_s, handshakes_per_s, seconds] = given else { return Err("too few arguments".into()) };
     let to: SocketAddr = to.parse().map_err(|_| "bad address")?;
-    let pin = hex(pin).and_then(|pin| <[u8; 32]>::try_from(pin).ok()).ok_or("bad pin")?;
+    let pin = hex(pin).and_then(|pin| Pin::try_from(pin).ok()).ok_or("bad pin")?;
     let number = |text: &str| text.parse::<f64>().map_err(|_| "bad number");
     let (junk_per_s, handshakes_per_s, seconds) = (number(junk_per_s)?, number(handshakes_per_s)?, number(seconds)?);
     let addresses: Vec<IpAddr> = (1..=neighbours.parse::<u8>().map_err(|_| "bad number")?).map(|last| Ipv4Addr::new(127, 78, 0, last).into()).collect();
     let sockets = addresses.iter().map(|address| bind(*address, 0).map_err(|error| error.to_string())).collect::<Result<Vec<_>, _>>()?;
-    let (relay, dialer, junk) = (RawAddress::new(to), Arc::new(Dialer::new(None).map_err(|error| error.to_string())?), junk());
+    let good = hello(&pin, [9; HELLO_NUMBER_OCTETS]).ok_or("no hello")?;
+    let (relay, dialer, junk) = (RawAddress::new(to), Arc::new(Dialer::new(None).map_err(|error| error.to_string())?), junk(&good));
     let (mut totals, mut begun, mut inbox) = (Totals::default(), Vec::new(), Inbox::new());
     let (start, mut sent) = (Instant::now(), 0u64);
     loop {
@@ -82,7 +81,7 @@ pub(crate) fn flood(given: &[&str]) -> Result<(), String> {
         while (totals.begun as f64) < now as f64 * handshakes_per_s / 1e6 && begun.len() < MAX_HANDSHAKES {
             let socket = bind(addresses[totals.begun as usize % addresses.len()], 0).map_err(|error| error.to_string())?;
             let dialer = dialer.clone();
-            begun.push(Begun { socket, dial: Dial::new(now, move |now| dialer.connect(pin, now)), at: now });
+            begun.push(Begun { socket, dial: Dial::new(now, good, move |now| dialer.connect(pin, now)), at: now });
             totals.begun += 1;
         }
         totals.stood += turn(&mut begun, &mut inbox, &relay, now);

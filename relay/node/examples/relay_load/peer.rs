@@ -9,7 +9,7 @@ use voicebox_core::ids::CONTROL;
 use voicebox_core::layer::Layer;
 use voicebox_core::speech::{hear_created, parse_speech, Carousel, Collector, Kind, HANDSHAKE_OCTETS};
 use voicebox_core::{CircId, Slot};
-use voicebox_dtls::{Association, BoringAssociation, Dial, Dialer, Identity, Pin, Received, State, RECORD_OCTETS};
+use voicebox_dtls::{hello, Association, BoringAssociation, Dial, Dialer, Identity, Pin, Received, State, HELLO_NUMBER_OCTETS, RECORD_OCTETS};
 
 use crate::datagrams::{bind, send_all, Inbox, Parcel, RawAddress, MAX_TRAIN};
 use crate::journal::Journal;
@@ -109,14 +109,15 @@ impl Peers {
         if self.links.len() < self.wanted && now >= self.begin_at {
             self.begin_at = now + BEGIN_EVERY_US;
             let socket = bind(self.target.local, 0).map_err(|error| error.to_string())?;
-            self.links.push(Link { socket, association: self.dial(now) });
+            self.links.push(Link { socket, association: self.dial(now)? });
         }
         Ok(())
     }
 
-    fn dial(&self, now: u64) -> Dial<BoringAssociation> {
+    fn dial(&self, now: u64) -> Result<Dial<BoringAssociation>, String> {
         let (dialer, pin) = (self.dialer.clone(), self.target.pin);
-        Dial::new(now, move |now| dialer.connect(pin, now))
+        let hello = hello(&pin, [8; HELLO_NUMBER_OCTETS]).ok_or("no hello")?;
+        Ok(Dial::new(now, hello, move |now| dialer.connect(pin, now)))
     }
 
     /// A link that fails while others are still begun was discarded by a busy listener, as boxes' are: it is begun anew. Later it is a failure.
@@ -125,7 +126,7 @@ impl Peers {
         if self.begun_anew > self.wanted || self.by_number.values().next().is_some() {
             return Err("a link to the relay failed".into());
         }
-        self.links[place].association = self.dial(now);
+        self.links[place].association = self.dial(now)?;
         Ok(())
     }
 

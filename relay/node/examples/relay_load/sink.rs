@@ -78,7 +78,7 @@ impl Sinks {
                 let mut cell = [0; 256];
                 match datagram.first() {
                     Some(&KIND_HELLO) => {
-                        if let Some(answer) = self.jar.answer(now, b"bench", datagram) {
+                        if let Some(answer) = self.jar.answer(now, b"bench", sink.listener.pin(), datagram) {
                             send_all(&sink.socket, &[Parcel { octets: &[&answer], to: &RawAddress::new(from) }], &mut false);
                         }
                     }
