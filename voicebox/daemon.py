@@ -27,13 +27,18 @@ from voicebox.circuits.calls import COIN, Calls
 from voicebox.circuits.circuit import Circuit
 from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
 from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
+from voicebox.circuits.descriptor import Descriptor
 from voicebox.circuits.driver import CircuitDriver
 from voicebox.circuits.dummies import Dummies
+from voicebox.circuits.gossip import Gossip
+from voicebox.circuits.gossip_peer import Gossiping
+from voicebox.circuits.gossip_rounds import GUARDS_ASKED, Times
 from voicebox.circuits.guards import GUARDS_FILE, GuardSet
 from voicebox.circuits.network import VerifiedNetwork
-from voicebox.circuits.network_state import load_network
+from voicebox.circuits.network_state import keep_network, load_network, reread_network
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.pairing import Pairing
+from voicebox.circuits.path import junctions_of_epoch
 from voicebox.circuits.path_report import path_report
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
@@ -59,7 +64,8 @@ from voicebox.provisioning.server import ProvisioningServer
 from voicebox.provisioning.tickets import LIFETIME_S
 from voicebox.repeating import Repeating
 from voicebox.sip.auth import Account, DigestAlgorithm
-from voicebox.sip.tls import load, server_context
+from voicebox.sip.tls import server_context
+from voicebox.tls_key import load_key
 
 CERTIFICATE_CHECK_S = 86_400
 KEEP_MISSED_S = 3_600
@@ -75,6 +81,10 @@ class BoxDaemon:
         self._config: BoxConfig = load_box(home)
         self._identity = identity = self._renewed(self._store.load_identity(now), now)
         self._network: VerifiedNetwork = load_network(self._store)
+        times = Times(self._network.terms.epoch_s, is_relay=False)
+        self._gossip = Gossip(self._network, time.time(), times.settled_s)
+        self._gossiping = Gossiping(self._gossip, times, random.SystemRandom(), self._guards_asked, self._config.link_address)
+        self._gossip.on_changed = self._list_changed
         born = self._network.terms.born_unix_us
         if time.time() * 1e6 < born:
             raise UsageError("The network begins in the future, so this machine's clock is wrong.")
@@ -110,6 +120,7 @@ class BoxDaemon:
         try:
             self._start_circuits()
             await self._start_sip()
+            self._gossiping.start()
             self._repeating.every(CERTIFICATE_CHECK_S, self._look_at_certificate)
             self._repeating.every(SAMPLE_S, self._look_at_meter)
             self._repeating.every(ASK_EVERY_S, self._look_at_jitter)
@@ -191,6 +202,7 @@ class BoxDaemon:
         self._repeating.stop()
         self._provisioning.close()
         try:
+            await self._gossiping.stop()
             if self._server is not None:
                 await self._server.stop()
                 self._server = None
@@ -221,7 +233,7 @@ class BoxDaemon:
         self._identity = self._renewed(self._identity, dt.datetime.now(dt.UTC))
         self._calls.renew_identity(self._identity)
         if self._tls is not None:
-            load(self._tls, self._store.renew_phone_tls(self._config.tls_addresses, dt.datetime.now(dt.UTC)).server)
+            load_key(self._tls, self._store.renew_phone_tls(self._config.tls_addresses, dt.datetime.now(dt.UTC)).server)
 
     def _open_mailbox(self, plan: DialPlan) -> VoicemailBox | None:
         """Return where messages are kept, None where a plan takes none. The one that is open stays: somebody may be listening. Raises HostError, FileProblem."""
@@ -254,10 +266,12 @@ class BoxDaemon:
 
     def _look_at_date(self) -> None:
         """Begin anew on the network's side, with calls ended and phones still registered, where the machine slept or its date was set."""
-        if not self._dates.look(time.time(), self._plane.now_us()):
-            return
+        if self._dates.look(time.time(), self._plane.now_us()):
+            self.counters["date_set"] += 1
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
         assert self._server is not None
-        self.counters["date_set"] += 1
         self._server.hang_up_all()
         self._stop_circuits()
         self._meter = CostMeter()
@@ -272,6 +286,20 @@ class BoxDaemon:
             return
         assert self._calls is not None
         self._server.use(self._calls, self._media)
+
+    def _guards_asked(self) -> list[Descriptor]:
+        """Return the guards that are asked for the list of relays: more than one, also where there is one circuit, so that none can keep news from the box."""
+        return self._standing.guards()[:GUARDS_ASKED] if self._standing is not None else []
+
+    def _list_changed(self) -> None:
+        """Keep what guards told. It counts from the next epoch on; at once where a box that was off for long finds only now which junctions this epoch has."""
+        before, self._network = self._network, self._gossip.network
+        if self._standing is not None and self._calls is not None:
+            self._standing.use(self._network)
+            epoch = self._standing.epoch
+            if not self._gossiping.first_done and not self._calls.active() and _junctions(before, epoch) != _junctions(self._network, epoch):
+                self._begin_anew()
+        keep_network(self._store, self._network)
 
     def _now_us(self) -> int:
         return self._plane.now_us()
@@ -320,6 +348,10 @@ class BoxDaemon:
             "circuits": [_circuit_status(circuit, present=circuit in present, show_path=show_path) for circuit in circuits],
             "no_path": self._standing.no_path,
             "links": len(circuits),
+            "list": {
+                "relays": len(self._network.valid(dt.datetime.now(dt.UTC))),
+                **self._gossiping.rounds.told(time.time(), [guard.relay_id for guard in self._guards_asked()]),
+            },
             "calls": self._calls.active(),
             "transcoding": {"possible": self._media.transcodes, "now": self._media.transcoding, "calls": self._media.transcoded},
             "dummies": {"now": dummies, "last_hour": dummies_last_hour},
@@ -339,7 +371,7 @@ class BoxDaemon:
             "sip": self._server.counters(),
             "circuit_counters": dict(self._calls.counters),
             "probes": dict(self._prober.counters) if self._prober is not None else {},
-            "counters": dict(self.counters),
+            "counters": dict(self.counters + self._gossip.counters + self._gossiping.rounds.counters),
         }
 
     def _promised(self) -> Cost:
@@ -362,9 +394,10 @@ class BoxDaemon:
         """
         accounts = self._load_accounts()
         users = tuple(account.user for account in accounts)
-        plan, dnd, network = self._load_plan(users), load_dnd(self._store.home), load_network(self._store, self._network)
+        now = dt.datetime.now(dt.UTC)
+        plan, dnd, network = self._load_plan(users), load_dnd(self._store.home), reread_network(self._store, self._network, now)
         mailbox = self._open_mailbox(plan)
-        there = {contact.petname: contact for contact in self._store.load_contacts(dt.datetime.now(dt.UTC))}
+        there = {contact.petname: contact for contact in self._store.load_contacts(now)}
         known = {contact.petname: contact for contact in self._book.contacts()}
         for petname in known.keys() - there.keys():
             self._take(Step(known[petname], None))
@@ -374,6 +407,7 @@ class BoxDaemon:
         if self._server is not None:
             self._server.use_accounts(accounts)
             self._server.use_mailbox(mailbox)
+        self._gossip.use(network, now.timestamp())
         if self._standing is not None:
             self._standing.use(network)
         self._keep_missed()
@@ -504,6 +538,10 @@ class BoxDaemon:
 
     def _algorithms(self) -> tuple[DigestAlgorithm, ...]:
         return tuple(DigestAlgorithm(name.upper()) for name in self._config.sip_digest)
+
+
+def _junctions(network: VerifiedNetwork, epoch: int) -> list[bytes]:
+    return [relay.relay_id for relay in junctions_of_epoch(network, epoch)]
 
 
 def unpacked_speech(packed: object) -> list[bytes]:

@@ -14,8 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
+from voicebox.circuits.descriptor import Descriptor
+from voicebox.circuits.gossip import Gossip
+from voicebox.circuits.gossip_peer import Gossiping, GossipListener
+from voicebox.circuits.gossip_rounds import Times
 from voicebox.circuits.limits import MonthlyTraffic, circuits_within, rounded
-from voicebox.circuits.network_state import load_network
+from voicebox.circuits.network import VerifiedNetwork
+from voicebox.circuits.network_state import keep_network, load_network, reread_network
 from voicebox.circuits.relay import Relay
 from voicebox.circuits.relay_state import load_relay_keys, remove_former_key
 from voicebox.config.load import load_relay
@@ -38,13 +43,20 @@ class RelayDaemon:
         verified, self._keys = load_relay_keys(store)
         self._own = verified.descriptor
         remove_former_key(store)
-        self._network = load_network(store)
+        network, now_s = load_network(store), time.time()
+        self._times = Times(network.terms.epoch_s, is_relay=True)
+        self._gossip = Gossip(network, now_s, self._times.settled_s)
+        self._store = store
+        if self._gossip.take([verified], now_s):  # it was renewed, and tells the others itself
+            keep_network(store, self._network)
         listed = self._network.relay(self._own.relay_id)
         if listed is None or (listed.link_pin, listed.role) != (self._own.link_pin, self._own.role):
-            raise UsageError("The network does not have this relay. Get its descriptor vouched for, then `voicebox network update` with the new file.")
+            raise UsageError(
+                "The network does not have this relay. Get its descriptor vouched for and put it into its directory, or `voicebox network update` with a file that has it."
+            )
         if not listed.valid_at(dt.datetime.now(dt.UTC)):
             raise UsageError(
-                "This relay's descriptor or its vouchers have expired. `voicebox relay renew`, get it into the network file, then `voicebox network update`."
+                "This relay's descriptor or its vouchers have expired. `voicebox relay renew`, get it vouched for, and start again; the others hear of it by themselves."
             )
         born = self._network.terms.born_unix_us
         if time.time() * 1e6 < born:
@@ -52,7 +64,6 @@ class RelayDaemon:
         max_circuits = self._config.max_circuits
         if self._config.mbit_s is not None:
             max_circuits = min(max_circuits, circuits_within(self._config.mbit_s, self._own.role))
-        self._store = store
         text = store.read_text(TRAFFIC_FILE) if store.exists(TRAFFIC_FILE) else ""
         self._traffic = MonthlyTraffic(text, str(store.path(TRAFFIC_FILE)), self._config.gb_month)
         self._max_circuits = max_circuits
@@ -60,12 +71,18 @@ class RelayDaemon:
         self._plane, self._relay = self._new_relay()
         self._realtime = False
         self._repeating = Repeating()
+        self._rng = random.SystemRandom()
+        self._gossiping = Gossiping(self._gossip, self._times, self._rng, self._peers, self._config.listen.address)
+        self._listener = GossipListener(self._gossip, self._times, self._keys)
+        self._gossip.on_changed = self._list_changed
         self.failed = asyncio.Event()
 
     async def start(self) -> None:
         """Start the engine and listen. Raises HostError; then nothing runs."""
         try:
             self._start_relay()
+            self._listener.start(self._config.listen.address, self._config.listen.port)
+            self._gossiping.start()
             self._repeating.every(MINUTE_S, self._look_at_traffic)
             self._repeating.every(LOOK_EVERY_S, self._look_at_date)
         except BaseException:
@@ -75,7 +92,22 @@ class RelayDaemon:
     async def stop(self) -> None:
         """Fall silent; idempotent."""
         self._repeating.stop()
+        await self._gossiping.stop()
+        await self._listener.stop()
         self._stop_relay()
+
+    @property
+    def _network(self) -> VerifiedNetwork:
+        return self._gossip.network
+
+    def _peers(self) -> list[Descriptor]:
+        """Return whom to ask for the list: one relay, drawn."""
+        others = [relay for relay in self._network.valid(dt.datetime.now(dt.UTC)) if relay.relay_id != self._own.relay_id]
+        return [self._rng.choice(others)] if others else []
+
+    def _list_changed(self) -> None:
+        self._relay.use(self._network)
+        keep_network(self._store, self._network)
 
     def _new_relay(self) -> tuple[LiveDataPlane, Relay]:
         plane = LiveDataPlane(born_unix_us=self._network.terms.born_unix_us, realtime=self._config.realtime, max_circuits=self._max_circuits)
@@ -147,14 +179,16 @@ class RelayDaemon:
             "epoch": self._network.epoch_at(self._plane.now_us()),
             "links": self._relay.links(),
             "no_circuits_from_epoch": self._relay.closed_from,
+            "list": {"relays": len(self._network.valid(dt.datetime.now(dt.UTC))), **self._gossiping.rounds.told(time.time(), [])},
             "realtime": self._realtime,
             "engine": rounded(self._plane.counters()),
-            "counters": dict(self._relay.counters),
+            "counters": dict(self._relay.counters + self._gossip.counters + self._gossiping.rounds.counters),
         }
 
     def reload(self) -> None:
         """Take newer relays of the network. Raises FileProblem; then nothing has changed."""
-        self._network = load_network(self._store, self._network)
+        now_s = time.time()
+        self._gossip.use(reread_network(self._store, self._network, dt.datetime.fromtimestamp(now_s, dt.UTC)), now_s)
         self._relay.use(self._network)
 
     @property

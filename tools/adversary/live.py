@@ -185,7 +185,7 @@ def sort_wire(network: LabNetwork, pcap: Path, observed: Observed, origin_ns: in
     is_udp = (captured >= HEADER_OCTETS) & (_field(head, 28, 2) == 0x0800) & (head[:, 39] == 17)
     for place, length in zip(places[~is_udp], captured[~is_udp], strict=True):
         frame = octets[place + 16 : place + 16 + length].tobytes()
-        if not _is_elsewhere(frame, {int(address).to_bytes(4, "big") for address in relays}, phone.to_bytes(4, "big")):
+        if not _is_gossip(frame, listening) and not _is_elsewhere(frame, {int(address).to_bytes(4, "big") for address in relays}, phone.to_bytes(4, "big")):
             observed.other[_kind(frame)] += 1
     head, places = head[is_udp], places[is_udp]
     source, target = _field(head, 42, 4), _field(head, 46, 4)
@@ -233,6 +233,12 @@ def _is_elsewhere(frame: bytes, relay_addresses: set[bytes], phone: bytes) -> bo
     """Say whether a frame was sent by a relay's host, or stays between box and phone."""
     source, target = bytes(frame[26:30]), bytes(frame[30:34])
     return bytes(frame[12:14]) == b"\x08\x00" and (source in relay_addresses or phone in (source, target))
+
+
+def _is_gossip(frame: bytes, listening: list[tuple[int, int]]) -> bool:
+    """Say whether a frame is of TCP to where a relay listens: a box that fetches the list (PROTOCOL.md §10.6)."""
+    to = int.from_bytes(frame[30:34], "big"), int.from_bytes(frame[36:38], "big")
+    return bytes(frame[12:14]) == b"\x08\x00" and bytes(frame[23:24]) == b"\x06" and to in listening
 
 
 def _kind(frame: bytes) -> str:

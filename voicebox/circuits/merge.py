@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from voicebox.circuits.descriptor import VerifiedDescriptor
-from voicebox.circuits.network import Admitted, VerifiedNetwork, admit, with_relays
+from voicebox.circuits.network import MAX_RELAYS, Admitted, VerifiedNetwork, admit, with_relays
+from voicebox.errors import HandshakeError, UsageError
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class Changes:
     older: int = 0
     contradicting: int = 0
     expired: int = 0
+    refused: int = 0
 
     def __str__(self) -> str:
         """Say it; what did not happen is left out."""
@@ -37,13 +39,24 @@ class Changes:
         return "; ".join(f"{count} {what}" for what, count in words.items() if count) or "nothing new"
 
 
-def merged(known: VerifiedNetwork, found: Iterable[VerifiedDescriptor], now: dt.datetime) -> tuple[VerifiedNetwork, Changes]:
-    """Return a network with what was found, and what that changed. Raises HandshakeError for a relay that is not admitted, UsageError for too many."""
+def merged(known: VerifiedNetwork, found: Iterable[VerifiedDescriptor], now: dt.datetime, *, strict: bool = True) -> tuple[VerifiedNetwork, Changes]:
+    """Return a network with what was found, and what that changed. Raises HandshakeError for a relay that is not admitted, UsageError for too many.
+
+    Not strict, for what peers tell: such a relay is left out and counted as refused, and nothing is raised.
+    """
     changes = Changes()
     relays = dict(known.by_id)
     for verified in found:
         relay_id = verified.descriptor.relay_id
-        relays[relay_id] = _merge(known, relays.get(relay_id), verified, changes)
+        try:
+            if not strict and (verified.descriptor.valid_until < now or (relay_id not in relays and len(relays) >= MAX_RELAYS)):
+                changes.refused += 1
+                continue
+            relays[relay_id] = _merge(known, relays.get(relay_id), verified, changes)
+        except (HandshakeError, UsageError):
+            if strict:
+                raise
+            changes.refused += 1
     expired = [relay_id for relay_id, relay in relays.items() if relay.verified.descriptor.valid_until < now]
     changes.expired = len(expired)
     for relay_id in expired:

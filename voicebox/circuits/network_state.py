@@ -1,4 +1,4 @@
-"""The network as a box or relay keeps it: its id pinned by the line it was joined with, its relays merged from every file since.
+"""The network as a box or relay keeps it: its id pinned by the line it was joined with, its relays merged from every file since and from what relays tell.
 
 NOT here: the format (network.py), what is newer (merge.py), disks (contacts/store.py). Spec: PROTOCOL.md §10.3.
 """
@@ -43,6 +43,21 @@ def load_network(store: StateDirectory, known: VerifiedNetwork | None = None) ->
     return network
 
 
+def reread_network(store: StateDirectory, known: VerifiedNetwork, now: dt.datetime) -> VerifiedNetwork:
+    """Return what a daemon knows, with what its file has meanwhile; the file has all of it then. Raises FileProblem; then nothing has changed."""
+    there = load_network(store, known)
+    if there is known:
+        return known
+    network, _ = merged(there, (relay.verified for relay in known.relays), now, strict=False)
+    keep_network(store, network)
+    return network
+
+
+def keep_network(store: StateDirectory, network: VerifiedNetwork) -> None:
+    """Write the network down. Raises HostError."""
+    store.write(NETWORK_FILE, network.text.encode())
+
+
 def _network_of(network_id: bytes, text: str, path: str) -> VerifiedNetwork:
     found = parse_network(text, path)
     if found.network_id != network_id:
@@ -54,5 +69,5 @@ def _take(store: StateDirectory, known: VerifiedNetwork, found: VerifiedNetwork,
     network, changes = merged(known, (relay.verified for relay in found.relays), now)
     if problem := network.problem(now):
         raise UsageError(f"This makes no network that could carry a call: {problem}.")
-    store.write(NETWORK_FILE, network.text.encode())
+    keep_network(store, network)
     return network, changes

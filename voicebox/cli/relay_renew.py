@@ -24,5 +24,5 @@ def run(args: argparse.Namespace) -> int:
     store = StateDirectory(home)
     verified = renew_descriptor(store, relay_addresses(args.address or []), args.bandwidth, dt.datetime.now(dt.UTC))
     vouchers = f"with its {len(verified.vouchers)} vouchers" if verified.vouchers else "without vouchers"
-    print(f"{home / DESCRIPTOR_FILE} is new, {vouchers}. Give it to those who keep the network file: voicebox network add FILE {home / DESCRIPTOR_FILE}")
+    print(f"{home / DESCRIPTOR_FILE} is new, {vouchers}. The relay tells the others when it is started again, and has vouchers enough.")
     return 0

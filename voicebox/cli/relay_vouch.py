@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{args.descriptors[vouched.index(verified)]}: {problem}.")
     if enough:
         network, changes = add_relays(path, network, enough, now)
-        print(f"{path} holds {len(network.valid(now))} relays ({changes}). Everybody takes it with `voicebox network join` or `network update`.")
+        print(f"{path} holds {len(network.valid(now))} relays ({changes}). One relay that takes it with `voicebox network update` tells all others.")
     for each, verified in zip(args.descriptors, vouched, strict=True):
         write_public(each.absolute(), verified.text)
     if len(enough) < len(vouched):

@@ -33,7 +33,13 @@ def _lines(status: dict[str, Any]) -> list[str]:
     real_time = "yes" if status["realtime"] else "no: the system does not allow it, so sound may stutter under load"
     if status["kind"] == "relay":
         links = status["links"]
-        return [f"relay      {status['role']}", f"links      {links['access']} to boxes, {links['relay']} to relays", f"real time  {real_time}"]
+        return [
+            f"relay      {status['role']}",
+            f"links      {links['access']} to boxes, {links['relay']} to relays",
+            f"list       {_list(status['list'], 'relays')}",
+            *_clock(status["list"]),
+            f"real time  {real_time}",
+        ]
     circuits = [_circuit(circuit) for circuit in status["circuits"]]
     phones = [f"{phone['user']} ({phone['transport']})" for phone in status["phones"]]
     here = {phone["user"] for phone in status["phones"]}
@@ -44,6 +50,8 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"circuits   {'; '.join(circuits) or 'none'}",
         f"calls      {status['calls']}",
         f"cover      {_cover(status)}",
+        f"list       {_list(status['list'], 'guards')}",
+        *_clock(status["list"]),
         f"contacts   {_contacts(status)}",
         f"phones     {', '.join(phones) or 'none registered'}",
         *([f"messages   {status['messages']['new']} new, {status['messages']['heard']} heard"] if status["messages"] else []),
@@ -60,6 +68,28 @@ def _lines(status: dict[str, Any]) -> list[str]:
     if status["no_path"]:
         lines.append("problem    no path through the network keeps the rules: too few guards or junctions, or too many of one operator")
     return lines
+
+
+def _list(told: dict[str, Any], asked: str) -> str:
+    """Say when the list of relays was last fetched, from how many, and whether they agree. asked: what they are."""
+    said = f"{told['relays']} relays, "
+    if told["fetched_s"] is None:
+        said += f"as the network file had them: none of the {asked} has been asked yet"
+    else:
+        said += f"fetched {_ago(told['fetched_s'])} ago; {told['asked']} {asked} asked lately"
+    doubts = [
+        (told["unreachable"], "did not answer at the TCP port of their UDP"),
+        (told["lacking"], "lack relays that have been known for long: they keep them back, or hear no news"),
+        (told["broke_word"], "gave another list than they had said that they have"),
+    ]
+    found = [f"{count} {what}" for count, what in doubts if count]
+    return said + ("; " + "; ".join(found) if found else ", who agree" if told["asked"] > 1 else "")
+
+
+def _clock(told: dict[str, Any]) -> list[str]:
+    """Say that this machine's clock is wrong, where most of those asked have another time."""
+    off_s = told["clock_off_s"]
+    return [f"problem    this machine's clock is {abs(off_s)} s {'slow' if off_s > 0 else 'fast'}, most relays say"] if off_s else []
 
 
 def _ago(seconds: int) -> str:

@@ -156,9 +156,9 @@ def _descriptor(store: StateDirectory, network: VerifiedNetwork, now: dt.datetim
     own, _ = load_relay_keys(store)
     listed = network.by_id.get(own.descriptor.relay_id)
     if listed is None:
-        return Finding("descriptor", Grade.PROBLEM, "the network does not hold it", "Get it vouched for, then: voicebox network update FILE.")
+        return Finding("descriptor", Grade.PROBLEM, "the network does not hold it", "Get it vouched for, then start the relay again.")
     if listed.verified.descriptor != own.descriptor:
-        advice = "Give it to those who keep the network file, then: voicebox network update FILE."
+        advice = "The relay tells the others when it is started again, where it has vouchers enough."
         return Finding("descriptor", Grade.PROBLEM, "the network holds another one of this relay", advice)
     days = (listed.descriptor.valid_until - now).days
     if days < 0:
@@ -166,7 +166,7 @@ def _descriptor(store: StateDirectory, network: VerifiedNetwork, now: dt.datetim
             "descriptor",
             Grade.PROBLEM,
             "it or its vouchers have expired",
-            "`voicebox relay renew`, get it vouched for again, then: voicebox network update FILE.",
+            "`voicebox relay renew`, get it vouched for again, then start the relay again.",
         )
     return Finding("descriptor", Grade.NOTE if days < SOON.days else Grade.GOOD, f"in the network, and good for {days} days")
 

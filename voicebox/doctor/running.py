@@ -13,7 +13,7 @@ from voicebox.doctor.findings import LATE_LIMIT_US, Finding, Grade
 
 def findings_of_status(status: Mapping[str, Any]) -> list[Finding]:
     """Return the findings of a status (daemon.py, relay_daemon.py)."""
-    found = [_granted(status), _ticks(status["engine"]), _bugs(status)]
+    found = [_granted(status), _ticks(status["engine"]), _bugs(status), _list(status["list"]), _clock(status["list"])]
     if status["kind"] == "box":
         found += [_circuits(status), _phones(status), _copy(status)]
     return found
@@ -38,6 +38,30 @@ def _bugs(status: Mapping[str, Any]) -> Finding:
     if not faults:
         return Finding("faults", Grade.GOOD, "none of its own")
     return Finding("faults", Grade.PROBLEM, f"{faults} of its own were passed over", "Please report them; `voicebox status --json` has the counters.")
+
+
+def _list(told: Mapping[str, Any]) -> Finding:
+    doubtful = told["lacking"] + told["broke_word"]
+    if doubtful:
+        advice = "Compare the state of the list with somebody else's (`voicebox network update` prints it); if theirs has more relays, take their file."
+        return Finding("list", Grade.PROBLEM, f"{doubtful} of {told['asked']} relays asked for the list do not give all of it", advice)
+    if told["fetched_s"] is None and told["unreachable"]:
+        advice = "A firewall lets no TCP through, here or at the relays: the list is at the port that a relay's UDP has. Until then take a newer network file."
+        return Finding("list", Grade.PROBLEM, f"none of {told['unreachable']} relays asked for the list answered", advice)
+    if told["fetched_s"] is None:
+        return Finding("list", Grade.NOTE, "no relay has been asked for the list yet", "A minute after the start one should have been.")
+    if told["unreachable"]:
+        return Finding("list", Grade.NOTE, f"{told['asked']} relays gave it, {told['unreachable']} did not answer", "They may be off, or let no TCP in.")
+    return Finding("list", Grade.GOOD, f"{told['asked']} relays were asked for it lately, and agree")
+
+
+def _clock(told: Mapping[str, Any]) -> Finding:
+    off_s = told["clock_off_s"]
+    if off_s:
+        return Finding(
+            "date", Grade.PROBLEM, f"this machine's is {abs(off_s)} s {'behind' if off_s > 0 else 'ahead'}, most relays say", "Set it, and let NTP keep it."
+        )
+    return Finding("date", Grade.GOOD, "relays do not say that it is wrong")
 
 
 def _circuits(status: Mapping[str, Any]) -> Finding:

@@ -7,10 +7,10 @@ Spec: RFC 8446, RFC 5246. Bounds: TLS 1.2 at least, no renegotiation, no tickets
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
 
 from voicebox.sip.framing import StreamBroken
+from voicebox.tls_key import load_key
 
 READ_OCTETS = 65_536
 
@@ -22,19 +22,8 @@ def server_context(key_and_certificate: bytes) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 0
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    load(context, key_and_certificate)
+    load_key(context, key_and_certificate)
     return context
-
-
-def load(context: ssl.SSLContext, key_and_certificate: bytes) -> None:
-    """Let connections that begin from now on have this key and certificate, PEM. Raises OSError."""
-    # The library reads files only, and on the disk they may be sealed: this one is in memory alone.
-    file = os.memfd_create("tls", os.MFD_CLOEXEC)
-    try:
-        os.write(file, key_and_certificate)
-        context.load_cert_chain(f"/proc/self/fd/{file}")
-    finally:
-        os.close(file)
 
 
 class TlsWire:

@@ -1,0 +1,244 @@
+"""The connections of gossip: TLS 1.3 over TCP, at the port that a relay's UDP has. [io]
+
+The client accepts exactly the key of the relay's descriptor (its pin) and then shows that it belongs to the network; whoever does not is told nothing, and the
+connection ends. NOT here: what is said (gossip.py), when (gossip_rounds.py). Spec: PROTOCOL.md §10.6; RFC 8446.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import socket
+import ssl
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+
+from voicebox.circuits.descriptor import Descriptor
+from voicebox.circuits.gossip import Answering, Asking, Gossip
+from voicebox.circuits.gossip_messages import (
+    GREETING_OCTETS,
+    MAX_ANSWER_OCTETS,
+    MAX_NEWS_OCTETS,
+    MAX_SUMMARY_OCTETS,
+    PAGE_OCTETS,
+    PROOF_OCTETS,
+    octets_to_come,
+    paged,
+    proof,
+    unpaged,
+)
+from voicebox.circuits.gossip_rounds import Admission, Rounds, Times
+from voicebox.circuits.path import Rng
+from voicebox.circuits.relay import RelayKeys
+from voicebox.circuits.relay_state import pin_of
+from voicebox.errors import HandshakeError, HostError, RemoteError, VoiceboxError
+from voicebox.tls_key import load_key
+
+CONNECT_S = 10.0
+PROOF_S = 5.0
+"""From the start of a connection to the handshake's end, and from there to the proof."""
+ROUND_S = 120.0
+PAUSE_S = 0.02
+"""After one who is not let in: so a flood of them costs little."""
+BACKLOG = 32
+FAILURES = (VoiceboxError, OSError, EOFError, ValueError)
+"""What ends a round: no connection, no key that was expected, a message that is none, a disk that takes nothing."""
+
+
+async def ask(gossip: Gossip, peer: Descriptor, attempt: int, local_host: str, rounds: Rounds, *, tell_news: bool) -> None:
+    """Have one round with a peer. local_host: the address to leave from, or a wildcard. Raises one of FAILURES."""
+    address = peer.address(attempt)
+    local = (local_host, 0) if (":" in local_host) == (":" in address.host) else None
+    async with asyncio.timeout(ROUND_S):
+        async with asyncio.timeout(CONNECT_S):
+            reader, writer = await asyncio.open_connection(
+                address.host, address.port, ssl=_client_context(), server_hostname="", ssl_shutdown_timeout=PROOF_S, local_addr=local
+            )
+        try:
+            await _asked(gossip, peer, reader, writer, rounds, tell_news=tell_news)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def _asked(gossip: Gossip, peer: Descriptor, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rounds: Rounds, *, tell_news: bool) -> None:
+    certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    if certificate is None or not hmac.compare_digest(pin_of(certificate), peer.link_pin):
+        raise HandshakeError("a relay has another key than its descriptor says")
+    writer.write(proof(gossip.network.network_id, _binding(writer)))
+    asking = Asking(gossip)
+    their_s = asking.greeted(await reader.readexactly(GREETING_OCTETS))
+    writer.write(paged(asking.summary()))
+    while not asking.is_answered:
+        for text in asking.answer(await _message(reader, MAX_ANSWER_OCTETS)):
+            asking.look(text)
+            await asyncio.sleep(0)
+    asking.finish(time.time())
+    rounds.went(peer.relay_id, time.time(), their_s, asking.compared(time.time()))
+    news = asking.news() if tell_news else None
+    if news is not None:
+        writer.write(paged(news))
+        await writer.drain()
+
+
+async def _message(reader: asyncio.StreamReader, most: int) -> bytes:
+    first = await reader.readexactly(PAGE_OCTETS)
+    return unpaged(first + await reader.readexactly(octets_to_come(first, most)))
+
+
+def _binding(writer: asyncio.StreamWriter) -> bytes:
+    """Return the client's Finished, which is what the library calls tls-unique where nothing was resumed. Raises HandshakeError."""
+    binding = writer.get_extra_info("ssl_object").get_channel_binding("tls-unique")
+    if not binding:
+        raise HandshakeError("the connection has nothing that a proof could be bound to")
+    return bytes(binding)
+
+
+def _client_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the certificate is compared with the pin, and nothing was said before that
+    return context
+
+
+def _server_context(keys: RelayKeys) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
+    key = serialization.load_der_private_key(keys.link_key.reveal(), None)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    load_key(context, pem + ssl.DER_cert_to_PEM_cert(keys.certificate).encode())
+    return context
+
+
+class Gossiping:
+    """The rounds of one node. peers(): whom to ask now; local_host: the address to leave from, or a wildcard.
+
+    Contract: start() and stop() within the running loop.
+    """
+
+    def __init__(self, gossip: Gossip, times: Times, rng: Rng, peers: Callable[[], list[Descriptor]], local_host: str) -> None:
+        self._gossip, self._times, self._rng, self._peers, self._local_host = gossip, times, rng, peers, local_host
+        self.rounds = Rounds(times)
+        self.first_done = False
+        """Each of the first peers was asked, or failed."""
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; the first round comes a while later."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End, also in the midst of a round; idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        await asyncio.sleep(self._times.first_s(self._rng))
+        attempt = 0
+        while True:
+            for peer in self._peers():
+                try:
+                    await ask(self._gossip, peer, attempt, self._local_host, self.rounds, tell_news=self._times.is_relay)
+                except FAILURES:
+                    self.rounds.failed(peer.relay_id)
+            self.first_done = True
+            attempt += 1
+            await asyncio.sleep(self._times.next_s(self._rng))
+
+
+class GossipListener:
+    """Answers those who ask a relay."""
+
+    def __init__(self, gossip: Gossip, times: Times, keys: RelayKeys) -> None:
+        self._gossip, self._context = gossip, _server_context(keys)
+        self._admission = Admission(times.unit_s)
+        self._listener: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, host: str, port: int) -> None:
+        """Listen, within the running loop. Raises HostError."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6())
+        except OSError as error:
+            raise HostError(f"The list of relays cannot be offered over TCP, at the port that `listen` has for UDP ({error.strerror}).") from None
+        self._listener.setblocking(False)
+        self._begin(self._accept(self._listener))
+
+    async def stop(self) -> None:
+        """Listen no more, and end what goes on; idempotent."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(listener)
+            except OSError:  # no descriptor is left, or who came is gone again
+                await asyncio.sleep(PROOF_S)
+                continue
+            source = self._admission.enters(address[0], loop.time())
+            if source is None:
+                self._gossip.counters["gossip_held_back"] += 1
+                connection.close()
+                await asyncio.sleep(PAUSE_S)
+            else:
+                self._begin(self._serve(connection, source))
+
+    async def _serve(self, connection: socket.socket, source: str) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            async with asyncio.timeout(ROUND_S):
+                transport, _ = await loop.connect_accepted_socket(
+                    lambda: protocol, connection, ssl=self._context, ssl_handshake_timeout=PROOF_S, ssl_shutdown_timeout=PROOF_S
+                )
+                try:
+                    await self._answer(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+                finally:
+                    transport.abort()
+        except FAILURES:
+            self._gossip.counters["gossip_clients_dropped"] += 1
+        finally:
+            self._admission.leaves(source)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(PROOF_S):
+            said = await reader.readexactly(PROOF_OCTETS)
+        if not hmac.compare_digest(said, proof(self._gossip.network.network_id, _binding(writer))):
+            raise RemoteError("somebody who does not belong to the network")
+        answering = Answering(self._gossip)
+        writer.write(answering.greeting(time.time()))
+        for content in answering.answers(await _message(reader, MAX_SUMMARY_OCTETS)):
+            writer.write(paged(content))
+            await writer.drain()
+        self._gossip.counters["gossip_answered"] += 1
+        if not (begun := await reader.read(1)):
+            return  # a box, or a relay that knows nothing more
+        first = begun + await reader.readexactly(PAGE_OCTETS - 1)
+        for text in answering.news(unpaged(first + await reader.readexactly(octets_to_come(first, MAX_NEWS_OCTETS)))):
+            answering.look(text)
+            await asyncio.sleep(0)
+        answering.finish(time.time())
