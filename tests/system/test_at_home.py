@@ -1,4 +1,4 @@
-"""What a box does for phones besides calls: an account that linphone fetches, speaks TLS and SRTP with, and loses; a message that a contact leaves, through circuits."""
+"""What a box does for phones besides calls: an account that linphone fetches, speaks TLS and SRTP with, and loses; a message that a contact leaves, and an echo, through circuits."""
 
 from __future__ import annotations
 
@@ -78,6 +78,25 @@ def test_linphone_fetches_its_account_and_is_revoked(embedded_network: EmbeddedN
         phone.wait_for("ended")
         assert USER not in users(embedded_network)
     assert told(embedded_network.boxes[CALLER])["sip"].get("bugs", 0) == 0
+
+
+def test_a_phone_hears_itself_after_the_whole_way_to_a_contacts_box_and_back(embedded_network: EmbeddedNetwork, tmp_path: Path) -> None:
+    """No phone is registered at the other box."""
+    network = embedded_network
+    with make_phone("pjsua2", CALLER, TONE_HZ, "pcma", tmp_path, network.login(CALLER)) as phone:
+        phone.wait_for("registered")
+        phone.dial(f"sip:*44@{network.plan.box_address(CALLER)}")
+        phone.wait_for("connected", 20)
+        time.sleep(SAID_S + 1)
+        phone.hang_up()
+        phone.wait_for("ended")
+    heard = phone.heard()
+    assert heard is not None
+    assert seconds_of_tone(heard, TONE_HZ) >= SAID_S - 1
+    here, there = (told(network.boxes[name]) for name in (CALLER, CALLEE))
+    assert (here["sip"]["calls_far_echo"], there["probes"]["echoes_answered"]) == (1, 1)
+    assert there["sip"].get("calls_in", 0) == 0
+    assert (here["engine"]["bad_command"], there["engine"]["bad_command"]) == (0, 0)
 
 
 @pytest.fixture

@@ -52,19 +52,20 @@ LOCAL_REFUSALS = frozenset({Refusal.UNREACHABLE, Refusal.EMERGENCY})
 class Offer:
     """The caller's box asks for a call. codecs: each once, ascending: which of them the caller's phone prefers is not told; none for a call that carries texts alone.
 
-    probe: nobody is to be rung, the far box answers itself, in the one codec; speech: and says how the speech sounds that it hears. Raises ValueError for another
-    order, a probe of several codecs, or speech without a probe.
+    probe: nobody is to be rung, the far box answers itself, in the one codec; speech: and says how the speech sounds that it hears; echo: and gives back what it hears.
+    Raises ValueError for another order, a probe of several codecs, or speech or echo without a probe or together.
     """
 
     codecs: tuple[Codec, ...]
     probe: bool = False
     speech: bool = False
+    echo: bool = False
 
     def __post_init__(self) -> None:
         if list(self.codecs) != sorted(set(self.codecs)):
             raise ValueError("the codecs of an offer are not in ascending order")
-        if (self.probe and len(self.codecs) != 1) or (self.speech and not self.probe):
-            raise ValueError("a probe is of one codec, and speech is part of one")
+        if (self.probe and len(self.codecs) != 1) or (self.speech or self.echo) > self.probe or (self.speech and self.echo):
+            raise ValueError("a probe is of one codec, and speech or echo is part of one")
 
 
 @dataclass(frozen=True, slots=True)

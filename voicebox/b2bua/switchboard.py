@@ -30,7 +30,17 @@ from voicebox.b2bua.registrar import Binding, Registrar, Registration
 from voicebox.b2bua.texts import Done, Texts
 from voicebox.b2bua.transfer import Transfers
 from voicebox.b2bua.voicemail import Machine, Mailbox
-from voicebox.dialplan.model import CallContact, EmergencyCall, IncomingDecision, NoAnswer, OutgoingDecision, RefuseCall, RingPhones, VoicemailBox
+from voicebox.dialplan.model import (
+    CallContact,
+    EmergencyCall,
+    FarEcho,
+    IncomingDecision,
+    NoAnswer,
+    OutgoingDecision,
+    RefuseCall,
+    RingPhones,
+    VoicemailBox,
+)
 from voicebox.errors import HostError, SipError, UsageError
 from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user
 from voicebox.sip.flow import Flow
@@ -400,6 +410,11 @@ class Switchboard:
                 self.counters["calls_out"] += 1
                 self._contact_texts.make_room(now)
                 self._reach_contact(call, petname, leg.offer, now)
+            case FarEcho(petnames):
+                self.counters["calls_far_echo"] += 1
+                self._contact_texts.make_room(now)
+                petname = petnames[int(self._draw(0, len(petnames)))]
+                self._reach_contact(call, petname, Offer(leg.offer.codecs[:1], probe=True, echo=True), now)
             case RingPhones():
                 self.counters["calls_local"] += 1
                 self._reach_phones(call, self._turns(decision, flow, now), self._shown(account.user), leg.offer, now, discreet=False)

@@ -68,6 +68,7 @@ class RecordType(IntEnum):
     SCORE = 43
     TEXT = 44
     TAKEN = 45
+    ECHO_PROBE = 46
     ELEMENT = 48
     SHOW = 49
     WRONG = 50
@@ -90,7 +91,13 @@ _EMPTY: dict[RecordType, type[Ringing | Hold | Resume | End | Taken]] = {
     RecordType.END: End,
     RecordType.TAKEN: Taken,
 }
-_OFFERS = {(False, False): RecordType.OFFER, (True, False): RecordType.PROBE, (True, True): RecordType.SPEECH_PROBE}
+_OFFERS = {
+    (False, False, False): RecordType.OFFER,
+    (True, False, False): RecordType.PROBE,
+    (True, True, False): RecordType.SPEECH_PROBE,
+    (True, False, True): RecordType.ECHO_PROBE,
+}
+"""By what an Offer says of probe, speech and echo."""
 _WHICH_OFFER = {kind: which for which, kind in _OFFERS.items()}
 _TYPE_OF_EMPTY = {kind: number for number, kind in _EMPTY.items()}
 
@@ -98,8 +105,8 @@ _TYPE_OF_EMPTY = {kind: number for number, kind in _EMPTY.items()}
 def serialise_event(event: CallEvent) -> bytes:
     """Return the octets of an event. A refusal that is local is never sent: ValueError."""
     match event:
-        case Offer(codecs, probe, speech):
-            return bytes([_OFFERS[probe, speech], len(codecs), *codecs])
+        case Offer(codecs, probe, speech, echo):
+            return bytes([_OFFERS[probe, speech, echo], len(codecs), *codecs])
         case Progress(codec):
             return bytes([RecordType.PROGRESS, codec])
         case Answer(codec):
@@ -129,8 +136,7 @@ def parse_event(message: bytes) -> CallEvent:
         kind = RecordType(message[0])
         match kind:
             case _ if kind in _WHICH_OFFER and 0 < len(payload) <= 1 + MAX_CODECS and payload[0] == len(payload) - 1:
-                probe, speech = _WHICH_OFFER[kind]
-                return Offer(tuple(Codec(number) for number in payload[1:]), probe, speech)
+                return Offer(tuple(Codec(number) for number in payload[1:]), *_WHICH_OFFER[kind])
             case RecordType.SCORE if len(payload) == 2:
                 return Score(int.from_bytes(payload, "big"))
             case RecordType.PROGRESS if len(payload) == 1:

@@ -21,8 +21,10 @@ from voicebox.dialplan.model import (
     Caller,
     Callers,
     DialPlan,
+    EchoAt,
     EchoTest,
     EmergencyCall,
+    FarEcho,
     House,
     IncomingAct,
     IncomingDecision,
@@ -56,6 +58,8 @@ def outgoing(plan: DialPlan, dialled: str, house: House) -> OutgoingDecision:
             return _called(house, petname)
         case SpeedDial(number):
             return _called(house, plan.speed_dials.get(number, ""))
+        case EchoAt(target):
+            return _far_echo(house, plan.speed_dials.get(target, target))
         case Ring():
             ring = _phones(plan, house, act)
             if ring is None:
@@ -72,6 +76,14 @@ def _called(house: House, petname: str) -> OutgoingDecision:
     if not petname or not _is_contact(house, petname):
         return RefuseCall(NOT_FOUND)
     return RefuseCall(FORBIDDEN) if petname in house.blocked else CallContact(petname)
+
+
+def _far_echo(house: House, petname: str) -> OutgoingDecision:
+    if petname:
+        called = _called(house, petname)
+        return FarEcho((called.petname,)) if isinstance(called, CallContact) else called
+    everybody = tuple(sorted(petname for petname in house.contacts or () if petname not in house.blocked))
+    return FarEcho(everybody) if everybody else RefuseCall(NOBODY_THERE)
 
 
 def choose_outgoing(plan: DialPlan, dialled: str, house: House) -> tuple[OutgoingAct, int | None]:
@@ -125,6 +137,8 @@ def _filled(plan: DialPlan, house: House, rule: OutgoingRule, dialled: str, word
             return Call(fill(petname))
         case SpeedDial(number):
             return SpeedDial(fill(number))
+        case EchoAt(target):
+            return EchoAt(fill(target))
         case Ring(place):
             return replace(act, place=fill(place))
         case Local():

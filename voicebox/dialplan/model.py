@@ -1,6 +1,6 @@
 """A dial plan, and what it decides about a call. Frozen; made by load.py, asked through match.py. Pure.
 
-    outgoing (a phone dialled)   CallContact | RingPhones | EchoTest | VoicemailBox | RefuseCall | EmergencyCall
+    outgoing (a phone dialled)   CallContact | RingPhones | EchoTest | FarEcho | VoicemailBox | RefuseCall | EmergencyCall
     incoming (a contact calls)   RingPhones | NoAnswer
 
 NOT here: patterns (pattern.py), times of day (hours.py).
@@ -80,6 +80,13 @@ class EchoTest:
 
 
 @dataclass(frozen=True, slots=True)
+class FarEcho:
+    """Call a contact's box, which rings nobody and sends every sound back. petnames: of contacts that there are, one of whom is drawn; never empty."""
+
+    petnames: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RefuseCall:
     """Refuse with a SIP status, 400..699."""
 
@@ -103,7 +110,7 @@ class VoicemailBox:
     """Answer, and play the messages that contacts left."""
 
 
-OutgoingDecision = CallContact | RingPhones | EchoTest | VoicemailBox | RefuseCall | EmergencyCall
+OutgoingDecision = CallContact | RingPhones | EchoTest | FarEcho | VoicemailBox | RefuseCall | EmergencyCall
 IncomingDecision = RingPhones | NoAnswer
 
 # ----------------------------------------------------------------------------------------------------------------- plan
@@ -138,6 +145,13 @@ class SpeedDial:
 
 
 @dataclass(frozen=True, slots=True)
+class EchoAt:
+    """Have the box of a contact give the sound back. target: a speed dial, else a petname; "": whose ever."""
+
+    target: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Ring:
     """Ring a place. place: a number, a name or a phone, ALL_PHONES for every phone; timeout_s: None for the place's own; then: another place."""
 
@@ -157,7 +171,7 @@ class Silence:
     """Ring nothing: the caller gets no answer."""
 
 
-OutgoingAct = Call | SpeedDial | Ring | Local | EchoTest | VoicemailBox | RefuseCall | EmergencyCall
+OutgoingAct = Call | SpeedDial | Ring | Local | EchoTest | EchoAt | VoicemailBox | RefuseCall | EmergencyCall
 IncomingAct = Ring | Silence
 
 
@@ -235,7 +249,7 @@ class House:
     """
 
     phones: tuple[str, ...] = field(default=(), repr=False)
-    contacts: Container[str] | None = field(default=None, repr=False)
+    contacts: Collection[str] | None = field(default=None, repr=False)
     blocked: Container[str] = field(default=(), repr=False)
     dnd: bool = False
     dnd_phones: frozenset[str] = field(default=frozenset(), repr=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import yaml
 
@@ -14,6 +16,7 @@ from voicebox.dialplan.model import (
     Call,
     Caller,
     Callers,
+    EchoAt,
     EchoTest,
     IncomingAct,
     IncomingRule,
@@ -35,6 +38,7 @@ MAX_RULES = 200
 MAX_PATTERNS = 500
 """Of all rules together."""
 MAX_CALLERS = 60
+Act = TypeVar("Act")
 _STATUS = re.compile(r"[4-6][0-9][0-9]\Z")
 _WORD = re.compile(r"\{([a-z]+)\}")
 LEAST_RULE = 'Write at least `- { dial: "<contact>", do: { call: "{contact}" } }`.'
@@ -77,7 +81,7 @@ def _outgoing_rule(reading: Reading, node: yaml.Node, path: str, places: dict[st
 
 def _check_words(reading: Reading, node: yaml.Node, path: str, act: OutgoingAct, patterns: tuple[Pattern, ...]) -> None:
     match act:
-        case Call(target) | SpeedDial(target) | Ring(target):
+        case Call(target) | SpeedDial(target) | EchoAt(target) | Ring(target):
             wanted = set(_WORD.findall(target))
         case _:
             return
@@ -91,6 +95,8 @@ def read_outgoing_act(reading: Reading, node: yaml.Node, path: str, places: dict
         match node.value:
             case "echo":
                 return EchoTest()
+            case "far-echo":
+                return EchoAt()
             case "voicemail-box":
                 return VoicemailBox()
             case "local" if not expected:
@@ -107,6 +113,8 @@ def read_outgoing_act(reading: Reading, node: yaml.Node, path: str, places: dict
             return _target(reading, values[name], f"{path}.{name}", text, Call)
         case "contact":
             return SpeedDial(text)
+        case "far-echo":
+            return _target(reading, values[name], f"{path}.{name}", text, EchoAt)
         case "refuse":
             if not _STATUS.match(text):
                 reading.source.problem(values[name], f"{path}.{name}", "should be a SIP status from 400 to 699", "404 says that there is no such number.")
@@ -123,7 +131,7 @@ def _no_word(reading: Reading, node: yaml.Node, path: str, word: str, acts: tupl
         reading.not_taken(node, path, word, (*acts, *words))
 
 
-def _target(reading: Reading, node: yaml.Node, path: str, text: str, make: type[Call]) -> Call | None:
+def _target(reading: Reading, node: yaml.Node, path: str, text: str, make: Callable[[str], Act]) -> Act | None:
     if not PETNAME.match(_WORD.sub("x", text.lower())):
         reading.source.problem(node, path, "should be the petname of a contact", "`voicebox contact list` prints them; {contact} is the one dialled.")
         return None

@@ -12,6 +12,7 @@ from voicebox.dialplan.match import choose_incoming, choose_outgoing, place_of
 from voicebox.dialplan.model import (
     Call,
     DialPlan,
+    EchoAt,
     EchoTest,
     EmergencyCall,
     House,
@@ -115,6 +116,8 @@ def described(act: OutgoingAct | IncomingAct) -> str:
             return "refuse"
         case EchoTest():
             return "echo"
+        case EchoAt(target):
+            return f"far-echo: {target}" if target else "far-echo"
         case VoicemailBox():
             return "voicemail-box"
         case Local():

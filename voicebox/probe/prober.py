@@ -1,7 +1,7 @@
-"""Probes of a running box: those that its user asks for, and those of contacts that it answers. [io]
+"""Probes of a running box: those that its user asks for, and those of contacts that it answers, echoes too. [io]
 
-Each end has a UDP socket on the loopback, where it is the phone of a media port of the engine; the loop runs its timer. At most one probe of each kind at a time.
-NOT here: what an end does (ends.py), what comes of the numbers (figures.py, at the command line).
+Each end has a UDP socket on the loopback, where it is the phone of a media port of the engine; an echo has none: there the port is its own phone. The loop runs their
+timers. One probe is begun at a time, and one probe or echo answered. NOT here: what an end does (ends.py, echo.py), what comes of the numbers (figures.py, at the command line).
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import secrets
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from voicebox.b2bua.events import NO_SCORE, CallEvent, Codec, Offer, Refusal, Refuse, Ringing, Score
 from voicebox.b2bua.ports import CircuitLeg, MediaPort
 from voicebox.errors import HostError, UsageError
 from voicebox.probe.codecs import ProbeCodec, codec_of
+from voicebox.probe.echo import LEAST_ECHO_S, MOST_ECHO_S, EchoingEnd
 from voicebox.probe.ends import MOST_S, AnsweringEnd, CallersEnd, Stage
 from voicebox.probe.limits import ProbeLimits
 from voicebox.probe.speech import pack_frames
@@ -29,6 +30,8 @@ MAX_DATAGRAM = 2048
 LEAST_TAIL_S = 5.0
 MAX_READ = 64
 """Datagrams taken in one turn of the loop."""
+ECHO_PAYLOAD_TYPE = 96
+"""Of whatever codec, on the way from a port to itself."""
 
 SCORED_AS = {Codec.OPUS: "opus", Codec.PCMA: "pcma"}
 SCORE_S = 35.0
@@ -70,28 +73,28 @@ async def score(packed: bytes, codec: str, within_s: float = SCORE_S) -> int:
     return min(500, max(100, int(text))) if process.returncode == 0 and text.isdigit() else NO_SCORE
 
 
-class _Running:
-    """One end, its socket and its timer."""
+class DrivenEnd(Protocol):
+    """What drives an end needs of it. next_us: when handle_timer is to be called."""
 
-    def __init__(
-        self, make: Callable[[MediaPort, Callable[[bytes], None], int], AnsweringEnd | CallersEnd], media: PortSource, clock: Callable[[], int]
-    ) -> None:
-        self._clock = clock
+    @property
+    def next_us(self) -> int: ...
+    @property
+    def over(self) -> bool: ...
+    def handle_event(self, event: CallEvent, now_us: int) -> None: ...
+    def handle_timer(self, now_us: int) -> None: ...
+    def stop(self, now_us: int) -> None: ...
+
+
+Driven = TypeVar("Driven", bound=DrivenEnd)
+
+
+class _Timed(Generic[Driven]):
+    """One end, its port and its timer. Call arm() once it is whole."""
+
+    def __init__(self, end: Driven, port: MediaPort, clock: Callable[[], int]) -> None:
+        self.end, self._port, self._clock = end, port, clock
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._port = media.open(LOOPBACK)
-        try:
-            self._socket = connected(self._port.rtp_port)
-        except OSError as error:
-            self._port.close()
-            raise HostError(f"A probe has no socket on this machine ({error.strerror}).") from None
-        self._socket.setblocking(False)
-        self.end = end = make(self._port, self._send, clock())
-        # RTCP comes to the same port, and is passed over.
-        here = self._socket.getsockname()[1]
-        self._port.set_remote(LOOPBACK, here, end.codec.codec, end.codec.payload_type, None, here)
-        self._loop.add_reader(self._socket.fileno(), self._readable)
-        self.arm()
 
     def hear(self, event: CallEvent) -> None:
         """Take a call event soon, and never inside of what caused it."""
@@ -100,6 +103,47 @@ class _Running:
     def _step(self, what: Callable[[int], None]) -> None:
         if not self.end.over:
             what(self._clock())
+        self.arm()
+
+    def arm(self) -> None:
+        """Set the timer anew, or give everything back."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.end.over:
+            self.close()
+        elif self.end.next_us < NEVER_US:
+            wait_s = max(0, self.end.next_us - self._clock()) / 1e6
+            self._timer = self._loop.call_later(wait_s, self._step, self.end.handle_timer)
+
+    def stop(self) -> None:
+        """End it; idempotent."""
+        self.end.stop(self._clock())
+        self.arm()
+
+    def close(self) -> None:
+        """Give everything back; idempotent."""
+        self._port.close()
+
+
+class _Running(_Timed[AnsweringEnd | CallersEnd]):
+    """One end with a socket of its own."""
+
+    def __init__(
+        self, make: Callable[[MediaPort, Callable[[bytes], None], int], AnsweringEnd | CallersEnd], media: PortSource, clock: Callable[[], int]
+    ) -> None:
+        port = media.open(LOOPBACK)
+        try:
+            self._socket = connected(port.rtp_port)
+        except OSError as error:
+            port.close()
+            raise HostError(f"A probe has no socket on this machine ({error.strerror}).") from None
+        self._socket.setblocking(False)
+        super().__init__(make(port, self._send, clock()), port, clock)
+        # RTCP comes to the same port, and is passed over.
+        here = self._socket.getsockname()[1]
+        port.set_remote(LOOPBACK, here, self.end.codec.codec, self.end.codec.payload_type, None, here)
+        self._loop.add_reader(self._socket.fileno(), self._readable)
         self.arm()
 
     def _send(self, datagram: bytes) -> None:
@@ -114,23 +158,12 @@ class _Running:
                 return
             self.end.receive(datagram, self._clock())
 
-    def arm(self) -> None:
-        """Set the timer anew, or give everything back."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self.end.over:
-            self.close()
-        elif self.end.next_us < NEVER_US:
-            wait_s = max(0, self.end.next_us - self._clock()) / 1e6
-            self._timer = self._loop.call_later(wait_s, self._step, self.end.handle_timer)
-
     def close(self) -> None:
         """Give everything back; idempotent."""
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
-            self._port.close()
+            super().close()
 
 
 class Prober:
@@ -140,6 +173,7 @@ class Prober:
         self._network, self._media, self._clock = network, media, clock
         self._limits = ProbeLimits(answers=answers)
         self._answering: _Running | None = None
+        self._echoing: _Timed[EchoingEnd] | None = None
         self._calling: _Running | None = None
         self._scoring: asyncio.Task[None] | None = None
         self._chance = random.SystemRandom()
@@ -149,12 +183,15 @@ class Prober:
     def _accept(self, petname: str, offer: Offer, leg: CircuitLeg) -> Listener:
         """Answer a contact's probe. Raises HostError where this machine has no port or socket left."""
         codec = next((codec for codec in ProbeCodec if codec.codec is offer.codecs[0]), None)
-        busy = self._answering is not None and not self._answering.end.over
-        if codec is None or not self._limits.allow(petname, self._clock(), busy=busy):
+        busy = any(running is not None and not running.end.over for running in (self._answering, self._echoing))
+        spoken = codec is not None or offer.echo
+        if not spoken or not self._limits.allow(petname, self._clock(), busy=busy):
             self.counters["probes_refused"] += 1
-            why = Refusal.DECLINED if codec is not None else Refusal.NO_COMMON_CODEC
+            why = Refusal.DECLINED if spoken else Refusal.NO_COMMON_CODEC
             asyncio.get_running_loop().call_soon(leg.send, Refuse(why))
             return lambda _event: None
+        if codec is None or offer.echo:
+            return self._echo(offer.codecs[0], leg)
         self.counters["probes_answered"] += 1
 
         def make(port: MediaPort, send: Callable[[bytes], None], now_us: int) -> AnsweringEnd:
@@ -166,6 +203,17 @@ class Prober:
         running.end.leg = leg
         asyncio.get_running_loop().call_soon(leg.send, Ringing())
         return running.hear
+
+    def _echo(self, codec: Codec, leg: CircuitLeg) -> Listener:
+        """Give back what a contact says. Raises HostError where this machine has no port left."""
+        port = self._media.open(LOOPBACK)
+        port.set_remote(LOOPBACK, port.rtp_port, codec, ECHO_PAYLOAD_TYPE, None)
+        most_us = int(self._chance.uniform(LEAST_ECHO_S, MOST_ECHO_S) * 1e6)
+        self._echoing = echoing = _Timed(EchoingEnd(codec, port, leg, self._clock(), most_us), port, self._clock)
+        self.counters["echoes_answered"] += 1
+        asyncio.get_running_loop().call_soon(leg.send, Ringing())
+        echoing.arm()
+        return echoing.hear
 
     def _score(self, frames: list[bytes | None]) -> None:
         """Have speech scored that the answering end heard."""
@@ -240,10 +288,9 @@ class Prober:
         return self._calling.end
 
     def stop(self) -> None:
-        """End every probe, tails too; idempotent."""
-        for running in (self._calling, self._answering):
+        """End every probe, tails too, and the echo; idempotent."""
+        for running in (self._calling, self._answering, self._echoing):
             if running is not None:
-                running.end.stop(self._clock())
-                running.arm()
+                running.stop()
         if self._scoring is not None:
             self._scoring.cancel()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.voicebox.b2bua.loopback import PlainPort
 from tests.voicebox.b2bua.scripted import SDP_OPUS, SDP_PCMA, Box, Phone, final, statuses
 from voicebox.b2bua.context import CallSettings
 from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
+from voicebox.b2bua.ports import CircuitLeg
 from voicebox.b2bua.switchboard import SwitchboardSettings
+from voicebox.dialplan.model import FarEcho
 from voicebox.sip.flow import Transport
 from voicebox.sip.message import SipRequest, SipResponse
 from voicebox.sip.sdp import Direction, parse_sdp
@@ -77,6 +81,44 @@ def test_opus_is_answered_with_constant_rate() -> None:
     assert (encoding.payload_type, encoding.name, encoding.clock_rate_hz, encoding.channels) == (111, "opus", 48_000, 2)
     assert {"cbr=1", "useinbandfec=1", "maxptime=20", "minptime=20", "stereo=0", "maxaveragebitrate=24000"} == set(encoding.fmtp.split(";"))
     assert port.remote == ("192.0.2.20", 4000, Codec.OPUS, 111, None)
+
+
+def test_the_far_echo_is_a_call_that_asks_a_contacts_box_to_give_the_sound_back() -> None:
+    box = Box()
+    box.plan["*44"] = FarEcho(("bob",))
+    phone = Phone(box, "alice")
+    phone.invite("sip:*44@voicebox")
+    assert box.offers == [Offer((Codec.PCMA,), probe=True, echo=True)]
+    box.far_says(Ringing())
+    box.far_says(Answer(Codec.PCMA))
+    answer = final(phone.inbox)
+    assert answer.status == 200
+    assert box.network.legs[-1].bound == (box.media.ports[-1], Codec.PCMA)
+    phone.ack(answer)
+    phone.inside("BYE", answer)
+    assert box.network.legs[-1].sent == [End()]
+    assert (box.board.calls, box.media.open_ports(), box.board.totals()["calls_far_echo"]) == (0, 0, 1)
+
+
+def test_the_far_echo_draws_one_of_those_who_may_be_asked() -> None:
+    box = Box()
+    box.network.contacts["ann"] = box.far
+    asked: list[str] = []
+    call = box.network.call
+
+    def watched(petname: str, offer: Offer, listener: Callable[[CallEvent], None]) -> CircuitLeg:
+        asked.append(petname)
+        return call(petname, offer, listener)
+
+    box.network.call = watched  # type: ignore[method-assign]  # to watch it
+    box.plan["*44"] = FarEcho(("ann", "bob"))
+    phone = Phone(box, "alice")
+    for number in range(12):
+        phone.call_id = f"echo-{number}"
+        phone.invite("sip:*44@voicebox")
+        box.far_says(Refuse(Refusal.DECLINED))
+        assert final(phone.inbox).status == 603
+    assert set(asked) == {"ann", "bob"}
 
 
 def test_early_media_is_heard_and_not_spoken_into() -> None:

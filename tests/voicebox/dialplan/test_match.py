@@ -17,6 +17,7 @@ from voicebox.dialplan.model import (
     DialPlan,
     EchoTest,
     EmergencyCall,
+    FarEcho,
     House,
     IncomingDecision,
     NoAnswer,
@@ -70,6 +71,8 @@ def test_default_plan() -> None:
         "eve": RefuseCall(403),
         "712": RefuseCall(404),
         "*43": EchoTest(),
+        "*44": FarEcho(("bob", "carol-2", "mum")),
+        "*4412": RefuseCall(404),
         "kitchen": RingPhones((("kitchen",),)),
         "attic": RingPhones((("Attic",),)),
         "all": RingPhones((HOUSE.phones,)),
@@ -92,6 +95,19 @@ def test_first_rule_that_matches_decides() -> None:
     assert dialled(rules, "20") == RingPhones((("kitchen",),))
     assert dialled(rules, "22") == RefuseCall(486)
     assert dialled(rules, "anything") == CallContact("bob")
+
+
+def test_the_echo_of_a_contacts_box_is_that_of_whom_the_rule_names_or_of_any_who_is_not_blocked() -> None:
+    speed = HEAD + 'speed_dials: { "12": mum }\noutgoing:\n'
+    rules = (
+        '  - { dial: "*44<n:XX>", do: { far-echo: "{n}" } }\n  - { dial: "*44<contact>", do: { far-echo: "{contact}" } }\n  - { dial: "*44", do: far-echo }\n'
+    )
+    plan = parse_plan(speed + rules, "plan.yaml", HOUSE.phones)
+    asked = {"*4412": FarEcho(("mum",)), "*4413": RefuseCall(404), "*44bob": FarEcho(("bob",)), "*44eve": RefuseCall(403), "*44dave": RefuseCall(404)}
+    for text, decided in asked.items():
+        assert outgoing(plan, text, HOUSE) == decided, text
+    assert outgoing(plan, "*44", House(contacts={"eve"}, blocked={"eve"})) == RefuseCall(480)
+    assert outgoing(plan, "*44", House()) == RefuseCall(480)
 
 
 def test_unknown_contact_falls_through_to_later_rules() -> None:

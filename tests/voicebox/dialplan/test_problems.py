@@ -174,7 +174,7 @@ OUTGOING = {
     "unknown word": ("{ dial: a, do: refuse }", "plan.yaml:4:20 outgoing[0].do: `refuse` says what, too. Write `{ refuse: ... }`."),
     "two acts": (
         "{ dial: a, do: { call: bob, refuse: 404 } }",
-        "plan.yaml:4:20 outgoing[0].do: should be one of { call: ... }, { contact: ... }, { refuse: ... }, { ring: ... }. Write exactly one of them.",
+        "plan.yaml:4:20 outgoing[0].do: should be one of { call: ... }, { contact: ... }, { far-echo: ... }, { refuse: ... }, { ring: ... }. Write exactly one of them.",
     ),
     "timeout of a call": ("{ dial: a, do: { call: bob, timeout: 5s } }", "plan.yaml:4:20 outgoing[0].do.timeout: does not go with `call`. Leave it out."),
     "no petname": (

@@ -52,11 +52,11 @@ class Calls:
     def on_probe(self, acceptor: Callable[[str, Offer, CircuitLeg], Listener]) -> None:
         self.acceptor = acceptor
 
-    def knock(self, petname: str, codec: Codec = Codec.OPUS, *, speech: bool = False) -> tuple[Leg, Listener]:
+    def knock(self, petname: str, codec: Codec = Codec.OPUS, *, speech: bool = False, echo: bool = False) -> tuple[Leg, Listener]:
         """Let a contact probe us."""
         assert self.acceptor is not None
         leg = Leg()
-        return leg, self.acceptor(petname, Offer((codec,), probe=True, speech=speech), leg)
+        return leg, self.acceptor(petname, Offer((codec,), probe=True, speech=speech, echo=echo), leg)
 
 
 class Ports:
@@ -65,6 +65,7 @@ class Ports:
     def __init__(self) -> None:
         self.opened = self.closed = 0
         self.none_left = False
+        self.latest: PlainPort | None = None
 
     def open(self, local_address: str) -> MediaPort:
         assert local_address == "127.0.0.1"
@@ -77,7 +78,8 @@ class Ports:
             def close(self) -> None:
                 ports.closed += 1
 
-        return Port()
+        self.latest = Port()
+        return self.latest
 
 
 def clock() -> int:
@@ -169,6 +171,35 @@ async def test_user_who_wants_none_and_a_codec_that_no_probe_speaks() -> None:
     await soon()
     assert (leg.told, other.told) == ([Refuse(Refusal.DECLINED)], [Refuse(Refusal.NO_COMMON_CODEC)])
     assert ports.opened == 0
+
+
+async def test_an_echo_is_answered_in_every_codec_one_at_a_time_and_its_ports_phone_is_itself() -> None:
+    prober, calls, ports = made()
+    leg, listener = calls.knock("bob", Codec.G722, echo=True)
+    second, _ = calls.knock("ann", echo=True)
+    third, _ = calls.knock("ann")
+    await soon()
+    assert [each.told for each in (leg, second, third)] == [[Ringing()], [Refuse(Refusal.DECLINED)], [Refuse(Refusal.DECLINED)]]
+    assert ports.latest is not None
+    assert ports.latest.remote == ("127.0.0.1", ports.latest.rtp_port, Codec.G722)
+    listener(End())
+    await soon()
+    assert (ports.opened, ports.closed, leg.told) == (1, 1, [Ringing()])
+    fourth, _ = calls.knock("ann", echo=True)
+    await soon()
+    prober.stop()
+    assert (ports.opened, ports.closed, fourth.told) == (2, 2, [Ringing(), End()])
+    assert prober.counters == {"echoes_answered": 2, "probes_refused": 2}
+    ports.none_left = True
+    with pytest.raises(HostError):
+        calls.knock("bob", echo=True)
+
+
+async def test_who_wants_no_probes_gives_no_echo() -> None:
+    _, calls, ports = made(answers=False)
+    leg, _ = calls.knock("bob", echo=True)
+    await soon()
+    assert (leg.told, ports.opened) == ([Refuse(Refusal.DECLINED)], 0)
 
 
 async def test_machine_without_ports_says_so() -> None:
