@@ -1,4 +1,4 @@
-"""Write tests/vectors/*.json from the model: cells, speech, layers, due times, splice, end-to-end bodies; valid and invalid side by side.
+"""Write tests/vectors/*.json from the model: cells, speech, layers, due times, splice, end-to-end bodies, streams; valid and invalid side by side.
 
 Run `python -m tools.make_vectors` after a change of PROTOCOL.md; tests/model/test_vectors.py fails where files and model differ.
 Octets are hexadecimal, times microseconds of network time.
@@ -16,6 +16,7 @@ from relay.model.layer import Hctr2
 from relay.model.randomness import SeededRandom
 from relay.model.slots import SLOT_US, Due, Ring, Settling
 from tools.coarse_copy import coarse_copy, compress, frame_of_copy
+from tools.streams_reference import Frame, Row, Segment, serialise_frame, serialise_segment
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests" / "vectors"
 Entry = dict[str, object]
@@ -242,6 +243,65 @@ def coarse(random: SeededRandom) -> Entry:
     return {"section": "9.4", "valid": valid, "invalid": [{"why": why, "copy": octets} for why, octets in invalid]}
 
 
+def streams(random: SeededRandom) -> Entry:
+    """§11: segments, frames, and rows whose pieces come in disorder, with what is acknowledged after each."""
+    segments = [
+        Segment(0, 0),
+        Segment(65_535, 2**32 - 1, (), piece=(2**32 - 2, b"\x00")),
+        Segment(7, 1_000, ((1, 1), (205, 410)), piece=(99, random.octets(201))),
+        Segment(8, 0, ((1, 1),) * 8, more=True),
+        Segment(9, 5, ((32_000, 768),)),
+    ]
+    valid = [
+        {"heard": each.heard, "next": each.next, "ranges": each.ranges, "more": each.more, "offset": each.piece and each.piece[0],
+         "piece": each.piece and each.piece[1].hex(), "segment": serialise_segment(each).hex()}
+        for each in segments
+    ]  # fmt: skip
+    plain, ranged = serialise_segment(segments[0]), serialise_segment(segments[2])
+    invalid = [
+        ("6 octets", plain[:6].hex()),
+        ("nine ranges", changed(plain + bytes([0, 1]) * 18, 6, [9])),
+        ("a range that is not there", changed(plain, 6, [1])),
+        ("more behind no range", changed(plain, 6, [0x80])),
+        ("a range without a gap", changed(ranged, 7, [0, 0])),
+        ("a range without octets", changed(ranged, 9, [0, 0])),
+        ("ranges beyond the window", changed(ranged, 11, [0x80, 0])),
+        ("an offset without octets", (plain + bytes(4)).hex()),
+        ("half an offset", (plain + bytes(3)).hex()),
+    ]
+    frames = [
+        Frame(1, False, 0, 80), Frame(1, False, 65_535, 65_535), Frame(2, True, 5), Frame(3, False, 7, b"x"), Frame(3, True, 8, random.octets(255)),
+        Frame(4, True, 9), Frame(5, False, 10, 1), Frame(5, True, 11, 4), Frame(6, True, 12, 2**32 - 1),
+    ]  # fmt: skip
+    none = ("00 0000", "07 0000", "81 0000 0050", "02 0000", "03 0000 00", "05 0000 00", "05 0000 05")
+    return {
+        "section": "11",
+        "segments": valid,
+        "no_segments": [{"why": why, "segment": octets} for why, octets in invalid],
+        "frames": [{"kind": each.kind, "yours": each.yours, "stream": each.stream, "frame": serialise_frame(each).hex()} for each in frames],
+        "no_frames": [octets.replace(" ", "") for octets in none],
+        "rows": [scrambled(random, most) for most in (3, 20, 209)],
+    }
+
+
+def scrambled(random: SeededRandom, most: int) -> Entry:
+    """Return a row that opens a stream and says something on it, in pieces of at most so many octets that come in any order, some twice."""
+    said = [random.octets(1 + random.u32() % 255) for _ in range(4)]
+    row = b"".join(serialise_frame(each) for each in (Frame(1, False, 3, 22), *(Frame(3, False, 3, octets) for octets in said), Frame(4, False, 3)))
+    pieces, place = [], 0
+    while place < len(row):
+        end = place + 1 + random.u32() % most
+        pieces.append((place, row[place:end]))
+        place = end
+    order = sorted(pieces + pieces[::3], key=lambda _piece: random.u32())
+    receiver, steps = Row(), []
+    for counter, piece in enumerate(order, 65_500):
+        receiver.take(counter, piece)
+        steps.append({"counter": counter, "segment": serialise_segment(Segment(0, 0, piece=piece)).hex(), "answer": receiver.acknowledgement().hex()})
+    assert receiver.whole == row
+    return {"port": 22, "stream": 3, "said": b"".join(said).hex(), "steps": steps}
+
+
 def vectors() -> dict[str, str]:
     """Return the files by name."""
     makers = {
@@ -253,6 +313,7 @@ def vectors() -> dict[str, str]:
         "splice": splice,
         "end_to_end": end_to_end,
         "coarse": coarse,
+        "streams": streams,
     }
     source = "made by tools/make_vectors.py from relay/model"
     return {f"{name}.json": json.dumps({"source": source, **make(SeededRandom(name.encode()))}, indent=1) + "\n" for name, make in makers.items()}

@@ -13,6 +13,7 @@ from relay.model.end_to_end import NO_TWEAK, CounterWindow, Sound, parse_sound
 from relay.model.layer import Hctr2
 from tools import coarse_copy as coarse
 from tools import make_vectors
+from tools import streams_reference as reference
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 
@@ -102,6 +103,22 @@ def test_coarse() -> None:
         assert (len(frame), len(copy), len(heard)) == (160, coarse.COPY_OCTETS, 160)
     for each in made["invalid"]:
         assert coarse.frame_of_copy(2, bytes.fromhex(each["copy"])) is None, each["why"]
+
+
+def test_streams() -> None:
+    made = load("streams")
+    for each in made["segments"]:
+        piece = None if each["piece"] is None else (each["offset"], bytes.fromhex(each["piece"]))
+        ranges = tuple((gap, length) for gap, length in each["ranges"])
+        assert reference.parse_segment(bytes.fromhex(each["segment"])) == reference.Segment(each["heard"], each["next"], ranges, each["more"], piece)
+    for each in made["no_segments"]:
+        assert reference.parse_segment(bytes.fromhex(each["segment"])) is None, each["why"]
+    for each in made["frames"]:
+        frames = reference.parse_frames(octets := bytes.fromhex(each["frame"]))
+        assert frames is not None
+        assert [(frame.kind, frame.yours, frame.stream) for frame in frames] == [(each["kind"], each["yours"], each["stream"])]
+        assert (reference.serialise_frame(frames[0]), reference.parse_frames(octets[:-1])) == (octets, None)
+    assert all(reference.parse_frames(bytes.fromhex(octets)) is None for octets in made["no_frames"])
 
 
 def test_the_samples_of_g711_are_those_of_the_standard() -> None:

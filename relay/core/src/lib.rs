@@ -47,6 +47,7 @@ pub mod rtp;
 pub mod slots;
 pub mod sound;
 pub mod speech;
+pub mod streams;
 pub mod tape;
 mod wheel;
 

@@ -9,6 +9,9 @@ use voicebox_core::owner::clock::Clock;
 use voicebox_core::random::SeededRandom;
 use voicebox_core::slots::{Due, Ring, Settling};
 use voicebox_core::speech::{parse_speech, serialise_speech, Carousel, Collected, Collector};
+use voicebox_core::streams::frame::{parse_frame, serialise_frame};
+use voicebox_core::streams::segment::{parse_segment, serialise_acknowledgement, ACKNOWLEDGEMENT_OCTETS, MAX_RANGES, RANGE_OCTETS};
+use voicebox_core::streams::{Bundle, StreamEvent, StreamId};
 use voicebox_core::{CircId, Slot};
 
 fn file(name: &str) -> Value {
@@ -192,5 +195,57 @@ fn coarse() {
     }
     for vector in list(&file["invalid"]) {
         assert_eq!(frame_of_copy(Codec::Pcma, &octets(&vector["copy"])), None, "{}", vector["why"]);
+    }
+}
+
+#[test]
+fn segments_and_frames_of_streams() {
+    let file = file("streams");
+    for vector in list(&file["segments"]) {
+        let octets_of = octets(&vector["segment"]);
+        let read = parse_segment(&octets_of).expect("valid");
+        let told = &read.acknowledgement;
+        assert_eq!((told.heard, told.next, told.more), (number(&vector["heard"]), number(&vector["next"]), vector["more"].as_bool().expect("a truth")));
+        let ranges: Vec<(u16, u16)> = vector["ranges"].as_array().expect("a list").iter().map(|each| (number(&each[0]), number(&each[1]))).collect();
+        assert_eq!(told.ranges, ranges);
+        let piece = vector["piece"].as_str().map(|_| (number::<u32>(&vector["offset"]), octets(&vector["piece"])));
+        assert_eq!(read.piece.map(|(offset, octets)| (offset, octets.to_vec())), piece);
+        let mut out = [0; ACKNOWLEDGEMENT_OCTETS + MAX_RANGES * RANGE_OCTETS];
+        let end = serialise_acknowledgement(&mut out, told);
+        assert_eq!(out[..end], octets_of[..end]);
+    }
+    for vector in list(&file["no_segments"]) {
+        assert!(parse_segment(&octets(&vector["segment"])).is_none(), "{}", vector["why"]);
+    }
+    for vector in list(&file["frames"]) {
+        let octets = octets(&vector["frame"]);
+        let (stream, frame, length) = parse_frame(&octets).expect("valid").expect("whole");
+        assert_eq!((stream.ours, stream.number, length), (vector["yours"].as_bool().expect("a truth"), number(&vector["stream"]), octets.len()));
+        let mut row = Vec::new();
+        serialise_frame(&mut row, StreamId { ours: !stream.ours, ..stream }, &frame); // as the other side names it
+        assert_eq!(row, octets);
+        assert_eq!(parse_frame(&octets[..octets.len() - 1]).expect("not broken"), None);
+    }
+    for vector in list(&file["no_frames"]) {
+        assert!(parse_frame(&octets(vector)).is_err(), "{vector}");
+    }
+}
+
+#[test]
+fn rows_of_streams_whose_pieces_come_in_any_order() {
+    for row in list(&file("streams")["rows"]) {
+        let mut bundle = Bundle::new();
+        for step in list(&row["steps"]) {
+            bundle.take_segment(number::<u32>(&step["counter"]).into(), &octets(&step["segment"])).expect("valid");
+            let mut out = [0; 220];
+            let end = bundle.segment_for_slot(1, &mut out);
+            assert_eq!(out[..end], octets(&step["answer"])[..]);
+        }
+        let stream = StreamId { ours: false, number: number(&row["stream"]) };
+        let mut read = [0; 2_048];
+        let length = bundle.read(stream, &mut read);
+        assert_eq!(read[..length], octets(&row["said"])[..]);
+        assert_eq!(bundle.poll(), Some(StreamEvent::Asked { stream, port: number(&row["port"]) }));
+        assert!(bundle.is_read(stream));
     }
 }

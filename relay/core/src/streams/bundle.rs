@@ -1,0 +1,310 @@
+//! All streams between two boxes, and the one row of octets that carries them. Driven once in each slot, and by what comes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::frame::{parse_frame, serialise_frame, Frame, StreamId, Why, HEAD_OCTETS};
+use super::hearing::Hearing;
+use super::saying::Saying;
+use super::segment::{parse_segment, serialise_acknowledgement, ACKNOWLEDGEMENT_OCTETS, OFFSET_OCTETS};
+use super::stream::{Heard, Stream};
+use super::{Broken, MAX_STREAMS};
+
+/// Resets that wait to be said. Whoever has more is sent more opens than an honest peer has.
+const MAX_RESETS: usize = 256;
+const RESET_OCTETS: usize = HEAD_OCTETS + 1;
+
+/// Why no stream was opened: this side's limit, not the peer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenError;
+
+/// What happened to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEvent {
+    /// The peer opens it: take it or reset it.
+    Asked {
+        /// The stream.
+        stream: StreamId,
+        /// Of which service.
+        port: u16,
+    },
+    /// The peer takes one that this side opened.
+    Taken(StreamId),
+    /// Something waits to be read; told once until all was read.
+    Readable(StreamId),
+    /// There is room again for a writer who found none.
+    Writable(StreamId),
+    /// The peer says no more; what came before can still be read.
+    Ended(StreamId),
+    /// It is gone, with what waited; by whom this side has not reset it itself.
+    Reset {
+        /// The stream.
+        stream: StreamId,
+        /// What the peer says.
+        why: Why,
+    },
+    /// The peer broke the protocol: all streams are gone, and the bundle is to be thrown away.
+    Broken,
+}
+
+/// One side of a bundle.
+///
+/// Contract: `segment_for_slot` at each slot that has room, `take_segment` for what comes, then `poll` until it is empty; `begin_anew` when another splice carries it.
+/// After [`Broken`] it is thrown away. It holds at most two windows of its row, two of each of 128 streams, and an event for each frame that came since `poll`.
+#[derive(Default)]
+pub struct Bundle {
+    streams: BTreeMap<StreamId, Stream>,
+    next_number: u16,
+    /// The stream that was served last, so that the next one begins.
+    turn: Option<StreamId>,
+    resets: VecDeque<(StreamId, Why)>,
+    saying: Saying,
+    hearing: Hearing,
+    /// The highest counter under which a segment came in this splice, and the last under which one was said.
+    heard: u64,
+    counter: u64,
+    /// The beginning of a frame that has not come as a whole.
+    row: Vec<u8>,
+    events: VecDeque<StreamEvent>,
+    is_broken: bool,
+}
+
+impl Bundle {
+    /// Begin without streams.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    // --------------------------------------------------------------------------------------------------------- streams
+
+    /// Open a stream to a service of the peer's. Octets may be written at once.
+    ///
+    /// # Errors
+    /// [`OpenError`] where 64 are open, or the bundle is broken.
+    pub fn open(&mut self, port: u16) -> Result<StreamId, OpenError> {
+        if self.is_broken || self.count(true) >= MAX_STREAMS {
+            return Err(OpenError);
+        }
+        let mut id = StreamId { ours: true, number: self.next_number };
+        while self.streams.contains_key(&id) {
+            id.number = id.number.wrapping_add(1);
+        }
+        self.next_number = id.number.wrapping_add(1);
+        self.streams.insert(id, Stream::new(Some(port)));
+        Ok(id)
+    }
+
+    /// Agree to a stream that the peer opened; false where there is none that waits for it.
+    pub fn take(&mut self, stream: StreamId) -> bool {
+        self.streams.get_mut(&stream).is_some_and(|its| !stream.ours && its.take())
+    }
+
+    /// Return how many octets `write` would take; 0 where there is no such stream.
+    #[must_use]
+    pub fn room(&self, stream: StreamId) -> usize {
+        self.streams.get(&stream).map_or(0, Stream::room)
+    }
+
+    /// Give octets to a stream; returns how many it took. Where it took fewer, [`StreamEvent::Writable`] follows.
+    pub fn write(&mut self, stream: StreamId, octets: &[u8]) -> usize {
+        self.streams.get_mut(&stream).map_or(0, |its| its.write(octets))
+    }
+
+    /// Say no more on a stream, when what was written has been said.
+    pub fn end(&mut self, stream: StreamId) {
+        self.streams.get_mut(&stream).into_iter().for_each(Stream::end);
+    }
+
+    /// Read what came; returns the number of octets, 0 where there is nothing.
+    pub fn read(&mut self, stream: StreamId, out: &mut [u8]) -> usize {
+        let read = self.streams.get_mut(&stream).map_or(0, |its| its.read(out));
+        self.retire(stream);
+        read
+    }
+
+    /// Return whether the peer says no more on a stream and all was read, or there is no such stream.
+    #[must_use]
+    pub fn is_read(&self, stream: StreamId) -> bool {
+        self.streams.get(&stream).is_none_or(Stream::is_read)
+    }
+
+    /// Forget a stream, and tell the peer.
+    pub fn reset(&mut self, stream: StreamId, why: Why) {
+        if self.streams.remove(&stream).is_some_and(|its| !its.is_unsaid()) {
+            self.resets.push_back((stream, why));
+        }
+    }
+
+    /// Return how many streams there are.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Let [`StreamEvent::Writable`] follow once `write` takes octets again.
+    pub fn want_room(&mut self, stream: StreamId) {
+        self.streams.get_mut(&stream).into_iter().for_each(|its| its.wants_room = true);
+    }
+
+    /// Take the next event.
+    pub fn poll(&mut self) -> Option<StreamEvent> {
+        self.events.pop_front()
+    }
+
+    fn count(&self, ours: bool) -> usize {
+        self.streams.keys().filter(|id| id.ours == ours).count()
+    }
+
+    fn retire(&mut self, stream: StreamId) {
+        if self.streams.get(&stream).is_some_and(Stream::is_over) {
+            self.streams.remove(&stream);
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------------------------- slots
+
+    /// Go on over another splice, whose counters begin anew: whatever is not acknowledged is said again.
+    pub fn begin_anew(&mut self) {
+        (self.heard, self.counter) = (0, 0);
+        self.saying.begin_anew();
+    }
+
+    /// Return whether something waits to be said or to be acknowledged; what waits for the peer's credit does not count.
+    #[must_use]
+    pub fn has_something_to_say(&self) -> bool {
+        !self.saying.is_idle() || !self.resets.is_empty() || self.streams.values().any(Stream::has_something_to_say)
+    }
+
+    /// Write the segment of a slot into `out`, whose length is the room there; returns its length, 0 where the room is less than 7 or the bundle is broken.
+    ///
+    /// First what was lost, then what is new, then what was said longest ago.
+    pub fn segment_for_slot(&mut self, counter: u64, out: &mut [u8]) -> usize {
+        if out.len() < ACKNOWLEDGEMENT_OCTETS || self.is_broken {
+            return 0;
+        }
+        self.counter = counter;
+        let end = serialise_acknowledgement(out, &self.hearing.acknowledgement(self.heard, out.len()));
+        let room = out.len().saturating_sub(end + OFFSET_OCTETS);
+        let chosen = if room == 0 {
+            None
+        } else {
+            let lost = self.saying.say_lost(counter, room);
+            lost.or_else(|| self.say_new(counter, room)).or_else(|| self.saying.say_oldest(counter, room))
+        };
+        let Some((offset, octets)) = chosen else { return end };
+        let begin = end + OFFSET_OCTETS;
+        out[end..begin].copy_from_slice(&offset.to_be_bytes());
+        out[begin..begin + octets.len()].copy_from_slice(&octets);
+        begin + octets.len()
+    }
+
+    fn say_new(&mut self, counter: u64, room: usize) -> Option<(u32, Vec<u8>)> {
+        let row = self.frames(room.min(self.saying.room()));
+        (!row.is_empty()).then(|| (self.saying.say_new(counter, &row), row))
+    }
+
+    /// Put frames together, of each stream in its turn.
+    fn frames(&mut self, room: usize) -> Vec<u8> {
+        let mut row = Vec::with_capacity(room);
+        while row.len() + RESET_OCTETS <= room {
+            let Some((stream, why)) = self.resets.pop_front() else { break };
+            serialise_frame(&mut row, stream, &Frame::Reset(why));
+        }
+        let after = |id: &StreamId| self.turn.is_some_and(|turn| *id <= turn);
+        let mut order: Vec<StreamId> = self.streams.iter().filter(|(_, its)| its.has_something_to_say()).map(|(id, _)| *id).collect();
+        order.sort_by_key(|id| (after(id), *id));
+        for id in order {
+            if row.len() + HEAD_OCTETS > room {
+                break;
+            }
+            let Some(its) = self.streams.get_mut(&id) else { continue };
+            its.say(id, &mut row, room);
+            self.turn = Some(id);
+            if its.wants_room && its.room() > 0 {
+                its.wants_room = false;
+                self.events.push_back(StreamEvent::Writable(id));
+            }
+            self.retire(id);
+        }
+        row
+    }
+
+    /// Take a segment of the peer's, from a cell with this counter.
+    ///
+    /// # Errors
+    /// [`Broken`]: it does not follow PROTOCOL.md §11; nothing is left of the streams, and nothing more is said or taken.
+    pub fn take_segment(&mut self, counter: u64, segment: &[u8]) -> Result<(), Broken> {
+        if self.is_broken {
+            return Err(Broken);
+        }
+        let taken = self.take_whole_segment(counter, segment);
+        if taken.is_err() {
+            *self = Self { is_broken: true, events: VecDeque::from([StreamEvent::Broken]), ..Self::default() };
+        }
+        taken
+    }
+
+    fn take_whole_segment(&mut self, counter: u64, segment: &[u8]) -> Result<(), Broken> {
+        let segment = parse_segment(segment).ok_or(Broken)?;
+        self.saying.acknowledge(&segment.acknowledgement, self.counter)?;
+        self.heard = self.heard.max(counter);
+        if let Some((offset, octets)) = segment.piece {
+            let mut row = std::mem::take(&mut self.row);
+            self.hearing.take(offset, octets, &mut row)?;
+            let heard = self.hear_row(&row)?;
+            row.drain(..heard);
+            self.row = row;
+        }
+        Ok(())
+    }
+
+    /// Take the whole frames of a row; returns how many octets they have.
+    fn hear_row(&mut self, row: &[u8]) -> Result<usize, Broken> {
+        let mut heard = 0;
+        while let Some((stream, frame, octets)) = parse_frame(&row[heard..])? {
+            self.hear(stream, &frame)?;
+            heard += octets;
+        }
+        Ok(heard)
+    }
+
+    fn hear(&mut self, stream: StreamId, frame: &Frame<'_>) -> Result<(), Broken> {
+        if let Frame::Open(port) = frame {
+            return self.hear_open(stream, *port);
+        }
+        // What is still under way on a stream that this side has reset means nothing.
+        let Some(its) = self.streams.get_mut(&stream) else { return Ok(()) };
+        if its.is_unsaid() {
+            return Err(Broken);
+        }
+        if let Frame::Reset(why) = frame {
+            self.streams.remove(&stream);
+            self.events.push_back(StreamEvent::Reset { stream, why: *why });
+            return Ok(());
+        }
+        match its.hear(stream, frame)? {
+            Heard::Taken => self.events.push_back(StreamEvent::Taken(stream)),
+            Heard::Readable => self.events.push_back(StreamEvent::Readable(stream)),
+            Heard::Ended => self.events.push_back(StreamEvent::Ended(stream)),
+            Heard::Nothing => {}
+        }
+        self.retire(stream);
+        Ok(())
+    }
+
+    fn hear_open(&mut self, stream: StreamId, port: u16) -> Result<(), Broken> {
+        if self.streams.contains_key(&stream) {
+            return Err(Broken);
+        }
+        if self.count(false) >= MAX_STREAMS {
+            if self.resets.len() >= MAX_RESETS {
+                return Err(Broken);
+            }
+            self.resets.push_back((stream, Why::Busy));
+            return Ok(());
+        }
+        self.streams.insert(stream, Stream::new(None));
+        self.events.push_back(StreamEvent::Asked { stream, port });
+        Ok(())
+    }
+}
