@@ -339,6 +339,7 @@ class BoxDaemon:
         circuits = self._standing.all()
         present = self._standing.present()
         dummies, dummies_last_hour = self._calls.dummies(self._plane.now_us())
+        now = dt.datetime.now(dt.UTC)
         return {
             "kind": "box",
             "ready": self.ready(),
@@ -349,7 +350,8 @@ class BoxDaemon:
             "no_path": self._standing.no_path,
             "links": len(circuits),
             "list": {
-                "relays": len(self._network.valid(dt.datetime.now(dt.UTC))),
+                "relays": len(self._network.valid(now)),
+                "value": self._network.value_told(now),
                 **self._gossiping.rounds.told(time.time(), [guard.relay_id for guard in self._guards_asked()]),
             },
             "calls": self._calls.active(),

@@ -23,6 +23,8 @@ from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import keep_network, load_network, reread_network
 from voicebox.circuits.relay import Relay
 from voicebox.circuits.relay_state import load_relay_keys, remove_former_key
+from voicebox.circuits.value import ValueSignature
+from voicebox.circuits.values_coming import COMING_FILE, due, parse_coming
 from voicebox.config.load import load_relay
 from voicebox.contacts.store import StateDirectory
 from voicebox.dataplane import CircuitEnded, CreateAsked, EngineFailed, Event, ExtendAsked, LinkDown, LinkFailed, LinkUp, LiveDataPlane
@@ -49,6 +51,7 @@ class RelayDaemon:
         self._store = store
         if self._gossip.take([verified], now_s):  # it was renewed, and tells the others itself
             keep_network(store, self._network)
+        self._coming = self._load_coming()
         listed = self._network.relay(self._own.relay_id)
         if listed is None or (listed.link_pin, listed.role) != (self._own.link_pin, self._own.role):
             raise UsageError(
@@ -84,6 +87,7 @@ class RelayDaemon:
             self._listener.start(self._config.listen.address, self._config.listen.port)
             self._gossiping.start()
             self._repeating.every(MINUTE_S, self._look_at_traffic)
+            self._repeating.every(MINUTE_S, self._tell_values)
             self._repeating.every(LOOK_EVERY_S, self._look_at_date)
         except BaseException:
             await self.stop()
@@ -104,6 +108,14 @@ class RelayDaemon:
         """Return whom to ask for the list: one relay, drawn."""
         others = [relay for relay in self._network.valid(dt.datetime.now(dt.UTC)) if relay.relay_id != self._own.relay_id]
         return [self._rng.choice(others)] if others else []
+
+    def _load_coming(self) -> list[ValueSignature]:
+        return parse_coming(self._store.read_text(COMING_FILE), str(self._store.path(COMING_FILE))) if self._store.exists(COMING_FILE) else []
+
+    def _tell_values(self) -> None:
+        """Put the signatures whose time has come into the list."""
+        now_s = time.time()
+        self._gossip.take([], now_s, due(self._coming, self._network.epoch_of(dt.datetime.fromtimestamp(now_s, dt.UTC))))
 
     def _list_changed(self) -> None:
         self._relay.use(self._network)
@@ -172,6 +184,7 @@ class RelayDaemon:
 
     def status(self, *, show_path: bool = False) -> dict[str, Any]:  # noqa: ARG002 - a relay has no path that it could show
         """Return what the relay says of itself: totals over all links, those of traffic rounded, which join no incoming with an outgoing address."""
+        now = dt.datetime.now(dt.UTC)
         return {
             "kind": "relay",
             "ready": True,
@@ -179,7 +192,7 @@ class RelayDaemon:
             "epoch": self._network.epoch_at(self._plane.now_us()),
             "links": self._relay.links(),
             "no_circuits_from_epoch": self._relay.closed_from,
-            "list": {"relays": len(self._network.valid(dt.datetime.now(dt.UTC))), **self._gossiping.rounds.told(time.time(), [])},
+            "list": {"relays": len(self._network.valid(now)), "value": self._network.value_told(now), **self._gossiping.rounds.told(time.time(), [])},
             "realtime": self._realtime,
             "engine": rounded(self._plane.counters()),
             "counters": dict(self._relay.counters + self._gossip.counters + self._gossiping.rounds.counters),
@@ -190,6 +203,8 @@ class RelayDaemon:
         now_s = time.time()
         self._gossip.use(reread_network(self._store, self._network, dt.datetime.fromtimestamp(now_s, dt.UTC)), now_s)
         self._relay.use(self._network)
+        self._coming = self._load_coming()
+        self._tell_values()
 
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:

@@ -10,7 +10,7 @@ import copy
 import functools
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 
 import pytest
@@ -21,6 +21,7 @@ from voicebox.circuits.descriptor import RelayAddress, Role, VerifiedDescriptor,
 from voicebox.circuits.gossip import Answering, Gossip
 from voicebox.circuits.gossip_messages import Answer, serialise_answer
 from voicebox.circuits.gossip_rounds import Times
+from voicebox.circuits.value import ValueSignature
 
 RELAYS = 200
 BAD_SHARE = 3
@@ -45,7 +46,7 @@ class Honest:
 class Frozen(Gossip):
     """A list that nothing changes."""
 
-    def take(self, found: list[VerifiedDescriptor], now_s: float) -> bool:
+    def take(self, found: list[VerifiedDescriptor], now_s: float, signed: Iterable[ValueSignature] = ()) -> bool:
         return False
 
 

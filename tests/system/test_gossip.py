@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.embedded import told, wait_until
+from tests.support.network_commands import join_network, vouch
+from voicebox.cli.main import main
 from voicebox.demo.network import EmbeddedNetwork, Node, Plan
 from voicebox.errors import VoiceboxError
 
@@ -29,9 +31,11 @@ def test_a_new_relay_is_known_to_all_and_used_without_anybody_copying_a_file(tmp
     network = EmbeddedNetwork(tmp_path, PLAN)
     network.set_up()
     fresh = Node("junction-2", tmp_path / "junction-2", "relay run")
-    network.voicebox("relay", "init", "--listen", FRESH, "--role", "junction", "--operator", "fresh", home=fresh.home)
-    network.voicebox("relay", "vouch", "--network", str(tmp_path / "network"), str(fresh.home / "descriptor"))
-    network.join(fresh)
+    file = tmp_path / "network"
+    assert main(["relay", "init", "--listen", FRESH, "--role", "junction", "--operator", "fresh", "--home", str(fresh.home)]) == 0
+    vouch(file, [fresh.home / "descriptor"])
+    join_network(fresh.home, file)
+    assert main(["network", "value", f"{file}.value", "--home", str(fresh.home)]) == 0
     alice = network.boxes["alice"]
     try:
         for node in (*network.relays.values(), fresh):
@@ -42,10 +46,12 @@ def test_a_new_relay_is_known_to_all_and_used_without_anybody_copying_a_file(tmp
         wait_until(lambda: told(alice)["ready"] and len(told(alice)["circuits"]) >= 2, "a circuit over the new junction", 60)
         wait_until(lambda: told(alice)["list"]["asked"] == 2, "both guards' lists", 60)
         said = network.voicebox("status", home=alice.home)
-        assert re.search(r"(?m)^list +4 relays, fetched \d+ \w+ ago; 2 guards asked lately, who agree$", said)
+        assert re.search(r"(?m)^list +4 relays, fetched \d+ \w+ ago; 2 guards asked lately, who agree; junctions can be foreseen", said)
         assert re.search(r"(?m)^list +4 relays, fetched ", network.voicebox("status", home=fresh.home))
     finally:
         network.stop()
         network.stop_node(fresh)
     for node in (*network.relays.values(), alice):
-        assert "operator fresh" in (node.home / "network.list").read_text(), "a restart needs nobody"
+        kept = (node.home / "network.list").read_text()
+        assert "operator fresh" in kept, "a restart needs nobody"
+        assert re.findall(r"(?m)^period \d+$", kept) == ["period 1"], "and the value of the next period went round with it"

@@ -17,7 +17,7 @@ import datetime as dt
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from voicebox.circuits.descriptor import MAX_DESCRIPTOR_CHARACTERS, VerifiedDescriptor, parse_descriptor
@@ -42,19 +42,22 @@ from voicebox.circuits.gossip_messages import (
     serialise_summary,
     unpacked,
 )
+from voicebox.circuits.lines import LineReader
 from voicebox.circuits.merge import merged
 from voicebox.circuits.network import Admitted, VerifiedNetwork
+from voicebox.circuits.value import FIRST_LINE, ValueSignature, read_value_signature
 from voicebox.errors import FileProblem, RemoteError
 
 SETTLED_UNITS = 6
 """What was in the list for so many units (gossip_rounds.py) every relay that listens has had many times over."""
 EXPIRES_S = 86_400
 """Of a relay that expires within that, clocks may disagree."""
-_FIRST_LINE = "voicebox relay 1\n"
+_NEXT = "\nvoicebox "
+"""Where one entry ends and another begins."""
 
 
 class ListState:
-    """A list at one moment. digests: SHA-256 of each descriptor's text with its vouchers, by relay id."""
+    """A list at one moment. digests: SHA-256 of the text of each entry, by its id: descriptors with their vouchers, and signatures of values."""
 
     def __init__(self, network: VerifiedNetwork, digests: Mapping[bytes, bytes]) -> None:
         self.network, self.digests = network, digests
@@ -75,16 +78,21 @@ class ListState:
         bits = bits_for(len(self.digests))
         return Summary(bits, tuple(bucket_digest(map(self.digests.__getitem__, relays)) for relays in self.buckets(bits)))
 
+    def text(self, entry_id: bytes) -> str:
+        """Return the text of an entry."""
+        relay = self.network.by_id.get(entry_id)
+        return relay.verified.text if relay is not None else self.network.signed[entry_id].text
+
     def buckets(self, bits: int) -> list[list[bytes]]:
-        """Return the relays of each bucket."""
+        """Return the entries of each bucket."""
         found: list[list[bytes]] = [[] for _ in range(1 << bits)]
         for relay_id in self.digests:
             found[bucket_of(relay_id, bits)].append(relay_id)
         return found
 
 
-def _digest(relay: Admitted) -> bytes:
-    return hashlib.sha256(relay.verified.text.encode()).digest()
+def _digest(entry: Admitted | ValueSignature) -> bytes:
+    return hashlib.sha256((entry.text if isinstance(entry, ValueSignature) else entry.verified.text).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,27 +123,34 @@ class Gossip:
         """Take a network that was merged elsewhere with this one."""
         self._have(network, now_s)
 
-    def take(self, found: list[VerifiedDescriptor], now_s: float) -> bool:
+    def take(self, found: list[VerifiedDescriptor], now_s: float, signed: Iterable[ValueSignature] = ()) -> bool:
         """Merge what a peer told. Return whether that changed the list."""
-        network, changes = merged(self.network, found, dt.datetime.fromtimestamp(now_s, dt.UTC), strict=False)
-        self.counters.update({"gossip_new": changes.new + changes.changed, "gossip_older": changes.older, "gossip_contradicting": changes.contradicting})
+        network, changes = merged(self.network, found, dt.datetime.fromtimestamp(now_s, dt.UTC), signed=signed, strict=False)
+        self.counters.update(
+            {"gossip_new": changes.new + changes.changed + changes.signed, "gossip_older": changes.older, "gossip_contradicting": changes.contradicting}
+        )
         self.counters["gossip_refused"] += changes.refused
-        if network.by_id == self.network.by_id:
+        if (network.by_id, network.signed) == (self.network.by_id, self.network.signed):
             return False
         self._have(network, now_s)
         self.on_changed()
         return True
 
     def settled(self, relay_id: bytes, now_s: float) -> bool:
-        """Return whether a relay has been in the list as it is for long, and will be for a while."""
+        """Return whether a relay has been in the list as it is for long, and will be for a while. Signatures of values never are: they come and go with their periods."""
+        if relay_id not in self.network.by_id:
+            return False
         since = self._since[relay_id][1]
         return now_s - since >= self._settled_s and self.network.by_id[relay_id].verified.descriptor.valid_until.timestamp() >= now_s + EXPIRES_S
 
     def _have(self, network: VerifiedNetwork, now_s: float) -> None:
         before = self.state
+        entries: dict[bytes, Admitted | ValueSignature] = {**network.by_id, **network.signed}
         digests = {
-            relay_id: before.digests[relay_id] if relay_id in before.digests and before.network.by_id.get(relay_id) is relay else _digest(relay)
-            for relay_id, relay in network.by_id.items()
+            entry_id: before.digests[entry_id]
+            if entry_id in before.digests and (before.network.by_id.get(entry_id) is entry or before.network.signed.get(entry_id) is entry)
+            else _digest(entry)
+            for entry_id, entry in entries.items()
         }
         self._since = {relay_id: _since(self._since.get(relay_id), digest, now_s) for relay_id, digest in digests.items()}
         self.state = ListState(network, digests)
@@ -153,29 +168,40 @@ class _Hearing:
         self._state = gossip.state
         self._heard: set[bytes] = set()
         self._found: list[VerifiedDescriptor] = []
+        self._signed: list[ValueSignature] = []
 
     def look(self, text: str) -> None:
-        """Check the text of one descriptor; what is known already costs a hash."""
+        """Check the text of one entry; what is known already costs a hash. A signature is checked by finish()."""
         digest = hashlib.sha256(text.encode()).digest()
         self._heard.add(digest)
         if digest in self._state.known:
             return
         try:
-            self._found.append(parse_descriptor(text, "list"))
+            if text.startswith(FIRST_LINE):
+                self._signed.append(_signature(text))
+            else:
+                self._found.append(parse_descriptor(text, "list"))
         except FileProblem:
             self._gossip.counters["gossip_refused"] += 1
 
     def finish(self, now_s: float) -> bool:
         """Take what was in order. Return whether that changed the list."""
-        return self._gossip.take(self._found, now_s)
+        return self._gossip.take(self._found, now_s, self._signed)
+
+
+def _signature(text: str) -> ValueSignature:
+    reader = LineReader(text, "list", "", max_characters=MAX_DESCRIPTOR_CHARACTERS)
+    said = read_value_signature(reader)
+    if not reader.at_end():
+        raise reader.problem("something follows the signature")
+    return said
 
 
 def _texts(text: str) -> Iterator[str]:
     """Cut a text into those of its descriptors; a piece that is too long for one is cut, and will be refused."""
     start = 0
     while start < len(text):
-        end = text.find(_FIRST_LINE, start + 1)
-        end = len(text) if end < 0 else end
+        end = text.find(_NEXT, start) + 1 or len(text)
         yield text[start : min(end, start + MAX_DESCRIPTOR_CHARACTERS + 1)]
         start = end
 
@@ -213,7 +239,7 @@ class Asking(_Hearing):
         """Return the content of what the peer is told: what it lacks, as far as it fits; None where that is nothing."""
         text = ""
         for relay_id in self._lacking():
-            more = self._gossip.network.by_id[relay_id].verified.text
+            more = self._gossip.state.text(relay_id)
             if len(text) + len(more) > NEWS_CHARACTERS:
                 break
             text += more
@@ -264,7 +290,7 @@ class Answering(_Hearing):
                 yield serialise_answer(Answer(more=True, buckets=frozenset(buckets), text=text), bits)
                 buckets, text = set(), ""
             buckets.add(at)
-            text += "".join(self._state.network.by_id[relay_id].verified.text for relay_id in ours[at])
+            text += "".join(map(self._state.text, ours[at]))
         yield serialise_answer(Answer(more=False, buckets=frozenset(buckets), text=text), bits)
 
     def news(self, content: bytes) -> Iterator[str]:

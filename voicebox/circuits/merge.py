@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from voicebox.circuits.descriptor import VerifiedDescriptor
 from voicebox.circuits.network import MAX_RELAYS, Admitted, VerifiedNetwork, admit, with_relays
+from voicebox.circuits.value import ValueSignature, kept, verify_value
 from voicebox.errors import HandshakeError, UsageError
 
 
@@ -26,6 +27,7 @@ class Changes:
     contradicting: int = 0
     expired: int = 0
     refused: int = 0
+    signed: int = 0
 
     def __str__(self) -> str:
         """Say it; what did not happen is left out."""
@@ -35,12 +37,17 @@ class Changes:
             "left as known, because the file has an older descriptor": self.older,
             "left as known, because another descriptor has the same number": self.contradicting,
             "expired and left out": self.expired,
+            "signatures of values": self.signed,
         }
         return "; ".join(f"{count} {what}" for what, count in words.items() if count) or "nothing new"
 
 
-def merged(known: VerifiedNetwork, found: Iterable[VerifiedDescriptor], now: dt.datetime, *, strict: bool = True) -> tuple[VerifiedNetwork, Changes]:
+def merged(
+    known: VerifiedNetwork, found: Iterable[VerifiedDescriptor], now: dt.datetime, *, signed: Iterable[ValueSignature] = (), strict: bool = True
+) -> tuple[VerifiedNetwork, Changes]:
     """Return a network with what was found, and what that changed. Raises HandshakeError for a relay that is not admitted, UsageError for too many.
+
+    signed: signatures of values, of which those are kept that verify and are neither of a period that is far ahead nor done with (value.py).
 
     Not strict, for what peers tell: such a relay is left out and counted as refused, and nothing is raised.
     """
@@ -61,7 +68,21 @@ def merged(known: VerifiedNetwork, found: Iterable[VerifiedDescriptor], now: dt.
     changes.expired = len(expired)
     for relay_id in expired:
         del relays[relay_id]
-    return with_relays(known.terms, known.network_id, relays), changes
+    return with_relays(known.terms, known.network_id, relays, _signed(known, signed, now, changes)), changes
+
+
+def _signed(known: VerifiedNetwork, signed: Iterable[ValueSignature], now: dt.datetime, changes: Changes) -> dict[bytes, ValueSignature]:
+    found = dict(known.signed)
+    for said in signed:
+        if said.entry_id not in found:
+            try:
+                verify_value(known.terms.values, known.network_id, said)
+                found[said.entry_id] = said
+            except HandshakeError:
+                changes.refused += 1
+    left = kept(known.terms.values, found.values(), known.period_of(now))
+    changes.signed = len(left.keys() - known.signed.keys())
+    return left
 
 
 def _merge(known: VerifiedNetwork, former: Admitted | None, verified: VerifiedDescriptor, changes: Changes) -> Admitted:

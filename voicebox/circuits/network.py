@@ -3,6 +3,7 @@
     ...        the terms (terms.py)
     relays     how many descriptors follow
     ...        the descriptors with their vouchers (descriptor.py), by ascending relay id
+    signed     how many signatures of values follow (value.py), where the terms name value keys; by ascending entry id
 
 Nobody signs the file: the terms are held by the network's id, each relay by its own signature and its vouchers. So whoever hands it on can leave relays out, and
 nothing else; therefore files are merged, never replaced. NOT here: choosing relays (path.py). Pure. Spec: PROTOCOL.md §10.3.
@@ -18,12 +19,15 @@ from dataclasses import dataclass, field, replace
 from voicebox.circuits.descriptor import Descriptor, Role, VerifiedDescriptor, read_descriptor
 from voicebox.circuits.lines import LineReader
 from voicebox.circuits.terms import NetworkTerms, read_terms
+from voicebox.circuits.value import MAX_KEPT_PERIODS, PERIOD_EPOCHS, ValueSignature, read_value_signature, shared_of, value_of, verify_value
+from voicebox.circuits.voucher import MAX_VOUCHERS
 from voicebox.errors import HandshakeError, UsageError
 
 MAX_RELAYS = 20_000
 CHARACTERS_PER_RELAY = 4096
 """Of a file, on average at most: a descriptor with four vouchers has 3 700."""
-MAX_NETWORK_CHARACTERS = 4096 + MAX_RELAYS * CHARACTERS_PER_RELAY
+MAX_SIGNED = MAX_VOUCHERS * (MAX_KEPT_PERIODS + 1)
+MAX_NETWORK_CHARACTERS = 4096 * (1 + MAX_VOUCHERS) + MAX_RELAYS * CHARACTERS_PER_RELAY + MAX_SIGNED * 1024
 SLOT_US = 20_000
 HINT = "Take the network file again from where it came from."
 
@@ -49,6 +53,8 @@ class VerifiedNetwork:
     network_id: bytes = field(repr=False)
     by_id: Mapping[bytes, Admitted] = field(repr=False)
     """The relays by their id, in the order of the ids."""
+    signed: Mapping[bytes, ValueSignature] = field(default_factory=dict, repr=False)
+    """The signatures of values by their entry id, in that order; all verified."""
 
     @property
     def relays(self) -> tuple[Admitted, ...]:
@@ -58,7 +64,11 @@ class VerifiedNetwork:
     @property
     def text(self) -> str:
         """Return the file."""
-        return self.terms.text + f"relays {len(self.by_id)}\n" + "".join(relay.verified.text for relay in self.by_id.values())
+        return self.terms.text + f"relays {len(self.by_id)}\n" + "".join(relay.verified.text for relay in self.by_id.values()) + self._signed_text
+
+    @property
+    def _signed_text(self) -> str:
+        return f"signed {len(self.signed)}\n" + "".join(said.text for said in self.signed.values()) if self.terms.values else ""
 
     @property
     def digest(self) -> str:
@@ -73,6 +83,24 @@ class VerifiedNetwork:
     def epoch_at(self, now_us: int) -> int:
         """Return the number of the epoch at a network time."""
         return now_us // self.epoch_us
+
+    def epoch_of(self, now: dt.datetime) -> int:
+        """Return the number of the epoch at a date; 0 before the network's birth."""
+        return max(0, self.epoch_at(int(now.timestamp() * 1_000_000) - self.terms.born_unix_us))
+
+    def period_of(self, now: dt.datetime) -> int:
+        """Return the number of the period at a date (PROTOCOL.md §10.7)."""
+        return self.epoch_of(now) // PERIOD_EPOCHS
+
+    def shared_at(self, epoch: int) -> bytes:
+        """Return what the junctions of an epoch follow from: 32 octets."""
+        return shared_of(self.terms.values, self.terms.shared, self.signed, epoch // PERIOD_EPOCHS)
+
+    def value_told(self, now: dt.datetime) -> str:
+        """Return whether the value of the period is there: complete or missing; none where the network has no value keys."""
+        if not self.terms.values:
+            return "none"
+        return "missing" if value_of(self.terms.values, self.signed, self.period_of(now)) is None else "complete"
 
     def date(self, now_us: int) -> dt.datetime:
         """Return the date at a network time."""
@@ -123,11 +151,13 @@ def new_network(terms: NetworkTerms, relays: Iterable[VerifiedDescriptor] = ()) 
     return with_relays(terms, network_id, admitted)
 
 
-def with_relays(terms: NetworkTerms, network_id: bytes, admitted: Mapping[bytes, Admitted]) -> VerifiedNetwork:
-    """Make a network of relays that were admitted, by their ids. Raises UsageError for too many."""
+def with_relays(
+    terms: NetworkTerms, network_id: bytes, admitted: Mapping[bytes, Admitted], signed: Mapping[bytes, ValueSignature] | None = None
+) -> VerifiedNetwork:
+    """Make a network of relays that were admitted, by their ids. signed: signatures of values that were verified. Raises UsageError for too many."""
     if len(admitted) > MAX_RELAYS:
         raise UsageError(f"A network has at most {MAX_RELAYS} relays.")
-    return VerifiedNetwork(terms, network_id, {relay_id: admitted[relay_id] for relay_id in sorted(admitted)})
+    return VerifiedNetwork(terms, network_id, {relay_id: admitted[relay_id] for relay_id in sorted(admitted)}, dict(signed or {}))
 
 
 def parse_network(text: str, path: str) -> VerifiedNetwork:
@@ -149,6 +179,23 @@ def parse_network(text: str, path: str) -> VerifiedNetwork:
         if admitted[relay_id].verified != verified:
             raise reader.problem("a voucher of this relay is by a key that is none of the network's")
         last = relay_id
+    signed = _read_signed(reader, terms, network_id) if terms.values else {}
     if not reader.at_end():
         raise reader.problem("something follows the last relay")
-    return VerifiedNetwork(terms, network_id, admitted)
+    return VerifiedNetwork(terms, network_id, admitted, signed)
+
+
+def _read_signed(reader: LineReader, terms: NetworkTerms, network_id: bytes) -> dict[bytes, ValueSignature]:
+    found: dict[bytes, ValueSignature] = {}
+    last = b""
+    for _ in range(reader.number("signed", 0, MAX_SIGNED)):
+        said = read_value_signature(reader)
+        if said.entry_id <= last:
+            raise reader.problem("signatures of values stand in the order of their entries, none twice")
+        try:
+            verify_value(terms.values, network_id, said)
+        except HandshakeError as problem:
+            raise reader.problem(f"{problem}") from None
+        found[said.entry_id] = said
+        last = said.entry_id
+    return found

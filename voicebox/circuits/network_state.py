@@ -48,7 +48,7 @@ def reread_network(store: StateDirectory, known: VerifiedNetwork, now: dt.dateti
     there = load_network(store, known)
     if there is known:
         return known
-    network, _ = merged(there, (relay.verified for relay in known.relays), now, strict=False)
+    network, _ = merged(there, (relay.verified for relay in known.relays), now, signed=known.signed.values(), strict=False)
     keep_network(store, network)
     return network
 
@@ -66,7 +66,7 @@ def _network_of(network_id: bytes, text: str, path: str) -> VerifiedNetwork:
 
 
 def _take(store: StateDirectory, known: VerifiedNetwork, found: VerifiedNetwork, now: dt.datetime) -> tuple[VerifiedNetwork, Changes]:
-    network, changes = merged(known, (relay.verified for relay in found.relays), now)
+    network, changes = merged(known, (relay.verified for relay in found.relays), now, signed=found.signed.values())
     if problem := network.problem(now):
         raise UsageError(f"This makes no network that could carry a call: {problem}.")
     keep_network(store, network)

@@ -106,7 +106,7 @@ def junctions_of_epoch(network: VerifiedNetwork, epoch: int) -> list[Descriptor]
     Valid from its first slot to its last. Of u, evenly between 0 and 1 from a hash, -ln(u) / weight is least with a probability in proportion to the weight.
     """
     begin, end = network.date(epoch * network.epoch_us), network.date((epoch + 1) * network.epoch_us)
-    start = sha256(b"voicebox/1 junction" + network.terms.shared + (epoch & 0xFFFFFFFF).to_bytes(4, "big"))
+    start = sha256(b"voicebox/1 junction" + network.shared_at(epoch) + (epoch & 0xFFFFFFFF).to_bytes(4, "big"))
 
     def rank(relay: Descriptor) -> float:
         digest = start.copy()

@@ -9,6 +9,7 @@
     threshold  how many vouchers a relay needs; 0: an open network, everybody's relay is taken
     keys       how many voucher keys follow
     key        Ed25519 public key, hexadecimal; in ascending order
+    values     how many value keys follow (value.py), where there are some: their signatures decide the junctions, and not `shared` alone
 
 The network line is what people tell each other: the id, in letters that are checked. NOT here: relays (network.py). Pure. Spec: PROTOCOL.md §10.3.
 """
@@ -22,6 +23,7 @@ import itertools
 from dataclasses import dataclass, field
 
 from voicebox.circuits.lines import LineReader, hex_line
+from voicebox.circuits.value import ValueKey, read_value_key
 from voicebox.circuits.voucher import MAX_VOUCHERS
 from voicebox.errors import UsageError
 
@@ -34,7 +36,7 @@ _CHECK_OCTETS = 3
 
 @dataclass(frozen=True, slots=True)
 class NetworkTerms:
-    """What a network is. keys: the voucher keys, ascending."""
+    """What a network is. keys: the voucher keys, values: the value keys, both ascending."""
 
     born_unix_us: int
     epoch_s: int
@@ -43,6 +45,7 @@ class NetworkTerms:
     distinct_prefixes: bool
     threshold: int
     keys: tuple[bytes, ...] = field(repr=False)
+    values: tuple[ValueKey, ...] = field(default=(), repr=False)
 
     @property
     def text(self) -> str:
@@ -52,6 +55,8 @@ class NetworkTerms:
             + hex_line("shared", self.shared)
             + f"operators {_rule(self.distinct_operators)}\nprefixes {_rule(self.distinct_prefixes)}\nthreshold {self.threshold}\nkeys {len(self.keys)}\n"
             + "".join(hex_line("key", key) for key in self.keys)
+            + (f"values {len(self.values)}\n" if self.values else "")
+            + "".join(key.text for key in self.values)
         )
 
     @property
@@ -67,25 +72,30 @@ def read_terms(reader: LineReader) -> NetworkTerms:
     operators, prefixes = (reader.choice(key, ("distinct", "any")) == "distinct" for key in ("operators", "prefixes"))
     threshold = reader.number("threshold", 0, MAX_VOUCHERS)
     keys = tuple(reader.octets("key", 32) for _ in range(reader.number("keys", 0, MAX_VOUCHERS)))
-    if problem := _keys_problem(threshold, keys):
+    values: tuple[ValueKey, ...] = ()
+    if reader.follows("values"):
+        values = tuple(read_value_key(reader) for _ in range(reader.number("values", 1, MAX_VOUCHERS)))
+    if problem := _keys_problem(threshold, keys, values):
         raise reader.problem(problem)
-    return NetworkTerms(born, epoch_s, shared, operators, prefixes, threshold, keys)
+    return NetworkTerms(born, epoch_s, shared, operators, prefixes, threshold, keys, values)
 
 
 def make_terms(terms: NetworkTerms) -> NetworkTerms:
     """Return terms that can stand. Raises UsageError."""
     if not MIN_EPOCH_S <= terms.epoch_s <= MAX_EPOCH_S:
         raise UsageError(f"An epoch lasts {MIN_EPOCH_S} to {MAX_EPOCH_S} seconds.")
-    if problem := _keys_problem(terms.threshold, terms.keys):
+    if problem := _keys_problem(terms.threshold, terms.keys, terms.values):
         raise UsageError(f"This makes no network: {problem}.")
     return terms
 
 
-def _keys_problem(threshold: int, keys: tuple[bytes, ...]) -> str:
+def _keys_problem(threshold: int, keys: tuple[bytes, ...], values: tuple[ValueKey, ...]) -> str:
     if len(keys) > MAX_VOUCHERS or any(later <= earlier for earlier, later in itertools.pairwise(keys)):
         return f"voucher keys are at most {MAX_VOUCHERS}, in ascending order, none twice"
     if not 0 <= threshold <= len(keys) or (threshold == 0 and keys):
         return "the threshold is 1 to the number of voucher keys, or 0 where there are none"
+    if len(values) > MAX_VOUCHERS or (threshold == 0 and values) or any(later.der <= earlier.der for earlier, later in itertools.pairwise(values)):
+        return f"value keys are at most {MAX_VOUCHERS}, in ascending order, none twice, and none where nobody vouches"
     return ""
 
 

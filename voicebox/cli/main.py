@@ -58,6 +58,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("relay", "vouch"): ("relay_vouch", "vouch for relays, and admit those with enough vouchers"),
     ("network", "create"): ("network_create", "make a network: its id, voucher keys, threshold"),
     ("network", "key"): ("network_key", "make a voucher key, for a network that somebody else creates"),
+    ("network", "value"): ("network_value", "sign the shared random values of coming periods"),
     ("network", "add"): ("network_add", "put relays into a network file"),
     ("network", "join"): ("network_join", "let a box or relay belong to a network, by its line"),
     ("network", "update"): ("network_update", "take newer relays of the network"),

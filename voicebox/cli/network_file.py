@@ -6,15 +6,19 @@ import datetime as dt
 from collections.abc import Iterable
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from voicebox.circuits.descriptor import VerifiedDescriptor, parse_descriptor
+from voicebox.circuits.lines import LineReader
 from voicebox.circuits.merge import Changes, merged
 from voicebox.circuits.network import MAX_NETWORK_CHARACTERS, VerifiedNetwork, parse_network
+from voicebox.circuits.value import ValueKey, make_value_key, public_part, read_value_key
 from voicebox.config.load import load_text
 from voicebox.contacts.store import StateDirectory
-from voicebox.errors import HandshakeError, UsageError
+from voicebox.errors import FileProblem, HandshakeError, UsageError
 
 
 def read_network(path: Path) -> VerifiedNetwork:
@@ -71,6 +75,41 @@ def new_voucher_key(path: Path) -> Ed25519PrivateKey:
 def keep_voucher_key(path: Path, key: Ed25519PrivateKey) -> None:
     """Write a voucher key, for its owner alone. Raises HostError."""
     StateDirectory(path.parent).write(path.name, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+
+
+def new_value_key(path: Path) -> rsa.RSAPrivateKey:
+    """Make a value key that is to be kept in a file. Raises UsageError where that is there already."""
+    if path.exists():
+        raise UsageError(f"{path} is there already; a value key is never overwritten.")
+    return make_value_key()
+
+
+def keep_value_key(path: Path, key: rsa.RSAPrivateKey) -> None:
+    """Write a value key, for its owner alone, and its public part beside it as FILE.pub. Raises HostError."""
+    StateDirectory(path.parent).write(path.name, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    write_public(path.with_name(path.name + ".pub"), public_part(key).text)
+
+
+def read_value_key_file(path: Path) -> rsa.RSAPrivateKey:
+    """Read a private value key. Raises FileProblem."""
+    try:
+        key = serialization.load_pem_private_key(StateDirectory(path.parent).read(path.name), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise FileProblem(str(path), 0, "this is no value key", "Restore it from a backup.")
+    return key
+
+
+def read_public_value_key(path: Path) -> ValueKey:
+    """Read the public part of a value key. Raises FileProblem, also where it is of another kind."""
+    reader = LineReader(
+        load_text(path, "Give the file FILE.pub that `voicebox network key --value` made."), str(path), "Ask its owner for it again.", max_characters=8_192
+    )
+    key = read_value_key(reader)
+    if not reader.at_end():
+        raise reader.problem("something follows the key")
+    return key
 
 
 def own_key_of(path: Path) -> Path:

@@ -39,6 +39,10 @@ def told(network: VerifiedNetwork, now: dt.datetime) -> list[str]:
     lines = [f"The network has {len(network.valid(now))} relays and epochs of {terms.epoch_s} s. State of the list, to compare with others: {network.digest}"]
     if terms.threshold == 0:
         lines.append("It is an open network: nobody vouches for its relays, so whoever runs enough of them can learn who calls whom.")
+    elif not terms.values:
+        lines.append(
+            "It has no value keys, so anybody can foresee who will be a junction when. Networks made now have some; what a network is cannot be changed."
+        )
     if not terms.distinct_operators:
         lines.append("One operator may run two relays of a path here: less private.")
     if not terms.distinct_prefixes:

@@ -83,7 +83,10 @@ def _list(told: dict[str, Any], asked: str) -> str:
         (told["broke_word"], "gave another list than they had said that they have"),
     ]
     found = [f"{count} {what}" for count, what in doubts if count]
-    return said + ("; " + "; ".join(found) if found else ", who agree" if told["asked"] > 1 else "")
+    if told["value"] == "missing":
+        found.append("junctions can be foreseen, because not all value keys have signed for this period")
+    agree = ", who agree" if told["asked"] > 1 and not any(count for count, _ in doubts) else ""
+    return "; ".join([said + agree, *found])
 
 
 def _clock(told: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from voicebox.doctor.findings import LATE_LIMIT_US, Finding, Grade
 
 def findings_of_status(status: Mapping[str, Any]) -> list[Finding]:
     """Return the findings of a status (daemon.py, relay_daemon.py)."""
-    found = [_granted(status), _ticks(status["engine"]), _bugs(status), _list(status["list"]), _clock(status["list"])]
+    found = [_granted(status), _ticks(status["engine"]), _bugs(status), _list(status["list"]), _clock(status["list"]), _value(status["list"])]
     if status["kind"] == "box":
         found += [_circuits(status), _phones(status), _copy(status)]
     return found
@@ -53,6 +53,19 @@ def _list(told: Mapping[str, Any]) -> Finding:
     if told["unreachable"]:
         return Finding("list", Grade.NOTE, f"{told['asked']} relays gave it, {told['unreachable']} did not answer", "They may be off, or let no TCP in.")
     return Finding("list", Grade.GOOD, f"{told['asked']} relays were asked for it lately, and agree")
+
+
+def _value(told: Mapping[str, Any]) -> Finding:
+    if told["value"] == "missing":
+        return Finding(
+            "value",
+            Grade.NOTE,
+            "who is a junction can be foreseen: not all value keys have signed for this period",
+            "Tell those who hold them: `voicebox network value`.",
+        )
+    if told["value"] == "none":
+        return Finding("value", Grade.GOOD, "the network has no value keys: who is a junction can be foreseen for all time")
+    return Finding("value", Grade.GOOD, "nobody could foresee who is a junction now")
 
 
 def _clock(told: Mapping[str, Any]) -> Finding:

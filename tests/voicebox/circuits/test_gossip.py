@@ -93,7 +93,7 @@ def test_what_is_not_in_order_is_dropped_and_counted_and_the_rest_is_taken() -> 
     expired = changed(SMALL, SMALL.relays[2], sequence=9, valid_from=NOW - dt.timedelta(days=9), valid_until=NOW - dt.timedelta(days=1))
     asking = Asking(box)
     asking.greeted(serialise_greeting(Greeting(int(NOW_S), bytes(32))))
-    text = "".join((forged, "voicebox relay 1\nidentity x\n" * 3, stranger.text, expired.text, "voicebox relay 1\n" + "x" * 40_000, FRESH.text))
+    text = "".join((forged, "voicebox relay 1\nidentity x\n" * 3, stranger.text, expired.text, "voicebox relay 1\n" + "x" * 40_000 + "\n", FRESH.text))
     look(asking.look, asking.answer(serialise_answer(Answer(more=False, buckets=frozenset(range(64)), text=text), bits_for(12))))
     assert asking.finish(NOW_S)
     assert box.network == grown(SMALL.network, FRESH)

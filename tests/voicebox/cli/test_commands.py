@@ -285,6 +285,31 @@ def test_two_of_three_vouchers_admit_a_relay(cli: Cli) -> None:
     assert "none of this network's" in cli.bad("relay", "vouch", "--network", str(file), "--key", str(cli.folder / "stranger"), *cli.descriptors(homes))
 
 
+def test_values_are_signed_by_a_holder_for_a_relay_that_tells_them_in_time(cli: Cli) -> None:
+    own, other = cli.folder / "own", cli.folder / "other"
+    for key in (own, other):
+        assert f"{key}.pub" in cli.good("network", "key", "--value", str(key))
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert "never overwritten" in cli.bad("network", "key", "--value", str(own))
+    homes = cli.relays()
+    file, line = cli.network(homes, "town", "--value-key", f"{own}.pub", "--value-key", f"{other}.pub")
+    assert "values 2\n" in file.read_text()
+    assert not (cli.folder / "town.value").exists()
+    for home in (homes[0], cli.box("ann")):
+        cli.good("network", "join", line, str(file), home=home)
+    assert "from the next one on. All 2 value keys" in cli.good("network", "value", str(own), "--periods", "3", home=homes[0])
+    cli.good("network", "value", str(other), "--periods", "2", home=homes[0])
+    coming = (homes[0] / "identity" / "values.coming").read_text()
+    assert re.findall(r"(?m)^period (\d+)$", coming) == ["1", "1", "2", "2", "3"]
+    assert "no relay's directory" in cli.bad("network", "value", str(own), home=cli.folder / "ann")
+    assert "1 to 400 periods" in cli.bad("network", "value", str(own), "--periods", "401", home=homes[0])
+    assert "no value key" in cli.bad("network", "value", f"{own}.pub", home=homes[0])
+    cli.good("network", "key", "--value", str(cli.folder / "stranger"))
+    assert "none of the network's" in cli.bad("network", "value", str(cli.folder / "stranger"), home=homes[0])
+    (cli.folder / "own.pub").write_text("value x\n")
+    assert "own.pub:1: " in cli.bad("network", "create", str(cli.folder / "x"), "--value-key", f"{own}.pub")
+
+
 def test_a_relay_is_no_more_of_the_network_where_its_voucher_withdraws(cli: Cli) -> None:
     homes = cli.relays(4)
     file, line = cli.network(homes)

@@ -12,7 +12,7 @@ from voicebox.doctor.redact import redact
 from voicebox.doctor.running import findings_of_status
 
 CIRCUIT = {"state": "standing", "present": True, "in_call": False, "spare": False}
-LIST = {"relays": 6, "fetched_s": 60, "asked": 2, "unreachable": 0, "lacking": 0, "broke_word": 0, "clock_off_s": 0}
+LIST = {"relays": 6, "fetched_s": 60, "asked": 2, "unreachable": 0, "lacking": 0, "broke_word": 0, "clock_off_s": 0, "value": "complete"}
 BOX: dict[str, Any] = {
     "kind": "box",
     "ready": True,
@@ -47,6 +47,7 @@ def test_a_box_that_is_well() -> None:
         ({"list": LIST | {"broke_word": 1}}, "list", Grade.PROBLEM),
         ({"list": LIST | {"fetched_s": None, "asked": 0, "unreachable": 2}}, "list", Grade.PROBLEM),
         ({"list": LIST | {"fetched_s": None, "asked": 0}}, "list", Grade.NOTE),
+        ({"list": LIST | {"value": "missing"}}, "value", Grade.NOTE),
         ({"list": LIST | {"unreachable": 1}}, "list", Grade.NOTE),
         ({"list": LIST | {"clock_off_s": -7_200}}, "date", Grade.PROBLEM),
     ],
@@ -61,7 +62,7 @@ def test_what_is_not_well_is_said(changed: dict[str, Any], what: str, grade: Gra
 
 def test_a_relay_says_less() -> None:
     relay = {"kind": "relay", "ready": True, "realtime": True, "engine": {}, "counters": {}, "list": LIST}
-    assert [finding.what for finding in findings_of_status(relay)] == ["running", "ticks", "faults", "list", "date"]
+    assert [finding.what for finding in findings_of_status(relay)] == ["running", "ticks", "faults", "list", "date", "value"]
 
 
 @pytest.mark.parametrize(
