@@ -62,6 +62,7 @@ from voicebox.probe.speech import unpack_frames
 from voicebox.provisioning.forms import linphone_page, login_of
 from voicebox.provisioning.server import ProvisioningServer
 from voicebox.provisioning.tickets import LIFETIME_S
+from voicebox.relaying import Relaying
 from voicebox.repeating import Repeating
 from voicebox.sip.auth import Account, DigestAlgorithm
 from voicebox.sip.tls import server_context
@@ -110,6 +111,7 @@ class BoxDaemon:
         self._mailbox = self._open_mailbox(self._plan)
         self._missed = self._store.load_missed() if self._plan.keeps_missed else MissedCalls()
         self._repeating = Repeating()
+        self._relaying = Relaying(self._store, self._config.relay, self._network, self._guards)
         self.counters: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------------------ running
@@ -126,6 +128,7 @@ class BoxDaemon:
             self._repeating.every(ASK_EVERY_S, self._look_at_jitter)
             self._repeating.every(LOOK_EVERY_S, self._look_at_date)
             self._repeating.every(KEEP_MISSED_S, self._keep_missed)
+            self._relaying.start(self._config.link_address)
         except BaseException:
             await self.stop()
             raise
@@ -145,7 +148,10 @@ class BoxDaemon:
         self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < COIN)
         config, count, now_us = self._config, self._config.profile.circuits, self._plane.now_us()
         guards, metered = self._load_guards(guards_wanted(count), rng), config.profile.is_metered
-        standing = StandingCircuits(self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=config.middle, metered=metered)
+        avoid = self._relaying.ids()
+        standing = StandingCircuits(
+            self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=config.middle, metered=metered, avoid=avoid
+        )
         calls.use(standing)
         self._standing = standing
         dummies = Dummies(calls.begin_dummy, self._book.petnames, rng, self._network.epoch_us, now_us)
@@ -209,6 +215,7 @@ class BoxDaemon:
                 self._keep_missed()
         finally:
             self._stop_circuits()
+            await self._relaying.stop()
 
     def _stop_circuits(self) -> None:
         if self._prober is not None:
@@ -304,6 +311,9 @@ class BoxDaemon:
     def _now_us(self) -> int:
         return self._plane.now_us()
 
+    def _guards(self) -> list[Descriptor]:
+        return self._standing.guards() if self._standing is not None else []
+
     def _wake(self) -> None:
         if self._driver is not None:
             self._driver.wake()
@@ -367,6 +377,7 @@ class BoxDaemon:
             "seen": {user: round(ago_s) for user, ago_s in self._server.seen().items()},
             "messages": dict(zip(("new", "heard"), self._mailbox.count(), strict=True)) if self._mailbox is not None else None,
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
+            "relay": self._relaying.told(),
             "realtime": self._realtime,
             "cost": {"promised": _cost_status(self._promised()), "measured": _cost_status(self._meter.measured())},
             "engine": self._plane.counters(),
@@ -411,7 +422,8 @@ class BoxDaemon:
             self._server.use_mailbox(mailbox)
         self._gossip.use(network, now.timestamp())
         if self._standing is not None:
-            self._standing.use(network)
+            self._standing.use(network, self._relaying.ids())
+        self._relaying.use(network)
         self._keep_missed()
 
     @property
@@ -421,6 +433,7 @@ class BoxDaemon:
             "offer": self._offer_account,
             "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
             "revoke": self._revoke,
+            "relay": self._offer_relay,
             "missed": self._tell_missed,
             "voicemail": self._tell_voicemail,
         }
@@ -466,6 +479,10 @@ class BoxDaemon:
         self._accounts = [account for account in self._accounts if account.user != user]
         if self._server is not None:
             self._server.use_accounts(self._accounts)
+        return {"done": True}
+
+    def _offer_relay(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
+        self._relaying.offer(self._config.link_address)
         return {"done": True}
 
     def _probe(self, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from voicebox.circuits.gossip_rounds import Times
 from voicebox.circuits.limits import MonthlyTraffic, circuits_within, rounded
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import keep_network, load_network, reread_network
+from voicebox.circuits.own_relay import belongs
 from voicebox.circuits.relay import Relay
 from voicebox.circuits.relay_state import load_relay_keys, remove_former_key
 from voicebox.circuits.value import ValueSignature
@@ -52,14 +53,10 @@ class RelayDaemon:
         if self._gossip.take([verified], now_s):  # it was renewed, and tells the others itself
             keep_network(store, self._network)
         self._coming = self._load_coming()
-        listed = self._network.relay(self._own.relay_id)
-        if listed is None or (listed.link_pin, listed.role) != (self._own.link_pin, self._own.role):
+        if not belongs(self._network, verified, dt.datetime.now(dt.UTC)):
             raise UsageError(
-                "The network does not have this relay. Get its descriptor vouched for and put it into its directory, or `voicebox network update` with a file that has it."
-            )
-        if not listed.valid_at(dt.datetime.now(dt.UTC)):
-            raise UsageError(
-                "This relay's descriptor or its vouchers have expired. `voicebox relay renew`, get it vouched for, and start again; the others hear of it by themselves."
+                "The network does not have this relay, or what it has of it has expired. `voicebox relay renew` for another year, get the descriptor vouched for and put "
+                "it into its directory, and start again; the others hear of it by themselves."
             )
         born = self._network.terms.born_unix_us
         if time.time() * 1e6 < born:

@@ -51,8 +51,8 @@ class Box:
         self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < COIN)
         rng = Random(self.seed)
         self.guards = GuardSet(guards_wanted(self.count), rng, lambda _text: None)
-        more = {"middle": self.middle, "metered": self.metered}
-        self.standing = StandingCircuits(self.plane, network, self.count, self.guards, self.calls.make_tokens, rng, self.world.now_us, **more)
+        make, now_us = self.calls.make_tokens, self.world.now_us
+        self.standing = StandingCircuits(self.plane, network, self.count, self.guards, make, rng, now_us, middle=self.middle, metered=self.metered)
         self.calls.use(self.standing)
         self.calls.on_call(self._rings)
         self.pairing = Pairing(self.book, serialise_card(self.identity), self.add_contact, lambda: self.world.now_us, Random(self.seed), network.epoch_us)

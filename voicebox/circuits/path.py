@@ -76,12 +76,12 @@ def weight(terms: NetworkTerms, relay: Descriptor) -> int:
 
 
 class Pool:
-    """The relays of one role that are valid at a time, to draw from. Making one reads the whole list, drawing a few of it."""
+    """The relays of one role that are valid at a time, to draw from. Making one reads the whole list, drawing a few of it. avoid: ids of some that are not to be drawn."""
 
-    def __init__(self, network: VerifiedNetwork, role: Role, now: dt.datetime) -> None:
+    def __init__(self, network: VerifiedNetwork, role: Role, now: dt.datetime, avoid: Collection[bytes] = ()) -> None:
         self.terms, self.date = network.terms, now
-        self.relays = network.with_role(role, now)
-        self.by_id = {relay.relay_id: relay for relay in self.relays}
+        self.by_id = {relay_id: relay for relay in network.with_role(role, now) if (relay_id := relay.relay_id) not in avoid}
+        self.relays = list(self.by_id.values())
         weights = [weight(self.terms, relay) for relay in self.relays]
         self._sums = list(itertools.accumulate(weights))
         self.entropy_bits = math.log2(self._sums[-1] / max(weights)) if weights else 0.0

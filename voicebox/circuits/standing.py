@@ -9,7 +9,7 @@ Spec: PROTOCOL.md §10.4, §10.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from voicebox.circuits.circuit import Circuit, Stage, TokenMaker
@@ -79,7 +79,7 @@ class StandingCircuits:
     """Keep the circuits of a box. Contract: call an event method or handle_timer, then re-arm at next_timer().
 
     on_lost(circuit, now_us) is called when a circuit that may have a call is gone. middle: each circuit has one relay more, between guard and junction.
-    metered: each has a cell in every second slot only.
+    metered: each has a cell in every second slot only. avoid: ids of relays that are no guard and no middle of its: the box's own, which has its address.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class StandingCircuits:
         *,
         middle: bool = False,
         metered: bool = False,
+        avoid: Collection[bytes] = (),
     ) -> None:
         self._plane, self._network, self._rng, self._middle, self.metered = plane, network, rng, middle, metered
         wanted = guards_wanted(count)
@@ -103,7 +104,7 @@ class StandingCircuits:
         self._count = count // wanted * self._ways
         self._make_tokens = make_tokens
         self.on_lost: Callable[[Circuit, int], None] = lambda _circuit, _now_us: None
-        self._guard_set = guards
+        self._guard_set, self._avoid = guards, avoid
         self.scores = Scores()
         self._present = self._new_epoch(number, now_us)
         self._coming: _Epoch | None = None
@@ -231,9 +232,9 @@ class StandingCircuits:
                 circuit.gives_way.give_way()
             circuit.renew_tokens(now_us)
 
-    def use(self, network: VerifiedNetwork) -> None:
+    def use(self, network: VerifiedNetwork, avoid: Collection[bytes] = ()) -> None:
         """Take newer relays of the network; they count from the next epoch on."""
-        self._network = network
+        self._network, self._avoid = network, avoid
 
     def close(self) -> None:
         """Give up everything, in silence."""
@@ -248,7 +249,7 @@ class StandingCircuits:
 
     def _look_at_relays(self, now_us: int) -> None:
         """See which relays are valid now, and let the rules of the guards have their way: once an epoch, whatever happens."""
-        self._pool = Pool(self._network, Role.GUARD, self._network.date(now_us))
+        self._pool = Pool(self._network, Role.GUARD, self._network.date(now_us), self._avoid)
         self._guard_set.refresh(self._pool, self._unix_s(now_us))
         self._guards = self._guard_set.in_order(self._pool, self._unix_s(now_us))
 

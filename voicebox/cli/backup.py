@@ -8,6 +8,7 @@ import stat
 import time
 from pathlib import Path
 
+from voicebox.circuits.own_relay import FOLDER
 from voicebox.cli.home import add_home, home_of, is_node
 from voicebox.cli.passphrase import add_passphrase, passphrase_of
 from voicebox.contacts.backup import MAGIC, MAX_FILES_OCTETS, seal_backup
@@ -15,7 +16,7 @@ from voicebox.contacts.store import StateDirectory
 from voicebox.errors import HostError, UsageError
 
 LEFT_OUT = frozenset({"lock", "log"})
-"""Beside hidden files, and the control socket, which is no file."""
+"""Beside hidden files, the control socket, which is no file, and the box's own relay, which belongs to the machine and has a backup of its own."""
 TRIES = 10
 PAUSE_S = 0.5
 
@@ -86,6 +87,7 @@ def _marks(home: Path) -> Marks:
             facts = path.lstat()
         except FileNotFoundError:
             continue
-        if stat.S_ISREG(facts.st_mode) and name not in LEFT_OUT and not any(part.startswith(".") for part in Path(name).parts):
+        is_part = name not in LEFT_OUT and path.relative_to(home).parts[0] != FOLDER and not any(part.startswith(".") for part in Path(name).parts)
+        if stat.S_ISREG(facts.st_mode) and is_part:
             found[name] = facts.st_ino, facts.st_mtime_ns, facts.st_size
     return found

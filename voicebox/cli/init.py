@@ -7,6 +7,7 @@ import datetime as dt
 import shutil
 from types import ModuleType
 
+from voicebox.circuits.own_relay import ANY_ADDRESS, OwnRelay
 from voicebox.cli import network_join, phone_add
 from voicebox.cli.home import add_home, home_of
 from voicebox.config.model import BOX_OPTIONS, check_given, example_file, parse_word
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     store.save_identity(new_identity(name, dt.datetime.now(dt.UTC)))
     store.write("dialplan.yaml", DEFAULT_PLAN.read_bytes())
     store.write("box.yaml", text.encode())
+    OwnRelay(home).prepare(args.link_address or ANY_ADDRESS)
     print(f"The box is in {home}.")
     try:
         if args.network:

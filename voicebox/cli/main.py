@@ -53,6 +53,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("dialplan", "test"): ("dialplan_test", "run the tests that stand in a dial plan"),
     ("dialplan", "explain"): ("dialplan_explain", "say which rule decides about a call, and why those before it do not"),
     ("relay", "init"): ("relay_init", "make a relay: keys, descriptor, settings"),
+    ("relay", "offer"): ("relay_offer", "let a box relay for others too, or no more"),
     ("relay", "run"): ("relay_run", "run the relay"),
     ("relay", "renew"): ("relay_renew", "sign the relay's descriptor anew: other addresses, another year"),
     ("relay", "vouch"): ("relay_vouch", "vouch for relays, and admit those with enough vouchers"),

@@ -10,6 +10,13 @@ from voicebox.cli.home import add_home, home_of
 from voicebox.control import ask
 
 EXIT_NOT_READY = 1
+RELAY_SAID = {
+    "possible": "others can reach this machine: it could relay for them, in a process of its own; `voicebox relay offer` says yes, `voicebox relay offer --no` never",
+    "unlisted": "others reach it, and the network does not have it yet: give relay/descriptor to those who vouch for relays, then `voicebox network update FILE`",
+    "running": "runs, in a process of its own",
+    "ended": "its process ended and is started again after a while; `voicebox doctor --home DIR` looks at the directory relay/",
+}
+"""What is said of a box's own relay, by its stage (circuits/own_relay.py). Where it is wanted and nobody reaches it, that is doctor's to say: of most boxes it is so."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +67,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"real time  {real_time}",
     ]
     lines += _sound(status["transcoding"])
+    lines += [f"relay      {said}" for said in (RELAY_SAID.get(status["relay"]["stage"]),) if said]
     if clear:
         speak = "speak" if len(clear) > 1 else "speaks"
         lines.append(f"clear      {', '.join(clear)} {speak} in the clear: who is on the same network can listen; `voicebox phone add` makes accounts for TLS")

@@ -6,6 +6,7 @@ NOT here: YAML (load.py). Pure.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, unique
@@ -45,6 +46,16 @@ class Profile(Enum):
         return self is Profile.METERED
 
 
+@unique
+class RelaySwitch(Enum):
+    """Whether a box relays for others too."""
+
+    ASK = "ask"
+    """It looks whether it could, and says so."""
+    ON = "on"
+    OFF = "off"
+
+
 def parse_endpoint(text: str) -> Endpoint:
     """Read ADDRESS:PORT or [V6]:PORT. Raises UsageError."""
     host, _, port_text = text.rpartition(":")
@@ -80,6 +91,14 @@ def parse_profile(text: str) -> Profile:
         return Profile(text)
     except ValueError:
         raise UsageError(f"should be one of: {', '.join(profile.value for profile in Profile)}") from None
+
+
+def parse_relay_switch(text: str) -> RelaySwitch:
+    """Read whether a box relays. Raises UsageError."""
+    try:
+        return RelaySwitch(text)
+    except ValueError:
+        raise UsageError(f"should be one of: {', '.join(switch.value for switch in RelaySwitch)}") from None
 
 
 def parse_suffix(text: str) -> str:
@@ -174,6 +193,13 @@ BOX_OPTIONS = (
     Option("suffix", parse_suffix, "privacy", "what contacts' names end in; the first is the one shown", many=True),
     Option("dialplan", parse_word, "dialplan.yaml", "the dial plan, beside this file"),
     Option("probe", parse_switch, "yes", "yes: your contacts may measure how a call to you would sound, without ringing, at most twelve times an hour each"),
+    Option(
+        "relay",
+        parse_relay_switch,
+        "ask",
+        "ask: look whether others could reach this machine, and say that it could relay for them; on: relay, in a process of its own, by the settings in relay/relay.yaml; "
+        "off: neither",
+    ),
     Option("realtime", parse_switch, "yes", "ask the system for real-time scheduling, where it is allowed"),
 )
 
@@ -206,6 +232,7 @@ class BoxConfig:
     suffixes: tuple[str, ...]
     dialplan: str
     probe: bool
+    relay: RelaySwitch
     realtime: bool
 
     @property
@@ -246,6 +273,7 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         tuple(values["suffix"]),
         values["dialplan"],
         values["probe"],
+        values["relay"],
         values["realtime"],
     )
 
@@ -283,6 +311,15 @@ def example_file(options: tuple[Option, ...], values: dict[str, list[str]], titl
         text = f"[{', '.join(_quoted(value) for value in written)}]" if option.many else _quoted(written[0])
         lines += [f"{indent}# {option.help}", f"{indent}{leaf}: {text}", ""]
     return "\n".join(lines[:-1]) + "\n"
+
+
+def with_option(text: str, name: str, value: str) -> str:
+    """Return the text of a file with another value of one option, which is in a line of its own or not in the file. Raises UsageError where it is written in another way."""
+    leaf = name.rpartition(".")[2]
+    changed, count = re.subn(rf"(?m)^([ ]*{leaf}:).*$", lambda found: f"{found[1]} {_quoted(value)}", text)
+    if count > 1 or (count == 0 and "." in name):
+        raise UsageError(f"{name} is not where `voicebox init` writes it. Set it to {value} by hand.")
+    return changed if count else f"{text.rstrip()}\n\n{leaf}: {_quoted(value)}\n"
 
 
 def _quoted(value: str) -> str:

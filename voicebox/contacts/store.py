@@ -9,6 +9,7 @@
       network.list          the relays of the network; network.id its id, pinned when it was joined
       voicemail/            where the dial plan wants that: messages of contacts, and what they are sealed with (voicemail.py)
       missed                where the dial plan wants that: petname and day of missed calls (missed.py)
+      relay/                the box's own relay: a directory as this one, with a seal and a backup of its own (circuits/own_relay.py)
       backup.made           ids of the contacts with whom the last backup shares a secret of a first call
       seal                  where the user wants that: what the passphrase opens (seal.py); then identity/, contacts/, tls/ and the lists of ids are sealed
       lock                  held by the daemon

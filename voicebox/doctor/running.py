@@ -15,7 +15,7 @@ def findings_of_status(status: Mapping[str, Any]) -> list[Finding]:
     """Return the findings of a status (daemon.py, relay_daemon.py)."""
     found = [_granted(status), _ticks(status["engine"]), _bugs(status), _list(status["list"]), _clock(status["list"]), _value(status["list"])]
     if status["kind"] == "box":
-        found += [_circuits(status), _phones(status), _copy(status)]
+        found += [_circuits(status), _phones(status), _copy(status), _relay(status["relay"])]
     return found
 
 
@@ -106,3 +106,22 @@ def _copy(status: Mapping[str, Any]) -> Finding:
     if status["other_copy"]:
         return Finding("copies", Grade.PROBLEM, "another copy of this box runs, and takes its calls", "Stop one of them, for good.")
     return Finding("copies", Grade.GOOD, "no contact's box has noticed another one")
+
+
+def _relay(relay: Mapping[str, Any]) -> Finding:
+    match relay["stage"]:
+        case "running":
+            return Finding("relay", Grade.GOOD, f"runs beside the box; its process ended {relay['restarts']} times by itself")
+        case "possible":
+            return Finding(
+                "relay", Grade.NOTE, "others can reach this machine, so it could relay for them", "voicebox relay offer; or never: voicebox relay offer --no."
+            )
+        case "unlisted":
+            advice = "Give relay/descriptor to those who vouch for relays, then: voicebox network update FILE."
+            return Finding("relay", Grade.NOTE, "others reach it, and the network does not have it", advice)
+        case "ended":
+            return Finding("relay", Grade.PROBLEM, "its process ends by itself, or its files cannot be used", "voicebox doctor --home on the directory relay/.")
+        case "unreached" if relay["wanted"]:
+            return Finding("relay", Grade.PROBLEM, "nobody reaches it", "Let the router forward the UDP port of `listen` in relay/relay.yaml to this machine.")
+        case _:
+            return Finding("relay", Grade.GOOD, "none here, and none that is known to be possible")

@@ -174,6 +174,15 @@ def test_network_of_one_operator_has_no_path_unless_its_terms_say_so() -> None:
     assert len(paths_of_epoch(allowed.network.terms, guards, junctions_of_epoch(allowed.network, 0), 2)) == 2
 
 
+def test_a_box_does_not_draw_the_relay_that_has_its_own_address() -> None:
+    mine = SMALL.relays[0].descriptor
+    pool = Pool(SMALL.network, Role.GUARD, NOW, {mine.relay_id})
+    assert mine in POOL.relays
+    assert len(pool.relays) == len(POOL.relays) - 1
+    assert mine.relay_id not in pool.by_id
+    assert all(pool.draw(Random(seed), lambda _relay: True) != mine for seed in range(200))
+
+
 def test_middle_is_any_other_guard_of_another_operator() -> None:
     path = paths_of_epoch(TERMS, GUARDS, junctions_of_epoch(SMALL.network, 1), 2)[0]
     paths = [with_middle(POOL, path, GUARDS, Random(seed)) for seed in range(50)]

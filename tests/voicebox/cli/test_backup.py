@@ -53,7 +53,7 @@ class Person:
         return {
             path.relative_to(root).as_posix(): path.read_bytes()
             for path in root.rglob("*")
-            if path.is_file() and path.name not in {"lock", "log", "backup.made"}
+            if path.is_file() and path.name not in {"lock", "log", "backup.made"} and path.relative_to(root).parts[0] != "relay"
         }
 
 

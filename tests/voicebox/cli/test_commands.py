@@ -73,7 +73,7 @@ class Cli:
 def test_box_is_made_with_private_files(cli: Cli) -> None:
     home = cli.box("ann")
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    assert {path.name for path in home.iterdir()} == {"box.yaml", "dialplan.yaml", "identity"}
+    assert {path.name for path in home.iterdir()} == {"box.yaml", "dialplan.yaml", "identity", "relay"}
     assert "not empty" in cli.bad("init", home=home)
 
 

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from voicebox.config.load import load_box, load_phones, load_relay, parse_options
-from voicebox.config.model import BOX_OPTIONS, RELAY_OPTIONS, Endpoint, Profile, box_config, example_file, parse_endpoint, relay_config
+from voicebox.config.model import (
+    BOX_OPTIONS,
+    RELAY_OPTIONS,
+    Endpoint,
+    Profile,
+    RelaySwitch,
+    box_config,
+    example_file,
+    parse_endpoint,
+    relay_config,
+    with_option,
+)
 from voicebox.errors import FileProblem, UsageError
 from voicebox.positions import ProblemsFound
 
@@ -47,6 +58,21 @@ def test_example_file_says_the_defaults() -> None:
     given = {"listen": ["[::1]:4001"], "role": ["junction"], "operator": ['some "one": \\x']}
     config = relay_config(parse_options(example_file(RELAY_OPTIONS, given, "title"), "relay.yaml", RELAY_OPTIONS))
     assert (config.listen, config.role, config.operator) == (Endpoint("::1", 4001), "junction", 'some "one": \\x')
+
+
+def test_one_option_of_a_file_is_changed_and_nothing_else() -> None:
+    written = example_file(BOX_OPTIONS, {"link_address": ["127.0.0.9"]}, "title")
+    changed = with_option(written, "relay", "on")
+    assert box_config(parse_options(changed, "box.yaml", BOX_OPTIONS)).relay is RelaySwitch.ON
+    assert [line for line in changed.splitlines() if line not in written.splitlines()] == ["relay: on"]
+    assert with_option("profile: dsl\n", "relay", "off") == "profile: dsl\n\nrelay: off\n", "a file from before there was such an option"
+    relay = example_file(RELAY_OPTIONS, {"listen": ["[::1]:4001"], "role": ["guard"], "operator": ["me"]}, "title")
+    limited = with_option(with_option(relay, "limit.gb_month", "7"), "operator", 'a "b" \\1')
+    config = relay_config(parse_options(limited, "relay.yaml", RELAY_OPTIONS))
+    assert (config.gb_month, config.operator) == (7, 'a "b" \\1')
+    for strange in ("limit: {mbit_s: 4}\n", "mbit_s: 1\nlimit:\n  mbit_s: 2\n"):
+        with pytest.raises(UsageError, match="by hand"):
+            with_option(strange, "limit.mbit_s", "3")
 
 
 def test_values_are_read() -> None:

@@ -22,6 +22,7 @@ BOX: dict[str, Any] = {
     "phones": [{"user": "desk", "transport": "tls", "clear": False}],
     "other_copy": False,
     "list": LIST,
+    "relay": {"wanted": False, "stage": "unreached", "restarts": 0},
     "engine": {"tick_late_p99_us": 90, "panics": 0},
     "counters": {"date_set": 1},
 }
@@ -50,6 +51,10 @@ def test_a_box_that_is_well() -> None:
         ({"list": LIST | {"value": "missing"}}, "value", Grade.NOTE),
         ({"list": LIST | {"unreachable": 1}}, "list", Grade.NOTE),
         ({"list": LIST | {"clock_off_s": -7_200}}, "date", Grade.PROBLEM),
+        ({"relay": {"wanted": True, "stage": "unreached", "restarts": 0}}, "relay", Grade.PROBLEM),
+        ({"relay": {"wanted": False, "stage": "possible", "restarts": 0}}, "relay", Grade.NOTE),
+        ({"relay": {"wanted": True, "stage": "unlisted", "restarts": 0}}, "relay", Grade.NOTE),
+        ({"relay": {"wanted": True, "stage": "ended", "restarts": 3}}, "relay", Grade.PROBLEM),
     ],
 )
 def test_what_is_not_well_is_said(changed: dict[str, Any], what: str, grade: Grade) -> None:
