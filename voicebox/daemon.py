@@ -47,6 +47,7 @@ from voicebox.config.model import BoxConfig
 from voicebox.contacts.card import serialise_card
 from voicebox.contacts.changes import Change, Step, What, decide, parse_change
 from voicebox.contacts.contact import Trust
+from voicebox.contacts.device_certs import renew_due
 from voicebox.contacts.identity import Identity, renewed
 from voicebox.contacts.missed import MISSED_FILE, MissedCalls
 from voicebox.contacts.store import StateDirectory
@@ -237,10 +238,12 @@ class BoxDaemon:
 
     def _look_at_certificate(self) -> None:
         assert self._calls is not None
-        self._identity = self._renewed(self._identity, dt.datetime.now(dt.UTC))
+        now = dt.datetime.now(dt.UTC)
+        self._identity = self._renewed(self._identity, now)
         self._calls.renew_identity(self._identity)
+        renew_due(self._store, self._identity, now)
         if self._tls is not None:
-            load_key(self._tls, self._store.renew_phone_tls(self._config.tls_addresses, dt.datetime.now(dt.UTC)).server)
+            load_key(self._tls, self._store.renew_phone_tls(self._config.tls_addresses, now).server)
 
     def _open_mailbox(self, plan: DialPlan) -> VoicemailBox | None:
         """Return where messages are kept, None where a plan takes none. The one that is open stays: somebody may be listening. Raises HostError, FileProblem."""

@@ -57,6 +57,10 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("relay", "run"): ("relay_run", "run the relay"),
     ("relay", "renew"): ("relay_renew", "sign the relay's descriptor anew: other addresses, another year"),
     ("relay", "vouch"): ("relay_vouch", "vouch for relays, and admit those with enough vouchers"),
+    ("cert", "issue"): ("cert_issue", "a certificate of your authority for a device or service of the house"),
+    ("cert", "list"): ("cert_list", "the certificates that were issued, and the list of revoked ones for contacts"),
+    ("cert", "revoke"): ("cert_revoke", "take back the certificates of a device or service"),
+    ("cert", "check"): ("cert_check", "whose device or service a certificate is, under your name for them"),
     ("network", "create"): ("network_create", "make a network: its id, voucher keys, threshold"),
     ("network", "key"): ("network_key", "make a voucher key, for a network that somebody else creates"),
     ("network", "value"): ("network_value", "sign the shared random values of coming periods"),
@@ -65,7 +69,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("network", "update"): ("network_update", "take newer relays of the network"),
     ("demo",): ("demo", "a real call over an embedded network, with a report"),
 }
-GROUPS = {"phone": "softphones", "contact": "contacts", "dialplan": "dial plans", "relay": "relays", "network": "networks"}
+GROUPS = {"phone": "softphones", "contact": "contacts", "dialplan": "dial plans", "relay": "relays", "cert": "certificates of devices", "network": "networks"}
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 

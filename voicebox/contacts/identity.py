@@ -111,21 +111,27 @@ def box_certificate(
     purpose: ObjectIdentifier = BOX_PURPOSE,
 ) -> bytes:
     """Make a box's certificate (DER). It names nobody: the contact knows who it is by the authority."""
+    builder = end_certificate(authority, box_key.public_key(), "box", now, days).add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)
+    return builder.sign(authority_key, None).public_bytes(serialization.Encoding.DER)
+
+
+def end_certificate(authority: bytes, key: Ed25519PublicKey, name: str, now: dt.datetime, days: int) -> x509.CertificateBuilder:
+    """Begin the certificate of a key that signs no others, under an authority (DER)."""
     issuer = x509.load_der_x509_certificate(authority)
-    builder = (
+    signer = issuer.public_key()
+    assert isinstance(signer, Ed25519PublicKey), "an authority is one of ours"
+    return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "box")]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .issuer_name(issuer.subject)
-        .public_key(box_key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATED)
         .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(key_usage(certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), critical=False)
     )
-    return builder.sign(authority_key, None).public_bytes(serialization.Encoding.DER)
 
 
 def renewed(identity: Identity, now: dt.datetime) -> Identity | None:
@@ -162,22 +168,28 @@ def verify_box(der: bytes, authority: VerifiedAuthority, now: dt.datetime) -> Ve
 
     Raises HandshakeError with what is wrong. Spec: RFC 5280 §6.1, with a path of exactly two certificates.
     """
+    _, key = verify_end(der, authority, now, [BOX_PURPOSE])
+    return VerifiedBox(key, authority.contact_id)
+
+
+def verify_end(der: bytes, authority: VerifiedAuthority, now: dt.datetime, purposes: list[ObjectIdentifier]) -> tuple[x509.Certificate, Ed25519PublicKey]:
+    """Check a certificate that signs no others against an authority, as verify_box() does. purposes: exactly these, in this order. Raises HandshakeError."""
     certificate, key = _load(der)
     issuer = x509.load_der_x509_certificate(authority.certificate)
     _check_validity(issuer, now)
     _check_validity(certificate, now)
     if certificate.issuer != issuer.subject:
-        raise HandshakeError("a box's certificate was issued by somebody else")
+        raise HandshakeError("a certificate was issued by somebody else")
     _check_signature(certificate, issuer)
     if _extension(certificate, x509.BasicConstraints).ca:
-        raise HandshakeError("a box's certificate is an authority's")
+        raise HandshakeError("a certificate is an authority's")
     if not _extension(certificate, x509.KeyUsage).digital_signature:
-        raise HandshakeError("a box's key is for another use")
-    if list(_extension(certificate, x509.ExtendedKeyUsage)) != [BOX_PURPOSE]:
-        raise HandshakeError("a certificate is for another purpose than a box")
+        raise HandshakeError("a key is for another use")
+    if list(_extension(certificate, x509.ExtendedKeyUsage)) != purposes:
+        raise HandshakeError("a certificate is for another purpose")
     if key.public_bytes_raw() == authority.public_key.public_bytes_raw():
-        raise HandshakeError("a box uses its authority's key")
-    return VerifiedBox(key, authority.contact_id)
+        raise HandshakeError("a certificate is of its authority's own key")
+    return certificate, key
 
 
 def _load(der: bytes) -> tuple[x509.Certificate, Ed25519PublicKey]:
@@ -195,6 +207,8 @@ def _load(der: bytes) -> tuple[x509.Certificate, Ed25519PublicKey]:
         raise HandshakeError("a certificate is followed by something else")
     if certificate.version != x509.Version.v3 or not isinstance(key, Ed25519PublicKey):
         raise HandshakeError("a certificate is of another kind")
+    if der[-65] != 0:  # unused bits of the BIT STRING with the signature, which the library lets pass where they are zero
+        raise HandshakeError("a certificate's signature is not whole octets")
     if any(extension.critical and not isinstance(extension.value, _KNOWN_EXTENSIONS) for extension in extensions):
         raise HandshakeError("a certificate demands an unknown extension")
     return certificate, key

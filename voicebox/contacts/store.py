@@ -5,13 +5,14 @@
       contacts/NAME.yaml    the card of a contact, and the secret shared with it (contact_file.py)
       phones/NAME.yaml      the account of a phone (softphone/account.py)
       tls/                  authority.pem box.pem: for TLS with phones, a key and its certificate each (phone_authority.py)
+      certs/                keys and certificates of devices and services, and what was issued and revoked (device_certs.py)
       guards                the guards and until when each is kept (circuits/guards.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
       voicemail/            where the dial plan wants that: messages of contacts, and what they are sealed with (voicemail.py)
       missed                where the dial plan wants that: petname and day of missed calls (missed.py)
       relay/                the box's own relay: a directory as this one, with a seal and a backup of its own (circuits/own_relay.py)
       backup.made           ids of the contacts with whom the last backup shares a secret of a first call
-      seal                  where the user wants that: what the passphrase opens (seal.py); then identity/, contacts/, tls/ and the lists of ids are sealed
+      seal                  where the user wants that: what the passphrase opens (seal.py); then identity/, contacts/, tls/, certs/ and the lists of ids are sealed
       lock                  held by the daemon
 
 NOT here: what the files mean to others (config/, circuits/).
@@ -48,7 +49,7 @@ MAX_FILE_OCTETS = 96 << 20
 """The largest is the list of a network of 20 000 relays."""
 SEAL_FILE = "seal"
 PHONE_AUTHORITY, PHONE_SERVER = "tls/authority.pem", "tls/box.pem"
-SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "voicemail"})
+SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "certs", "voicemail"})
 SECRET_FILES = frozenset({"guards", "backup.made", MISSED_FILE})
 
 

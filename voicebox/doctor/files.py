@@ -20,6 +20,8 @@ from voicebox.circuits.network_state import load_network
 from voicebox.circuits.path import JUNCTIONS_PER_EPOCH
 from voicebox.circuits.relay_state import load_relay_keys
 from voicebox.config.load import load_box, load_phones, load_relay, load_users
+from voicebox.contacts.device_cert import ends_soon
+from voicebox.contacts.device_certs import load_register
 from voicebox.contacts.store import StateDirectory
 from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.doctor.findings import UNIT_HINT, Finding, Grade
@@ -75,6 +77,7 @@ def _box_looks(home: Path, now: dt.datetime) -> list[tuple[str, Callable[[], Fin
         ("identity", lambda: _identity(store, now)),
         ("network", lambda: _network_of_box(home, load_network(store), now)),
         ("contacts", lambda: _counted("contacts", len(store.load_contacts(now)), "Give each other your cards: voicebox contact card, contact add.")),
+        ("certs", lambda: _device_certificates(store, now)),
         ("backup", lambda: _backup(store, now)),
         ("phones", lambda: _counted("phones", len(load_phones(home)), "Make an account for one: voicebox phone add NAME.")),
     ]
@@ -106,6 +109,18 @@ def _backup(store: StateDirectory, now: dt.datetime) -> Finding:
     if not missing:
         return Finding("backup", Grade.GOOD, "no contact would be lost with this machine" if store.exists("backup.made") else "none yet")
     return Finding("backup", Grade.NOTE, f"{missing} contacts would be lost with this machine: first called after the last backup", "voicebox backup FILE.")
+
+
+def _device_certificates(store: StateDirectory, now: dt.datetime) -> Finding:
+    entries = [entry for entry in load_register(store) if entry.revoked is None and entry.until >= now.timestamp()]
+    names = [entry.name for entry in entries]
+    renewed = {name for name in names if names.count(name) > 1}
+    if renewed:
+        said = f"{len(renewed)} of {len(set(names))} devices and services have a newer certificate than one that still runs"
+        return Finding("certs", Grade.NOTE, said, "Copy certs/NAME.pem to each; `voicebox cert list` says until when the former one is good.")
+    if any(ends_soon(entry, now) for entry in entries):
+        return Finding("certs", Grade.NOTE, "some of devices and services end within a month", "A box that runs renews them; or: voicebox cert issue NAME.")
+    return Finding("certs", Grade.GOOD, f"{len(names)} of devices and services, good for a month at least" if names else "none yet")
 
 
 def _relay_settings(home: Path) -> Finding:

@@ -141,3 +141,17 @@ def test_a_unit_that_ends_the_keeper_with_the_box_is_told(tmp_path: Path) -> Non
 def test_no_directory_is_a_problem_and_no_crash(tmp_path: Path) -> None:
     found = look_at_files(tmp_path / "nothing", NOW)
     assert all(each.grade is Grade.PROBLEM or each.said == "none yet" for each in found)
+
+
+def test_certificates_of_devices_are_told_before_they_end_and_after_they_were_renewed(network: Path) -> None:
+    home = box(network)
+    assert finding(home, "certs").said == "none yet"
+    voicebox("cert", "issue", "printer", home=home)
+    assert finding(home, "certs").grade is Grade.GOOD
+    soon = finding(home, "certs", NOW + dt.timedelta(days=340))
+    assert (soon.grade, "within a month" in soon.said, "printer" in soon.said) == (Grade.NOTE, True, False)
+    voicebox("cert", "issue", "printer", home=home)
+    renewed = finding(home, "certs")
+    assert (renewed.grade, renewed.said[:10]) == (Grade.NOTE, "1 of 1 dev")
+    voicebox("cert", "revoke", "printer", home=home)
+    assert finding(home, "certs").grade is Grade.GOOD

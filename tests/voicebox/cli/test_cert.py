@@ -1,0 +1,70 @@
+"""`voicebox cert`: issued at one box, checked at a contact's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from voicebox.cli.main import main
+
+
+class Town:
+    """Two boxes whose people are contacts."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capsys = folder, capsys
+        for name in ("ann", "bob"):
+            self.good(name, "init", "--name", name)
+            (folder / f"{name}.card").write_text(self.good(name, "contact", "card"))
+        self.good("bob", "contact", "add", "annie", str(folder / "ann.card"))
+
+    def run(self, box: str, *words: str) -> tuple[int, str, str]:
+        code = main([*words, "--home", str(self.folder / box)])
+        said = self._capsys.readouterr()
+        return code, said.out, said.err
+
+    def good(self, box: str, *words: str) -> str:
+        code, out, err = self.run(box, *words)
+        assert (code, err) == (0, "")
+        return out
+
+    def bad(self, box: str, *words: str) -> str:
+        code, out, err = self.run(box, *words)
+        assert (code, out) == (2, "")
+        return err
+
+
+@pytest.fixture
+def town(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Town:
+    return Town(tmp_path, capsys)
+
+
+def test_a_contact_sees_whose_printer_it_is_until_it_is_revoked(town: Town) -> None:
+    file, revoked = str(town.folder / "ann" / "certs" / "printer.pem"), str(town.folder / "revoked.pem")
+    assert file in town.good("ann", "cert", "issue", "printer")
+    (town.folder / "copy.pem").write_bytes(Path(file).read_bytes())
+    told = town.good("bob", "cert", "check", file)
+    assert told.startswith("printer of annie (unverified), good until 20")
+    assert "without a list" in told
+    assert town.good("ann", "cert", "check", file).startswith("printer of this box's owner (yours), good until 20")
+    town.good("ann", "cert", "list", "--crl", revoked)
+    assert "the list does not have it" in town.good("bob", "cert", "check", file, "--crl", revoked)
+    town.good("ann", "cert", "revoke", "printer")
+    assert "no certificate of that name" in town.bad("ann", "cert", "revoke", "printer")
+    (entry,) = json.loads(town.good("ann", "cert", "list", "--json", "--crl", revoked))["certificates"]
+    assert (entry["name"], entry["revoked"] is not None) == ("printer", True)
+    assert "of annie, and was revoked" in town.bad("bob", "cert", "check", str(town.folder / "copy.pem"), "--crl", revoked)
+    assert "was revoked" in town.bad("ann", "cert", "check", str(town.folder / "copy.pem"))
+
+
+def test_what_nobody_known_issued_is_nobodys(town: Town) -> None:
+    town.good("ann", "cert", "issue", "printer")
+    file = str(town.folder / "ann" / "certs" / "printer.pem")
+    town.good("bob", "contact", "block", "annie")
+    assert "No contact with whom there are calls issued it" in town.bad("bob", "cert", "check", file)
+    (town.folder / "junk.pem").write_text("junk")
+    assert "no certificate" in town.bad("bob", "cert", "check", str(town.folder / "junk.pem"))
+    assert "one label" not in town.bad("ann", "cert", "issue", "bob.privacy")
+    assert "None was issued" in town.good("bob", "cert", "list")
