@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from voicebox._relay import Engine, hctr2_decipher, hctr2_encipher
 from voicebox.errors import Bug, HostError
+from voicebox.g711 import Law
+from voicebox.mixer import Mixer
 from voicebox.transcoder import LOOPBACK, Transcoder, available
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ __all__ = [
     "EngineFailed",
     "EngineMediaPort",
     "EngineMediaPorts",
+    "EngineMixer",
     "Event",
     "ExtendAsked",
     "Heard",
@@ -55,7 +58,10 @@ MAX_TRANSCODED = 8
 _CODEC_NAMES = {1: "opus", 2: "pcma", 3: "pcmu", 4: "g722"}
 """Of the numbers of call events (PROTOCOL.md §9.3)."""
 _PAYLOAD_TYPE = 96
-"""Towards a converter (PAYLOAD_TYPE of transcoding.py)."""
+"""Towards a converter or mixer (PAYLOAD_TYPE of transcoding.py, mixing.py)."""
+_LAWS = {2: Law.A, 3: Law.MU}
+_MIXED = 2
+"""What a mixer speaks where the party has neither law."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,6 +474,45 @@ class EngineMachinePort(EngineMediaPort):
         super().close()
 
 
+class EngineMixer:
+    """A mixer, and the ports of the engine that face it; the Mixer of b2bua/ports.py."""
+
+    def __init__(self, ports: EngineMediaPorts) -> None:
+        self._ports, self._process = ports, Mixer()
+        self._seats: dict[EngineMediaPort, tuple[int, EngineMediaPort]] = {}
+        """By what a party was given: the number of its seat, and the port that faces the mixer."""
+
+    def seat(self, codec: int, *, hears_tone: bool) -> EngineMediaPort:
+        """Return the port of one party more, with a converter behind it where the codec is none of G.711. Raises HostError."""
+        if not self._process.running():
+            raise HostError("The process that mixes the conference has ended.")
+        number = min(set(range(len(self._seats) + 1)) - {number for number, _ in self._seats.values()})
+        mixed = codec if codec in _LAWS else _MIXED
+        with ExitStack() as held:
+            facing = held.enter_context(closing(self._ports.open(LOOPBACK)))
+            its_port = self._process.add(number, facing.rtp_port, _LAWS[mixed], hears_tone=hears_tone)
+            held.callback(self._process.remove, number)
+            facing.set_remote(LOOPBACK, its_port, mixed, _PAYLOAD_TYPE, None, its_port)
+            facing.set_direction(to_phone=True, from_phone=True)
+            given = facing if mixed == codec else self._ports.transcode(facing, mixed, codec)
+            held.pop_all()
+        self._seats[given] = number, facing
+        return given
+
+    def leave(self, port: object) -> None:
+        """Let a party go, and close its port."""
+        if isinstance(port, EngineMediaPort) and port in self._seats:
+            number, facing = self._seats.pop(port)
+            self._process.remove(number)
+            facing.close()
+
+    def close(self) -> None:
+        """Give everything back; idempotent."""
+        for port in list(self._seats):
+            self.leave(port)
+        self._process.close()
+
+
 class EngineMediaPorts:
     """Opens media ports, as many as the engine has; the MediaPorts of b2bua/ports.py. transcoded: calls so far whose sound was converted."""
 
@@ -520,6 +565,10 @@ class EngineMediaPorts:
         port = EngineMachinePort(self._plane)
         self._open.append(port)
         return port
+
+    def mixer(self) -> EngineMixer:
+        """Begin to mix. Raises HostError where no process can be started."""
+        return EngineMixer(self)
 
     def _make_room(self) -> None:
         self._open = [port for port in self._open if not port.closed]

@@ -26,19 +26,18 @@ TAIL_US = 3_000_000
 
 
 class Port:
-    """The media port of a core that an end of a probe is the phone of."""
+    """The media port of a core that an end of a probe is the phone of. reference: its number there."""
 
-    reference = PORT
     rtp_port = 20_000
 
-    def __init__(self, world: CoreWorld, plane: CorePlane, codec: ProbeCodec) -> None:
-        self.world, self.plane = world, plane
-        plane.command("media_open", PORT)
-        plane.command("media_remote", PORT, int(codec.codec), codec.payload_type, None)
+    def __init__(self, world: CoreWorld, plane: CorePlane, codec: ProbeCodec, reference: int = PORT) -> None:
+        self.world, self.plane, self.reference = world, plane, reference
+        plane.command("media_open", reference)
+        plane.command("media_remote", reference, int(codec.codec), codec.payload_type, None)
 
     def send(self, datagram: bytes) -> None:
         """Hand RTP to the box."""
-        self.world.give(self.plane.name, "rtp", PORT, datagram)
+        self.world.give(self.plane.name, "rtp", self.reference, datagram)
 
     def nothing(self, *arguments: object, **named: object) -> None:
         """Stand for what a probe never uses, or what was done above."""

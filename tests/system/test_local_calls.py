@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 
 from tests.support.phones import Baresip, LinphoneDaemon, Login, PhoneDriver, PhoneSetup, assert_heard, free_port_block, installed, make_phone
-from tests.support.tone import BLOCK_S, seconds_of_tone, write_tone
+from tests.support.tone import BLOCK_S, read_recording, seconds_of_tone, tone_share, write_tone
 from tests.voicebox.b2bua.house import NoNetwork
 from voicebox.b2bua.announcement import no_emergency
 from voicebox.b2bua.server import SipServer
@@ -23,7 +23,7 @@ from voicebox.config.model import Endpoint
 from voicebox.contacts.store import StateDirectory
 from voicebox.contacts.voicemail import VoicemailBox
 from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
-from voicebox.dialplan.model import EchoTest, EmergencyCall, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
+from voicebox.dialplan.model import EchoTest, EmergencyCall, JoinConference, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
 from voicebox.provisioning.forms import Login as FormLogin
 from voicebox.provisioning.forms import baresip_line
 from voicebox.sensitive import Secret
@@ -37,6 +37,7 @@ TALK_S = 2.0
 SPECIAL_TONE_HZ = 1_400
 TONES_HZ = {"ann": 440, "ben": 1000, "kitchen": 700}
 PLAN: dict[str, OutgoingDecision] = {
+    "*3": JoinConference(),
     "*43": EchoTest(),
     "112": EmergencyCall(),
     "30": RingPhones((("ben",), ("kitchen",))),
@@ -260,3 +261,43 @@ def test_a_call_is_transferred_after_asking(house: House, tmp_path: Path) -> Non
         heard = listener.heard()
         assert heard is not None
         assert seconds_of_tone(heard, TONES_HZ[theirs]) >= TALK_S - 1
+
+
+def seconds_of_both(phone: PhoneDriver, others: tuple[str, str], own: str) -> float:
+    """Return for how long a stopped phone heard the tones of two others, about as loud, and hardly its own."""
+    recording = phone.heard()
+    assert recording is not None
+    rate_hz, samples = read_recording(recording)
+    block = int(rate_hz * BLOCK_S)
+    blocks = [samples[place : place + block] for place in range(0, len(samples) - block + 1, block)]
+    return BLOCK_S * sum(
+        all(tone_share(each, rate_hz, TONES_HZ[other]) > 0.25 for other in others) and tone_share(each, rate_hz, TONES_HZ[own]) < 0.05 for each in blocks
+    )
+
+
+def test_three_phones_meet_and_each_hears_the_two_others_and_not_itself(house: House, tmp_path: Path) -> None:
+    """Ann, a baresip, transfers her call with Ben to the conference and dials it; the kitchen dials it too."""
+    ann, ben = phone(house, "ann", "baresip", "udp", "pcma", tmp_path), phone(house, "ben", "pjsua2", "tcp", "pcma", tmp_path)
+    kitchen = phone(house, "kitchen", "pjsua2", "udp", "pcmu", tmp_path)
+    assert isinstance(ann, Baresip)
+    with ann, ben, kitchen:
+        for one in (ann, ben, kitchen):
+            one.wait_for("registered")
+        connect(ann, ben)
+        ann.command("transfer", f"sip:*3@{ADDRESS}")
+        ann.wait_for("ended")
+        assert "ended" not in ben.events
+        ann.dial(f"sip:*3@{ADDRESS}")
+        ann.wait_for("connected", count=2)
+        kitchen.dial(f"sip:*3@{ADDRESS}")
+        kitchen.wait_for("connected")
+        time.sleep(2 * TALK_S)
+        for one in (ann, kitchen):
+            one.hang_up()
+        ann.wait_for("ended", count=2)
+        kitchen.wait_for("ended")
+        assert "ended" not in ben.events, "a phone of the house is still there"
+        ben.hang_up()
+        ben.wait_for("ended")
+    for listener, others, own in ((ann, ("ben", "kitchen"), "ann"), (ben, ("ann", "kitchen"), "ben"), (kitchen, ("ann", "ben"), "kitchen")):
+        assert seconds_of_both(listener, others, own) >= TALK_S - 1, own

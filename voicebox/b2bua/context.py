@@ -57,6 +57,7 @@ class LegTimer(Enum):
     SUBSCRIBED = "a subscription was not renewed"
     IDLE = "nothing was said on a line of texts"
     KEPT = "try again to hand on the texts that are kept"
+    ALONE = "contacts wait in a conference for a phone of the house"
     TURN = "the phones whose turn it is have rung long enough"
 
 

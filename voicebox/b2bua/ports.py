@@ -58,6 +58,22 @@ class MachinePort(MediaPort, Protocol):
         """Keep what comes out of the circuit, for so many slots from now on: listener(entries), `length u8 | frame` for each slot, some slots at a time."""
 
 
+class Mixer(Protocol):
+    """Several parties, of whom each hears what all others say."""
+
+    def seat(self, codec: Codec, *, hears_tone: bool) -> MediaPort:
+        """Return the port of one party more, in a codec: what is joined with it, or the circuit that is bound to it, is heard by the others and hears them.
+
+        hears_tone: when somebody comes in. Raises HostError where the machine lacks what it takes, or as many are mixed as may be.
+        """
+
+    def leave(self, port: MediaPort) -> None:
+        """Let a party go, and close its port."""
+
+    def close(self) -> None:
+        """Give everything back; idempotent."""
+
+
 class MediaPorts(Protocol):
     def open(self, local_address: str) -> MediaPort:
         """Bind a fresh pair on local_address. Raises HostError where none is free."""
@@ -74,6 +90,9 @@ class MediaPorts(Protocol):
 
     def machine(self) -> MachinePort:
         """Open one without a phone. Raises HostError where none is free."""
+
+    def mixer(self) -> Mixer:
+        """Begin to mix. Raises HostError where the machine lacks what it takes."""
 
 
 class CircuitLeg(Protocol):

@@ -17,6 +17,7 @@ from functools import partial
 
 from voicebox.b2bua.announcement import Announcement, Speaker, no_emergency
 from voicebox.b2bua.call import Call, CallState, CircuitParty, EchoParty, Seat, Side
+from voicebox.b2bua.conference import Conference
 from voicebox.b2bua.contact_texts import ContactTexts
 from voicebox.b2bua.context import ALLOW, SUPPORTED, CallSettings, DialogUser, LegContext, Post, error_fields
 from voicebox.b2bua.dialled import caller_address, dialled_name, local_address
@@ -35,6 +36,7 @@ from voicebox.dialplan.model import (
     EmergencyCall,
     FarEcho,
     IncomingDecision,
+    JoinConference,
     NoAnswer,
     OutgoingDecision,
     RefuseCall,
@@ -110,7 +112,8 @@ class Switchboard:
         self._texts = Texts(self._context)
         self._contact_texts = ContactTexts(self._context, self._deliver_text, self._draw)
         self._messages = Messages(self._context, self.counters)
-        self._transfers = Transfers(self._context, self._calls, self._turns_of_transfer, self._shown)
+        self._conference = Conference(self._context)
+        self._transfers = Transfers(self._context, self._calls, self._turns_of_transfer, self._conference, self._is_conference, self._shown)
         self._context.forward = self._places_of_forward
         self._outbox: list[Transmit] = []
         self.use(network, media)
@@ -216,7 +219,7 @@ class Switchboard:
             dict(self.counters)
             | drops
             | {"malformed_answered": self.layer.malformed_answered, "transactions": len(self.layer), "calls": len(self._calls), "texts": len(self._texts)}
-            | {"texts_kept": self._contact_texts.kept, "lines_of_texts": self._contact_texts.lines}
+            | {"texts_kept": self._contact_texts.kept, "lines_of_texts": self._contact_texts.lines, "conference_parties": len(self._conference)}
         )
 
     def _drain(self, now: float) -> None:
@@ -421,6 +424,9 @@ class Switchboard:
             case EmergencyCall():
                 self.counters["calls_emergency"] += 1
                 self._announce(call, self.settings.no_emergency, Refusal.EMERGENCY, leg, now)
+            case JoinConference():
+                self.counters["calls_conference"] += 1
+                self._conference.answer(call, leg.offer, now)
             case VoicemailBox():
                 self.counters["calls_voicemail"] += 1
                 self._messages.play(call, leg.offer, now)
@@ -482,6 +488,12 @@ class Switchboard:
     def _turns_of_transfer(self, uri: SipUri, dialog: DialogUser, now: float) -> tuple[Turn, ...]:
         decision = self._phones_only(self._decide(uri, dialog.dialog.flow), "calls are transferred to phones of the house only")
         return self._turns(decision, dialog.dialog.flow, now)
+
+    def _is_conference(self, uri: SipUri, dialog: DialogUser) -> bool:
+        try:
+            return isinstance(self._decide(uri, dialog.dialog.flow), JoinConference)
+        except SipError:
+            return False
 
     def _places_of_forward(self, contact: str, flow: Flow, now: float) -> list[Binding]:
         """Return where the phones of the house are to which one of them sends a call; what leads elsewhere is nowhere."""

@@ -4,7 +4,9 @@
  2. Attended: Refer-To has Replaces, which names another call of the same phone. The other people of the two calls are connected.
 The transferor hears by NOTIFY how it goes, and BYE at the end; where a blind transfer fails, its call goes on. It may also hang up at once.
 
-A call with a contact is not transferred, and nobody is transferred to a contact: 403, and nothing leaves the box.
+ 3. Into the conference: Refer-To names it. Whoever is at the other end of the call, a contact too, is a party of it from then on (conference.py).
+
+A call with a contact is not transferred to anybody else, and nobody is transferred to a contact: 403, and nothing leaves the box.
 Spec: RFC 3515, RFC 3891 (as a parameter of Refer-To only), RFC 5589 §6, §7. Departure: the transferee is not asked, its side of the call just stays.
 """
 
@@ -14,24 +16,26 @@ from collections.abc import Callable, Container, Iterable
 from urllib.parse import unquote
 
 from voicebox.b2bua.call import Call, CallState, Party, Seat, Side
+from voicebox.b2bua.conference import Conference, ConferenceParty
 from voicebox.b2bua.context import DialogUser, LegContext
-from voicebox.b2bua.events import Answer, CallEvent, End, Offer, Refuse, Ringing
+from voicebox.b2bua.events import Answer, CallEvent, Codec, End, Offer, Refuse, Ringing
 from voicebox.b2bua.fork import PhoneFork, Turn
 from voicebox.b2bua.leg import STATUS_OF
-from voicebox.errors import SipError
+from voicebox.errors import HostError, SipError
 from voicebox.sip.dialog import DialogKey
 from voicebox.sip.headers import parse_name_addr, parse_params
 from voicebox.sip.message import SipRequest
 from voicebox.sip.uri import SipUri, param, parse_uri
 
 CANCELLED = 487
+UNAVAILABLE = 503
 
 
 class Transfers:
     """What phones ask for with REFER.
 
     calls: all there are. turns(uri, dialog, now): whose phones ring for a Refer-To, and when; raises SipError where it leads to no phone of the house.
-    shown(user): the From value of a call from a phone of that account.
+    conference: the one that a Refer-To means where is_conference(uri, dialog) says so. shown(user): the From value of a call from a phone of that account.
     """
 
     def __init__(
@@ -39,29 +43,48 @@ class Transfers:
         context: LegContext,
         calls: Iterable[Call],
         turns: Callable[[SipUri, DialogUser, float], tuple[Turn, ...]],
+        conference: Conference,
+        is_conference: Callable[[SipUri, DialogUser], bool],
         shown: Callable[[str], str],
     ) -> None:
         self._context, self._calls, self._turns, self._shown = context, calls, turns, shown
+        self._conference, self._is_conference = conference, is_conference
         context.refer = self.refer
 
     def refer(self, dialog: DialogUser, request: SipRequest, now: float) -> Callable[[float], None]:
         """Check a REFER inside a call and return what carries it out. Raises SipError to refuse."""
         call, side = self._place_of(dialog)
-        other = call.parties.get(side.other)
-        if other is None or other.dialog is None or call.codec is None:
-            raise SipError(403, "only calls between phones of the house are transferred")
+        other, codec = call.parties.get(side.other), call.codec
+        if other is None or codec is None or isinstance(other, ConferenceParty):
+            raise SipError(403, "there is nobody to transfer")
         if call.taking is not None:
             raise SipError(491, "a transfer is under way")
         texts = request.headers.all("refer-to")
-        if len(texts) != 1:
+        target = parse_uri(parse_name_addr(texts[0]).uri) if len(texts) == 1 else None
+        replaced = _replaced_dialog(target) if target is not None else None
+        if target is not None and replaced is None and self._is_conference(target, dialog):
+            is_phone = other.dialog is not None
+            return lambda when: self._into_conference(dialog, (call, side), codec, when, is_phone=is_phone)
+        if other.dialog is None:
+            raise SipError(403, "only calls between phones of the house are transferred")
+        if target is None:
             raise SipError(400, "a REFER has one Refer-To")
-        target = parse_uri(parse_name_addr(texts[0]).uri)
-        replaced = _replaced_dialog(target)
         if replaced is not None:
             return self._attended(dialog, call, side, replaced)
         blind = BlindTransfer(self._context, call, side, dialog)
-        turns, shown, offer = self._turns(target, dialog, now), self._shown(other.user), Offer((call.codec,))
+        turns, shown, offer = self._turns(target, dialog, now), self._shown(other.user), Offer((codec,))
         return lambda when: blind.start(turns, shown, offer, when)
+
+    def _into_conference(self, dialog: DialogUser, place: tuple[Call, Side], codec: Codec, now: float, *, is_phone: bool) -> None:
+        """Let whoever is at the other end become a party of the conference. is_phone: it is a phone of the house."""
+        call, side = place
+        try:
+            party = self._conference.admit(codec, now, is_phone=is_phone)
+        except (SipError, HostError) as error:
+            dialog.notify(error.status if isinstance(error, SipError) else UNAVAILABLE, now, over=True)
+            return
+        dialog.notify(200, now, over=True)
+        _hand_over(call, side, party, party.seat, now)
 
     def _place_of(self, dialog: DialogUser) -> tuple[Call, Side]:
         for call in self._calls:

@@ -16,7 +16,7 @@ OUTGOING_TEST = ("dial", "expect")
 INCOMING_TEST = ("from", "at", "dnd", "expect")
 
 CALL_LOGS = ("none", "missed")
-OUTGOING_WORDS = ("echo", "far-echo", "local", "voicemail-box")
+OUTGOING_WORDS = ("conference", "echo", "far-echo", "local", "voicemail-box")
 OUTGOING_ACTS = ("call", "contact", "far-echo", "refuse", "ring")
 INCOMING_WORDS = ("drop", "no-answer")
 INCOMING_ACTS = ("ring",)

@@ -29,6 +29,7 @@ from voicebox.dialplan.model import (
     IncomingAct,
     IncomingDecision,
     IncomingRule,
+    JoinConference,
     Local,
     NoAnswer,
     OutgoingAct,
@@ -68,7 +69,7 @@ def outgoing(plan: DialPlan, dialled: str, house: House) -> OutgoingDecision:
             return left if left is not None else RefuseCall(NOBODY_THERE)
         case Local():
             return RefuseCall(NOT_FOUND)  # no such place: choose_outgoing() has put a Ring where there is one
-        case EchoTest() | VoicemailBox() | RefuseCall() | EmergencyCall():
+        case EchoTest() | JoinConference() | VoicemailBox() | RefuseCall() | EmergencyCall():
             return act
 
 
@@ -144,7 +145,7 @@ def _filled(plan: DialPlan, house: House, rule: OutgoingRule, dialled: str, word
         case Local():
             place = words.get("local", dialled)
             return Ring(place) if place_of(plan, place, house) is not None else act
-        case EchoTest() | VoicemailBox() | RefuseCall() | EmergencyCall():
+        case EchoTest() | JoinConference() | VoicemailBox() | RefuseCall() | EmergencyCall():
             return act
 
 

@@ -1,6 +1,6 @@
 """A dial plan, and what it decides about a call. Frozen; made by load.py, asked through match.py. Pure.
 
-    outgoing (a phone dialled)   CallContact | RingPhones | EchoTest | FarEcho | VoicemailBox | RefuseCall | EmergencyCall
+    outgoing (a phone dialled)   CallContact | RingPhones | EchoTest | FarEcho | JoinConference | VoicemailBox | RefuseCall | EmergencyCall
     incoming (a contact calls)   RingPhones | NoAnswer
 
 NOT here: patterns (pattern.py), times of day (hours.py).
@@ -87,6 +87,11 @@ class FarEcho:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinConference:
+    """Answer, and let the phone be in the conference of the house."""
+
+
+@dataclass(frozen=True, slots=True)
 class RefuseCall:
     """Refuse with a SIP status, 400..699."""
 
@@ -110,7 +115,7 @@ class VoicemailBox:
     """Answer, and play the messages that contacts left."""
 
 
-OutgoingDecision = CallContact | RingPhones | EchoTest | FarEcho | VoicemailBox | RefuseCall | EmergencyCall
+OutgoingDecision = CallContact | RingPhones | EchoTest | FarEcho | JoinConference | VoicemailBox | RefuseCall | EmergencyCall
 IncomingDecision = RingPhones | NoAnswer
 
 # ----------------------------------------------------------------------------------------------------------------- plan
@@ -171,7 +176,7 @@ class Silence:
     """Ring nothing: the caller gets no answer."""
 
 
-OutgoingAct = Call | SpeedDial | Ring | Local | EchoTest | EchoAt | VoicemailBox | RefuseCall | EmergencyCall
+OutgoingAct = Call | SpeedDial | Ring | Local | EchoTest | EchoAt | JoinConference | VoicemailBox | RefuseCall | EmergencyCall
 IncomingAct = Ring | Silence
 
 

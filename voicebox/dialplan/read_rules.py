@@ -20,6 +20,7 @@ from voicebox.dialplan.model import (
     EchoTest,
     IncomingAct,
     IncomingRule,
+    JoinConference,
     Local,
     OutgoingAct,
     OutgoingRule,
@@ -93,6 +94,8 @@ def read_outgoing_act(reading: Reading, node: yaml.Node, path: str, places: dict
     """Return what a rule does. expected: by a test, where nothing is left to be filled in."""
     if isinstance(node, yaml.ScalarNode):
         match node.value:
+            case "conference":
+                return JoinConference()
             case "echo":
                 return EchoTest()
             case "far-echo":

@@ -17,6 +17,7 @@ from voicebox.dialplan.model import (
     EmergencyCall,
     House,
     IncomingAct,
+    JoinConference,
     Local,
     OutgoingAct,
     Place,
@@ -118,6 +119,8 @@ def described(act: OutgoingAct | IncomingAct) -> str:
             return "echo"
         case EchoAt(target):
             return f"far-echo: {target}" if target else "far-echo"
+        case JoinConference():
+            return "conference"
         case VoicemailBox():
             return "voicemail-box"
         case Local():

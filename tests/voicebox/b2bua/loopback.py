@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse
-from voicebox.b2bua.ports import CircuitLeg, MachinePort, MediaPort
+from voicebox.b2bua.ports import CircuitLeg, MachinePort, MediaPort, Mixer
 from voicebox.errors import HostError, UsageError
 from voicebox.sip.sdes import Protection
 
@@ -92,11 +92,39 @@ class PlainPort:
             self.behind.close()
 
 
+class PlainMixer:
+    """A mixer that only remembers whom it mixes: ports, codecs, and who hears the tone."""
+
+    def __init__(self, media: PlainMedia) -> None:
+        self._media = media
+        self.seats: dict[PlainPort, tuple[Codec, bool]] = {}
+        self.closed = False
+
+    def seat(self, codec: Codec, *, hears_tone: bool) -> MediaPort:
+        assert not self.closed
+        if codec not in {Codec.PCMA, Codec.PCMU} and not self._media.transcodes:
+            raise HostError("nothing is converted here")
+        port = self._media.open("127.0.0.1")
+        assert isinstance(port, PlainPort)
+        self.seats[port] = codec, hears_tone
+        return port
+
+    def leave(self, port: MediaPort) -> None:
+        assert isinstance(port, PlainPort)
+        del self.seats[port]
+        port.close()
+
+    def close(self) -> None:
+        assert not self.seats
+        self.closed = True
+
+
 class PlainMedia:
     """Media ports without sockets, at most `limit` open ones. transcodes: sound is converted, in words at least."""
 
     def __init__(self, limit: int = 1_000) -> None:
         self.ports: list[PlainPort] = []
+        self.mixers: list[PlainMixer] = []
         self.transcodes = False
         self._limit = limit
 
@@ -104,6 +132,10 @@ class PlainMedia:
         port = self.open("")
         assert isinstance(port, PlainPort)
         return port
+
+    def mixer(self) -> Mixer:
+        self.mixers.append(PlainMixer(self))
+        return self.mixers[-1]
 
     def open(self, local_address: str) -> MediaPort:
         if sum(not port.closed for port in self.ports) >= self._limit:
@@ -253,6 +285,9 @@ class LoopMedia:
 
     def machine(self) -> MachinePort:
         raise AssertionError("nobody is answered by a machine here")
+
+    def mixer(self) -> Mixer:
+        raise AssertionError("nobody meets here")
 
     def open(self, local_address: str) -> MediaPort:
         for even in range(40_000, 42_000, 2):
