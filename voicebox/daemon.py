@@ -46,7 +46,7 @@ from voicebox.config.load import load_box, load_phone, load_phones
 from voicebox.config.model import BoxConfig
 from voicebox.contacts.card import serialise_card
 from voicebox.contacts.changes import Change, Step, What, decide, parse_change
-from voicebox.contacts.contact import Trust
+from voicebox.contacts.contact import Contact, Trust
 from voicebox.contacts.device_certs import renew_due
 from voicebox.contacts.identity import Identity, renewed
 from voicebox.contacts.missed import MISSED_FILE, MissedCalls
@@ -58,7 +58,7 @@ from voicebox.dialplan.match import incoming, outgoing
 from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision, house_of
 from voicebox.errors import HostError, LocalError, UsageError
 from voicebox.keeper import start_keeper
-from voicebox.probe.prober import Prober
+from voicebox.probe.prober import ANYBODY, Prober
 from voicebox.probe.speech import unpack_frames
 from voicebox.provisioning.forms import linphone_page, login_of
 from voicebox.provisioning.server import ProvisioningServer
@@ -359,6 +359,7 @@ class BoxDaemon:
             "profile": self._config.profile.value,
             "epoch": self._standing.epoch,
             "epoch_s": self._network.terms.epoch_s,
+            "epoch_left_s": round(self._epoch_left_s()),
             "circuits": [_circuit_status(circuit, present=circuit in present, show_path=show_path) for circuit in circuits],
             "no_path": self._standing.no_path,
             "links": len(circuits),
@@ -389,6 +390,11 @@ class BoxDaemon:
             "probes": dict(self._prober.counters) if self._prober is not None else {},
             "counters": dict(self.counters + self._gossip.counters + self._gossiping.rounds.counters),
         }
+
+    def _epoch_left_s(self) -> float:
+        """Return how long the present circuits are used still."""
+        assert self._standing is not None
+        return max(0, (self._standing.epoch + 1) * self._network.epoch_us - self._plane.now_us()) / 1e6
 
     def _promised(self) -> Cost:
         return promised(self._config.profile.circuits, metered=self._config.profile.is_metered)
@@ -494,19 +500,24 @@ class BoxDaemon:
             raise UsageError("The box is just starting.")
         match asked:
             case {"step": "begin", "petname": str(petname), "codec": str(codec), "seconds": int(seconds)}:
-                contact = self._book.get(petname)
+                contact = self._book.get(petname) or (self._drawn() if petname == ANYBODY else None)
                 if contact is None:
                     raise UsageError("There is no contact of that petname with whom there are calls; `voicebox contact list` prints them.")
-                begun = self._prober.begin(petname, codec, seconds, unpacked_speech(asked.get("speech")))
+                begun = self._prober.begin(contact.petname, codec, seconds, unpacked_speech(asked.get("speech")))
                 relays = max((len(circuit.path.relays) for circuit in self._standing.present()), default=0)
-                return {"begun": begun, "verified": contact.verified, "relays_at_least": relays + 1}
+                return {"begun": begun, "petname": contact.petname, "verified": contact.verified, "relays_at_least": relays + 1}
             case {"step": "look", "there": int(there), "back": int(back), "trips": int(trips)} if min(there, back, trips) >= 0:
-                return self._prober.look(there, back, trips)
+                return self._prober.look(there, back, trips, show_path=asked.get("show_path") is True)
             case {"step": "end"}:
                 self._prober.end()
                 return {"done": True}
             case _:
                 raise UsageError("A probe is begun, looked at and ended by `voicebox probe`.")
+
+    def _drawn(self) -> Contact | None:
+        """Draw one of the contacts with whom there are calls; None where there is none."""
+        petnames = self._book.petnames()
+        return self._book.get(random.SystemRandom().choice(petnames)) if petnames else None
 
     def _change_contact(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Change the list of contacts: what, petname, value as in contacts/changes.py."""

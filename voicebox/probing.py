@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from voicebox.control import ask
@@ -20,10 +21,15 @@ AGAIN_S = 0.5
 
 
 class Watch:
-    """One probe. speech: frames of the codec that are to be scored at the other end. Begins it when made. Raises UsageError where the box does not, HostError where it does not answer; look() and end() too."""
+    """One probe. speech: frames of the codec that are to be scored at the other end; show_path: ask who runs the relays of our circuits, too.
 
-    def __init__(self, home: Path, petname: str, word: str, seconds: int, speech: Sequence[bytes] = ()) -> None:
+    Begins it when made. Raises UsageError where the box does not, HostError where it does not answer; look() and end() too.
+    """
+
+    def __init__(self, home: Path, petname: str, word: str, seconds: int, speech: Sequence[bytes] = (), *, show_path: bool = False) -> None:
         self._home, self._codec, self._seconds = home, codec_of(word), seconds
+        self._asked: dict[str, bool] = {"show_path": True} if show_path else {}
+        self._own: tuple[tuple[str, ...], ...] = ()
         self._there: list[int] = []
         self._back: list[int] = []
         self._trips: list[float] = []
@@ -33,16 +39,19 @@ class Watch:
         more = {"speech": base64.b64encode(pack_frames(speech)).decode()} if speech else {}
         while not (about := ask(home, "probe", step="begin", petname=petname, codec=word, seconds=seconds, **more))["begun"]:
             time.sleep(AGAIN_S)  # the call of the last probe goes on for its drawn time
+        self.petname = str(about.get("petname", petname))
+        """Who it is; another where anybody was asked for."""
         self._verified, self._relays = bool(about["verified"]), int(about["relays_at_least"])
 
     def look(self) -> ProbeResult:
         """Return what is known now; only what is new is asked for."""
-        told = ask(self._home, "probe", step="look", there=len(self._there), back=len(self._back), trips=len(self._trips))
+        told = ask(self._home, "probe", step="look", there=len(self._there), back=len(self._back), trips=len(self._trips), **self._asked)
         self._there += told["there"]
         self._back += told["back"]
         self._trips += told["round_trips_ms"]
         self.stage, self.score = str(told["stage"]), told["score"]
-        return result_of(
+        self._own = tuple(tuple(str(relay) for relay in relays) for relays in told.get("relays", ())) or self._own
+        found = result_of(
             self._codec,
             Outcome(told["outcome"]),
             self._there,
@@ -53,6 +62,7 @@ class Watch:
             asked_s=self._seconds,
             late_sends=int(told["late_sends"]),
         )
+        return replace(found, own_relays=self._own)
 
     def end(self) -> None:
         """End it: what is known is the result."""

@@ -12,6 +12,7 @@ import pytest
 import voicebox.probe.report
 from tests.support.embedded import CALLEE, CALLER, told, wait_until
 from tests.support.schema import problems
+from voicebox.control import ask
 from voicebox.demo.network import EmbeddedNetwork
 
 pytestmark = pytest.mark.system
@@ -37,6 +38,29 @@ def test_figures_of_both_directions_and_the_call_ends(embedded_network: Embedded
     assert 5 < figures["round_trip_delay_ms"]["least"] < 1000
     assert (tmp_path / "page.html").stat().st_size < 200_000
     wait_until(lambda: told(network.boxes[CALLER])["calls"] == 0 == told(network.boxes[CALLEE])["calls"], "the end of the call, after its tail")
+
+
+def test_anybody_is_drawn_among_the_contacts_and_the_users_own_relays_are_named_where_asked_for(embedded_network: EmbeddedNetwork) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "voicebox",
+        "probe",
+        "echo",
+        "--seconds",
+        "1",
+        "--codec",
+        "g722",
+        "--show-path",
+        "--home",
+        str(embedded_network.boxes[CALLER].home),
+    ]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in {0, 1, 2}, done.stderr
+    assert f"you -> {CALLEE}" in done.stdout, "the only one there is"
+    (named,) = (line for line in done.stdout.splitlines() if "your relays:" in line)
+    circuits = ask(embedded_network.boxes[CALLER].home, "status", show_path=True)["status"]["circuits"]
+    assert any(all(operator in named for operator in circuit["relays"]) for circuit in circuits)
 
 
 def test_a_table_for_people(embedded_network: EmbeddedNetwork) -> None:

@@ -217,6 +217,10 @@ class Calls:
         """Show this box certificate from the next call on."""
         self._setting = replace(self._setting, identity=identity)
 
+    def relays_of(self, leg: CircuitLeg) -> list[list[str]]:
+        """Return who runs the relays of each of our circuits of a call, from the box on: for the owner of the box alone. Nothing of a call that is over."""
+        return [[relay.operator for relay in circuit.path.relays] for call in self._calls if call is leg for circuit in call.circuits.all()]
+
     def active(self) -> int:
         """Return how many calls there are."""
         return sum(call.is_call for call in self._calls)

@@ -1,6 +1,6 @@
 """`voicebox probe`: how a call with a contact would sound, and what is wrong where it would not. [io]
 
-Exit codes: 0 good, 1 fair, 2 poor, 3 no answer, 4 refused, 5 could not be done (2 also for wrong arguments, as everywhere).
+Exit codes: 0 good, 1 fair, 2 poor, 3 no answer, 4 refused, 5 could not be done, 130 stopped before there were figures (2 also for wrong arguments, as everywhere).
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from pathlib import Path
 
 from voicebox.cli.home import add_home, home_of
 from voicebox.cli.probe_files import ProbeFiles
+from voicebox.cli.probe_path import epoch_of, wait_for_next_epoch
 from voicebox.contacts.contact import checked_petname
-from voicebox.errors import UsageError, VoiceboxError
+from voicebox.errors import HostError, UsageError, VoiceboxError
 from voicebox.probe.codecs import ProbeCodec, codec_of
 from voicebox.probe.ends import MOST_S, Outcome
 from voicebox.probe.lines import all_lines, table
-from voicebox.probe.result import ProbeResult, SpeechScore
+from voicebox.probe.result import ProbeResult, SpeechScore, verdict
 from voicebox.probe.speech import SPEECH_FRAMES, SPEECH_S
 from voicebox.probing import Watch
 
@@ -32,19 +33,27 @@ LOOK_EVERY_S = 1.0
 SHARE_OF_A_CORE = 0.05
 """Of the time, at most so much goes into looking and drawing."""
 SECONDS = 30
-EXIT_NO_ANSWER, EXIT_REFUSED, EXIT_FAILED = 3, 4, 5
+EXIT_FAILED = 5
+EXIT_CODES = {Outcome.NO_ANSWER: 3, Outcome.REFUSED: 4, Outcome.STOPPED: 130}
 PLAIN_S = 10.0
 """Without a terminal a line says how far it is, so often."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `voicebox probe`."""
-    parser.add_argument("petname", metavar="PETNAME", nargs="?", help="the contact; their box answers by itself, and no phone rings")
+    parser.add_argument("petname", metavar="PETNAME", nargs="?", help="the contact; their box answers by itself, and no phone rings. echo: whoever is drawn")
     add_home(parser)
     parser.add_argument("--local", action="store_true", help="probe an embedded network on this machine instead, for tests of the installation")
     parser.add_argument("--seconds", type=int, default=SECONDS, metavar="N", help=f"how long, 1 to {MOST_S} (default: {SECONDS})")
     parser.add_argument("--codec", choices=[codec.word for codec in ProbeCodec], default=ProbeCodec.OPUS24.word, help="what to speak (default: opus24)")
     parser.add_argument("--speech", action="store_true", help="also send recorded speech, which the other box scores (it needs the extra `quality` for that)")
+    parser.add_argument(
+        "--path",
+        choices=["present", "new"],
+        default="present",
+        help="new: probe now, wait until the box uses its next circuits (up to an epoch, an hour as a rule), probe again, and say whether it is the path",
+    )
+    parser.add_argument("--show-path", action="store_true", help="also say who runs the relays on this side, which is in no figures otherwise")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON; - for standard output, and no table then")
     parser.add_argument("--html", metavar="FILE", help="write a page with pictures, for a browser or a printer")
 
@@ -62,6 +71,8 @@ def _run(args: argparse.Namespace) -> int:
     files = ProbeFiles(args.json, args.html)
     files.try_out()
     if args.local:
+        if args.path == "new":
+            raise UsageError("An embedded network has the same relays in each epoch, so there is no new path.")
         from voicebox.demo.local_probe import local_network  # noqa: PLC0415 - the demo's parts take time to load, and are seldom wanted
 
         with local_network() as (home, petname):
@@ -74,10 +85,12 @@ def _run(args: argparse.Namespace) -> int:
 def _probe(home: Path, petname: str, args: argparse.Namespace, files: ProbeFiles) -> int:
     codec = codec_of(args.codec)
     frames = _recorded(codec) if args.speech else []
-    result = probe(home, petname, args.codec, args.seconds, quiet=args.json == "-")
-    if result.outcome in {Outcome.NO_ANSWER, Outcome.REFUSED}:
+    petname, result = probe(home, petname, args.codec, args.seconds, quiet=args.json == "-", show_path=args.show_path)
+    if result.outcome is Outcome.MEASURED and args.path == "new":
+        result = _once_more(home, petname, args, result)
+    if result.outcome in EXIT_CODES:
         print(_why_not(petname, result.outcome), file=sys.stderr)
-        return EXIT_NO_ANSWER if result.outcome is Outcome.NO_ANSWER else EXIT_REFUSED
+        return EXIT_CODES[result.outcome]
     if frames and result.outcome is Outcome.MEASURED:
         result = replace(result, speech=_speak(home, petname, codec, frames))
     files.write(result)
@@ -86,9 +99,32 @@ def _probe(home: Path, petname: str, args: argparse.Namespace, files: ProbeFiles
     return result.grade.value
 
 
-def _recorded(codec: ProbeCodec) -> list[bytes]:
-    from voicebox.demo.speech_frames import recorded_frames  # noqa: PLC0415 - codecs take a quarter of a second to load
+def _once_more(home: Path, petname: str, args: argparse.Namespace, before: ProbeResult) -> ProbeResult:
+    """Probe over the circuits of the next epoch, too; what is known before stays the result where that does not come about."""
+    epoch = epoch_of(home)
+    print(
+        f"Now: {verdict(before)} The box uses other circuits in {epoch['epoch_left_s'] / 60:.0f} minutes, and probes again then; Ctrl-C ends the wait.",
+        file=sys.stderr,
+        flush=True,
+    )
+    try:
+        if not wait_for_next_epoch(home, epoch):
+            print("The next circuits do not stand; `voicebox doctor` says what is in their way.", file=sys.stderr)
+            return before
+        _, after = probe(home, petname, args.codec, args.seconds, quiet=args.json == "-", show_path=args.show_path)
+    except KeyboardInterrupt:
+        return before
+    if after.outcome in EXIT_CODES:
+        print(_why_not(petname, after.outcome), file=sys.stderr)
+        return before
+    return replace(after, before=before)
 
+
+def _recorded(codec: ProbeCodec) -> list[bytes]:
+    try:
+        from voicebox.demo.speech_frames import recorded_frames  # noqa: PLC0415 - codecs take a quarter of a second to load
+    except ImportError:
+        raise HostError("The codec library (av) cannot be loaded on this machine, so there is no speech to send; nothing was started.") from None
     return recorded_frames(codec)
 
 
@@ -115,20 +151,22 @@ def _scored_there(watch: Watch) -> int | None:
 def _why_not(petname: str, outcome: Outcome) -> str:
     if outcome is Outcome.REFUSED:
         return f"{petname}'s box answers no probe now: its owner wants none, or there were many. A call is not affected by that."
+    if outcome is Outcome.STOPPED:
+        return "It was stopped before there was anything to tell: by you, or because a call needed its circuit."
     return f"{petname}'s box did not answer. It is off, its circuits are taken, it does not know you, or it is of a version without probes."
 
 
-def probe(home: Path, petname: str, word: str, seconds: int, *, quiet: bool) -> ProbeResult:
-    """Let the box of a directory probe a contact; show how it goes. Ctrl-C and, on a terminal, q end it with what is known so far."""
-    watch = Watch(home, petname, word, seconds)
+def probe(home: Path, petname: str, word: str, seconds: int, *, quiet: bool, show_path: bool = False) -> tuple[str, ProbeResult]:
+    """Let the box of a directory probe a contact; show how it goes; return who that was, too. Ctrl-C and, on a terminal, q end it with what is known so far."""
+    watch = Watch(home, petname, word, seconds, show_path=show_path)
     with _live(quiet=quiet) as show, _keys(quiet=quiet) as wants_end:
         try:
             while True:
                 begun_s = time.process_time()
                 result = watch.look()
                 if result.outcome is not Outcome.UNDER_WAY:
-                    return result
-                show(petname, result, watch.stage)
+                    return watch.petname, result
+                show(watch.petname, result, watch.stage)
                 if wants_end(max(LOOK_EVERY_S, (time.process_time() - begun_s) / SHARE_OF_A_CORE)):
                     break
         except KeyboardInterrupt:
@@ -138,7 +176,7 @@ def probe(home: Path, petname: str, word: str, seconds: int, *, quiet: bool) -> 
                 watch.end()
             raise
     watch.end()
-    return watch.look()
+    return watch.petname, watch.look()
 
 
 @contextlib.contextmanager

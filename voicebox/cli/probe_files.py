@@ -23,12 +23,15 @@ class ProbeFiles:
         self._html = Path(html_file) if html_file is not None else None
 
     def try_out(self) -> None:
-        """Open each file, changing none that is there. Raises HostError for one that cannot be written."""
+        """Open each file, changing none that is there and leaving none that was not. Raises HostError for one that cannot be written."""
         for path in (self._json, self._html):
             if path is not None:
                 try:
+                    is_new = not path.exists()
                     with path.open("ab"):
                         pass
+                    if is_new:
+                        path.unlink()
                 except OSError as error:
                     raise HostError(f"{path} cannot be written ({error.strerror}), so nothing was started.") from None
 

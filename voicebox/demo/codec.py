@@ -19,8 +19,9 @@ from av.audio.resampler import AudioResampler
 from voicebox.errors import UsageError
 
 FRAME_MS = 20
-RATES_HZ = {"pcma": 8000, "pcmu": 8000, "opus": 48000}
-AV_NAMES = {"pcma": "pcm_alaw", "pcmu": "pcm_mulaw", "opus": "libopus"}
+RATES_HZ = {"pcma": 8000, "pcmu": 8000, "g722": 16000, "opus": 48000}
+AV_NAMES = {"pcma": "pcm_alaw", "pcmu": "pcm_mulaw", "g722": "g722", "opus": "libopus"}
+G711 = frozenset({"pcma", "pcmu"})
 MAX_CONCEALED_FRAMES = 5
 """100 ms: what is repeated for longer is a hum, no speech."""
 
@@ -32,7 +33,7 @@ def decode_frames(frames: Iterable[bytes | None], codec: str) -> array[int]:
     """
     if codec not in RATES_HZ:
         raise UsageError(f"no decoder for {codec!r}")
-    decode = _opus_decoder() if codec == "opus" else _g711_decoder(codec)
+    decode = _g711_decoder(codec) if codec in G711 else _running_decoder(codec)
     samples_per_frame = RATES_HZ[codec] * FRAME_MS // 1000
     silence = array("h", bytes(2 * samples_per_frame))
     last, missing = silence, MAX_CONCEALED_FRAMES
@@ -57,11 +58,12 @@ def _g711_decoder(codec: str) -> Callable[[bytes], array[int] | None]:
     return lambda octets: array("h", (table[octet] for octet in octets))
 
 
-def _opus_decoder() -> Callable[[bytes], array[int] | None]:
-    context = AudioCodecContext.create(AV_NAMES["opus"], "r")
+def _running_decoder(codec: str) -> Callable[[bytes], array[int] | None]:
+    """Return a decoder that goes on from frame to frame."""
+    context = AudioCodecContext.create(AV_NAMES[codec], "r")
     assert isinstance(context, AudioCodecContext)
-    context.sample_rate, context.layout = RATES_HZ["opus"], "mono"
-    mono = AudioResampler(format="s16", layout="mono", rate=RATES_HZ["opus"])
+    context.sample_rate, context.layout = RATES_HZ[codec], "mono"
+    mono = AudioResampler(format="s16", layout="mono", rate=RATES_HZ[codec])
 
     def decode(octets: bytes) -> array[int] | None:
         out = array("h")

@@ -1,8 +1,9 @@
 """The codecs that a probe can speak, and what the E-model knows of them. Pure.
 
-G.711 has ITU-T's values (G.113 Appendix I, with concealment). For Opus the ITU has none: its values are a published fit to measurements by instruments
-(M. Alahmadi, OpusEModel.js, MIT licence; constant bit rate, superwideband), of the nearest rate that was fitted, and whatever is printed says so.
-Spec: ITU-T G.113 Appendix I; G.711 Appendix I; PROTOCOL.md §9.3.
+G.711 has ITU-T's values (G.113 Appendix I, with concealment), G.722 that without loss (G.113 Appendix IV). What loss costs G.722 is taken to be what it costs
+G.711 without concealment, as the worst case, because no value of it was at hand. For Opus the ITU has none: its values are a published fit to measurements by
+instruments (M. Alahmadi, OpusEModel.js, MIT licence; constant bit rate, superwideband), of the nearest rate that was fitted. Whatever is printed says so.
+Spec: ITU-T G.113 Appendices I and IV; G.711 Appendix I; PROTOCOL.md §9.3.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ FRAME_MS = 20
 OPUS_LOOK_AHEAD_MS = 6.5
 """RFC 6716 §2.1.1: what an encoder looks ahead at 48 kHz, as libopus has it."""
 _OPUS_FIT = "a published fit, not ITU's"
-_OPUS_PAYLOAD_TYPE = 96
+_PAYLOAD_TYPES = {Codec.OPUS: 96, Codec.PCMA: 8, Codec.G722: 9}
 _OPUS_FIRST_OCTET = 0xF8
 """RFC 6716 §3.1: CELT, fullband, 20 ms, mono, one frame in the packet."""
 
 
 @unique
 class ProbeCodec(Enum):
-    """By the name on the command line. frame_octets: of 20 ms; fit: which of the fitted rates is taken, None where the values are ITU-T's."""
+    """By the name on the command line. frame_octets: of 20 ms; source: where the values come from, in words for whoever reads a figure."""
 
-    OPUS24 = ("opus24", Codec.OPUS, 60, Scale.FULLBAND, 22.6, 10.6, "25 kbit/s")
-    OPUS32 = ("opus32", Codec.OPUS, 80, Scale.FULLBAND, 21.7, 11.5, "31 kbit/s")
-    PCMA = ("pcma", Codec.PCMA, 160, Scale.NARROWBAND, 0.0, 25.1, None)
+    OPUS24 = ("opus24", Codec.OPUS, 60, Scale.FULLBAND, 22.6, 10.6, f"Opus at 25 kbit/s: {_OPUS_FIT}")
+    OPUS32 = ("opus32", Codec.OPUS, 80, Scale.FULLBAND, 21.7, 11.5, f"Opus at 31 kbit/s: {_OPUS_FIT}")
+    PCMA = ("pcma", Codec.PCMA, 160, Scale.NARROWBAND, 0.0, 25.1, "ITU-T G.113")
+    G722 = ("g722", Codec.G722, 160, Scale.WIDEBAND, 13.0, 4.3, "ITU-T G.113, of loss those of G.711 without concealment, not ITU's")
 
-    def __init__(self, word: str, codec: Codec, frame_octets: int, scale: Scale, ie: float, bpl: float, fit: str | None) -> None:
-        self.word, self.codec, self.frame_octets, self.scale, self.ie, self.bpl, self.fit = word, codec, frame_octets, scale, ie, bpl, fit
+    def __init__(self, word: str, codec: Codec, frame_octets: int, scale: Scale, ie: float, bpl: float, source: str) -> None:
+        self.word, self.codec, self.frame_octets, self.scale, self.ie, self.bpl, self.source = word, codec, frame_octets, scale, ie, bpl, source
 
     @property
     def look_ahead_ms(self) -> float:
@@ -50,17 +52,12 @@ class ProbeCodec(Enum):
     @property
     def payload_type(self) -> int:
         """Of RTP between the box and its own end of a probe."""
-        return _OPUS_PAYLOAD_TYPE if self.codec is Codec.OPUS else 8
+        return _PAYLOAD_TYPES[self.codec]
 
     @property
     def first_octet(self) -> bytes:
         """What a frame has to begin with, so that it could be one."""
         return bytes([_OPUS_FIRST_OCTET]) if self.codec is Codec.OPUS else b""
-
-    @property
-    def source(self) -> str:
-        """Where the values come from, in words for whoever reads a figure."""
-        return "ITU-T G.113" if self.fit is None else f"Opus at {self.fit}: {_OPUS_FIT}"
 
     def rate(self, loss_pct: float, delay_ms: float, burst_ratio: float = 1.0) -> Rating:
         """Return the rating on the codec's own scale; loss_pct: with what comes too late; delay_ms: mouth to ear."""

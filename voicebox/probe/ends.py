@@ -61,6 +61,8 @@ class Outcome(Enum):
     CUT_SHORT = "cut short"
     NO_ANSWER = "no answer"
     REFUSED = "refused"
+    STOPPED = "stopped"
+    """By its user, or for a call, before anything was known."""
 
 
 class ProbeEnd(ABC):
@@ -242,7 +244,7 @@ class CallersEnd(ProbeEnd):
                 self._decide(Outcome.NO_ANSWER, now_us)
                 self._finish()
             case Answer() | Arrivals() | Score() | Progress():
-                self.stop(now_us)  # a codec that was not asked for, or numbers that do not follow
+                self._give_up(now_us)  # a codec that was not asked for, or numbers that do not follow
             case _:
                 pass
 
@@ -272,11 +274,16 @@ class CallersEnd(ProbeEnd):
             self._decide(Outcome.CUT_SHORT, now_us)
             self.stage, self.deadline_us = Stage.TAIL, now_us + self._tail_us
         else:
-            self.stop(now_us)
+            self._give_up(now_us)
+
+    def _give_up(self, now_us: int) -> None:
+        """Take that there is nothing to see: the call ends."""
+        self._decide(Outcome.NO_ANSWER, now_us)
+        self.hang_up()
 
     def stop(self, now_us: int) -> None:
-        """Take that the user has seen enough, or that there is nothing to see: the call ends."""
-        self._decide(Outcome.NO_ANSWER, now_us)
+        """Take that the user has seen enough, or that the circuit is needed: the call ends."""
+        self._decide(Outcome.STOPPED, now_us)
         self.hang_up()
 
     def back(self, since: int, now_us: int) -> list[int]:

@@ -62,7 +62,7 @@ class Heard:
 
     @property
     def r_fullband(self) -> float:
-        """R on the fullband axis, on which the codecs can be compared; narrowband R lies on the same axis (G.107.2 Annex A)."""
+        """R on the fullband axis, on which the codecs can be compared; narrowband and wideband R lie on the same axis (G.107.2 Annex A)."""
         return self.rating.r
 
     @property

@@ -8,7 +8,7 @@ from voicebox.probe.codecs import ProbeCodec
 from voicebox.probe.ends import Outcome
 from voicebox.probe.figures import DirectionFigures
 from voicebox.probe.playout import Delays
-from voicebox.probe.result import ACCEPTABLE_MS, HIGH_MS, ProbeResult, SpeechScore, hints, is_known, verdict
+from voicebox.probe.result import ACCEPTABLE_MS, HIGH_MS, ProbeResult, SpeechScore, compared, hints, is_known, verdict
 
 STRIP = 60
 MARKS_OF_LOSS = ((0.0, "."), (0.1, ":"), (0.5, "|"), (1.0, "#"))
@@ -99,6 +99,11 @@ def _trips(result: ProbeResult) -> str:
 def conclusion(result: ProbeResult) -> list[str]:
     """Return the last lines: the verdict, what to try, and whose figures these are."""
     lines = [f" verdict: {verdict(result)}", *(f"   {hint}" for hint in hints(result))]
+    if result.before is not None:
+        lines.append(f" path: {compared(result)}")
+    if result.own_relays:
+        first, *spares = (", ".join(relays) for relays in result.own_relays)
+        lines.append(f" your relays: {first}{''.join(f'; beside it {spare}' for spare in spares)}. Of the other side you know the junction only.")
     if result.outcome is Outcome.CUT_SHORT:
         lines.append(f" It was cut short: these are the figures of {result.seconds:.0f} s.")
     if result.speech is not None:

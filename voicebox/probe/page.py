@@ -12,7 +12,7 @@ from voicebox.probe.codecs import FRAME_MS
 from voicebox.probe.emodel import Scale
 from voicebox.probe.figures import DirectionFigures, percentile
 from voicebox.probe.lines import NOT_MEASURED, ROWS, stretches
-from voicebox.probe.result import ProbeResult, hints, points_of, verdict
+from voicebox.probe.result import ProbeResult, compared, hints, points_of, verdict
 
 MAX_OCTETS = 200_000
 COLUMNS = 300
@@ -54,7 +54,7 @@ def page(result: ProbeResult, time_rounded: str) -> str:
         f'<p class="soft">{escape(time_rounded)}, {result.seconds:.0f} s each way, {escape(result.codec.word)}, ',
         f"over at least {result.relays_at_least} relays. Values of {escape(result.codec.source)}.</p>",
         f'<div class="verdict {result.grade.name.lower()}"><strong>{escape(verdict(result))}</strong>',
-        *(f"<p>{escape(hint)}</p>" for hint in hints(result)),
+        *(f"<p>{escape(hint)}</p>" for hint in (*hints(result), compared(result)) if hint),
         "</div>",
         _table(result),
         _section("Delay over time", "least to most of each stretch, in ms above the quickest frame", both, _delay_over_time),

@@ -33,7 +33,9 @@ MAX_READ = 64
 ECHO_PAYLOAD_TYPE = 96
 """Of whatever codec, on the way from a port to itself."""
 
-SCORED_AS = {Codec.OPUS: "opus", Codec.PCMA: "pcma"}
+SCORED_AS = {Codec.OPUS: "opus", Codec.PCMA: "pcma", Codec.G722: "g722"}
+ANYBODY = "echo"
+"""In the place of a petname: whoever is drawn among the contacts. A box never probes itself: a splice between two of its own circuits would tell a junction that they are."""
 SCORE_S = 35.0
 MAX_SCORE_OCTETS = 16
 
@@ -51,6 +53,7 @@ class ProbeNetwork(Protocol):
 
     def call(self, petname: str, offer: Offer, listener: Listener) -> CircuitLeg: ...
     def on_probe(self, acceptor: Callable[[str, Offer, CircuitLeg], Listener]) -> None: ...
+    def relays_of(self, leg: CircuitLeg) -> list[list[str]]: ...
 
 
 async def score(packed: bytes, codec: str, within_s: float = SCORE_S) -> int:
@@ -260,8 +263,11 @@ class Prober:
         self.counters["probes_begun"] += 1
         return True
 
-    def look(self, there: int, back: int, trips: int) -> dict[str, Any]:
-        """Return how the probe goes: what is new since so many frames there and back, and so many round trips. Raises UsageError where there was none."""
+    def look(self, there: int, back: int, trips: int, *, show_path: bool = False) -> dict[str, Any]:
+        """Return how the probe goes: what is new since so many frames there and back, and so many round trips. Raises UsageError where there was none.
+
+        show_path: who runs the relays of our circuits, too, as long as there is a call; nobody is told unasked.
+        """
         end = self._callers_end()
         now_us = self._clock()
         return {
@@ -272,6 +278,7 @@ class Prober:
             "there": end.there.since(there)[: max(0, end.frames - there)],
             "back": end.back(back, now_us),
             "round_trips_ms": [round(trip, 1) for trip in end.stream.round_trips_ms[trips:]],
+            "relays": self._network.relays_of(end.leg) if show_path and end.leg is not None else [],
         }
 
     def end(self) -> None:

@@ -1,7 +1,7 @@
 """A probe's figures as one JSON object, versioned: schema.json beside this file says what it holds. Pure.
 
 Names are those of RFC 3611 §4.7 (VoIP metrics block) where it has one, with its units where it has them: rates and densities as shares of 256, durations and
-delays in ms. Nobody is named: no contact, no relay, no address; the time is rounded to ten minutes. Figures that could not be measured are null.
+delays in ms. Nobody is named: no contact, no relay that the user did not ask for, no address; the time is rounded to ten minutes. Figures that could not be measured are null.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from voicebox.probe.result import ProbeResult, causes, hints, is_known, points_o
 
 Json = dict[str, object]
 
-VERSION = 1
+VERSION = 2
 ROUNDED_MINUTES = 10
 
 
@@ -34,7 +34,8 @@ def json_object(result: ProbeResult, now: dt.datetime) -> Json:
         "asked_s": result.asked_s,
         "measured_s": round(result.seconds, 2),
         "codec": {"name": result.codec.word, "frame_ms": FRAME_MS, "values": result.codec.source},
-        "path": {"relays_at_least": result.relays_at_least},
+        "path": {"relays_at_least": result.relays_at_least, "own": [list(relays) for relays in result.own_relays] or None},
+        "before": _before(result),
         "directions": {"there": _direction(result.there, result), "back": _direction(result.back, result)},
         "round_trip_delay_ms": {
             "least": _number(min(trips)) if trips else None,
@@ -47,6 +48,19 @@ def json_object(result: ProbeResult, now: dt.datetime) -> Json:
         "hints": hints(result),
         "signal": {"measure": result.speech.measure, "there": result.speech.there, "direct": result.speech.direct} if result.speech is not None else None,
         "not_measured": ["echo", "sound devices", "background noise"],
+    }
+
+
+def _before(result: ProbeResult) -> Json | None:
+    """Return what the worse direction was over the circuits of the epoch before."""
+    if result.before is None:
+        return None
+    worse = result.before.worse
+    return {
+        "verdict": result.before.grade.name.lower(),
+        "r_factor": round(min(100.0, max(0.0, worse.best.g711.r))),
+        "lost_pct": round(worse.lost_pct, 3),
+        "mouth_to_ear_ms": round(worse.best.mouth_to_ear_ms, 1),
     }
 
 

@@ -22,6 +22,8 @@ GOOD_R, FAIR_R = 80.0, 70.0
 NOTICED = 1.0
 """Points of R: what costs less is not worth a word."""
 LATE_SENDS_SHARE = 0.02
+MATTERS_R = 5.0
+"""So many points of R between two probes are no accident of half a minute."""
 ACCEPTABLE_MS, HIGH_MS = 150.0, 280.0
 """ITU-T G.114: hardly anybody notices; many do."""
 
@@ -57,7 +59,10 @@ class SpeechScore:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """All that is known. there: from this box to the contact's; round_trips_ms: of single frames, in order; late_sends: how often this machine was late."""
+    """All that is known. there: from this box to the contact's; round_trips_ms: of single frames, in order; late_sends: how often this machine was late.
+
+    own_relays: who runs those of each circuit of this box, the first one's first, where the user asked for it; before: what was found over the circuits of the epoch before.
+    """
 
     codec: ProbeCodec
     outcome: Outcome
@@ -69,6 +74,8 @@ class ProbeResult:
     round_trips_ms: tuple[float, ...]
     late_sends: int
     speech: SpeechScore | None = None
+    own_relays: tuple[tuple[str, ...], ...] = ()
+    before: ProbeResult | None = None
 
     @property
     def directions(self) -> tuple[DirectionFigures, DirectionFigures]:
@@ -138,6 +145,19 @@ def verdict(result: ProbeResult) -> str:
     return f"{result.grade.name}. {why}"
 
 
+def compared(result: ProbeResult) -> str:
+    """Return what the circuits of another epoch say of the path; nothing where there was one probe only."""
+    if result.before is None:
+        return ""
+    before, now = (each.worse.best.g711.r for each in (result.before, result))
+    figures = f"R as G.711 {before:.0f} over the circuits before, {now:.0f} over these."
+    if now - before >= MATTERS_R:
+        return f"{figures} It was the path: other junctions carry it better."
+    if before - now >= MATTERS_R:
+        return f"{figures} The path matters: these junctions carry it worse, and the next hour has others."
+    return f"{figures} It is not the junctions: what both have in common is the guards and the lines at either end."
+
+
 def hints(result: ProbeResult) -> list[str]:
     """Return what to try, by the causes; what is said holds whoever the contact is."""
     found = []
@@ -146,9 +166,10 @@ def hints(result: ProbeResult) -> list[str]:
     if "loss" in names:
         if worse.best.bursts.run_longest >= 10:
             found.append("Losses come in a row: look for a wireless link, or a line that is full, at either end.")
-        if result.codec is ProbeCodec.PCMA:
+        if result.codec in {ProbeCodec.PCMA, ProbeCodec.G722}:
             found.append("Try a phone with Opus: a single lost frame is then repaired whole.")
-        found.append("The paths change with the hour: probe again then, and see whether it is the path or a line.")
+        if result.before is None:
+            found.append("The paths change with the hour: `--path new` waits for that, probes again, and says whether it is the path or a line.")
     if "frames that come too late" in names:
         found.append(f"Give the phone a jitter buffer of {worse.best.played.size_ms:g} ms or more.")
     if "delay" in names and worse.best.mouth_to_ear_ms > ACCEPTABLE_MS:

@@ -30,19 +30,21 @@ class Box:
 
     def __init__(self, outcome: str, units: list[int], *, tails: int = 0) -> None:
         self.outcome, self.units, self.tails = outcome, units, tails
+        self.epoch, self.next_units = 7, units
         self.asked: list[Mapping[str, Any]] = []
         self.answers = {"probe": self._probe}
 
     def _probe(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         self.asked.append(asked)
         match asked["step"]:
-            case "begin" if asked["petname"] != "bob":
+            case "begin" if asked["petname"] not in {"bob", "echo"}:
                 raise UsageError("There is no contact of that petname.")
             case "begin" if self.tails:
                 self.tails -= 1
                 return {"begun": False, "verified": True, "relays_at_least": 3}
             case "begin":
-                return {"begun": True, "verified": True, "relays_at_least": 3}
+                self.units = self.units if self.epoch == 7 else self.next_units
+                return {"begun": True, "petname": "bob", "verified": True, "relays_at_least": 3}
             case "end":
                 self.outcome = "cut short"
                 return {"done": True}
@@ -58,10 +60,12 @@ class Box:
             "there": known[asked["there"] :],
             "back": known[asked["back"] :],
             "round_trips_ms": [160.0] * (len(known) - asked["trips"]),
+            "relays": [["north", "west"]] if asked.get("show_path") else [],
         }
 
     def status(self, *, show_path: bool = False) -> dict[str, Any]:
-        return {}
+        self.epoch += 1
+        return {"epoch": self.epoch // 3, "epoch_left_s": 60, "epoch_s": 0, "ready": self.epoch % 3 == 1}
 
     def reload(self) -> None:
         raise AssertionError("nobody asks for that")
@@ -93,12 +97,59 @@ async def test_exit_code_is_the_grade(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [each["there"] for each in box.asked[1:]] == [0, 100], "only what is new is asked for"
 
 
-@pytest.mark.parametrize(("outcome", "code", "said"), [("no answer", 3, "did not answer"), ("refused", 4, "answers no probe")])
+@pytest.mark.parametrize(
+    ("outcome", "code", "said"), [("no answer", 3, "did not answer"), ("refused", 4, "answers no probe"), ("stopped", 130, "before there was anything")]
+)
 async def test_nobody_and_somebody_who_wants_none(tmp_path: Path, capsys: pytest.CaptureFixture[str], outcome: str, code: int, said: str) -> None:
-    assert await probe(tmp_path, Box(outcome, []), "bob") == code
+    files = [tmp_path / "figures.json", tmp_path / "page.html"]
+    assert await probe(tmp_path, Box(outcome, []), "bob", "--json", str(files[0]), "--html", str(files[1])) == code
     told = capsys.readouterr()
     assert said in told.err
     assert told.out == ""
+    assert not any(file.exists() for file in files), "no empty file is left where there are no figures"
+
+
+async def test_a_file_that_is_there_stays_as_it_was_where_there_are_no_figures(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    file.write_text("of last week")
+    assert await probe(tmp_path, Box("no answer", []), "bob", "--json", str(file)) == 3
+    assert file.read_text() == "of last week"
+
+
+async def test_relays_of_this_side_are_told_where_the_user_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await probe(tmp_path, Box("measured", GOOD), "bob", "--show-path") == 0
+    assert "your relays: north, west." in capsys.readouterr().out
+    assert await probe(tmp_path, Box("measured", GOOD), "bob", "--show-path", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["path"]["own"] == [["north", "west"]]
+    assert await probe(tmp_path, Box("measured", GOOD), "bob", "--json", "-") == 0
+    assert "north" not in capsys.readouterr().out
+
+
+async def test_a_new_path_is_waited_for_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicebox.cli.probe_path.LOOK_EVERY_S", 0.01)
+    box = Box("measured", POOR)
+    box.next_units = GOOD
+    assert await probe(tmp_path, box, "bob", "--path", "new") == 0
+    told = capsys.readouterr()
+    assert "POOR" in told.err
+    assert "Ctrl-C ends the wait" in told.err
+    assert "It was the path" in told.out
+    assert [each["step"] for each in box.asked].count("begin") == 2
+
+
+async def test_a_new_path_that_nobody_waits_for_leaves_what_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_home: Path, _before: Mapping[str, Any]) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("voicebox.cli.probe.wait_for_next_epoch", interrupted)
+    assert await probe(tmp_path, Box("measured", POOR), "bob", "--path", "new") == 2
+    assert "verdict: POOR" in capsys.readouterr().out
+    monkeypatch.setattr("voicebox.cli.probe.wait_for_next_epoch", lambda _home, _before: False)
+    assert await probe(tmp_path, Box("measured", POOR), "bob", "--path", "new") == 2
+    assert "do not stand" in capsys.readouterr().err
+    assert await asyncio.to_thread(main, ["probe", "--local", "--path", "new"]) == 5
 
 
 async def test_figures_go_to_files_and_to_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +179,13 @@ async def test_who_is_no_contact_and_where_nothing_runs(tmp_path: Path, capsys: 
     assert "whom to probe" in capsys.readouterr().err
 
 
+async def test_whoever_is_drawn_is_named_on_the_terminal_and_not_in_the_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await probe(tmp_path, Box("measured", GOOD), "echo") == 0
+    assert "you -> bob" in capsys.readouterr().out
+    assert await probe(tmp_path, Box("measured", GOOD), "echo", "--json", "-") == 0
+    assert "bob" not in capsys.readouterr().out
+
+
 async def test_call_of_the_last_probe_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voicebox.probing.AGAIN_S", 0.01)
     box = Box("measured", GOOD, tails=2)
@@ -144,6 +202,25 @@ async def test_interrupt_ends_it_with_what_is_known(tmp_path: Path, capsys: pyte
     assert await probe(tmp_path, box, "bob") == 0
     assert [each["step"] for each in box.asked] == ["begin", "look", "end", "look"]
     assert "cut short" in capsys.readouterr().out
+
+
+@pytest.mark.system
+async def test_speech_without_codecs_is_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "av").mkdir()
+    (tmp_path / "av" / "__init__.py").write_text("raise ImportError('libavcodec.so: cannot open shared object file')")
+    box = Box("measured", GOOD)
+    server = ControlServer(tmp_path, box)
+    await server.start()
+    try:
+        command = [sys.executable, "-m", "voicebox", "probe", "bob", "--speech", "--home", str(tmp_path)]
+        pipe, more = asyncio.subprocess.PIPE, {**os.environ, "PYTHONPATH": str(tmp_path)}
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=more)
+        _, said = await asyncio.wait_for(process.communicate(), 60)
+    finally:
+        await server.stop()
+    assert (process.returncode, box.asked) == (5, [])
+    assert b"codec library" in said
+    assert b"Traceback" not in said
 
 
 class Once(Box):

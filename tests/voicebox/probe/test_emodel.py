@@ -48,6 +48,15 @@ def test_wideband_vector_to_three_places() -> None:
     assert rate(Scale.WIDEBAND, 20, 4.3, 2, 0).mos == pytest.approx(3.4062, abs=1e-4)
 
 
+def test_g722_is_better_than_g711_and_worse_than_opus_and_suffers_most_from_loss() -> None:
+    g711, g722, opus = (codec_of(word).rate(0, 0).r for word in ("pcma", "g722", "opus24"))
+    assert g711 < g722 < opus
+    assert g722 == pytest.approx(129 - 13)
+    assert codec_of("g722").rate(0, 0).scale.mos_name == "MOS-CQEW"
+    drops = [codec_of(word).rate(0, 0).r - codec_of(word).rate(5, 0).r for word in ("pcma", "g722", "opus24")]
+    assert max(drops) == drops[1]
+
+
 # loss in %: MOS-CQEF of Opus at 25 kbit/s, MOS-CQEN of G.711 with concealment
 SIDE_BY_SIDE = {
     150: {0: (4.18, 4.41), 1: (3.95, 4.32), 2: (3.72, 4.23), 5: (3.14, 3.92)},
@@ -107,6 +116,7 @@ def test_more_loss_or_delay_is_never_better(codec: ProbeCodec) -> None:
 def test_it_is_said_whose_values_they_are() -> None:
     assert "not ITU's" in codec_of("opus24").source
     assert "not ITU's" in codec_of("opus32").source
+    assert "not ITU's" in codec_of("g722").source
     assert codec_of("pcma").source == "ITU-T G.113"
     with pytest.raises(ValueError, match="does not speak"):
         codec_of("g729")

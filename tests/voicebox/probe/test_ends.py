@@ -197,7 +197,27 @@ def test_user_has_seen_enough_before_there_is_anything() -> None:
     pair = begun()
     pair.run(0.5)
     pair.callers.stop(pair.now_us)
-    assert pair.result().outcome is Outcome.NO_ANSWER
+    assert (pair.result().outcome, pair.callers.over) == (Outcome.STOPPED, True), "who was not asked for long enough did not fail to answer"
+
+
+@pytest.mark.parametrize("jump_ms", [-3_600_000, -300, 300, 3_600_000])
+def test_clock_of_the_other_machine_that_jumps_leaves_figures_that_can_be_read(jump_ms: int) -> None:
+    pair = begun()
+    pair.run(6)
+    assert pair.answering is not None
+    before = pair.callers.stream.round_trips_ms[:]
+    # What stands in the frames that come is off from now on; timers go by a clock that does not jump.
+    pair.answering.stream._shift_us += jump_ms * 1000
+    pair.run(30, lambda: pair.callers.outcome is not Outcome.UNDER_WAY)
+    result = pair.result()
+    assert result.outcome is Outcome.MEASURED
+    assert (result.there.sent, result.back.sent) == (500, 500)
+    assert result.there.lost == 0, "arrivals there are told by one clock"
+    # A second is what a frame may be late: what jumps further cannot be told from frames that came in vain.
+    assert result.back.lost == (0 if abs(jump_ms) < 1000 else pytest.approx(500 - 50 * (6 - 1.2), abs=10))
+    assert all(0 <= delay <= 2_000 for direction in result.directions for delay in direction.above_best if delay is not None)
+    assert result.round_trips_ms[: len(before)] == tuple(before)
+    assert max(result.round_trips_ms) < 200, "round trips are by one clock, whatever the other one does"
 
 
 def test_answer_in_another_codec_ends_it() -> None:

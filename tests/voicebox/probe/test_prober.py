@@ -52,6 +52,9 @@ class Calls:
     def on_probe(self, acceptor: Callable[[str, Offer, CircuitLeg], Listener]) -> None:
         self.acceptor = acceptor
 
+    def relays_of(self, leg: CircuitLeg) -> list[list[str]]:
+        return [["north", "west"]] if leg in self.legs else []
+
     def knock(self, petname: str, codec: Codec = Codec.OPUS, *, speech: bool = False, echo: bool = False) -> tuple[Leg, Listener]:
         """Let a contact probe us."""
         assert self.acceptor is not None
@@ -122,13 +125,15 @@ async def test_one_at_a_time_and_what_is_ended_gives_everything_back() -> None:
     prober.end()
     assert calls.legs[0].told == [End()]
     assert (ports.opened, ports.closed) == (1, 1)
-    assert prober.look(0, 0, 0)["outcome"] == "no answer"
+    assert prober.look(0, 0, 0)["outcome"] == "stopped"
     prober.begin("bob", "pcma", 30)
     calls.listeners[1](Ringing())
     calls.listeners[1](Answer(Codec.PCMA))
     await soon()
     assert calls.legs[1].bound == [Codec.PCMA]
     assert prober.look(0, 0, 0)["stage"] == "measuring"
+    assert prober.look(0, 0, 0)["relays"] == [], "nobody is told unasked"
+    assert prober.look(0, 0, 0, show_path=True)["relays"] == [["north", "west"]]
     prober.stop()
     assert (ports.opened, ports.closed) == (2, 2)
     prober.stop()
@@ -165,11 +170,14 @@ async def test_a_contact_is_answered_one_at_a_time_and_hangs_up() -> None:
 
 async def test_user_who_wants_none_and_a_codec_that_no_probe_speaks() -> None:
     _, calls, ports = made(answers=False)
+    prober, third_calls, _ = made()
     leg, _ = calls.knock("bob")
     _, other_calls, _ = made()
     other, _ = other_calls.knock("bob", Codec.PCMU)
+    third, _ = third_calls.knock("bob", Codec.G722)
     await soon()
-    assert (leg.told, other.told) == ([Refuse(Refusal.DECLINED)], [Refuse(Refusal.NO_COMMON_CODEC)])
+    assert (leg.told, other.told, third.told) == ([Refuse(Refusal.DECLINED)], [Refuse(Refusal.NO_COMMON_CODEC)], [Ringing()])
+    prober.stop()
     assert ports.opened == 0
 
 
@@ -221,7 +229,7 @@ async def test_a_probe_that_the_box_ends_for_a_call_is_not_under_way_any_more() 
     prober.begin("bob", "opus24", 30)
     prober.stop()
     told = prober.look(0, 0, 0)
-    assert (told["stage"], told["outcome"]) == ("over", "no answer"), "whoever waits for its end would wait forever"
+    assert (told["stage"], told["outcome"]) == ("over", "stopped"), "whoever waits for its end would wait forever"
     prober.begin("bob", "opus24", 30)
     calls.listeners[1](Answer(Codec.OPUS))
     calls.listeners[1](Arrivals(0, (10_000,)))

@@ -7,6 +7,7 @@ import html.parser
 import json
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from voicebox.probe.ends import MOST_S, Outcome
 from voicebox.probe.lines import STRIP, all_lines, mark_of_delay, mark_of_loss, strip
 from voicebox.probe.page import MAX_OCTETS, page
 from voicebox.probe.report import json_object
-from voicebox.probe.result import Grade, ProbeResult, causes, hints, points_of, result_of, verdict
+from voicebox.probe.result import Grade, ProbeResult, causes, compared, hints, points_of, result_of, verdict
 
 SCHEMA = json.loads((Path(voicebox.probe.report.__file__).parent / "schema.json").read_text())
 NOW = dt.datetime(2026, 1, 31, 12, 37, 59, tzinfo=dt.UTC)
@@ -77,11 +78,40 @@ def test_worse_direction_decides() -> None:
 
 def test_hints_fit_what_is_wrong() -> None:
     assert any("Opus" in hint for hint in hints(result(loss=0.1, codec=ProbeCodec.PCMA)))
+    assert any("Opus" in hint for hint in hints(result(loss=0.1, codec=ProbeCodec.G722)))
+    assert any("--path new" in hint for hint in hints(result(loss=0.1)))
+    assert not any("--path new" in hint for hint in hints(replace(result(loss=0.1), before=result())))
     assert not any("Opus" in hint for hint in hints(result(loss=0.1)))
     assert any("busy" in hint for hint in hints(result(late_sends=100)))
     outage = [10_000] * 500 + [LOST] * 60 + [10_000] * 940
     in_a_row = result_of(ProbeCodec.OPUS24, Outcome.MEASURED, outage, outage, [160.0])
     assert any("in a row" in hint for hint in hints(in_a_row))
+
+
+def test_two_paths_say_whether_it_is_the_path() -> None:
+    good, poor = result(), result(loss=0.15)
+    assert compared(good) == ""
+    assert "It was the path" in compared(replace(good, before=poor))
+    assert "The path matters" in compared(replace(poor, before=good))
+    assert "not the junctions" in compared(replace(poor, before=poor))
+    twice = replace(good, before=poor)
+    assert "It was the path" in "\n".join(all_lines("bob", twice))
+    assert "It was the path" in page(twice, "now")
+    told = json_object(twice, NOW)
+    assert problems(json.loads(json.dumps(told)), SCHEMA) == []
+    before = told["before"]
+    assert isinstance(before, dict)
+    assert before["verdict"] == "poor"
+
+
+def test_relays_of_this_side_are_named_where_the_user_asked_and_never_on_a_page() -> None:
+    shown = replace(result(), own_relays=(("Northwind", "Westbank"), ("Southend", "Eastside")))
+    assert "your relays: Northwind, Westbank; beside it Southend, Eastside." in "\n".join(all_lines("bob", shown))
+    told = json_object(shown, NOW)
+    assert problems(json.loads(json.dumps(told)), SCHEMA) == []
+    assert told["path"] == {"relays_at_least": 3, "own": [["Northwind", "Westbank"], ["Southend", "Eastside"]]}
+    assert json_object(result(), NOW)["path"] == {"relays_at_least": 3, "own": None}
+    assert not any(name in page(shown, "now") for name in ("Northwind", "Westbank", "Southend", "Eastside"))
 
 
 def test_mended_frames_are_received() -> None:
@@ -148,7 +178,7 @@ def test_report_fits_its_schema(found: ProbeResult) -> None:
 def test_schema_refuses_what_it_does_not_know() -> None:
     told = json_object(result(), NOW)
     assert problems({**told, "contact": "bob"}, SCHEMA) == [".contact: is not known"]
-    assert problems({**told, "version": 2}, SCHEMA) != []
+    assert problems({**told, "version": 1}, SCHEMA) != []
     assert problems({name: value for name, value in told.items() if name != "verdict"}, SCHEMA) == [".verdict: is missing"]
 
 
