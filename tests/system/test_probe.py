@@ -74,13 +74,18 @@ def test_a_table_for_people(embedded_network: EmbeddedNetwork) -> None:
 def test_doctor_looks_at_the_running_box_and_its_report_names_nobody(embedded_network: EmbeddedNetwork) -> None:
     home = embedded_network.boxes[CALLER].home
 
-    def doctor(option: str) -> str:
-        command = [sys.executable, "-m", "voicebox", "doctor", option, "--home", str(home)]
+    def doctor(*options: str) -> str:
+        command = [sys.executable, "-m", "voicebox", "doctor", *options, "--home", str(home)]
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False).stdout
 
-    found = {finding["what"]: finding for finding in json.loads(doctor("--json"))["findings"]}
+    found = {finding["what"]: finding for finding in json.loads(doctor("--json", "--call", "echo"))["findings"]}
     assert found["circuits"]["grade"] == "good"
     assert found["registered"]["said"].startswith("no phone is")
+    assert found["call"]["grade"] != "problem", found["call"]
+    assert found["guards"]["said"].endswith("2 of them are") or "no spare" in found["guards"]["said"]
+    assert found["ports"]["grade"] == "good"
+    assert found["nat"]["said"] == "the relays are on this machine"
+    assert {"links", "names", "reachable", "keeper"} <= found.keys()
     report = doctor("--report")
     assert "circuits" in report
     for private in (str(home), embedded_network.plan.box_address(CALLER), CALLEE, "desk"):

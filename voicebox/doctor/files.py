@@ -1,45 +1,41 @@
 """What `voicebox doctor` says of the directory of a box or a relay: whether `voicebox run` will start, and for how long that stays so. [io]
 
-Everything is read by the code that the daemon reads it with; what that refuses is the finding. Units of systemd are looked at too: one may end a box's
-keeper with it. NOT here: the machine (machine.py).
+Everything is read by the code that the daemon reads it with; what that refuses is the finding, and what may not be read at all, too.
+NOT here: the machine (machine.py), its network (surroundings.py, names.py), units of systemd (units.py).
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import itertools
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from voicebox.circuits.descriptor import Role
+from voicebox.circuits.descriptor import RelayAddress, Role
 from voicebox.circuits.guards import SPARE_GUARDS
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import load_network
 from voicebox.circuits.path import JUNCTIONS_PER_EPOCH
 from voicebox.circuits.relay_state import load_relay_keys
 from voicebox.config.load import load_box, load_phones, load_relay, load_users
+from voicebox.config.model import BoxConfig
 from voicebox.contacts.device_cert import ends_soon
 from voicebox.contacts.device_certs import load_register
 from voicebox.contacts.store import StateDirectory
 from voicebox.dialplan.load import load_dnd, load_plan
-from voicebox.doctor.findings import UNIT_HINT, Finding, Grade
+from voicebox.doctor.findings import Finding, Grade
 from voicebox.errors import VoiceboxError
 
 SOON = dt.timedelta(days=14)
 PRIVATE_MODE = 0o077
-UNIT_FOLDERS = (
-    Path("/etc/systemd/system"),
-    Path("/usr/local/lib/systemd/system"),
-    Path("/usr/lib/systemd/system"),
-    Path("~/.config/systemd/user").expanduser(),
-)
 
 
 def is_relay(home: Path) -> bool:
-    """Return whether this is a relay's directory."""
-    return (home / "relay.yaml").is_file()
+    """Return whether this is a relay's directory. What may not be looked into is taken for a box's."""
+    try:
+        return (home / "relay.yaml").is_file()
+    except OSError:
+        return False
 
 
 def look_at_files(home: Path, now: dt.datetime) -> list[Finding]:
@@ -48,16 +44,30 @@ def look_at_files(home: Path, now: dt.datetime) -> list[Finding]:
     return [_mode(home), *(_look(what, look) for what, look in looks)]
 
 
-def names_of(home: Path) -> tuple[str, ...]:
-    """Return the names that a directory's files hold, as far as they can be read: files of contacts and phones are called by them."""
-    return tuple(path.stem for folder in ("contacts", "phones") if (home / folder).is_dir() for path in (home / folder).iterdir())
+def relay_addresses(home: Path, now: dt.datetime) -> list[RelayAddress]:
+    """Return the addresses of the relays that a directory's network has; none where it cannot be read."""
+    try:
+        network = load_network(StateDirectory(home))
+    except (VoiceboxError, OSError):
+        return []
+    return [address for role in Role for relay in network.with_role(role, now) for address in relay.addresses]
+
+
+def settings_of(home: Path) -> BoxConfig | None:
+    """Return the settings of a box; None where they cannot be read."""
+    try:
+        return load_box(home)
+    except (VoiceboxError, OSError):
+        return None
 
 
 def _look(what: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except VoiceboxError as problem:
-        return Finding(what, Grade.PROBLEM, str(problem))
+        return Finding(what, Grade.PROBLEM, str(problem), quoted=True)
+    except OSError as error:
+        return Finding(what, Grade.PROBLEM, f"it cannot be read ({error.strerror})", "Ask as the user whose directory it is.")
 
 
 def _mode(home: Path) -> Finding:
@@ -184,33 +194,6 @@ def _descriptor(store: StateDirectory, network: VerifiedNetwork, now: dt.datetim
             "`voicebox relay renew`, get it vouched for again, then start the relay again.",
         )
     return Finding("descriptor", Grade.NOTE if days < SOON.days else Grade.GOOD, f"in the network, and good for {days} days")
-
-
-def look_at_units(folders: Iterable[Path]) -> Finding:
-    """Return whether a systemd unit that runs a box ends its keeper with it: all but KillMode=process does. Spec: systemd.kill(5)."""
-    units = [_unit(path) for folder in folders for path in sorted(folder.glob("*.service"))]
-    modes = [settings.get("KillMode", "control-group") for settings in units if _runs_a_box(settings)]
-    if all(mode == "process" for mode in modes):
-        return Finding("keeper", Grade.GOOD, "it outlives the box, and keeps the ports of its links taken" if modes else "no systemd unit here runs a box")
-    said = "a systemd unit ends it with the box, so that this machine then answers a guard's packets with errors"
-    return Finding("keeper", Grade.PROBLEM, said, f"{UNIT_HINT}: KillMode=process.")
-
-
-def _runs_a_box(settings: Mapping[str, str]) -> bool:
-    words = [Path(word).name for word in settings.get("ExecStart", "").split()]
-    return ("voicebox", "run") in itertools.pairwise(words)
-
-
-def _unit(path: Path) -> dict[str, str]:
-    """Return the settings of a unit and of the files that add to it, the last of each name. What cannot be read has none."""
-    settings: dict[str, str] = {}
-    for file in (path, *sorted(path.with_name(f"{path.name}.d").glob("*.conf"))):
-        with contextlib.suppress(OSError):
-            for line in file.read_text("utf-8", "replace").splitlines():
-                name, equals, value = line.partition("=")
-                if equals and value.strip():
-                    settings[name.strip()] = value.strip()
-    return settings
 
 
 def _counted(what: str, count: int, advice: str) -> Finding:

@@ -29,12 +29,16 @@ class Grade(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. what: the thing looked at; said: what was found; advice: what to do, empty where nothing is to be done."""
+    """One line of the report. what: the thing looked at; said: what was found; advice: what to do, empty where nothing is to be done.
+
+    quoted: `said` is the text of an error, in which names may stand; in all other findings there are words of this program and numbers alone.
+    """
 
     what: str
     grade: Grade
     said: str
     advice: str = ""
+    quoted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

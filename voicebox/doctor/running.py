@@ -1,4 +1,4 @@
-"""What `voicebox doctor` makes of what a running box says of itself: circuits, ticks, phones, drops. Pure.
+"""What `voicebox doctor` makes of what a running box says of itself: circuits, guards, ticks, phones, drops. Pure.
 
 NOT here: asking it (cli/doctor.py). A relay says less, and what it says is looked at where it is there.
 """
@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from voicebox.doctor.findings import LATE_LIMIT_US, Finding, Grade
+from voicebox.probe.ends import Outcome
+from voicebox.probe.result import Grade as ProbeGrade
+from voicebox.probe.result import ProbeResult, verdict
+
+FAR_MS = 75
+"""From the box to a junction: twice that, with what boxes wait, is beyond the 150 ms of G.114."""
 
 
 def findings_of_status(status: Mapping[str, Any]) -> list[Finding]:
@@ -100,6 +106,38 @@ def _phones(status: Mapping[str, Any]) -> Finding:
     if clear:
         return Finding("registered", Grade.NOTE, f"{len(phones)} phones, {clear} of them speak in the clear", "`voicebox phone add` makes accounts for TLS.")
     return Finding("registered", Grade.GOOD, f"{len(phones)} phones, none of them in the clear")
+
+
+def findings_of_path(path: Mapping[str, Any]) -> list[Finding]:
+    """Return the findings of what a box says of its path (circuits/path_report.py); operators are counted, not named."""
+    used = len({circuit["relays"][0]["operator"] for circuit in path["circuits"]})
+    guards, delays = len(path["guards"]), [circuit["delay_ms"] for circuit in path["circuits"] if circuit["delay_ms"] is not None]
+    if guards > used:
+        found = [Finding("guards", Grade.GOOD, f"{guards} can be used, {used} of them are")]
+    else:
+        advice = "Take operators out of `guards` in box.yaml, or get a newer network file."
+        found = [Finding("guards", Grade.NOTE, f"{guards} can be used, {used} of them are: there is no spare one", advice)]
+    if not delays:
+        return found
+    said = f"{' and '.join(str(delay) for delay in delays)} ms to their junctions, when they were made"
+    if max(delays) <= FAR_MS:
+        return [*found, Finding("links", Grade.GOOD, said)]
+    return [
+        *found,
+        Finding("links", Grade.NOTE, f"{said}: calls take long", "`prefer` in box.yaml draws guards that are nearer first; `middle: no` is shorter."),
+    ]
+
+
+def finding_of_probe(result: ProbeResult) -> Finding:
+    """Return what a short probe of a contact says of the way of a call: there and back through the box's own circuits."""
+    if result.outcome not in {Outcome.MEASURED, Outcome.CUT_SHORT}:
+        advice = "Circuits that do not stand are named above; if all do, the contact's box is off or wants no probes: try another."
+        return Finding("call", Grade.PROBLEM, f"no sound went there and back: {result.outcome.value}", advice)
+    worse = result.worse
+    said = f"sound goes there and back: {worse.lost_pct:.1f} % lost, {worse.best.mouth_to_ear_ms:.0f} ms from mouth to ear"
+    if result.grade is ProbeGrade.GOOD:
+        return Finding("call", Grade.GOOD, said)
+    return Finding("call", Grade.NOTE, f"{said}: {verdict(result)}", "`voicebox probe` measures longer, and says what to try.")
 
 
 def _copy(status: Mapping[str, Any]) -> Finding:

@@ -24,6 +24,20 @@ def test_report_has_no_address_path_or_name(tmp_path: Path, capsys: pytest.Captu
         assert private not in report
 
 
+def test_names_that_are_ordinary_words_leave_no_holes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "box"
+    main(["init", "--home", str(home), "--sip", "127.0.0.1:5060"])
+    reports = []
+    for name in ("zoltan", "the", "address"):
+        main(["phone", "add", name, "--home", str(home)])
+        capsys.readouterr()
+        main(["doctor", "--report", "--home", str(home)])
+        lines = capsys.readouterr().out.splitlines()
+        reports.append([line for line in lines if not any(word in line for word in (" timing ", " phones ", " clock ", "printed"))])
+    assert all(report == reports[0] for report in reports), "whoever reads it does not learn that somebody is called by a word in it"
+    assert any("joins a network" in line for line in reports[0]), "an error is among them"
+
+
 def test_report_and_json_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["doctor", "--report", "--json"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
+import errno
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from voicebox.contacts.card import parse_card, serialise_card
 from voicebox.contacts.contact import Contact, PairState
 from voicebox.contacts.identity import new_identity
 from voicebox.contacts.store import StateDirectory
-from voicebox.doctor.files import look_at_files, look_at_units
+from voicebox.doctor.files import is_relay, look_at_files, relay_addresses, settings_of
 from voicebox.doctor.findings import Finding, Grade
 from voicebox.sensitive import Secret
 
@@ -114,30 +114,6 @@ def test_a_relay_whose_newest_descriptor_is_not_in_the_network_is_told(network: 
     assert finding(network / "relay-0", "descriptor").grade is Grade.GOOD
 
 
-def unit_of_readme() -> str:
-    """Return the systemd unit that README.md shows."""
-    lines = (Path(__file__).parents[3] / "README.md").read_text("utf-8").splitlines()
-    begin = lines.index("    [Unit]")
-    return "".join(f"{line.strip()}\n" for line in itertools.takewhile(lambda line: not line or line.startswith("    "), lines[begin:]))
-
-
-def test_a_unit_that_ends_the_keeper_with_the_box_is_told(tmp_path: Path) -> None:
-    unit, more = tmp_path / "voicebox.service", tmp_path / "voicebox.service.d" / "more.conf"
-    assert (look_at_units([tmp_path, tmp_path / "nothing"]).grade, look_at_units([]).grade) == (Grade.GOOD, Grade.GOOD)
-    unit.write_text(unit_of_readme())
-    assert look_at_units([tmp_path]).said.startswith("it outlives the box")
-    unit.write_text(unit_of_readme().replace("KillMode=process\n", ""))
-    told = look_at_units([tmp_path])
-    assert (told.grade, told.advice) == (Grade.PROBLEM, "In a systemd unit: KillMode=process.")
-    more.parent.mkdir()
-    more.write_text("[Service]\nKillMode=process\n")
-    assert look_at_units([tmp_path]).grade is Grade.GOOD
-    more.write_text("[Service]\nKillMode=mixed\n")
-    assert look_at_units([tmp_path]).grade is Grade.PROBLEM
-    unit.write_text(unit_of_readme().replace("voicebox run", "voicebox relay run"))
-    assert look_at_units([tmp_path]).said == "no systemd unit here runs a box", "a relay has no keeper"
-
-
 def test_no_directory_is_a_problem_and_no_crash(tmp_path: Path) -> None:
     found = look_at_files(tmp_path / "nothing", NOW)
     assert all(each.grade is Grade.PROBLEM or each.said == "none yet" for each in found)
@@ -155,3 +131,23 @@ def test_certificates_of_devices_are_told_before_they_end_and_after_they_were_re
     assert (renewed.grade, renewed.said[:10]) == (Grade.NOTE, "1 of 1 dev")
     voicebox("cert", "revoke", "printer", home=home)
     assert finding(home, "certs").grade is Grade.GOOD
+
+
+def test_a_directory_that_may_not_be_looked_into_is_told_and_no_crash(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = box(network)
+    assert relay_addresses(home, NOW)
+    settings = settings_of(home)
+    assert settings is not None
+    assert settings.suffixes == ("privacy",)
+
+    def denied(*_arguments: object, **_more: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # as root, who runs tests in places, nothing is denied
+
+    for name in ("is_file", "is_dir", "exists", "open", "read_text", "read_bytes", "stat", "iterdir"):
+        monkeypatch.setattr(Path, name, denied)
+    assert not is_relay(home)
+    assert relay_addresses(home, NOW) == []
+    assert settings_of(home) is None
+    found = {each.what: each for each in look_at_files(home, NOW)}
+    assert {each.grade for each in found.values()} == {Grade.PROBLEM}
+    assert "Permission denied" in found["contacts"].said

@@ -1,4 +1,4 @@
-"""What `voicebox doctor` makes of a running box, and that its report names nobody."""
+"""What `voicebox doctor` makes of a running box."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from voicebox.b2bua.events import LOST
 from voicebox.doctor.findings import Grade
-from voicebox.doctor.redact import redact
-from voicebox.doctor.running import findings_of_status
+from voicebox.doctor.running import finding_of_probe, findings_of_path, findings_of_status
+from voicebox.probe.codecs import ProbeCodec
+from voicebox.probe.ends import Outcome
+from voicebox.probe.result import result_of
 
 CIRCUIT = {"state": "standing", "present": True, "in_call": False, "spare": False}
 LIST = {"relays": 6, "fetched_s": 60, "asked": 2, "unreachable": 0, "lacking": 0, "broke_word": 0, "clock_off_s": 0, "value": "complete"}
@@ -71,27 +74,34 @@ def test_a_relay_says_less() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("outcome", "lost", "grade", "said"),
     [
-        ("nothing listens on 192.168.1.10:5060", "nothing listens on [address]"),
-        ("[2001:db8::1]:5061 is not this machine's", "[address] is not this machine's"),
-        ("fe80::1%eth0 is local", "[address] is local"),
-        ("dial sip:bob@house.example;transport=tls now", "dial [address] now"),
-        ("the file /srv/box/contacts/bob.contact cannot be read", "the file [path] cannot be read"),
-        ('dialplan.yaml:3: 1: ring: "mum": no such phone', "dialplan.yaml:3: 1: ring: [quoted]: no such phone"),
-        ("Bob is changed, and so is bob", "[name] is changed, and so is [name]"),
-        ("bobsled stays", "bobsled stays"),
-        ("It was 192.168.1.10. Then not.", "It was [address]. Then not."),
-        ("udp:192.168.1.10:5060 and udp:fe80::1", "udp:[address] and udp:[address]"),
-        ("::ffff:192.168.1.10 is mapped", "[address][address] is mapped"),
-        ("rings [bob, desk]", "rings [[name], [name]]"),
-        ("Nothing runs in /home/Eve Doe/box. Start it.", "Nothing runs in [path]. Start it."),
-        ("/home/Eve Doe/box/box.yaml:12: wrong", "[path]:12: wrong"),
-        ("key 00112233445566778899aabbccddeeff", "key [key]"),
-        ("card bXlzZWxmIGFuZCBzb21lIG1vcmUgb2N0ZXRz", "card [key]"),
-        ("99 of 100 are at most 0.09 ms late", "99 of 100 are at most 0.09 ms late"),
-        ("`voicebox phone add` makes accounts", "`voicebox phone add` makes accounts"),
+        (Outcome.MEASURED, 0, Grade.GOOD, "0.0 % lost"),
+        (Outcome.MEASURED, 5, Grade.NOTE, "20.0 % lost"),
+        (Outcome.NO_ANSWER, 0, Grade.PROBLEM, "no answer"),
+        (Outcome.REFUSED, 0, Grade.PROBLEM, "refused"),
     ],
 )
-def test_redacted(text: str, expected: str) -> None:
-    assert redact(text, ["bob", "desk"], ["/home/Eve Doe/box"]) == expected
+def test_a_call_there_and_back(outcome: Outcome, lost: int, grade: Grade, said: str) -> None:
+    units = [LOST if lost and place % lost == 0 else 10_000 for place in range(250)]
+    found = finding_of_probe(result_of(ProbeCodec.PCMA, outcome, units, units, [80.0]))
+    assert (found.what, found.grade, said in found.said) == ("call", grade, True)
+
+
+def circuit(guard: str, delay_ms: int | None) -> dict[str, Any]:
+    return {"relays": [{"role": "guard", "operator": guard}, {"role": "junction", "operator": "west"}], "delay_ms": delay_ms}
+
+
+@pytest.mark.parametrize(
+    ("guards", "delays", "expected"),
+    [
+        (["north", "south", "east"], (20, 24), {"guards": Grade.GOOD, "links": Grade.GOOD}),
+        (["north", "south"], (20, 24), {"guards": Grade.NOTE, "links": Grade.GOOD}),
+        (["north", "south", "east"], (20, 90), {"guards": Grade.GOOD, "links": Grade.NOTE}),
+        (["north", "south", "east"], (None, None), {"guards": Grade.GOOD}),
+    ],
+)
+def test_guards_and_links_are_counted_and_not_named(guards: list[str], delays: tuple[int | None, int | None], expected: dict[str, Grade]) -> None:
+    found = findings_of_path({"guards": guards, "circuits": [circuit(guard, delay_ms) for guard, delay_ms in zip(guards, delays, strict=False)]})
+    assert {finding.what: finding.grade for finding in found} == expected
+    assert not any(name in finding.said + finding.advice for finding in found for name in (*guards, "west"))
