@@ -49,9 +49,8 @@ from voicebox.contacts.changes import Change, Step, What, decide, parse_change
 from voicebox.contacts.contact import Contact, Trust
 from voicebox.contacts.device_certs import renew_due
 from voicebox.contacts.identity import Identity, renewed
-from voicebox.contacts.missed import MISSED_FILE, MissedCalls
+from voicebox.contacts.kept import Kept
 from voicebox.contacts.store import StateDirectory
-from voicebox.contacts.voicemail import VoicemailBox
 from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
 from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.match import incoming, outgoing
@@ -108,9 +107,8 @@ class BoxDaemon:
         self._tls: ssl.SSLContext | None = None
         self._meter = CostMeter()
         self._provisioning = ProvisioningServer(self._account_page)
-        self._mailbox: VoicemailBox | None = None
-        self._mailbox = self._open_mailbox(self._plan)
-        self._missed = self._store.load_missed() if self._plan.keeps_missed else MissedCalls()
+        self._kept = Kept(self._store, self._today)
+        self._kept.use(self._kept.opened() if self._plan.takes_messages else None, keeps_missed=self._plan.keeps_missed)
         self._repeating = Repeating()
         self._relaying = Relaying(self._store, self._config.relay, self._network, self._guards)
         self.counters: Counter[str] = Counter()
@@ -128,7 +126,7 @@ class BoxDaemon:
             self._repeating.every(SAMPLE_S, self._look_at_meter)
             self._repeating.every(ASK_EVERY_S, self._look_at_jitter)
             self._repeating.every(LOOK_EVERY_S, self._look_at_date)
-            self._repeating.every(KEEP_MISSED_S, self._keep_missed)
+            self._repeating.every(KEEP_MISSED_S, self._kept.write_missed)
             self._relaying.start(self._config.link_address)
         except BaseException:
             await self.stop()
@@ -192,9 +190,10 @@ class BoxDaemon:
             settings,
             on_bug=self._count_bug,
             tls=self._tls,
-            missed=self._note_missed,
+            missed=self._kept.note_missed,
         )
-        self._server.use_mailbox(self._mailbox)
+        self._server.use_mailbox(self._kept.mailbox)
+        self._kept.on_messages = self._server.messages_changed
         await self._server.start(listen)
 
     def _phone_tls(self) -> ssl.SSLContext:
@@ -213,7 +212,7 @@ class BoxDaemon:
             if self._server is not None:
                 await self._server.stop()
                 self._server = None
-                self._keep_missed()
+                self._kept.write_missed()
         finally:
             self._stop_circuits()
             await self._relaying.stop()
@@ -245,26 +244,8 @@ class BoxDaemon:
         if self._tls is not None:
             load_key(self._tls, self._store.renew_phone_tls(self._config.tls_addresses, now).server)
 
-    def _open_mailbox(self, plan: DialPlan) -> VoicemailBox | None:
-        """Return where messages are kept, None where a plan takes none. The one that is open stays: somebody may be listening. Raises HostError, FileProblem."""
-        if not plan.takes_messages:
-            return None
-        return self._mailbox or VoicemailBox(self._store, self._today)
-
     def _today(self) -> dt.date:
         return dt.datetime.now(self._plan.zone).date()
-
-    def _note_missed(self, petname: str) -> None:
-        if self._plan.keeps_missed:
-            self._missed.note(petname, self._today())
-
-    def _keep_missed(self) -> None:
-        """Write the missed calls, or forget them where the plan keeps none."""
-        if self._plan.keeps_missed:
-            self._store.write(MISSED_FILE, self._missed.serialise(self._today()).encode())
-        else:
-            self._missed.clear()
-            self._store.remove(MISSED_FILE)
 
     def _look_at_meter(self) -> None:
         counters = self._plane.counters()
@@ -379,7 +360,7 @@ class BoxDaemon:
             "other_copy": self._calls.has_copy(self._plane.now_us()),
             "phones": [{"user": phone.user, "transport": phone.transport, "clear": phone.clear} for phone in self._server.registrations()],
             "seen": {user: round(ago_s) for user, ago_s in self._server.seen().items()},
-            "messages": dict(zip(("new", "heard"), self._mailbox.count(), strict=True)) if self._mailbox is not None else None,
+            "messages": self._kept.count(),
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "relay": self._relaying.told(),
             "realtime": self._realtime,
@@ -418,14 +399,15 @@ class BoxDaemon:
         users = tuple(account.user for account in accounts)
         now = dt.datetime.now(dt.UTC)
         plan, dnd, network = self._load_plan(users), load_dnd(self._store.home), reread_network(self._store, self._network, now)
-        mailbox = self._open_mailbox(plan)
+        mailbox = self._kept.opened() if plan.takes_messages else None
         there = {contact.petname: contact for contact in self._store.load_contacts(now)}
         known = {contact.petname: contact for contact in self._book.contacts()}
         for petname in known.keys() - there.keys():
             self._take(Step(known[petname], None))
         for petname in there.keys() - known.keys():
             self._take(Step(None, there[petname]))
-        self._plan, self._dnd, self._network, self._accounts, self._mailbox = plan, dnd, network, accounts, mailbox
+        self._plan, self._dnd, self._network, self._accounts = plan, dnd, network, accounts
+        self._kept.use(mailbox, keeps_missed=plan.keeps_missed)
         if self._server is not None:
             self._server.use_accounts(accounts)
             self._server.use_mailbox(mailbox)
@@ -433,7 +415,7 @@ class BoxDaemon:
         if self._standing is not None:
             self._standing.use(network, self._relaying.ids())
         self._relaying.use(network)
-        self._keep_missed()
+        self._kept.write_missed()
 
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
@@ -443,8 +425,8 @@ class BoxDaemon:
             "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
             "revoke": self._revoke,
             "relay": self._offer_relay,
-            "missed": self._tell_missed,
-            "voicemail": self._tell_voicemail,
+            "missed": self._kept.tell_missed,
+            "voicemail": self._kept.tell_messages,
         }
 
     def _offer_account(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -461,25 +443,6 @@ class BoxDaemon:
             return linphone_page(login_of(self._config, load_phone(self._store.home, user)), any_certificate=any_certificate)
         except LocalError:
             return None
-
-    def _tell_missed(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the missed calls. clear: forget them then."""
-        entries = self._missed.entries(self._today()) if self._plan.keeps_missed else []
-        if asked.get("clear") is True:
-            self._missed.clear()
-            self._keep_missed()
-        return {"kept": self._plan.keeps_missed, "missed": [{"day": day.isoformat(), "petname": petname} for day, petname in entries]}
-
-    def _tell_voicemail(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the messages that contacts left. clear: delete them then."""
-        mailbox = self._mailbox
-        messages = mailbox.messages() if mailbox is not None else []
-        if mailbox is not None and asked.get("clear") is True:
-            for message in messages:
-                mailbox.remove(message.reference)
-            if self._server is not None:
-                self._server.messages_changed()
-        return {"kept": mailbox is not None, "messages": [message.told() for message in messages]}
 
     def _revoke(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Serve a phone no longer, whose file is gone. Unlike a reload this looks at nothing else that might stand in the way."""
@@ -551,16 +514,7 @@ class BoxDaemon:
                 self._standing.renew_tokens(self._plane.now_us(), at_once=True)
             self._wake()
         if step.before is not None and (step.after is None or step.after.petname != step.before.petname):
-            self._rename_kept(step.before.petname, None if step.after is None else step.after.petname)
-
-    def _rename_kept(self, petname: str, to: str | None) -> None:
-        """Let missed calls and messages follow a contact's new petname; None: they go. Last of a change: a disk that does not take it keeps no door open."""
-        self._missed.renamed(petname, to)
-        self._keep_missed()
-        if self._mailbox is not None:
-            self._mailbox.renamed(petname, to)
-        if self._server is not None:
-            self._server.messages_changed()
+            self._kept.renamed(step.before.petname, None if step.after is None else step.after.petname)
 
     def _load_plan(self, users: tuple[str, ...]) -> DialPlan:
         return load_plan(self._store.home / self._config.dialplan, users, self._config.suffixes)
