@@ -112,7 +112,8 @@ class RelayDaemon:
     def _tell_values(self) -> None:
         """Put the signatures whose time has come into the list."""
         now_s = time.time()
-        self._gossip.take([], now_s, due(self._coming, self._network.epoch_of(dt.datetime.fromtimestamp(now_s, dt.UTC))))
+        if self._gossip.take([], now_s, due(self._coming, self._network.epoch_of(dt.datetime.fromtimestamp(now_s, dt.UTC)))):
+            self._list_changed()
 
     def _list_changed(self) -> None:
         self._relay.use(self._network)

@@ -104,7 +104,7 @@ class Comparison:
 
 
 class Gossip:
-    """The list of one node. Contract: `network` is what it has now; on_changed() is called when what a peer told has changed that."""
+    """The list of one node. Contract: `network` is what it has now; on_changed() is called at the end of a round that has changed that."""
 
     def __init__(self, network: VerifiedNetwork, now_s: float, settled_s: float) -> None:
         self._settled_s = settled_s
@@ -133,7 +133,6 @@ class Gossip:
         if (network.by_id, network.signed) == (self.network.by_id, self.network.signed):
             return False
         self._have(network, now_s)
-        self.on_changed()
         return True
 
     def settled(self, relay_id: bytes, now_s: float) -> bool:
@@ -161,7 +160,7 @@ def _since(had: tuple[bytes, float] | None, digest: bytes, now_s: float) -> tupl
 
 
 class _Hearing:
-    """What a peer tells of relays. Contract: look() at each text, then finish()."""
+    """What a peer tells of relays. Contract: look() at each text, take() after some, so that none takes long, and finish(), also where the peer fails."""
 
     def __init__(self, gossip: Gossip) -> None:
         self._gossip = gossip
@@ -169,9 +168,11 @@ class _Hearing:
         self._heard: set[bytes] = set()
         self._found: list[VerifiedDescriptor] = []
         self._signed: list[ValueSignature] = []
+        self._contradicting: set[bytes] = set()
+        self._changed = False
 
     def look(self, text: str) -> None:
-        """Check the text of one entry; what is known already costs a hash. A signature is checked by finish()."""
+        """Check the text of one entry; what is known already costs a hash. Vouchers and signatures of values are checked by take()."""
         digest = hashlib.sha256(text.encode()).digest()
         self._heard.add(digest)
         if digest in self._state.known:
@@ -184,9 +185,21 @@ class _Hearing:
         except FileProblem:
             self._gossip.counters["gossip_refused"] += 1
 
+    def take(self, now_s: float) -> None:
+        """Take what was in order so far."""
+        self._changed |= self._gossip.take(self._found, now_s, self._signed)
+        for verified in self._found:
+            ours = self._gossip.network.by_id.get(verified.descriptor.relay_id)
+            if ours is not None and ours.verified.descriptor.sequence == verified.descriptor.sequence and ours.verified.signature != verified.signature:
+                self._contradicting.add(verified.descriptor.relay_id)
+        self._found, self._signed = [], []
+
     def finish(self, now_s: float) -> bool:
-        """Take what was in order. Return whether that changed the list."""
-        return self._gossip.take(self._found, now_s, self._signed)
+        """Take the rest. Return whether the round changed the list."""
+        self.take(now_s)
+        if self._changed:
+            self._gossip.on_changed()
+        return self._changed
 
 
 def _signature(text: str) -> ValueSignature:
@@ -255,15 +268,10 @@ class Asking(_Hearing):
     def _lacking(self) -> list[bytes]:
         """Return the relays that the peer has not as we have them. Left out are those that contradict themselves: either side keeps what it heard first."""
         state, bits = self._gossip.state, self._state.summary.bits
-        contradicting = set()
-        for verified in self._found:
-            ours = state.network.by_id.get(verified.descriptor.relay_id)
-            if ours is not None and ours.verified.descriptor.sequence == verified.descriptor.sequence and ours.verified.signature != verified.signature:
-                contradicting.add(verified.descriptor.relay_id)
         return [
             relay_id
             for relay_id, digest in state.digests.items()
-            if bucket_of(relay_id, bits) in self._differing and digest not in self._heard and relay_id not in contradicting
+            if bucket_of(relay_id, bits) in self._differing and digest not in self._heard and relay_id not in self._contradicting
         ]
 
 

@@ -12,7 +12,7 @@ import hmac
 import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
@@ -45,6 +45,8 @@ ROUND_S = 120.0
 PAUSE_S = 0.02
 """After one who is not let in: so a flood of them costs little."""
 BACKLOG = 32
+TAKEN_AT_ONCE = 250
+"""Descriptors: about a tenth of a second."""
 FAILURES = (VoiceboxError, OSError, EOFError, ValueError)
 """What ends a round: no connection, no key that was expected, a message that is none, a disk that takes nothing."""
 
@@ -74,16 +76,25 @@ async def _asked(gossip: Gossip, peer: Descriptor, reader: asyncio.StreamReader,
     asking = Asking(gossip)
     their_s = asking.greeted(await reader.readexactly(GREETING_OCTETS))
     writer.write(paged(asking.summary()))
-    while not asking.is_answered:
-        for text in asking.answer(await _message(reader, MAX_ANSWER_OCTETS)):
-            asking.look(text)
-            await asyncio.sleep(0)
-    asking.finish(time.time())
+    try:
+        while not asking.is_answered:
+            await _look(asking, asking.answer(await _message(reader, MAX_ANSWER_OCTETS)))
+    finally:
+        asking.finish(time.time())
     rounds.went(peer.relay_id, time.time(), their_s, asking.compared(time.time()))
     news = asking.news() if tell_news else None
     if news is not None:
         writer.write(paged(news))
         await writer.drain()
+
+
+async def _look(hearing: Asking | Answering, texts: Iterable[str]) -> None:
+    """Look at what a peer told, and let others have the loop between two and two."""
+    for count, text in enumerate(texts, start=1):
+        hearing.look(text)
+        await asyncio.sleep(0)
+        if count % TAKEN_AT_ONCE == 0:
+            hearing.take(time.time())
 
 
 async def _message(reader: asyncio.StreamReader, most: int) -> bytes:
@@ -238,7 +249,8 @@ class GossipListener:
         if not (begun := await reader.read(1)):
             return  # a box, or a relay that knows nothing more
         first = begun + await reader.readexactly(PAGE_OCTETS - 1)
-        for text in answering.news(unpaged(first + await reader.readexactly(octets_to_come(first, MAX_NEWS_OCTETS)))):
-            answering.look(text)
-            await asyncio.sleep(0)
-        answering.finish(time.time())
+        texts = answering.news(unpaged(first + await reader.readexactly(octets_to_come(first, MAX_NEWS_OCTETS))))
+        try:
+            await _look(answering, texts)
+        finally:
+            answering.finish(time.time())

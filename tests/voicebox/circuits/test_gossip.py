@@ -148,10 +148,16 @@ def test_a_long_list_comes_in_several_answers_and_is_whole(monkeypatch: pytest.M
     asking = Asking(box)
     answers = list(Answering(node(SMALL.network)).answers(asking.summary()))
     assert len(answers) > 2
+    told, sizes = list[int](), list[int]()
+    box.on_changed = lambda: told.append(len(box.network.by_id))
     for content in answers:
         look(asking.look, asking.answer(content))
+        asking.take(NOW_S)
+        sizes.append(len(box.network.by_id))
+    assert 0 < sizes[0] < sizes[-1], "it is taken in parts"
     asking.finish(NOW_S)
     assert box.network == SMALL.network
+    assert told == [len(IDS)], "and told once"
 
 
 def test_answers_without_end_and_buckets_that_come_twice_are_refused() -> None:
