@@ -54,7 +54,7 @@ def found() -> dict[str, Any]:
         },
         "kills": {"case": "continent-clean", "relays": {"caller_guard": kills(20, 22, 40, lived=3), "junction": kills(20, 700, lived=1)}},
         "paths": {
-            "verify": {"2000": {"relays": 2_000, "cpu_s": 0.9, "kept_mb": 6.0, "most_mb": 60.0, "octets": 5_000_000}},
+            "verify": {"2000": {"relays": 2_000, "cpu_s": 0.9, "kept_mb": 6.0, "most_mb": 60.0, "octets": 5_000_000, "gossip": {"first_cpu_s": 0.8, "first_octets": 5e5, "day_octets": 1.7e6}}},
             "choose": {"2000": {name: {"p50_ms": 0.1, "p99_ms": 6.0} for name in ("look_through", "junctions", "path")}},
             "bad": [],
         },

@@ -24,6 +24,8 @@ def test_the_list_that_is_read_is_whole_and_signed(tmp_path: Path) -> None:
     found = paths.verify(40)
     assert found["relays"] == 40
     assert 0 < found["kept_mb"] < found["most_mb"]
+    assert 2 * 16_384 <= found["gossip"]["quiet_octets"] <= found["gossip"]["first_octets"]
+    assert found["gossip"]["day_octets"] == 48 * found["gossip"]["quiet_octets"]
 
 
 def test_choosing_is_measured_for_every_step() -> None:

@@ -83,6 +83,9 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
                 "kept_mb": get(each, "kept_mb", digits=1),
                 "most_mb": get(each, "most_mb", digits=1),
                 "mb": get(each, "octets", times=1e-6, digits=1),
+                "fetch_s": get(each, "gossip", "first_cpu_s"),
+                "fetch_mb": get(each, "gossip", "first_octets", times=1e-6, digits=2),
+                "gossip_mb_day": get(each, "gossip", "day_octets", times=1e-6, digits=2),
                 "path_p99_ms": get(found, "paths", "choose", relays, "path", "p99_ms", digits=3),
             }
             for relays, each in _table(found, "paths", "verify").items()
@@ -116,6 +119,8 @@ def _paths_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]
     for relays, each in report["directory"].items():
         note = f"{each['mb']} MB of text; {each['kept_mb']} MB stay, {each['most_mb']} MB at most"
         rows.append((f"checking a list of {relays} relays with two vouchers each", each["verify_s"], None, "s of CPU", note))
+        note = f"{each['fetch_mb']} MB; {each['gossip_mb_day']} MB in a day without news"
+        rows.append((f"getting that list by gossip for the first time, {relays} relays", each["fetch_s"], None, "s of CPU, both sides", note))
         rows.append((f"choosing a path among {relays} relays, p99", each["path_p99_ms"], PATH_CHOICE_MS, "ms of CPU", _once_an_epoch(part, relays)))
     return rows
 

@@ -3,6 +3,7 @@
     python -m tools.bench.paths [--boxes N]     prints one JSON object
 
 verify: a list of so many relays with two vouchers each, made for this and really signed, is read and checked as a box does at its start, in a process of its own.
+gossip: a box that knows none of them has a round with a guard (PROTOCOL.md §10.6), and then one in which nothing is new; octets of messages, without TLS and TCP.
 choose: an epoch's relays are looked through (once an epoch), its junctions ranked (once an epoch), and a path with a middle is chosen (for each circuit); milliseconds of CPU.
 bad: probabilities by arithmetic (circuits/exposure.py) and in a simulated year (year.py).
 """
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -29,7 +31,10 @@ from tests.support.simulated import simulated_network
 from tools.bench.year import EPOCHS_PER_DAY, exposed, junction_days, network_of_year, year_of_guards
 from voicebox.circuits.descriptor import Role, sign_descriptor
 from voicebox.circuits.exposure import bad_guard, bad_path, ever_bad_path
-from voicebox.circuits.network import new_network
+from voicebox.circuits.gossip import Answering, Asking, Gossip
+from voicebox.circuits.gossip_messages import GREETING_OCTETS, PROOF_OCTETS, paged
+from voicebox.circuits.gossip_rounds import GUARDS_ASKED
+from voicebox.circuits.network import VerifiedNetwork, new_network, parse_network
 from voicebox.circuits.path import Path as RelayPath
 from voicebox.circuits.path import Pool, junctions_of_epoch, with_middle
 from voicebox.circuits.scores import Scores
@@ -79,12 +84,39 @@ print(json.dumps({"relays": len(network.relays), "cpu_s": round(took, 2), "kept_
 
 
 def verify(count: int) -> dict[str, Any]:
-    """Return what reading and checking a list takes: CPU, memory that stays, and the most that the process had."""
+    """Return what reading and checking a list takes: CPU, memory that stays, and the most that the process had; and what it takes to get it by gossip."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network"
         octets = write_network(path, count)
         done = subprocess.run([sys.executable, "-c", READ, str(path)], capture_output=True, text=True, timeout=300, check=True)
-    return {**json.loads(done.stdout), "octets": octets}
+        fetched = gossip(parse_network(path.read_text(), "network"))
+    return {**json.loads(done.stdout), "octets": octets, "gossip": fetched}
+
+
+def gossip(network: VerifiedNetwork) -> dict[str, float]:
+    """Return octets and CPU of both sides for a box's first round and a quiet one, and octets of a day of quiet ones, one an hour with each of two guards."""
+    guard, box = (Gossip(each, NOW.timestamp(), 0.0) for each in (network, replace(network, by_id={})))
+    found = {}
+    for name in ("first", "quiet"):
+        began = time.process_time()
+        found[f"{name}_octets"] = float(_round(box, guard))
+        found[f"{name}_cpu_s"] = round(time.process_time() - began, 3)
+    assert box.network.by_id == network.by_id
+    return {**found, "day_octets": found["quiet_octets"] * 24 * GUARDS_ASKED}
+
+
+def _round(box: Gossip, guard: Gossip) -> int:
+    asking, answering, now_s = Asking(box), Answering(guard), NOW.timestamp()
+    asking.greeted(answering.greeting(now_s))
+    octets = PROOF_OCTETS + GREETING_OCTETS + len(paged(asking.summary()))
+    for content in answering.answers(asking.summary()):
+        octets += len(paged(content))
+        for text in asking.answer(content):
+            asking.look(text)
+        asking.take(now_s)
+    asking.finish(now_s)
+    assert asking.compared(now_s).kept_word
+    return octets
 
 
 def _each_ms(action: Callable[[int], object], times: int) -> dict[str, float]:
