@@ -85,11 +85,18 @@ class Engine:
     def bind(self, address: str, port: int = 0) -> int:
         """Set the local address for outgoing links; default: that of listen(), else the wildcard. Return the port.
 
-        One socket serves a first link to each peer; a second one to the same peer gets a port of its own.
+        One socket serves a first link to each peer; a second one to the same peer gets a port of its own. Where a box's address is the wildcard each link has a socket of
+        its own, bound to the address that the system chose when it began (§6.5).
         """
+
+    def source(self, address: str) -> str:
+        """Return the address from which a box's link to a relay's would leave now; empty where no way leads there."""
 
     def connect(self, address: str, port: int, pin: bytes, certificate_der: bytes | None = None, key_der: bytes | None = None) -> int:
         """Begin a link and return its number; with a certificate a relay link, without an access link."""
+
+    def mute(self, link: int) -> None:
+        """Let nothing leave on a link any more; its circuit can still be attached elsewhere."""
 
     def disconnect(self, link: int) -> None:
         """Forget a link, in silence."""
@@ -130,6 +137,12 @@ class Engine:
 
     def shift(self, link: int, delay_us: int) -> None:
         """Delay the tick of an access link by 0..20 000 us in all, 500 us a tick, of a metered node twice that (§5.4); `phase` and `settle` are asked after it."""
+
+    def attach_circuit(self, link: int, circuit: int, next_link: int) -> None:
+        """Let a circuit that stands go on over another access link, which stands and has none, and say so to its guard (§6.5); from now on its name has that link.
+
+        The guard's answer is the event `answer` of hop 0 and kind 31.
+        """
 
     def settle_own(self, link: int, circuit: int, step_us: int = 5_000) -> None:
         """Fix the owner's own backward due times with the next 50 cells (§5.3), with this de-jitter step of the grid."""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from voicebox.addresses import AddressWatch
 from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.circuits.call import CallSetting
@@ -69,6 +70,8 @@ from voicebox.sip.tls import server_context
 from voicebox.tls_key import load_key
 
 CERTIFICATE_CHECK_S = 86_400
+LOOK_AT_ADDRESSES_S = 1.0
+"""Where the machine does not tell that they changed."""
 KEEP_MISSED_S = 3_600
 """So often the list of missed calls is written, whether there are any or not, so that the file's time tells of none."""
 
@@ -111,6 +114,7 @@ class BoxDaemon:
         self._kept.use(self._kept.opened() if self._plan.takes_messages else None, keeps_missed=self._plan.keeps_missed)
         self._repeating = Repeating()
         self._relaying = Relaying(self._store, self._config.relay, self._network, self._guards)
+        self._addresses = AddressWatch(self._look_at_addresses)
         self.counters: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------------------ running
@@ -128,6 +132,8 @@ class BoxDaemon:
             self._repeating.every(LOOK_EVERY_S, self._look_at_date)
             self._repeating.every(KEEP_MISSED_S, self._kept.write_missed)
             self._relaying.start(self._config.link_address)
+            self._repeating.every(LOOK_AT_ADDRESSES_S, self._look_at_addresses)
+            self._addresses.start()
         except BaseException:
             await self.stop()
             raise
@@ -206,6 +212,7 @@ class BoxDaemon:
     async def stop(self) -> None:
         """Hang up, and fall silent; idempotent."""
         self._repeating.stop()
+        self._addresses.stop()
         self._provisioning.close()
         try:
             await self._gossiping.stop()
@@ -254,6 +261,10 @@ class BoxDaemon:
     def _look_at_jitter(self) -> None:
         assert self._standing is not None
         self._standing.take_jitter(self._plane.jitter())
+
+    def _look_at_addresses(self) -> None:
+        if self._driver is not None:
+            self._driver.look_at_addresses()
 
     def _look_at_date(self) -> None:
         """Begin anew on the network's side, with calls ended and phones still registered, where the machine slept or its date was set."""

@@ -5,18 +5,19 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
-CELL_OCTETS, BODY_OCTETS, FRAGMENT_OCTETS, MAX_FRAGMENTS, ZEROS = 256, 248, 224, 16, bytes(16)
+CELL_OCTETS, BODY_OCTETS, FRAGMENT_OCTETS, MAX_FRAGMENTS, MAX_MESSAGE_OCTETS, ZEROS = 256, 248, 224, 16, 16 * 224, bytes(16)
 
 Kind = IntEnum("Kind", {
     "CREATE": 1, "CREATED": 2, "REFUSED": 3, "EXTEND": 16, "EXTENDED": 17, "NOT_EXTENDED": 18, "PHASE": 20, "PHASED": 21,
-    "SETTLE": 22, "SETTLED": 23, "TOKENS": 24, "LEFT": 25, "KNOCK": 26, "KNOCKED": 27, "JOIN": 28, "PART": 29})  # fmt: skip
+    "SETTLE": 22, "SETTLED": 23, "TOKENS": 24, "LEFT": 25, "KNOCK": 26, "KNOCKED": 27, "JOIN": 28, "PART": 29, "ATTACH": 30, "ATTACHED": 31})  # fmt: skip
 # What a message is (§3.2).
 PAYLOAD_OCTETS: dict[int, int] = {
     Kind.CREATE: 1220, Kind.CREATED: 1184, Kind.REFUSED: 1, Kind.EXTEND: 1256, Kind.EXTENDED: 1184, Kind.NOT_EXTENDED: 1, Kind.PHASE: 0, Kind.PHASED: 4,
-    Kind.SETTLE: 4, Kind.SETTLED: 2, Kind.TOKENS: 2048, Kind.LEFT: 0, Kind.KNOCK: 216, Kind.KNOCKED: 224, Kind.JOIN: 24, Kind.PART: 16}  # fmt: skip
+    Kind.SETTLE: 4, Kind.SETTLED: 2, Kind.TOKENS: 2048, Kind.LEFT: 0, Kind.KNOCK: 216, Kind.KNOCKED: 224, Kind.JOIN: 24, Kind.PART: 16,
+    Kind.ATTACH: 0, Kind.ATTACHED: 6}  # fmt: skip
 ANSWERS: dict[int, tuple[Kind, ...]] = {
     Kind.CREATE: (Kind.CREATED, Kind.REFUSED), Kind.EXTEND: (Kind.EXTENDED, Kind.NOT_EXTENDED),
-    Kind.PHASE: (Kind.PHASED,), Kind.SETTLE: (Kind.SETTLED,), Kind.TOKENS: (Kind.LEFT,)}  # fmt: skip
+    Kind.PHASE: (Kind.PHASED,), Kind.SETTLE: (Kind.SETTLED,), Kind.TOKENS: (Kind.LEFT,), Kind.ATTACH: (Kind.ATTACHED,)}  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -86,8 +87,8 @@ class Carousel:
         return self.bodies[(self.said - 1) % len(self.bodies)]
 
 
-class FragmentError(Exception):
-    """A fragment cannot belong here; its argument is the reason to drop it."""
+class DroppedError(Exception):
+    """What came cannot belong here; the argument is the reason to drop it."""
 
 
 @dataclass
@@ -106,19 +107,19 @@ class Collector:
     def add(self, speech: Speech) -> bytes | None:
         """Return the payload when it becomes whole, once; of one that has not the length of its kind nothing is kept.
 
-        Raises FragmentError for that, for a sooner number, and for another kind or count under one number.
+        Raises DroppedError for that, for a sooner number, and for another kind or count under one number.
         """
         if self.is_stale(speech):
-            raise FragmentError("speech_stale")
+            raise DroppedError("speech_stale")
         if speech.number != self.number:
             self.head, self.number, self.whole, self.parts = (speech.kind, speech.count), speech.number, False, {}
         elif (speech.kind, speech.count) != self.head:
-            raise FragmentError("speech_malformed")
+            raise DroppedError("speech_malformed")
         if self.whole:
             return None
         self.parts.setdefault(speech.index, speech.fragment)
         self.whole = len(self.parts) == self.head[1]
         if self.whole and sum(map(len, self.parts.values())) != PAYLOAD_OCTETS.get(speech.kind):
             self.number, self.whole = None, False
-            raise FragmentError("speech_malformed")
+            raise DroppedError("speech_malformed")
         return b"".join(self.parts[i] for i in range(self.head[1])) if self.whole else None

@@ -8,9 +8,9 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from relay.model.cell import ANSWERS, PAYLOAD_OCTETS, Carousel, Collector, FragmentError, Kind, Speech, fragments, is_speech, parse_speech, serialise_speech
+from relay.model.cell import ANSWERS, PAYLOAD_OCTETS, Carousel, Collector, DroppedError, Kind, Speech, fragments, is_speech, parse_speech, serialise_speech
 from relay.model.junction import Bond
-from relay.model.slots import AHEAD_SLOTS, SLOT_US, Due, Ring, Settling, stride
+from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, SLOT_US, Due, Ring, Settling, stride
 
 if TYPE_CHECKING:
     from relay.model.node import Node
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 QUEUE_CELLS, SPEECH_SPACING, BOUND_SPACING, CREATE_TRIES = 8, 3, 49, 512  # spacing: other cells between two of a hop's own messages; before a knock if bound
 REASON_NO_LINK, REASON_NUMBER_TAKEN, REASON_NO_ANSWER, NO_SLOT = 1, 2, 4, -(2**63)  # no slot: one before all
 UNANSWERED = {Kind.KNOCK, Kind.JOIN, Kind.PART}
-HEARD = {False: {Kind.EXTEND, Kind.PHASE, Kind.SETTLE}, True: {Kind.PHASE, Kind.SETTLE, Kind.TOKENS, *UNANSWERED}}
+HEARD = {False: {Kind.EXTEND, Kind.PHASE, Kind.SETTLE, Kind.ATTACH}, True: {Kind.PHASE, Kind.SETTLE, Kind.TOKENS, *UNANSWERED}}
 
 Place = tuple[int, int]
 # A circuit's name at this node: link, and the circuit's number on it.
@@ -28,20 +28,16 @@ Slots = Enum("Slots", ["FORWARD", "ASKING", "BACKWARD"])
 # The three things a hop puts together by the clock, in the order in which it does.
 
 
-class BrokeProtocolError(Exception):
-    """The owner broke the protocol inside the layer: the circuit ends (§6.4)."""
-
-
 def tweak(slot: int) -> bytes:
     """Return a slot as the layers' tweak (§4): what a cell carries of it."""
     return (slot % 2**32).to_bytes(4, "big")
 
 
 def hear_created(answer: Collector, body: bytes) -> tuple[int, bytes | None]:
-    """Hear a fragment of the answer to a create, outside layers; return its kind, and its payload when it is whole. Raises FragmentError."""
+    """Hear a fragment of the answer to a create, outside layers; return its kind, and its payload when it is whole. Raises DroppedError."""
     speech = parse_speech(body) if is_speech(body) else None
     if speech is None or speech.number != 1 or speech.kind not in ANSWERS[Kind.CREATE]:
-        raise FragmentError("speech_malformed" if is_speech(body) else "before_created")
+        raise DroppedError("speech_malformed" if is_speech(body) else "before_created")
     return speech.kind, answer.add(speech)
 
 
@@ -58,7 +54,7 @@ class Hop:
         self.settling: Settling | None = None
         self.forward_due: Due | None = None
         self.forward_ring, self.backward_ring = Ring(), Ring()
-        self.passed_slot = self.returned_slot = NO_SLOT
+        self.taken_slot = self.returned_slot = NO_SLOT
         self.earliest_us: int | None = None
         self.backward_settling: Settling | None = None
         self.backward_due: Due | None = None
@@ -70,7 +66,7 @@ class Hop:
         self.head_slot = 0 if guard else self._arm_own_phase(Slots.BACKWARD)
 
     def take_forward(self, slot: int, body: bytes) -> None:
-        """Take a cell from before. Raises BrokeProtocolError, FragmentError."""
+        """Take a cell from before. Raises DroppedError."""
         self.last_cell_us = now_us = self.node.now_us
         if not self.open and is_speech(body):
             speech = parse_speech(body)
@@ -82,7 +78,10 @@ class Hop:
             self.open, self.answer_number, self.answer_until = True, -1, 0
         refusal = self.forward_ring.refusal(slot, self.forward_due, now_us) if self.forward_due is not None else None
         if refusal:
-            return self.node.drop(refusal)
+            attach = self.attach_in(slot, body)
+            self.taken_slot = self.taken_slot if attach is None else slot
+            return self.node.drop(refusal) if attach is None else self._hear(slot, attach)
+        self.taken_slot = max(slot, self.taken_slot)
         offset_us = now_us - SLOT_US * slot
         self.earliest_us = offset_us if self.earliest_us is None else min(self.earliest_us, offset_us)
         base_us = self.settling.measure(slot, now_us) if self.settling is not None else None
@@ -93,14 +92,19 @@ class Hop:
         if self.forward_due is not None:
             self.forward_ring.put(slot, plain)
         elif self.next_state is NextState.LIVE and self.behind is not None:
-            self.passed_slot = max(slot, self.passed_slot)
             self.node.send(self.behind, slot, self.node.random.body() if plain is None else plain, now_us)
         return self._settle_forward(base_us) if base_us is not None else None
+
+    def attach_in(self, slot: int, body: bytes) -> bytes | None:
+        """At a settled guard: return the owner's attach, where a cell with a number that is above all taken ones is one (§6.5)."""
+        fresh = self.guard and self.forward_due is not None and self.backward_due is not None and slot > self.taken_slot
+        speech = parse_speech(plain) if fresh and is_speech(plain := self.forward.decipher(tweak(slot), body)) else None
+        return plain if speech is not None and speech.kind == Kind.ATTACH else None
 
     def _settle_forward(self, base_us: int) -> None:
         self.settling, self.forward_due = None, Due(base_us)
         if self.next_state is NextState.LIVE:
-            started = self._from(max(self.forward_due.next_slot(self.node.now_us), self.passed_slot + 1))
+            started = self._from(max(self.forward_due.next_slot(self.node.now_us), self.taken_slot + 1))
             self.forward_due = Due(base_us, started)
             self._arm(Slots.FORWARD, self.forward_due.time_us(started))
         self.give_answer(Kind.SETTLED, self.asked_number, struct.pack(">H", self.steps_us[0] // 10))
@@ -132,7 +136,7 @@ class Hop:
         """At a guard: what goes back to the box at its tick (§5.2): slot and body; None where link control fills it."""
         slot = tick_us // SLOT_US // self.stride * self.stride
         if self.backward_due is not None:
-            slot = self.backward_due.last_slot(tick_us)
+            slot = self.backward_due.last_slot(tick_us) // self.stride * self.stride
             return slot, self._speak(slot) or self.backward_ring.body(slot) or self.node.random.body()
         if self.next_state not in {NextState.LIVE, NextState.LOST}:
             return slot, self._head_body(slot)
@@ -206,7 +210,7 @@ class Hop:
         self.at_us = {slots: at_us for slots, at_us in self.at_us.items() if slots is Slots.BACKWARD}
 
     def _take_created(self, body: bytes) -> None:
-        """Hear created or refused from behind, outside layers. Raises FragmentError."""
+        """Hear created or refused from behind, outside layers. Raises DroppedError."""
         kind, payload = hear_created(self.created, body)
         if payload is not None and kind == Kind.REFUSED:
             self.refuse_extend(payload[0])
@@ -220,11 +224,9 @@ class Hop:
         if not self.open:  # created, outside the layer
             return self.answer.next_body() if due else None
         self.since_speech += 1
-        if self.since_speech <= SPEECH_SPACING and not (due and self.answer.said % len(self.answer.bodies)):
-            return None
-        if due:
+        if due and (self.since_speech > SPEECH_SPACING or self.answer.said % len(self.answer.bodies)):
             body = self.answer.next_body()
-        elif self.knocked is not None and (self.bond is None or self.since_speech > BOUND_SPACING):
+        elif self.knocked is not None and not due and self.since_speech > (SPEECH_SPACING if self.bond is None else BOUND_SPACING):
             body, self.knocked = serialise_speech(self.knocked), None
         else:
             return None
@@ -245,10 +247,10 @@ class Hop:
         return free
 
     def _hear(self, slot: int, body: bytes) -> None:
-        """Hear the owner inside the layer. Raises BrokeProtocolError, FragmentError (§6.4)."""
+        """Hear the owner inside the layer. Raises DroppedError (§6.4)."""
         speech = parse_speech(body)
         if speech is None or speech.kind not in HEARD[self.junction]:
-            raise BrokeProtocolError
+            raise DroppedError("broke_protocol")
         if self.collector.is_stale(speech):
             return self.node.drop("speech_stale")
         payload = self.collector.add(speech)
@@ -257,7 +259,7 @@ class Hop:
             if payload is None and self.answer_number == speech.number:
                 self.answer_until = max(self.answer_until, self.answer.said + 1)
         if payload is not None and len(payload) != PAYLOAD_OCTETS[speech.kind]:
-            raise BrokeProtocolError
+            raise DroppedError("broke_protocol")
         return self._obey(Kind(speech.kind), slot, speech.number, payload) if payload is not None else None
 
     def _obey(self, kind: Kind, slot: int, number: int, payload: bytes) -> None:
@@ -266,17 +268,22 @@ class Hop:
             wait_us = (junction.phase_us - (self.earliest_us or 0)) % (SLOT_US * self.stride)
             self.give_answer(Kind.PHASED, number, struct.pack(">HH", wait_us // 10, self.steps_us[0] // 10))
             self.earliest_us = None
+        elif kind is Kind.ATTACH:
+            if self.forward_due is None:
+                raise DroppedError("broke_protocol")
+            wait_us = self.forward_due.time_us(slot) - COMPOSE_US - self.node.now_us
+            self.give_answer(Kind.ATTACHED, number, struct.pack(">iH", max(-(2**31), min(2**31 - 1, wait_us)), self.steps_us[0] // 10))
         elif kind is Kind.TOKENS:
             junction.leave(self, payload)
             self.give_answer(Kind.LEFT, number, b"")
         elif kind is Kind.EXTEND:
             if self.next_state is not NextState.NONE:
-                raise BrokeProtocolError
+                raise DroppedError("broke_protocol")
             self.next_state, self.asked_number = NextState.ASKED, number
             self.node.event("extend", *self.before, payload[:32], int.from_bytes(payload[32:36], "big"), payload[36:])
         elif kind is Kind.SETTLE:
             if self.settling is not None or self.forward_due is not None or not (self.junction or self.next_state is NextState.LIVE):
-                raise BrokeProtocolError
+                raise DroppedError("broke_protocol")
             self.settling, self.asked_number = Settling(int.from_bytes(payload, "big"), self.steps_us[0]), number
             self.backward_settling = Settling(None, self.steps_us[1]) if self.guard else None
         elif kind is Kind.KNOCK:

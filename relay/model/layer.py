@@ -1,6 +1,7 @@
 """A layer: HCTR2 with AES-128, a permutation of a whole body (PROTOCOL.md §4; Crowley, Huckleberry, Biggers 2021), readable rather than fast."""
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Protocol
 
 from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
@@ -40,11 +41,7 @@ class Polyval:
         state = 0
         for start in range(0, len(message), 16):
             state ^= int.from_bytes(message[start : start + 16], "little")
-            product = 0
-            for row in self.nibbles:
-                product ^= row[state & 15]
-                state >>= 4
-            state = product
+            state = reduce(int.__xor__, (row[state >> 4 * i & 15] for i, row in enumerate(self.nibbles)))
         return state.to_bytes(16, "little")
 
 
@@ -64,23 +61,21 @@ class Hctr2:
 
     def encipher(self, tweak: bytes, body: bytes) -> bytes:
         """Return the image of body under (key, tweak), of the same length."""
-        hashed = xor(body[:16], self._hash(tweak, body[16:]))
-        crypted = self._encrypt(hashed)
-        right = self._stream(xor(hashed, crypted), body[16:])
-        return xor(crypted, self._hash(tweak, right)) + right
+        return self._permute(self._encrypt, tweak, body)
 
     def decipher(self, tweak: bytes, body: bytes) -> bytes:
-        """Undo encipher."""
-        crypted = xor(body[:16], self._hash(tweak, body[16:]))
-        hashed = self._decrypt(crypted)
-        right = self._stream(xor(hashed, crypted), body[16:])
-        return xor(hashed, self._hash(tweak, right)) + right
+        """Undo encipher: all but the block cipher is its own inverse."""
+        return self._permute(self._decrypt, tweak, body)
+
+    def _permute(self, block_cipher: Callable[[bytes], bytes], tweak: bytes, body: bytes) -> bytes:
+        before = xor(body[:16], self._hash(tweak, body[16:]))
+        right = self._stream(xor(before, behind := block_cipher(before)), body[16:])
+        return xor(behind, self._hash(tweak, right)) + right
 
     def _hash(self, tweak: bytes, right: bytes) -> bytes:
         """Hash tweak and right part; the first block tells the tweak's bits and whether the last block is whole (§2 of the paper)."""
-        whole = len(right) % 16 == 0
-        first = (2 * 8 * len(tweak) + (2 if whole else 3)).to_bytes(16, "little")
-        return self._polyval.hash(first + tweak + bytes(-len(tweak) % 16) + right + (b"" if whole else b"\x01"))
+        first = (2 * 8 * len(tweak) + (3 if len(right) % 16 else 2)).to_bytes(16, "little")
+        return self._polyval.hash(first + tweak + bytes(-len(tweak) % 16) + right + (b"\x01" if len(right) % 16 else b""))
 
     def _stream(self, seed: bytes, right: bytes) -> bytes:
         """XCTR: add the block cipher over seed + whitening + 1, 2, 3 ..., all over GF(2)."""

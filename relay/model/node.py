@@ -8,16 +8,15 @@ access links' ticks, circuits (oldest first: forward, asking, backward), own lin
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from relay.model.cell import Collector, FragmentError, Kind, Speech, is_speech, parse_cell, parse_speech, serialise_cell, serialise_speech
-from relay.model.hop import REASON_NO_LINK, REASON_NUMBER_TAKEN, BrokeProtocolError, Hop, NextState, Place, Slots
+from relay.model.cell import Collector, DroppedError, Kind, Speech, is_speech, parse_cell, parse_speech, serialise_cell, serialise_speech
+from relay.model.hop import REASON_NO_LINK, REASON_NUMBER_TAKEN, Hop, NextState, Place, Slots
 from relay.model.junction import Junction
 from relay.model.layer import CipherMaker, Hctr2
-from relay.model.owner import OwnLink
+from relay.model.owner import OwnLink, need
 from relay.model.randomness import SeededRandom
 from relay.model.slots import COMPOSE_US, GRID_US, SLOT_US, STEP_US, STEPS_US, grid, stride, unwrap
 
@@ -52,6 +51,7 @@ class Link:
     tick_us: int | None = None
     hop: Hop | None = None
     refusal: tuple[int, Speech] | None = None
+    stride: int = 1  # of the circuit that was attached elsewhere
 
 
 class Node:
@@ -80,12 +80,10 @@ class Node:
             self.now_us, order, serial, slots = heapq.heappop(self._timers)
             self._run(order, serial, slots)
         self.now_us = now_us
-        inputs: dict[str, Callable[..., object]] = {"cell": self._take_cell, "link_up": self._link_up, "link_down": self._link_down, "command": self._command}
         try:
-            done = inputs[name](*arguments) if name in inputs else None
-        except FragmentError as problem:
-            return self.drop(problem.args[0])
-        return self.drop("bad_command") if done is False else None
+            getattr(self, f"on_{name}", lambda: None)(*arguments)
+        except DroppedError as problem:
+            self.drop(problem.args[0])
 
     def poll(self) -> list[Output]:
         """Return what there is to do since the last call."""
@@ -114,10 +112,11 @@ class Node:
         """Ask for a hop's slot to be put together before it is due."""
         heapq.heappush(self._timers, (due_us - COMPOSE_US, Order.HOP, hop.serial, slots.value))
 
-    def set_tick(self, link: int, tick_us: int) -> None:
-        """Move the next tick of an access link."""
-        self.links[link].tick_us = tick_us
-        self._arm_tick(Order.GUARD_TICK, self.links[link], tick_us)
+    def set_tick(self, number: int, tick_us: int) -> None:
+        """Set the next tick of an access link, at either end."""
+        link = self.links[number]
+        link.tick_us = tick_us
+        heapq.heappush(self._timers, (tick_us - COMPOSE_US, Order.OWN_TICK if link.own is not None else Order.GUARD_TICK, link.serial, 0))
 
     def forget_place(self, place: Place | None) -> None:
         """Free a circuit number."""
@@ -125,9 +124,6 @@ class Node:
             self._places.pop(place, None)
 
     # Timers.
-
-    def _arm_tick(self, order: Order, link: Link, tick_us: int) -> None:
-        heapq.heappush(self._timers, (tick_us - COMPOSE_US, order, link.serial, 0))
 
     def _arm_sweep(self) -> None:
         self._sweep_us += SWEEP_US
@@ -139,15 +135,12 @@ class Node:
             self._sweep()
         elif hop is not None and hop.at_us.get(Slots(slots)) == due_us:
             hop.run(Slots(slots), due_us)
-        elif link is not None and link.own is not None and link.own.tick_us == due_us:
-            link.own.tick()
-            self._arm_tick(Order.OWN_TICK, link, link.own.tick_us)
         elif link is not None and link.tick_us == due_us:
-            self._tick(link, due_us)
+            self.set_tick(link.number, self._tick(link, due_us) if link.own is None else link.own.tick())
 
-    def _tick(self, link: Link, tick_us: int) -> None:
-        """Send one cell towards the box (§5.2)."""
-        slots = link.hop.stride if link.hop is not None else max(map(stride, link.creates), default=1)
+    def _tick(self, link: Link, tick_us: int) -> int:
+        """Send one cell towards the box (§5.2); return the next tick."""
+        slots = link.hop.stride if link.hop is not None else max(map(stride, link.creates), default=link.stride)
         number = tick_us // SLOT_US // slots * slots
         carried = link.hop.tick(tick_us) if link.hop is not None and link.refusal is None else None
         if link.refusal is not None:
@@ -157,7 +150,7 @@ class Node:
         else:
             self.send(link.hop.before, *carried, tick_us)
         link.refusal = None
-        self.set_tick(link.number, tick_us + SLOT_US * slots)
+        return tick_us + SLOT_US * slots
 
     def _sweep(self) -> None:
         """End circuits without a cell from before, forget creates that nobody finished or accepted (§6.3)."""
@@ -167,21 +160,19 @@ class Node:
             link.creates = {circuit: create for circuit, create in link.creates.items() if self.now_us - create.began_us < CREATE_LIFE_US}
         self._arm_sweep()
 
-    # Links and cells.
+    # Links and cells. on_x takes input x.
 
-    def _link_up(self, number: int, kind: int) -> None:
-        if number in self.links:
-            return self.drop("bad_command")
+    def on_link_up(self, number: int, kind: int) -> None:
+        need(number not in self.links)
         self._serial += 1
         link = self.links[number] = self._serials[self._serial] = Link(number, self._serial, LinkKind(kind))
         if kind == LinkKind.OWNER:
             link.own = OwnLink(self, number)
-            self._arm_tick(Order.OWN_TICK, link, link.own.tick_us)
-        return None
+            self.set_tick(number, link.own.tick_us)
 
-    def _link_down(self, number: int) -> None:
+    def on_link_down(self, number: int) -> None:
         if number not in self.links:
-            return self.drop("unknown_link")
+            raise DroppedError("unknown_link")
         link = self.links.pop(number)
         del self._serials[link.serial]
         if link.own is not None and link.own.own is not None:
@@ -191,9 +182,8 @@ class Node:
                 self._end(hop)
             elif hop.behind is not None and hop.behind[0] == number:
                 hop.lose_behind()
-        return None
 
-    def _take_cell(self, number: int, octets: bytes) -> None:
+    def on_cell(self, number: int, octets: bytes) -> None:
         link, cell = self.links.get(number), parse_cell(octets)
         if link is None or cell is None or cell.slot % stride(cell.circuit):
             return self.drop("unknown_link" if link is None else "cell_malformed" if cell is None else "slot_odd")
@@ -204,18 +194,29 @@ class Node:
         place, slot, hop = (number, cell.circuit), unwrap(cell.slot, self.now_us), self._places.get((number, cell.circuit))
         if cell.circuit == 0:
             return None
+        if hop is None and link.kind is LinkKind.GUARD and link.hop is None:
+            hop = self._attach(place, link, slot, cell.body)
         if hop is None:
             return self._take_create(place, link, slot, cell.body)
         if place == hop.behind:
             return hop.take_backward(slot, cell.body)
         try:
             return hop.take_forward(slot, cell.body)
-        except (BrokeProtocolError, FragmentError):
+        except DroppedError:
             self.drop("broke_protocol")
             return self._end(hop)
 
+    def _attach(self, place: Place, link: Link, slot: int, body: bytes) -> Hop | None:
+        """Let a circuit of this number go on over another access link, where its owner says so (§6.5); return it."""
+        hop = next((hop for hop in self.hops.values() if hop.before[1] == place[1] and hop.attach_in(slot, body) is not None), None)
+        if hop is not None:
+            former = self.links[hop.before[0]]
+            del self._places[hop.before]
+            former.hop, former.stride, link.hop, hop.before, self._places[place] = None, hop.stride, hop, place, hop
+        return hop
+
     def _take_create(self, place: Place, link: Link, slot: int, body: bytes) -> None:
-        """Collect a create on a number not in use (§6.1). Raises FragmentError."""
+        """Collect a create on a number not in use (§6.1). Raises DroppedError."""
         speech, create = parse_speech(body) if is_speech(body) else None, link.creates.get(place[1])
         if speech is None or speech.kind != Kind.CREATE:
             return self.drop("speech_malformed" if speech is None and is_speech(body) else "unknown_circuit")
@@ -226,31 +227,30 @@ class Node:
                 return self.drop("circuits_full")
             create = link.creates[place[1]] = Create(self.now_us)
         handshake = create.collector.add(speech)
-        if create.collector.whole and handshake is None:
-            return self._say_refused(place, link, slot, create.refusal)
-        create.refusal = None
-        return self.event("create", *place, handshake) if handshake is not None else None
+        create.refusal = create.refusal if create.collector.whole and handshake is None else None
+        if handshake is not None:
+            self.event("create", *place, handshake)
+        elif create.refusal is not None and link.kind is LinkKind.GUARD:
+            link.refusal = (place[1], create.refusal)
+        elif create.refusal is not None:
+            self.send(place, slot, serialise_speech(create.refusal), self.now_us)
+        return None
 
-    def _say_refused(self, place: Place, link: Link, slot: int, refusal: Speech | None) -> None:
-        if refusal is not None and link.kind is LinkKind.GUARD:
-            link.refusal = (place[1], refusal)
-        elif refusal is not None:
-            self.send(place, slot, serialise_speech(refusal), self.now_us)
+    # Commands. Raise DroppedError where one names what is not there.
 
-    # Commands; False where one names what is not there.
-
-    def _command(self, name: str, number: int, *arguments: Any) -> bool:
+    def on_command(self, name: str, number: int, *arguments: Any) -> None:
         link, place = self.links.get(number), (number, arguments[0])
-        if link is None or link.own is not None:
-            return link is not None and link.own is not None and link.own.command(name, *arguments)
+        if link is None:
+            raise DroppedError("bad_command")
         hop, create = self._places.get(place), link.creates.get(arguments[0])
-        if name in {"extend", "refuse_extend"} and hop is not None and hop.before == place and hop.next_state is NextState.ASKED:
+        if link.own is not None:
+            link.own.command(name, *arguments)
+        elif name in {"extend", "refuse_extend"} and hop is not None and hop.before == place and hop.next_state is NextState.ASKED:
             (self._extend if name == "extend" else Hop.refuse_extend)(hop, *arguments[1:])
         elif name in {"accept", "refuse"} and create is not None and create.collector.whole and create.refusal is None and {*arguments[5:]} <= {*STEPS_US}:
             (self._accept if name == "accept" else self._refuse)(place, link, create, *arguments[1:])
         else:
-            return False
-        return True
+            raise DroppedError("bad_command")
 
     def _accept(self, place: Place, link: Link, create: Create, forward: bytes, backward: bytes, created: bytes, junction: bool, *steps_us: int) -> None:  # noqa: FBT001 -- as in the engine
         del link.creates[place[1]]

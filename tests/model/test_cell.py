@@ -14,7 +14,7 @@ from relay.model.cell import (
     Carousel,
     Cell,
     Collector,
-    FragmentError,
+    DroppedError,
     Kind,
     Speech,
     fragments,
@@ -75,7 +75,7 @@ def test_a_later_number_begins_anew_and_a_sooner_one_is_stale() -> None:
     first, second = ([spoken(body) for body in fragments(Kind.CREATED, number, bytes(1184))] for number in (2**16 - 1, 0))
     assert collector.add(first[0]) is None
     assert collector.add(second[0]) is None
-    with pytest.raises(FragmentError, match="speech_stale"):
+    with pytest.raises(DroppedError, match="speech_stale"):
         collector.add(first[1])
     assert [collector.add(speech) for speech in second[1:]] == [None] * 4 + [bytes(1184)]
 
@@ -90,7 +90,7 @@ def spoken(body: bytes) -> Speech:
 def test_one_number_is_one_message(other: Speech) -> None:
     collector = Collector()
     collector.add(Speech(Kind.CREATED, 1, 6, 5, bytes(224)))
-    with pytest.raises(FragmentError, match="speech_malformed"):
+    with pytest.raises(DroppedError, match="speech_malformed"):
         collector.add(other)
 
 
@@ -99,6 +99,6 @@ def test_a_message_of_another_length_than_its_kind_has_leaves_nothing_behind(len
     collector = Collector()
     *before, last = (spoken(body) for body in fragments(Kind.CREATED, 5, bytes(length)))
     assert [collector.add(speech) for speech in before] == [None] * len(before)
-    with pytest.raises(FragmentError, match="speech_malformed"):
+    with pytest.raises(DroppedError, match="speech_malformed"):
         collector.add(last)
     assert [collector.add(spoken(body)) for body in fragments(Kind.CREATED, 5, bytes(1184))] == [None] * 5 + [bytes(1184)]

@@ -67,10 +67,15 @@ class Chaos(Network):
                 self.connect(guard, relay, access=False)
         for junction in JUNCTIONS:
             self.connect("middle", junction, access=False)
-        for place, wire in self.wires.items():
-            wire.jitter_us = self.chance.choice((0, 1_000, 3_900, 3_900, 3_900, 8_000))
-            wire.latency_us = self.chance.choice((200, 19_000, 45_000))
-            wire.tamper = self._tampering(place)
+        for place in self.wires:
+            self._spoil(place)
+
+    def _spoil(self, place: tuple[str, int]) -> None:
+        """Draw what a wire does to cells."""
+        wire = self.wires[place]
+        wire.jitter_us = self.chance.choice((0, 1_000, 3_900, 3_900, 3_900, 8_000))
+        wire.latency_us = self.chance.choice((200, 19_000, 45_000))
+        wire.tamper = self._tampering(place)
 
     def _access(self, box: str, guard: str) -> Life:
         return Life(box, self.connect(box, guard, access=True)[0], guard)
@@ -94,6 +99,8 @@ class Chaos(Network):
             life = self.chance.choice([each for each in self.lives if not each.ready] or self.lives)
             young = [] if life.ready else [self.wires[life.path[0], self.relay_links[life.path[0], relay_id(life.guard)]]] * 40
             self._stall(self.chance.choice([*young, *self.wires.values()]))
+        if self.chance.random() < 0.2:
+            self._move(self.chance.choice([each for each in self.lives if each.ready] or self.lives))
         if self.chance.random() < 0.02:
             self._replace_link(self.chance.choice(list(self.wires)))
 
@@ -116,6 +123,23 @@ class Chaos(Network):
         life.ready, life.began_us, life.token = False, self.now_us, self.chance.choice(TOKENS)
         life.handshake = self.chance.randbytes(1220)
         self._say_to(life, "open", life.handshake)
+
+    def _move(self, life: Life) -> None:
+        """Take a circuit to another link to its guard, seldom to another guard's; the former link goes, at the guard later or never."""
+        guard = life.guard if self.chance.random() < 0.9 else self.chance.choice(GUARDS)
+        links = self.connect(life.box, guard, access=True)
+        for place in ((life.box, links[0]), (guard, links[1])):
+            self._spoil(place)
+        self.run(0.1 if self.chance.random() < 0.9 else 0.0)
+        former, far = life.link, self.wires[life.box, life.link].to
+        self._say_to(life, "attach_circuit", links[0] if self.chance.random() < 0.95 else self.chance.randrange(40))
+        life.link, life.guard, life.ready, life.began_us = links[0], guard, False, self.now_us
+        self.at(self.now_us + 300_000, life.box, ("link_down", former))
+        if self.chance.random() < 0.8:
+            self.at(self.now_us + self.chance.choice((100, 2_000_000)), far[0], ("link_down", far[1]))
+        self.run(0.5)
+        if self.chance.random() < 0.1:
+            self._move(life)
 
     def _follow(self, life: Life, event: Event) -> None:
         """Build on, step by step, on what a hop answered."""
@@ -140,7 +164,7 @@ class Chaos(Network):
                 else:
                     self._say_to(life, "settle_own", self.chance.choice(STEPS_US))
                     self._say_to(life, "say", life.last_hop, int(Kind.TOKENS), life.token + self.chance.randbytes(127 * 16), 1, 0)
-            case ("answer", _, _, _, Kind.LEFT, _):
+            case ("answer", _, _, _, Kind.LEFT | Kind.ATTACHED, _):
                 life.ready = True
             case ("answer", _, _, _, Kind.KNOCKED, bytes(payload)):
                 self.tickets[payload[16:32]] = payload[216:]
@@ -230,8 +254,8 @@ class Chaos(Network):
             case ("circuit_ended", *_):
                 return
             case (_, int(link), int(circuit), *_):
-                life = next(life for life in self.lives if (life.box, life.link) == (name, link))
-                if life.number == circuit:
+                life = next((life for life in self.lives if (life.box, life.link) == (name, link)), None)
+                if life is not None and life.number == circuit:  # else of a link that it has left
                     self._follow(life, event)
             case _:
                 raise AssertionError(event)

@@ -59,6 +59,10 @@ class _Plane:
         """The links are there."""
         return 0
 
+    def source(self, _address: str) -> str:
+        """They leave from one address, always."""
+        return "192.0.2.1"
+
     def __getattr__(self, name: str) -> Callable[..., None]:
         return partial(self._network.command, self._box, name)
 

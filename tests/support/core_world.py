@@ -48,6 +48,8 @@ class CoreWorld(FakeWorld):
         """The de-jitter step with which relays accept."""
         self.loses: Callable[[], bool] = lambda: False
         """Asked for each cell on a wire whether it is lost."""
+        self.unplugged: set[tuple[str, int]] = set()
+        """A node's end of a link: no cell passes there, and nobody is told."""
         self._wire_us = wire_us
         self._relays = {relay.descriptor.relay_id.hex(): relay for relay in small.relays}
         self._cores = {name: _relay.CoreMachine(index.to_bytes(32, "big")) for index, name in enumerate(self._relays)}
@@ -72,13 +74,14 @@ class CoreWorld(FakeWorld):
         self.give(far, "link_up", link, kinds[1])
         return link
 
-    def cut(self, name: str, link: int) -> None:
-        """Let a link be gone at both ends."""
+    def cut(self, name: str, link: int, *, here_only: bool = False) -> None:
+        """Let a link be gone at both ends; here_only: the other end hears no more of it, and goes on."""
         far = self._wires.pop((name, link), None)
         if far is not None:
             del self._wires[far]
             self.give(name, "link_down", link)
-            self.give(far[0], "link_down", link)
+            if not here_only:
+                self.give(far[0], "link_down", link)
 
     def guard_at(self, port: int) -> RelayKeys:
         return next(relay for relay in self._relays.values() if relay.descriptor.addresses[0].port == port)
@@ -105,7 +108,7 @@ class CoreWorld(FakeWorld):
     def _carry(self, name: str, link: int, cell: bytes, at_us: int) -> None:
         self.left_us.setdefault((name, link), []).append(at_us)
         far = self._wires.get((name, link))
-        if far is not None and not self.loses():
+        if far is not None and not self.unplugged & {(name, link), far} and not self.loses():
             relay = self._relays.get(far[0]) or self._relays[name]
             delay_us = max(0, at_us - self.now_us) + self._wire_us(relay.descriptor.addresses[0].port)
             self.at(delay_us, lambda: self.give(far[0], "cell", link, cell) if (name, link) in self._wires else None)
@@ -164,6 +167,7 @@ class CorePlane(FakePlane):
     def __init__(self, world: CoreWorld, name: str) -> None:
         super().__init__(world)
         self._world, self.name = world, name
+        self._left: set[int] = set()
 
     def links(self) -> set[int]:
         return {link for link, life in self.lives.items() if len(life) == 1}
@@ -179,7 +183,7 @@ class CorePlane(FakePlane):
     def disconnect(self, link: int) -> None:
         if link in self.links():
             self.lives[link].append(self._world.now_us)
-            self._world.cut(self.name, link)
+            self._world.cut(self.name, link, here_only=link in self._left)
 
     def command(self, name: str, *arguments: object) -> None:
         """Command the core."""
@@ -196,6 +200,10 @@ class CorePlane(FakePlane):
 
     def hush(self, link: int, number: int) -> None:
         self.command("hush", link, number)
+
+    def attach_circuit(self, link: int, number: int, next_link: int) -> None:
+        self._left.add(link)
+        self.command("attach_circuit", link, number, next_link)
 
     def shift(self, link: int, delay_us: int) -> None:
         self.command("shift", link, delay_us)

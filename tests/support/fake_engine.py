@@ -120,6 +120,22 @@ class FakePlane:
         self._links: dict[int, bytes] = {}
         self._circuits: dict[int, FakeCircuit] = {}
         self._next_link = itertools.count(1)
+        self.address = "192.0.2.1"
+        """From where the machine sends; empty where it cannot."""
+        self.muted: set[int] = set()
+
+    def source(self, _address: str) -> str:
+        return self.address
+
+    def mute(self, link: int) -> None:
+        self.muted.add(link)
+
+    def attach_circuit(self, link: int, number: int, next_link: int) -> None:
+        circuit = self._circuits.pop(link)
+        assert circuit.number == number
+        circuit.link = next_link
+        self._circuits[next_link] = circuit
+        self._event(HOP_US, "answer", next_link, number, 0, Speech.ATTACHED, bytes(6))
 
     def circuit(self, link: int) -> FakeCircuit:
         return self._circuits[link]

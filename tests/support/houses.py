@@ -13,16 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tools.lab.namespaces import Namespace
+from tools.lab.namespaces import Namespace, wait_carries
 from voicebox.errors import HostError
 
 INSIDE, ROUTER = "192.168.1.10", "192.168.1.1"
+GUEST, GUEST_ROUTER = "192.168.2.20", "192.168.2.1"
+"""Of who comes from another house."""
 NFT_TIMEOUT_S = 30.0
 RULES = """
 table ip house {
     counter masqueraded {}
     chain out { type nat hook postrouting priority srcnat; oifname "wan" counter name masqueraded masquerade fully-random; }
-    chain through { type filter hook forward priority filter; policy drop; ct state established,related accept; iifname "lan" accept; }
+    chain through { type filter hook forward priority filter; policy drop; ct state established,related accept; iifname { "lan", "guest" } accept; }
     chain in { type filter hook input priority filter; policy drop; ct state established,related accept; }
 }
 """
@@ -73,6 +75,17 @@ class House:
         self._router.ip([f"route add default via {far}"])
         self._router.run(lambda: Path("/proc/sys/net/ipv4/ip_forward").write_text("1"))
         self._nft("-f", "-", given=RULES)
+
+    def gets_ready_for(self, other: House) -> None:
+        """Lay a line into another house's network, with no address yet: a line that is laid may take a second until it carries anything."""
+        self.inside.ip([f"link add eth1 type veth peer name guest netns {other._router.path}", "link set eth1 up"])
+        other._router.ip([f"address add {GUEST_ROUTER}/24 dev guest", "link set guest up"])
+        wait_carries(self.inside, "eth1")
+        wait_carries(other._router, "guest")
+
+    def moves(self) -> None:
+        """Let the own line be gone without a word, and an address and a gateway be there on the other one."""
+        self.inside.ip(["link set eth0 down", f"address add {GUEST}/24 dev eth1", f"route add default via {GUEST_ROUTER}"])
 
     def masqueraded(self) -> int:
         """Return how many flows the router masqueraded."""

@@ -86,12 +86,17 @@ def join(node: Namespace, internet: Namespace, address: str, far_name: str) -> N
 
 def wait_running(node: Namespace, internet: Namespace, far_name: str) -> None:
     """Wait until both ends carry what is sent: the kernel may take a second, for any number of nodes that were joined before. Raises HostError."""
-    end = time.monotonic() + RUNNING_TIMEOUT_S
     for namespace, interface in ((node, INTERFACE), (internet, far_name)):
-        while not namespace.run(lambda interface=interface: is_running(interface)):  # type: ignore[misc]  # a default argument keeps the name
-            if time.monotonic() >= end:
-                raise HostError(f"the lab's interface {interface} does not come up")
-            time.sleep(RUNNING_PAUSE_S)
+        wait_carries(namespace, interface)
+
+
+def wait_carries(namespace: Namespace, interface: str) -> None:
+    """Wait until one interface carries what is sent. Raises HostError."""
+    end = time.monotonic() + RUNNING_TIMEOUT_S
+    while not namespace.run(lambda: is_running(interface)):
+        if time.monotonic() >= end:
+            raise HostError(f"the lab's interface {interface} does not come up")
+        time.sleep(RUNNING_PAUSE_S)
 
 
 def _make() -> int:

@@ -10,6 +10,8 @@
     8 STANDING           knocks may come and go
     9 GONE               for ever: refused, broken, out of time, closed
 
+Where this machine sends from another address, one that stands goes on over another link to its guard (`attach`); any other is gone.
+
 All that changes the stage is in this file. NOT here: which relays and when (standing.py), calls (calls.py). Drivers: the engine's events through
 standing.py, and time. Pure: takes `now_us`, network time. Spec: PROTOCOL.md §5.3, §5.4, §6.
 """
@@ -38,6 +40,8 @@ OWN_SETTLING_CELLS = 55
 COMPOSE_US = 1_000
 PART_ROUNDS = 8
 PROBE_LIMIT_US = 6_000_000
+ATTACH_LIMIT_US = 6_000_000
+"""So long after its address changed a circuit is attached, or is gone."""
 SAID_US = {Speech.KNOCK: 1_000_000, Speech.JOIN: 600_000}
 """For so long at least a knock and a join are said, answered or not: whoever begins a dummy does not know whether it is (PROTOCOL.md §8.6)."""
 SAID_EVERY = {Speech.KNOCK: 2, Speech.JOIN: 3}
@@ -142,20 +146,48 @@ class Circuit:
         self._tokens_old = False
         self._overtaken: Speech | None = None
         self._deadline_us = now_us + STAGE_LIMIT_US
-        to = path.guard.address(attempt)
+        self._to = path.guard.address(attempt)
+        self.next_link = NO_LINK
+        """The link that it goes on over once that stands."""
+        self._attached_by_us = NEVER_US
         try:
-            self.link = plane.connect(to.host, to.port, path.guard.link_pin)
+            self._leaves_from = plane.source(self._to.host)
+            self.link = self._connect()
         except HostError:  # no such family of addresses here: another one is tried next time
             self.link, self.stage, self.failed_at_link = NO_LINK, Stage.GONE, True
 
     # ----------------------------------------------------------------------------------------------------------- events
 
     def link_up(self, now_us: int) -> None:
-        """The access link stands: create."""
+        """The access link stands: create; or another one, to go on over."""
         if self.stage is Stage.LINKING:
             self._pending = begin_hop(self._binding(self.path.guard, self.circuit))
             self._go(Stage.CREATING, now_us)
             self._plane.open(self.link, self.circuit, self._pending.handshake)
+        elif self.next_link != NO_LINK:
+            former, self.link, self.next_link = self.link, self.next_link, NO_LINK
+            self._plane.attach_circuit(former, self.circuit, self.link)
+            self._plane.disconnect(former)
+
+    def look_at_address(self, now_us: int) -> None:
+        """Ask for another link where this machine sends to the guard from another address than when it asked for the last one, or could not for a while. Spec: PROTOCOL.md §6.5."""
+        if self.stage is Stage.GONE:
+            return
+        before, self._leaves_from = self._leaves_from, self._plane.source(self._to.host)
+        if self._leaves_from == before:
+            return
+        if self.stage is not Stage.STANDING:
+            self.give_up()
+            return
+        self._plane.mute(self.link)
+        if self.next_link != NO_LINK:
+            self._plane.disconnect(self.next_link)
+            self.next_link = NO_LINK
+        if self._leaves_from:
+            try:
+                self.next_link, self._attached_by_us = self._connect(), now_us + ATTACH_LIMIT_US
+            except HostError:
+                self.give_up()
 
     def created(self, payload: bytes, now_us: int) -> None:
         """The guard answered our create. Raises RemoteError where it does not verify."""
@@ -184,6 +216,9 @@ class Circuit:
             case Stage.STANDING, Speech.PHASED, self._junction_hop if self._mouth is Mouth.PROBE:
                 self._mouth = Mouth.FREE
                 self.use_mouth(now_us)
+            case Stage.STANDING, Speech.ATTACHED, 0 if self._attached_by_us != NEVER_US:
+                if self.next_link == NO_LINK:  # else it has left the link that this is about, too
+                    self._attached_by_us = NEVER_US
             case Stage.STANDING, self._overtaken, self._junction_hop:
                 self._overtaken = None  # it was under way to us when a call began to speak instead
             case _:
@@ -191,6 +226,8 @@ class Circuit:
 
     def handle_timer(self, now_us: int) -> None:
         """Do what is due."""
+        if self._attached_by_us <= now_us:
+            self.give_up()
         if self._deadline_us > now_us or self.stage is Stage.GONE:
             return
         if self.stage is Stage.SHIFTING:
@@ -209,15 +246,17 @@ class Circuit:
     def next_timer(self) -> int | None:
         """Return when handle_timer is to be called, or None."""
         waits = self.stage is not Stage.STANDING or self._mouth in {Mouth.PROBE, Mouth.TOKENS, Mouth.PART, Mouth.ANSWERED}
-        return self._deadline_us if waits and self.stage is not Stage.GONE else None
+        due_us = min(self._deadline_us if waits else NEVER_US, self._attached_by_us)
+        return due_us if due_us != NEVER_US and self.stage is not Stage.GONE else None
 
     def give_up(self) -> None:
         """Forget the circuit and its link, in silence; idempotent."""
         if self.stage is not Stage.GONE:
             self.failed_at_link = self.stage is Stage.LINKING
             self.suspects = self._suspects()
-            self.stage = Stage.GONE
-            self._plane.disconnect(self.link)
+            self.stage, self._attached_by_us = Stage.GONE, NEVER_US
+            for link in {self.link, self.next_link} - {NO_LINK}:
+                self._plane.disconnect(link)
 
     # ------------------------------------------------------------------------------------------------- mouth of a standing circuit
 
@@ -325,6 +364,9 @@ class Circuit:
                 return relays[: self._phased_hops + 1]
             case _:
                 return relays
+
+    def _connect(self) -> int:
+        return self._plane.connect(self._to.host, self._to.port, self.path.guard.link_pin)
 
     def _new_number(self) -> int:
         """Draw a number for a link: all of one circuit say alike whether it is metered. Spec: PROTOCOL.md §5.7."""

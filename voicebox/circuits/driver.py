@@ -62,6 +62,12 @@ class CircuitDriver:
         """Look at the deadlines again: a call began."""
         self._arm()
 
+    def look_at_addresses(self) -> None:
+        """See whether the machine sends from another address."""
+        if not self._closed:
+            self._standing.look_at_addresses(self._clock())
+            self._arm()
+
     def handle_event(self, event: Event) -> None:
         """Feed one event, then arm the timer."""
         if not self._closed:

@@ -149,7 +149,7 @@ class StandingCircuits:
 
     def by_link(self, link: int) -> Circuit | None:
         """Return the circuit over a link."""
-        return next((circuit for circuit in self.all() if circuit.link == link), None)
+        return next((circuit for circuit in self.all() if link in {circuit.link, circuit.next_link}), None)
 
     # -------------------------------------------------------------------------------------------------------------- events
 
@@ -217,6 +217,12 @@ class StandingCircuits:
             if epoch is not None:
                 times += [post.retry_us if post.circuit is None else post.probe_us for post in epoch.posts]
         return min(times)
+
+    def look_at_addresses(self, now_us: int) -> None:
+        """Let circuits go on from where this machine sends now. Spec: PROTOCOL.md §6.5."""
+        for circuit in self.all():
+            circuit.look_at_address(now_us)
+        self._clear(now_us)
 
     def take_jitter(self, asked: Iterable[tuple[int, int]]) -> None:
         """Take (link, step) of the engine: our own end of later circuits over the same guard settles with that step."""

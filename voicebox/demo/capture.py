@@ -149,17 +149,17 @@ class Ring:
 class Capture:
     """The capture process, seen from the demo. Use as a context: started on entry, ended on exit.
 
-    Raises HostError where this machine allows no capture. Owns `path`; the file stays.
+    wrapper: a command in front of the process, which becomes it. Raises HostError where this machine allows no capture. Owns `path`; the file stays.
     """
 
-    def __init__(self, path: Path, interface: str = "lo") -> None:
-        self.path = path
+    def __init__(self, path: Path, interface: str = "lo", wrapper: tuple[str, ...] = ()) -> None:
+        self.path, self._wrapper = path, wrapper
         self._interface = interface
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Start the process and wait until it sees frames."""
-        command = [sys.executable, "-m", "voicebox.demo.capture", self._interface, str(self.path)]
+        command = [*self._wrapper, sys.executable, "-m", "voicebox.demo.capture", self._interface, str(self.path)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._process = process
         assert process.stdout is not None

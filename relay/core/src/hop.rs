@@ -121,6 +121,8 @@ pub struct BrokeProtocol;
 pub struct Taken {
     /// The body without this hop's layer.
     pub body: Body,
+    /// Whether it has a place in its direction; else it was taken for what it says to this hop alone.
+    in_time: bool,
     /// Where this was the last of the measured cells: the base of the due times.
     base_us: Option<i64>,
 }
@@ -175,7 +177,8 @@ pub struct Hop {
     knocked: Option<Box<Body>>,
     knocked_count: u16,
     since_speech: u32,
-    passed_slot: Option<i64>,
+    /// The greatest number that was taken from before.
+    taken_slot: Option<i64>,
     earliest_us: Option<i64>,
 }
 
@@ -213,7 +216,7 @@ impl Hop {
             knocked: None,
             knocked_count: 0,
             since_speech: SPEECH_SPACING,
-            passed_slot: None,
+            taken_slot: None,
             earliest_us: None,
         }
     }

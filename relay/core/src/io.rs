@@ -84,6 +84,8 @@ pub enum Command {
     Hush { link: LinkId, circuit: CircId },
     /// Owner: delay the tick of an access link (PROTOCOL.md §5.4).
     Shift { link: LinkId, delay_us: u32 },
+    /// Owner: let a circuit go on over another access link, and say so to its guard (PROTOCOL.md §6.5).
+    Attach { link: LinkId, circuit: CircId, next_link: LinkId },
     /// Owner: fix the own backward due times with the next 50 cells (PROTOCOL.md §5.3).
     SettleOwn { link: LinkId, circuit: CircId, step_us: u32 },
     /// Owner: begin the end-to-end layer or change its keys.

@@ -6,6 +6,7 @@
 //!
 //! Spec: PROTOCOL.md §5.1, §5.2, §5.4, §5.6.
 
+mod attaching;
 mod backward;
 mod circuit;
 pub mod clock;
@@ -28,6 +29,7 @@ use crate::rtp::{parse_media, MediaDatagram};
 use crate::sound::{Port, PortOutput, Remote};
 use crate::tape::{Tape, MAX_TAPED_SLOTS};
 
+use attaching::slots_late;
 use circuit::{Name, OwnCircuit, Received};
 use clock::Clock;
 use joined::Joined;
@@ -137,6 +139,7 @@ impl Owner {
         let port = own.port.and_then(|port| self.ports.get_mut(&port)).map(|phone| &mut phone.port);
         match own.receive(ctx, now, (number, body), &mut access.clock, port) {
             Received::GoesOn { late_us } => late_us.into_iter().for_each(|late_us| access.jitter.note(late_us)),
+            Received::Attached { late_us } => access.number = access.number.wrapping_add(slots_late(late_us, self.stride)),
             Received::Refused => self.end_circuit(ctx, index, false),
         }
     }
@@ -190,6 +193,7 @@ impl Owner {
             }
             Command::Hush { link, circuit } => self.own(link, circuit).map(OwnCircuit::hush).is_some(),
             Command::Shift { link, delay_us } => self.shift(link, delay_us),
+            Command::Attach { link, circuit, next_link } => self.attach((link, circuit), next_link),
             Command::SettleOwn { link, circuit, step_us } => self.settle_own(link, circuit, step_us),
             Command::Speak { link, circuit, send_key, receive_keys } => {
                 self.own(link, circuit).is_some_and(|own| own.speak(now, send_key.as_ref(), &receive_keys))

@@ -48,6 +48,8 @@ struct Link {
     hop: Option<HopIndex>,
     refusal: Option<(CircId, Body)>,
     jitter: Jitter,
+    /// Of the circuit that went on over another link.
+    stride: i64,
 }
 
 /// The relay's side of a node.
@@ -56,6 +58,8 @@ pub struct Relay {
     key: HashKey,
     junction: Junction,
     links: KeyedMap<u32, Link>,
+    /// Circuits of which this relay is the guard, by number, which boxes draw at random; of two of one number the later.
+    guarded: KeyedMap<u32, HopIndex>,
     hops: Vec<Option<Box<Hop>>>,
     free: Vec<HopIndex>,
     living: usize,
@@ -74,6 +78,7 @@ impl Relay {
             key,
             junction: Junction::new(phase_us, key),
             links: key.map(),
+            guarded: key.map(),
             hops: Vec::new(),
             free: Vec::new(),
             living: 0,
@@ -170,7 +175,7 @@ impl Relay {
         let Some(link) = self.links.get_mut(&link_id.0).filter(|link| link.order == order) else { return false };
         let Some(tick_us) = link.tick_us.filter(|tick_us| (tick_us - due_us) % SLOT == 0) else { return false };
         let hop = link.hop.and_then(|index| self.hops.get_mut(index as usize)?.as_deref_mut());
-        let stride = hop.as_ref().map_or_else(|| link.creates.stride(), |hop| hop.stride);
+        let stride = hop.as_ref().map_or_else(|| link.creates.stride().max(link.stride), |hop| hop.stride);
         if tick_us > due_us || (due_us - tick_us) % (stride * SLOT) != 0 {
             return true;
         }
@@ -214,7 +219,7 @@ impl Relay {
         self.serial += 1;
         let creates = Creates::new(kind, self.key);
         let (order, places, jitter) = (self.serial, self.key.map(), Jitter::default());
-        self.links.insert(link.0, Link { kind, order, places, creates, tick_us: None, hop: None, refusal: None, jitter });
+        self.links.insert(link.0, Link { kind, order, places, creates, tick_us: None, hop: None, refusal: None, jitter, stride: 1 });
     }
 
     /// Return the step that each link's jitter asks for, where enough cells came.
@@ -260,6 +265,10 @@ impl Relay {
             return context.count(DropReason::ControlIn);
         }
         let slot = number.unwrap_near(now);
+        if link.kind == LinkKind::AccessGuard && link.hop.is_none() {
+            self.attach(link_id, circuit, slot, &body);
+        }
+        let Some(link) = self.links.get_mut(&link_id.0) else { return };
         let hop = link.places.get(&circuit.0).and_then(|(index, side)| Some((self.hops.get(*index as usize)?.as_deref()?, *side)));
         if let Some(late_us) = hop.and_then(|(hop, side)| hop.late_us(side == Side::Before, slot, now)) {
             link.jitter.note(late_us);
@@ -268,6 +277,22 @@ impl Relay {
             Some((index, Side::Before)) => self.forward(now, index, slot, &body, context),
             Some((index, Side::Behind)) => self.backward(now, index, slot, &body, context),
             None => self.create(now, (link_id, circuit), number, &body, context),
+        }
+    }
+
+    /// Let a circuit of this number go on over another access link, where its owner says so (PROTOCOL.md §6.5).
+    fn attach(&mut self, link_id: LinkId, circuit: CircId, slot: i64, body: &Body) {
+        let Some(index) = self.guarded.get(&circuit.0).copied() else { return };
+        let Some(hop) = self.hop_mut(index).filter(|hop| hop.is_attach(slot, body)) else { return };
+        let (former, stride) = (hop.before, hop.stride);
+        hop.move_to((link_id, circuit));
+        self.forget_place(Some(former));
+        if let Some(link) = self.links.get_mut(&former.0 .0) {
+            (link.hop, link.stride) = (None, stride);
+        }
+        if let Some(link) = self.links.get_mut(&link_id.0) {
+            link.places.insert(circuit.0, (index, Side::Before));
+            link.hop = Some(index);
         }
     }
 
@@ -298,7 +323,7 @@ impl Relay {
         let Some(taken) = hop.take_forward(now, slot, body, context) else { return };
         let spoken = crate::cell::shows_zeros(&taken.body);
         if spoken {
-            match hop.hear(&taken.body, phase_us, context) {
+            match hop.hear((now, slot), &taken.body, phase_us, context) {
                 Ok(None) => {}
                 Ok(Some(request)) => self.obey(now, index, slot, request, context),
                 Err(BrokeProtocol) => {
@@ -400,6 +425,7 @@ impl Relay {
             | Command::Say { .. }
             | Command::Hush { .. }
             | Command::Shift { .. }
+            | Command::Attach { .. }
             | Command::SettleOwn { .. }
             | Command::Speak { .. }
             | Command::Couple { .. }
@@ -452,6 +478,9 @@ impl Relay {
         let link = self.links.get_mut(&place.0 .0)?;
         link.places.insert(place.1 .0, (index, Side::Before));
         link.hop = guard.then_some(index);
+        if guard {
+            self.guarded.insert(place.1 .0, index);
+        }
         Some(())
     }
 
@@ -502,6 +531,9 @@ impl Relay {
         self.forget_place(hop.behind());
         if let Some(link) = self.links.get_mut(&hop.before.0 .0).filter(|link| link.hop == Some(index)) {
             link.hop = None;
+        }
+        if self.guarded.get(&hop.before.1 .0) == Some(&index) {
+            self.guarded.remove(&hop.before.1 .0);
         }
         context.event(Event::CircuitEnded { link: hop.before.0, circuit: hop.before.1 });
     }

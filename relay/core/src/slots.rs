@@ -107,6 +107,15 @@ impl Ring {
         Self { places: (0..count).map(|_| Place { slot: i64::MIN, full: false, body: [0; BODY_OCTETS] }).collect() }
     }
 
+    /// Make it as wide as a junction's.
+    pub fn widen(&mut self) {
+        let mut wide = Self::new(true);
+        for place in self.places.iter().filter(|place| place.slot != i64::MIN) {
+            wide.put(place.slot, place.full.then_some(&place.body));
+        }
+        *self = wide;
+    }
+
     fn index(&self, slot: i64) -> usize {
         slot as usize & (self.places.len() - 1)
     }

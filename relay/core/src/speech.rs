@@ -56,11 +56,15 @@ pub enum Kind {
     Join = 28,
     /// Ends a splice.
     Part = 29,
+    /// Asks a guard to go on over the link on which it comes.
+    Attach = 30,
+    /// The answer.
+    Attached = 31,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Create,
         Self::Created,
         Self::Refused,
@@ -77,6 +81,8 @@ impl Kind {
         Self::Knocked,
         Self::Join,
         Self::Part,
+        Self::Attach,
+        Self::Attached,
     ];
 
     /// Return the kind with this number.
@@ -93,9 +99,10 @@ impl Kind {
             Self::Created | Self::Extended => CREATED_OCTETS,
             Self::Refused | Self::NotExtended => 1,
             Self::Extend => 36 + HANDSHAKE_OCTETS,
-            Self::Phase | Self::Left => 0,
+            Self::Phase | Self::Left | Self::Attach => 0,
             Self::Phased | Self::Settle => 4,
             Self::Settled => 2,
+            Self::Attached => 6,
             Self::Tokens => 128 * 16,
             Self::Knock => 16 + 16 + 184,
             Self::Knocked => 16 + 16 + 184 + 8,

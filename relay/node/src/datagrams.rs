@@ -32,7 +32,7 @@ pub(crate) fn bind(address: IpAddr, port: u16) -> Result<UdpSocket, Error> {
     Ok(socket)
 }
 
-fn set_option(socket: &UdpSocket, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> bool {
+pub(crate) fn set_option(socket: &UdpSocket, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> bool {
     let octets = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the kernel reads `octets` octets of `value`, which outlives the call.
     unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, std::ptr::from_ref(&value).cast(), octets) == 0 }

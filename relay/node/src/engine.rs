@@ -22,6 +22,7 @@ use crate::media::{MediaKeys, MediaPort};
 use crate::poller::Poller;
 use crate::random::{system_octets, Expanded};
 use crate::runner::{NodeEvent, Order, Parts, Runner};
+use crate::source::source_towards;
 use crate::wake::Bell;
 use crate::{realtime, Error};
 
@@ -75,6 +76,14 @@ struct Local {
     address: Option<IpAddr>,
     /// One socket serves a first link to each peer: it knows links by their address. Not the listening one, at which the same peer may arrive.
     shared: Option<Shared>,
+}
+
+impl Local {
+    /// The address from which a link to a peer leaves: the one that was set, where it is one of the peer's kind, else the system's choice at present.
+    fn towards(&self, peer: SocketAddr) -> Option<IpAddr> {
+        let set = self.address.filter(|address| address.is_ipv4() == peer.is_ipv4() && !address.is_unspecified());
+        set.or_else(|| source_towards(peer))
+    }
 }
 
 struct Shared {
@@ -267,6 +276,12 @@ impl Engine {
         Ok(port)
     }
 
+    /// Say from which address a link of a box to a relay would leave now; none where no way leads there.
+    pub fn source(&self, address: &str) -> Result<Option<IpAddr>, Error> {
+        let peer = SocketAddr::new(parse_address(address)?, 1); // of the port nothing depends, but 0 is none
+        Ok(locked(&self.local).towards(peer))
+    }
+
     /// Begin a link; its number.
     pub fn connect(&self, address: &str, port: u16, pin: &[u8], identity: Option<(&[u8], &[u8])>) -> Result<u32, Error> {
         let pin: Pin = pin.try_into().map_err(|_| Error::Local("a pin has 32 octets"))?;
@@ -277,10 +292,24 @@ impl Engine {
         let identity = identity.map(|(certificate, key)| Identity::from_der(certificate, key)).transpose()?;
         let kind = if identity.is_some() { LinkKind::Relay } else { LinkKind::AccessOwner };
         let dialer = Dialer::new(identity.as_ref())?;
-        let (socket, own) = self.socket_towards(peer)?;
+        let (socket, own) = if kind == LinkKind::AccessOwner { self.own_socket(peer)? } else { self.socket_towards(peer)? };
         let (link, kept) = (self.next_number(), own.is_some().then_some(socket));
         self.order_kept(kept, Order::Connect { link, socket, own, peer, pin, dialer, kind })?;
         Ok(link)
+    }
+
+    /// A box's: where no address was set, a socket of its own that is bound to the one that the system chooses now. What was left of the link where that address is
+    /// gone would else leave from the next one, under the same port.
+    fn own_socket(&self, peer: SocketAddr) -> Result<(u32, Option<UdpSocket>), Error> {
+        let (address, is_set) = {
+            let local = locked(&self.local);
+            (local.towards(peer), local.address.is_some_and(|address| !address.is_unspecified()))
+        };
+        if is_set {
+            return self.socket_towards(peer);
+        }
+        let with = bind(address.ok_or(Error::Host("no way leads to the guard at present"))?, 0)?;
+        Ok((self.keep(&with), Some(with)))
     }
 
     fn socket_towards(&self, peer: SocketAddr) -> Result<(u32, Option<UdpSocket>), Error> {
@@ -317,6 +346,11 @@ impl Engine {
     /// Give an order that hands over a kept socket; where that cannot be, the socket is used no more.
     fn order_kept(&self, kept: Option<u32>, order: Order) -> Result<(), Error> {
         self.order(order).inspect_err(|_| kept.into_iter().for_each(|socket| self.keeper.release(socket)))
+    }
+
+    /// Let nothing leave on a link any more, whatever is still on it.
+    pub fn mute(&self, link: u32) -> Result<(), Error> {
+        self.order(Order::Mute { link })
     }
 
     /// Forget a link, in silence.

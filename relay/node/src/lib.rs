@@ -27,6 +27,7 @@ mod random;
 mod realtime;
 mod runner;
 mod schedule;
+mod source;
 mod wake;
 
 pub use clock::Clock;

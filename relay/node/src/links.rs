@@ -58,6 +58,8 @@ struct Link {
     stands: bool,
     last_valid_at: u64,
     rates: Rates,
+    /// Nothing leaves on it any more.
+    muted: bool,
 }
 
 /// Cells in and out: of the preceding hop, of the next hop, or, of all links, overall (PROTOCOL.md §6.3).
@@ -141,7 +143,8 @@ impl Links {
         };
         let association = Box::new(Dial::<BoringAssociation>::new(now, hello, move |now| dialer.connect(pin, now)));
         let (raw_peer, rates) = (RawAddress::new(peer), Rates::new(now, 1));
-        self.insert(now, link, Link { association, socket, peer, raw_peer, cookie: None, incoming: false, kind, stands: false, last_valid_at: now, rates });
+        let made = Link { association, socket, peer, raw_peer, cookie: None, incoming: false, kind, stands: false, last_valid_at: now, rates, muted: false };
+        self.insert(now, link, made);
         self.settle(now, link);
     }
 
@@ -277,6 +280,7 @@ impl Links {
                 stands: false,
                 last_valid_at: now,
                 rates: Rates::new(now, 1),
+                muted: false,
             },
         );
         Some(number)
@@ -376,6 +380,11 @@ impl Links {
         }
     }
 
+    /// Let nothing leave on a link from now on: its machine would send it from another address than before.
+    pub(crate) fn mute(&mut self, number: u32) {
+        self.links.get_mut(&number).into_iter().for_each(|link| link.muted = true);
+    }
+
     fn remove(&mut self, number: u32) -> Option<Link> {
         let link = self.links.remove(&number)?;
         self.coming.retain(|&other| other != number);
@@ -391,7 +400,7 @@ impl Links {
 
     /// Make the datagram of a cell; the socket it leaves by, or as what it is counted where it does not leave.
     pub(crate) fn seal(&mut self, now: u64, number: u32, cell: &[u8; 256], datagram: &mut [u8; RECORD_OCTETS]) -> Result<SocketNumber, Counter> {
-        let link = self.links.get_mut(&number).filter(|link| link.stands).ok_or(Counter::LinkGone)?;
+        let link = self.links.get_mut(&number).filter(|link| link.stands && !link.muted).ok_or(Counter::LinkGone)?;
         if !link.rates.left.take(now) || !self.overall.left.take(now) {
             return Err(Counter::OverRateOut);
         }
@@ -501,7 +510,7 @@ mod tests {
             links.insert(
                 0,
                 number,
-                Link { association, socket: 9, peer, raw_peer, cookie: None, incoming: true, kind, stands: false, last_valid_at: 0, rates },
+                Link { association, socket: 9, peer, raw_peer, cookie: None, incoming: true, kind, stands: false, last_valid_at: 0, rates, muted: false },
             );
             links.settle(0, number);
         }

@@ -57,6 +57,7 @@ pub(crate) enum Order {
     AddSocket { socket: SocketNumber, with: UdpSocket },
     Connect { link: u32, socket: SocketNumber, own: Option<UdpSocket>, peer: std::net::SocketAddr, pin: Pin, dialer: Dialer, kind: LinkKind },
     Disconnect { link: u32 },
+    Mute { link: u32 },
     Core(Command),
     MediaOpen { port: u32, with: Box<MediaPort> },
     MediaRemote { port: u32, address: std::net::SocketAddr, rtcp_port: Option<u16>, command: Command },
@@ -468,6 +469,7 @@ impl Runner {
                 self.links.forget(link);
                 self.follow_links(now);
             }
+            Order::Mute { link } => self.links.mute(link),
             Order::Core(command) => self.command(now, command),
             Order::MediaOpen { port, with } => {
                 self.poller.add(with.socket(Half::Rtp).as_raw_fd(), RTP | u64::from(port));

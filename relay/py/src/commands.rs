@@ -99,6 +99,7 @@ pub(crate) fn parse(tuple: &Bound<'_, PyTuple>) -> PyResult<Command> {
             Command::Say { link, circuit, hop, kind, payload, every: its.get(5)?, times: its.get(6)? }
         }
         "hush" => Command::Hush { link, circuit },
+        "attach_circuit" => Command::Attach { link, circuit, next_link: LinkId(its.get(2)?) },
         "settle_own" => Command::SettleOwn { link, circuit, step_us: its.step(2)? },
         "speak" => {
             let send_key: Option<Vec<u8>> = its.get(2)?;

@@ -73,6 +73,11 @@ impl Engine {
         self.engine.bind(address, port).map_err(raise)
     }
 
+    fn source(&self, address: &str) -> PyResult<String> {
+        let source = self.engine.source(address).map_err(raise)?;
+        Ok(source.map_or_else(String::new, |address| address.to_string()))
+    }
+
     #[pyo3(signature = (address, port, pin, certificate_der = None, key_der = None))]
     fn connect(&self, address: &str, port: u16, pin: &[u8], certificate_der: Option<&[u8]>, key_der: Option<&[u8]>) -> PyResult<u32> {
         let identity = match (certificate_der, key_der) {
@@ -81,6 +86,10 @@ impl Engine {
             _ => return Err(wrong("a certificate and its key are given together")),
         };
         self.engine.connect(address, port, pin, identity).map_err(raise)
+    }
+
+    fn mute(&self, link: u32) -> PyResult<()> {
+        self.engine.mute(link).map_err(raise)
     }
 
     fn disconnect(&self, link: u32) -> PyResult<()> {
@@ -147,6 +156,10 @@ impl Engine {
             return Err(wrong("a tick is delayed by 0 to 20 000 microseconds, of a metered box by 40 000"));
         }
         self.command(Command::Shift { link: LinkId(link), delay_us })
+    }
+
+    fn attach_circuit(&self, link: u32, circuit: u32, next_link: u32) -> PyResult<()> {
+        self.command(Command::Attach { link: LinkId(link), circuit: CircId(circuit), next_link: LinkId(next_link) })
     }
 
     #[pyo3(signature = (link, circuit, step_us = 5_000))]

@@ -342,3 +342,62 @@ def test_contacts_that_change_twice_in_a_moment_do_not_wait_for_the_next_questio
         wanted = box.book.tokens(circuit.path.junction.relay_id, circuit.epoch)
         assert len(wanted) == 2
         assert set(wanted) <= set(box.plane.circuit(circuit.link).tokens)
+
+
+def test_circuits_go_on_from_another_address_and_say_nothing_from_the_former() -> None:
+    world, box = lone_box(SMALL)
+    run(world, [box], 8)
+    circuits = box.standing.present()
+    former = {circuit.link for circuit in circuits}
+    box.standing.look_at_addresses(world.now_us)
+    assert not box.plane.muted, "nothing has changed"
+    box.plane.address = "192.0.2.99"
+    box.standing.look_at_addresses(world.now_us)
+    assert box.plane.muted == former
+    run(world, [box], 1)
+    assert box.standing.present() == circuits
+    assert stages(box) == [Stage.STANDING] * 2
+    assert box.plane.links() == {circuit.link for circuit in circuits}
+    assert not box.plane.links() & former
+    assert [circuit.next_timer() for circuit in circuits] == [None] * 2
+
+
+def test_address_that_is_gone_for_a_while_is_another_one_when_it_is_there_again() -> None:
+    """A machine may have the same address in two houses."""
+    world, box = lone_box(SMALL, 1)
+    run(world, [box], 8)
+    (circuit,) = box.standing.present()
+    (former,) = box.plane.links()
+    address, box.plane.address = box.plane.address, ""
+    box.standing.look_at_addresses(world.now_us)
+    assert box.plane.muted == {former}
+    assert box.plane.links() == {former}
+    box.plane.address = address
+    box.standing.look_at_addresses(world.now_us)
+    run(world, [box], 1)
+    assert box.standing.present() == [circuit]
+    assert box.plane.links() == {circuit.link} != {former}
+
+
+def test_circuit_that_its_guard_does_not_attach_is_made_anew() -> None:
+    world, box = lone_box(SMALL, 1)
+    run(world, [box], 8)
+    (circuit,) = box.standing.present()
+    box.plane.address = "192.0.2.99"
+    box.standing.look_at_addresses(world.now_us)
+    box.standing.lost(circuit.next_link, world.now_us)
+    assert circuit.stage is Stage.GONE
+    assert not box.plane.links()
+    run(world, [box], 40)
+    assert box.standing.ready()
+
+
+def test_what_is_being_made_is_begun_anew_from_the_new_address() -> None:
+    world, box = lone_box(SMALL, 1)
+    run(world, [box], 0.1)
+    (circuit,) = box.standing.present()
+    box.plane.address = "192.0.2.99"
+    box.standing.look_at_addresses(world.now_us)
+    assert circuit.stage is Stage.GONE
+    run(world, [box], 12)
+    assert box.standing.ready()

@@ -1,6 +1,6 @@
 //! The backward direction of a hop: heads, the guard's tick, cells towards the owner (PROTOCOL.md §5.2, §5.3, §5.5).
 
-use super::{fill, is_phase, is_turn, Backward, Forward, Hop, Next};
+use super::{fill, is_phase, is_turn, Backward, Forward, Hop, Next, Place};
 use crate::cell::{serialise_cell, shows_zeros, Body};
 use crate::context::Context;
 use crate::drop_reason::DropReason;
@@ -58,7 +58,7 @@ impl Hop {
         body
     }
 
-    /// Junction: return the settled forward due times, which a splice needs.
+    /// Return the settled forward due times.
     #[must_use]
     pub const fn forward_due(&self) -> Option<&Due> {
         match &self.forward {
@@ -83,7 +83,7 @@ impl Hop {
             Next::Live(_) | Next::Lost => false,
         };
         let slot = match &self.backward {
-            Backward::Settled { due, .. } => due.last_slot(tick_us),
+            Backward::Settled { due, .. } => slot_until(due.last_slot(tick_us), self.stride),
             Backward::Queue { .. } | Backward::Head { .. } | Backward::Passing => slot_until(tick_us.div_euclid(SLOT), self.stride),
         };
         if head && !matches!(self.backward, Backward::Settled { .. }) {
@@ -104,6 +104,14 @@ impl Hop {
                 Some((slot, body))
             }
             Backward::Head { .. } | Backward::Passing => None,
+        }
+    }
+
+    /// At a guard: go on over another link, at whose ticks a slot leaves up to a slot later than it is due, and so stays in the ring for longer.
+    pub fn move_to(&mut self, place: Place) {
+        self.before = place;
+        if let Backward::Settled { ring, .. } = &mut self.backward {
+            ring.widen();
         }
     }
 

@@ -4,8 +4,9 @@ use super::{Answer, Backward, BrokeProtocol, Forward, Hop, Next, Request, Role, 
 use crate::cell::Body;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
+use crate::ids::Micros;
 use crate::junction::{Bond, JoinId, Splice, Ticket};
-use crate::slots::{Settling, SLOT};
+use crate::slots::{Settling, COMPOSE_US, SLOT};
 use crate::speech::{parse_speech, serialise_short, Collected, Kind, Speech};
 
 impl Hop {
@@ -54,8 +55,8 @@ impl Hop {
         self.knocked = None;
     }
 
-    /// Hear the owner inside the layer. phase_us: the relay's own phase.
-    pub fn hear(&mut self, body: &Body, phase_us: i64, context: &mut Context<'_>) -> Result<Option<Request>, BrokeProtocol> {
+    /// Hear the owner inside the layer, in a cell that came at `now`. phase_us: the relay's own phase.
+    pub fn hear(&mut self, (now, slot): (Micros, i64), body: &Body, phase_us: i64, context: &mut Context<'_>) -> Result<Option<Request>, BrokeProtocol> {
         let speech = parse_speech(body).ok_or(BrokeProtocol)?;
         let kind = Kind::of(speech.kind).filter(|kind| self.may_hear(*kind)).ok_or(BrokeProtocol)?;
         let payload = match self.collector.add(&speech) {
@@ -74,17 +75,24 @@ impl Hop {
         if payload.len() != kind.payload_octets() {
             return Err(BrokeProtocol);
         }
-        self.obey(kind, speech.number, payload, phase_us)
+        self.obey(kind, speech.number, payload, (phase_us, now, slot))
     }
 
     fn may_hear(&self, kind: Kind) -> bool {
         match kind {
             Kind::Phase | Kind::Settle => true,
-            Kind::Extend => self.role != Role::Junction,
+            Kind::Extend | Kind::Attach => self.role != Role::Junction,
             Kind::Tokens | Kind::Knock | Kind::Join | Kind::Part => self.role == Role::Junction,
-            Kind::Create | Kind::Created | Kind::Refused | Kind::Extended | Kind::NotExtended | Kind::Phased | Kind::Settled | Kind::Left | Kind::Knocked => {
-                false
-            }
+            Kind::Create
+            | Kind::Created
+            | Kind::Refused
+            | Kind::Extended
+            | Kind::NotExtended
+            | Kind::Phased
+            | Kind::Settled
+            | Kind::Left
+            | Kind::Knocked
+            | Kind::Attached => false,
         }
     }
 
@@ -99,7 +107,7 @@ impl Hop {
         None
     }
 
-    fn obey(&mut self, kind: Kind, number: u16, payload: Vec<u8>, phase_us: i64) -> Result<Option<Request>, BrokeProtocol> {
+    fn obey(&mut self, kind: Kind, number: u16, payload: Vec<u8>, (phase_us, now, slot): (i64, Micros, i64)) -> Result<Option<Request>, BrokeProtocol> {
         match kind {
             Kind::Extend => {
                 if !matches!(self.next, Next::None) {
@@ -116,6 +124,12 @@ impl Hop {
                 Ok(None)
             }
             Kind::Settle => self.begin_settling(number, &payload),
+            Kind::Attach => {
+                let due = self.forward_due().ok_or(BrokeProtocol)?;
+                let wait_us = (due.time_us(slot) - COMPOSE_US - now as i64).clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+                self.give_answer(Kind::Attached, number, [&wait_us.to_be_bytes()[..], &self.step_in_10_us()].concat());
+                Ok(None)
+            }
             Kind::Tokens => {
                 self.give_answer(Kind::Left, number, Vec::new());
                 Ok(Some(Request::Tokens(payload)))
@@ -123,9 +137,16 @@ impl Hop {
             Kind::Knock => Ok(Some(Request::Knock(payload))),
             Kind::Join => Ok(Some(Request::Join(payload))),
             Kind::Part => Ok(Some(Request::Part(payload))),
-            Kind::Create | Kind::Created | Kind::Refused | Kind::Extended | Kind::NotExtended | Kind::Phased | Kind::Settled | Kind::Left | Kind::Knocked => {
-                Err(BrokeProtocol)
-            }
+            Kind::Create
+            | Kind::Created
+            | Kind::Refused
+            | Kind::Extended
+            | Kind::NotExtended
+            | Kind::Phased
+            | Kind::Settled
+            | Kind::Left
+            | Kind::Knocked
+            | Kind::Attached => Err(BrokeProtocol),
         }
     }
 

@@ -59,6 +59,19 @@ impl Backward {
         self.settling = Settling::Measuring { cells: 0, earliest: i64::MAX };
     }
 
+    /// Let the next cell alone say when slots are due from now on; false where no due times stand.
+    pub fn begin_anew(&mut self) -> bool {
+        let stands = match self.settling {
+            Settling::Settled { .. } => true,
+            Settling::Measuring { cells, .. } => cells == SETTLING_CELLS - 1,
+            Settling::Off => false,
+        };
+        if stands {
+            self.settling = Settling::Measuring { cells: SETTLING_CELLS - 1, earliest: i64::MAX };
+        }
+        stands
+    }
+
     /// Take the number of a cell that came at `now`, and note it in the link's clock.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 
 use std::hint::black_box;
 
+use super::attaching::late_of;
 use super::backward::{Backward, Taken};
 use super::clock::Clock;
 use super::copying::SaidFrame;
@@ -76,6 +77,8 @@ pub struct OwnCircuit {
     stage: Stage,
     hops: Vec<HopLayers>,
     saying: Option<Saying>,
+    /// Said before all else, to the guard: that the circuit came to another link.
+    attaching: Option<Saying>,
     backward: Backward,
     end: EndToEnd,
     speaking: Option<Speaking>,
@@ -104,6 +107,11 @@ impl Mates {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.0.iter().all(Option::is_some)
+    }
+
+    /// Give one another name.
+    pub fn rename(&mut self, name: Name, new: Name) {
+        self.0.iter_mut().filter(|place| **place == Some(name)).for_each(|place| *place = Some(new));
     }
 
     /// Add one at the end; what is beyond the bound, which the caller has seen to, is not.
@@ -142,6 +150,11 @@ pub enum Received {
         /// By how much it came later than the earliest, once settled.
         late_us: Option<i64>,
     },
+    /// The guard has attached the circuit to its new link.
+    Attached {
+        /// By how much its cells come too late there.
+        late_us: i64,
+    },
     /// The guard refused: the circuit is to be forgotten.
     Refused,
 }
@@ -160,6 +173,7 @@ impl OwnCircuit {
             stage: Stage::Opening(carousel, Collector::default()),
             hops: Vec::with_capacity(MAX_HOPS),
             saying: None,
+            attaching: None,
             backward: Backward::new(),
             end: EndToEnd::new(&IDLE_KEY),
             speaking: None,
@@ -168,7 +182,7 @@ impl OwnCircuit {
 
     /// Use the keys of one more hop; false before `created`, and beyond four hops.
     pub fn add_hop(&mut self, forward_key: &[u8; 16], backward_key: &[u8; 16]) -> bool {
-        let fits = matches!(self.stage, Stage::Created) && self.hops.len() < MAX_HOPS;
+        let fits = matches!(self.stage, Stage::Created) && self.attaching.is_none() && self.hops.len() < MAX_HOPS;
         if fits {
             self.hops.push(HopLayers { forward: Layer::new(forward_key), backward: Layer::new(backward_key), next_number: 1 });
         }
@@ -177,18 +191,32 @@ impl OwnCircuit {
 
     /// Say a message to a hop instead of the present one; false where the hop is not there or a number is out of bounds.
     pub fn say(&mut self, hop: u8, kind: u8, payload: Vec<u8>, every: u32, times: u32) -> bool {
-        let index = usize::from(hop);
-        let Some(layers) = self.hops.get_mut(index).filter(|_| every > 0) else { return false };
-        let Some(carousel) = Carousel::new(kind, layers.next_number, payload) else { return false };
+        let saying = self.message(usize::from(hop), kind, payload, every, times);
+        let fits = saying.is_some();
+        self.saying = saying.or_else(|| self.saying.take());
+        fits
+    }
+
+    fn message(&mut self, hop: usize, kind: u8, payload: Vec<u8>, every: u32, times: u32) -> Option<Saying> {
+        let layers = self.hops.get_mut(hop).filter(|_| every > 0)?;
+        let carousel = Carousel::new(kind, layers.next_number, payload)?;
         layers.next_number = layers.next_number.wrapping_add(1);
-        self.saying = Some(Saying { hop: index, every, times, slots: 0, carousel, answer: Collector::default() });
-        true
+        Some(Saying { hop, every, times, slots: 0, carousel, answer: Collector::default() })
+    }
+
+    /// Say to the guard that the circuit goes on over another link, until it answers; false where the own end is not settled.
+    pub fn attach(&mut self) -> bool {
+        let stands = self.backward.begin_anew();
+        if stands {
+            self.attaching = self.message(0, Kind::Attach as u8, Vec::new(), 1, 0);
+        }
+        stands
     }
 
     /// Return whether every cell of this circuit is filler at present.
     #[must_use]
     pub const fn says_nothing(&self) -> bool {
-        matches!(self.stage, Stage::Created) && self.saying.is_none() && self.speaking.is_none()
+        matches!(self.stage, Stage::Created) && self.saying.is_none() && self.attaching.is_none() && self.speaking.is_none()
     }
 
     /// Return whether somebody at the other end is spoken to.
@@ -307,6 +335,9 @@ impl OwnCircuit {
 
     /// Return the fragment that this slot carries, if it is one of the message's slots, and its hop.
     fn say_in_this_slot(&mut self) -> Option<(usize, Body)> {
+        if let Some(attaching) = &mut self.attaching {
+            return Some((attaching.hop, attaching.carousel.next_body()));
+        }
         let saying = self.saying.as_mut()?;
         let turn = saying.slots % saying.every == 0;
         saying.slots = (saying.slots + 1) % saying.every;
@@ -412,10 +443,11 @@ impl OwnCircuit {
         for hop in 0..self.hops.len() {
             self.hops[hop].backward.decipher(&tweak, &mut body);
             if shows_zeros(&body) {
-                if self.hear_hop(ctx, hop, &body) == Some(Kind::Settled) && hop == 0 {
+                let heard = self.hear_hop(ctx, hop, &body);
+                if hop == 0 && matches!(heard, Some((Kind::Settled | Kind::Attached, _))) {
                     clock.anchor();
                 }
-                return goes_on;
+                return heard.filter(|(kind, _)| *kind == Kind::Attached).map_or(goes_on, |(_, late_us)| Received::Attached { late_us });
             }
         }
         self.receive_end_to_end(ctx, now, taken, &mut body, port);
@@ -448,16 +480,18 @@ impl OwnCircuit {
         }
     }
 
-    /// Take what a hop says: a fragment of the answer to the present message, or a knock, which is one fragment. Return the kind of what is whole.
-    fn hear_hop(&mut self, ctx: &mut Context<'_>, hop: usize, body: &Body) -> Option<Kind> {
+    /// Take what a hop says: a fragment of the answer to the present message, or a knock, which is one fragment. Return the kind of what is whole,
+    /// and of `attached` by how much cells come too late.
+    fn hear_hop(&mut self, ctx: &mut Context<'_>, hop: usize, body: &Body) -> Option<(Kind, i64)> {
         let speech = parse_speech(body).ok_or(DropReason::SpeechMalformed);
         match speech.and_then(|speech| self.heard_of(hop, &speech)) {
             Ok(heard) => {
                 let (link, circuit) = self.name;
                 let (kind, payload) = heard?;
                 let hop = hop as u8; // at most 4
+                let late_us = if kind == Kind::Attached { late_of(&payload) } else { 0 };
                 ctx.event(Event::Answer { link, circuit, hop, kind: kind as u8, payload });
-                Some(kind)
+                Some((kind, late_us))
             }
             Err(reason) => {
                 ctx.count(reason);
@@ -473,10 +507,11 @@ impl OwnCircuit {
             return if fits { Ok(Some((kind, speech.fragment.to_vec()))) } else { Err(DropReason::SpeechMalformed) };
         }
         let asked = |saying: &&mut Saying| saying.hop == hop && saying.carousel.number() == speech.number && answers(saying.carousel.kind(), kind);
-        let saying = self.saying.as_mut().filter(asked).ok_or(DropReason::Unasked)?;
+        let place = if self.attaching.is_some() { &mut self.attaching } else { &mut self.saying };
+        let saying = place.as_mut().filter(asked).ok_or(DropReason::Unasked)?;
         let heard = saying.answer.add(speech).answer()?.map(|payload| (kind, payload));
         if heard.is_some() {
-            self.saying = None;
+            *place = None;
         }
         Ok(heard)
     }
@@ -536,6 +571,7 @@ fn answers(asked: u8, kind: Kind) -> bool {
         Kind::Phased => asked == Kind::Phase as u8,
         Kind::Settled => asked == Kind::Settle as u8,
         Kind::Left => asked == Kind::Tokens as u8,
+        Kind::Attached => asked == Kind::Attach as u8,
         Kind::Create
         | Kind::Created
         | Kind::Refused
@@ -546,6 +582,7 @@ fn answers(asked: u8, kind: Kind) -> bool {
         | Kind::Knock
         | Kind::Knocked
         | Kind::Join
-        | Kind::Part => false,
+        | Kind::Part
+        | Kind::Attach => false,
     }
 }

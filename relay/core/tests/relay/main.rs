@@ -1,5 +1,6 @@
 //! A relay among neighbours who delay, repeat, flip, flood and break the protocol (PROTOCOL.md §5, §6).
 
+mod attach;
 mod junction;
 mod metered;
 mod peer;
