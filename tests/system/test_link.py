@@ -116,6 +116,12 @@ class Wire:
         """Send to the listener as if it came from the dialling node."""
         self._far.sendto(datagram, self._listener)
 
+    async def change_port(self) -> None:
+        """Be a router that gives its flow another port, and knows the former one no more."""
+        former = self._far
+        self._far, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: Side(self._from_listener), local_addr=(LOCAL, 0))
+        former.close()
+
     def close(self) -> None:
         self._near.close()
         self._far.close()
@@ -211,6 +217,39 @@ async def test_handshakes_survive_loss_and_end_with_the_first_cell(make_node: Ma
     for wire in wires:
         for way in (wire.forward, wire.backward):
             assert {len(datagram) for datagram in way[first_cell(way) :]} == {CELL_DATAGRAM}
+
+
+def repeats(datagrams: list[bytes], octets: int = 6) -> int:
+    """Return how many strings of so many octets are in more than one datagram."""
+    seen: set[bytes] = set()
+    found = 0
+    for datagram in datagrams:
+        its = {datagram[at : at + octets] for at in range(len(datagram) - octets + 1)}
+        found += len(its & seen)
+        seen |= its
+    return found
+
+
+async def test_a_link_goes_on_from_another_port_and_nothing_repeats_that_would_say_which_it_is(make_node: MakeNode, make_wire: MakeWire) -> None:
+    """The control: what a connection id of DTLS would be, four octets that each datagram has."""
+    guard, box, identity = make_node(), make_node(), make_identity()
+    wire = make_wire(guard.plane.listen(LOCAL, 0, identity.certificate, identity.key))
+    link = box.plane.connect(LOCAL, await wire.open(), identity.pin)
+    await box.told(LinkUp)
+    await guard.told(LinkUp)
+    await asyncio.sleep(0.3)
+    before = first_cell(wire.forward)
+    await wire.change_port()
+    await asyncio.sleep(0.5)
+    sent, came = guard.plane.counters(), len(wire.backward)
+    await asyncio.sleep(0.5)
+    assert sent["ports_changed"] == 1
+    assert guard.plane.counters()["link_cells_in"] >= sent["link_cells_in"] + 20
+    assert len(wire.backward) >= came + 20, "and back to the new port"
+    assert not box.events + guard.events, f"link {link} is neither down nor a new one"
+    cells = wire.forward[before:]
+    assert repeats(cells) == 0
+    assert repeats([datagram[:2] + b"kept" + datagram[2:] for datagram in cells], 4) >= len(cells) - 1
 
 
 async def test_another_key_than_the_pinned_one_is_not_even_answered(make_node: MakeNode, make_wire: MakeWire) -> None:

@@ -25,6 +25,8 @@ counters! {
     UnknownKind = "drop_unknown_kind",
     /// DTLS or a cookie from an address without a link.
     UnknownAddress = "drop_unknown_address",
+    /// A cell of a box whose router gave its link another port.
+    PortsChanged = "ports_changed",
     /// A hello of who does not know the listener's pin.
     BadHello = "drop_bad_hello",
     /// A hello from where a link stands and is used.

@@ -1,6 +1,6 @@
-//! Who gets the room that there is for handshakes (PROTOCOL.md §2.1).
+//! Who gets the room that there is for handshakes, and what a cookie binds (PROTOCOL.md §2.1).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Handshakes at one time, of which one address may have a quarter and its neighbourhood a half.
 const MAX_COMING: usize = 256;
@@ -23,6 +23,16 @@ fn neighbourhood(address: IpAddr) -> (bool, u64) {
         IpAddr::V4(v4) => (true, u64::from(u32::from(v4) >> 8)),
         IpAddr::V6(v6) => (false, (u128::from(v6) >> 64) as u64),
     }
+}
+
+/// What a cookie binds: address and port.
+pub(crate) fn address_octets(address: SocketAddr) -> Vec<u8> {
+    let mut octets = match address.ip() {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    };
+    octets.extend_from_slice(&address.port().to_be_bytes());
+    octets
 }
 
 #[cfg(test)]

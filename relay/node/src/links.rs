@@ -4,8 +4,10 @@
 //! An address has at most two incoming links: the one that stands, and one that is being made (the peer started anew).
 //! The new one takes the old one's place with its first cell, never earlier: until then it has proved nothing but an address.
 
+mod ports;
+
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
@@ -18,9 +20,10 @@ use voicebox_dtls::{
 
 use crate::bucket::{discards, Bucket};
 use crate::counters::{Counter, Counters};
-use crate::crowding::crowding;
+use crate::crowding::{address_octets, crowding};
 use crate::datagrams::RawAddress;
 use crate::random::Expanded;
+use ports::PORT_TRIES_PER_S;
 
 /// How many incoming handshakes may begin in a second: each costs about 0.3 ms of the thread that also sends the ticks.
 const BEGIN_PER_S: u64 = 200;
@@ -97,6 +100,7 @@ pub(crate) struct Links {
     /// Handshakes that may still begin.
     allowance: Bucket,
     reaches: Bucket,
+    port_tries: Bucket,
     overall: Rates,
     random: Expanded,
     pub(crate) happenings: Vec<Happening>,
@@ -118,6 +122,7 @@ impl Links {
             idle_us,
             allowance: Bucket::new(0, BEGIN_PER_S),
             reaches: Bucket::new(0, REACHES_PER_S),
+            port_tries: Bucket::new(0, PORT_TRIES_PER_S),
             // A circuit has two links at most, and a relay link a cell of link control each second.
             overall: Rates::new(0, 2 * circuits + more_links as u64),
             random,
@@ -288,8 +293,7 @@ impl Links {
 
     fn take_dtls(&mut self, now: u64, socket: SocketNumber, from: SocketAddr, datagram: &[u8], cell: &mut [u8; 256], counters: &mut Counters) -> Option<u32> {
         let Some(place) = self.places.get(&(socket, from)) else {
-            counters.add(Counter::UnknownAddress);
-            return None;
+            return self.take_from_another_port(now, socket, from, datagram, cell, counters);
         };
         let (standing, coming) = (place.standing, place.coming);
         if let Some(link) = standing.filter(|_| datagram.len() == RECORD_OCTETS || coming.is_none()) {
@@ -388,14 +392,18 @@ impl Links {
     fn remove(&mut self, number: u32) -> Option<Link> {
         let link = self.links.remove(&number)?;
         self.coming.retain(|&other| other != number);
-        if let Some(place) = self.places.get_mut(&(link.socket, link.peer)) {
+        self.leave_place((link.socket, link.peer), number);
+        Some(link)
+    }
+
+    fn leave_place(&mut self, name: (SocketNumber, SocketAddr), number: u32) {
+        if let Some(place) = self.places.get_mut(&name) {
             place.standing = place.standing.filter(|&other| other != number);
             place.coming = place.coming.filter(|&other| other != number);
             if place.standing.is_none() && place.coming.is_none() {
-                self.places.remove(&(link.socket, link.peer));
+                self.places.remove(&name);
             }
         }
-        Some(link)
     }
 
     /// Make the datagram of a cell; the socket it leaves by, or as what it is counted where it does not leave.
@@ -450,19 +458,10 @@ impl Links {
     }
 }
 
-/// What a cookie binds: address and port.
-fn address_octets(address: SocketAddr) -> Vec<u8> {
-    let mut octets = match address.ip() {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    };
-    octets.extend_from_slice(&address.port().to_be_bytes());
-    octets
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
     use voicebox_dtls::Error;
 
     /// A peer who holds the key of a standing link: each datagram of the right length is a valid cell.
@@ -554,6 +553,37 @@ mod tests {
             }
         }
         assert!(passed <= 60 * (2 * 10 + 16) * 11, "{passed} in 10 s");
+    }
+
+    #[test]
+    fn a_boxs_link_whose_router_changed_its_port_goes_on_and_no_other_address_takes_it() {
+        let (mut links, mut counters) = relay();
+        let mut cell = [0; 256];
+        let elsewhere = SocketAddr::from(([192, 0, 2, 2], 1));
+        let mut take = |links: &mut Links, now, from| links.receive(now, 9, from, &CELL, &mut cell, &mut counters);
+        assert_eq!(take(&mut links, 59_999, address(77)), None, "a link that is not silent has its port");
+        // Boxes at 1 and 4 are silent, and whoever the test's associations believe is either.
+        assert_eq!(take(&mut links, 60_000, address(4)), Some(4));
+        assert_eq!(take(&mut links, 60_000, elsewhere), None);
+        assert_eq!(take(&mut links, 60_000, address(77)), Some(1), "the silent one of the two");
+        assert_eq!(take(&mut links, 60_001, address(77)), Some(1));
+        assert_eq!(take(&mut links, 60_001, address(1)), None, "the former port is nobody's");
+        assert_eq!(links.places.len(), 4);
+        assert_eq!(links.peer(1).map(|_| links.links[&1].peer), Some(address(77)));
+        links.forget(1);
+        assert_eq!((links.places.len(), links.count().0), (3, 3));
+        assert_eq!(take(&mut links, 80_000, address(77)), None, "a relay's link keeps its port");
+    }
+
+    #[test]
+    fn datagrams_of_nobody_are_tried_fifty_times_a_second() {
+        let (mut links, mut counters) = relay();
+        let short = [32; RECORD_OCTETS - 1];
+        assert!((0..1_000).all(|_| links.receive(1_000_000, 9, address(77), &short, &mut [0; 256], &mut counters).is_none()));
+        links.forget(1);
+        links.forget(4);
+        assert!((0..PORT_TRIES_PER_S).all(|_| links.receive(1_000_000, 9, address(77), &CELL, &mut [0; 256], &mut counters).is_none()));
+        assert!(!links.port_tries.take(1_000_000));
     }
 
     #[test]
