@@ -28,6 +28,7 @@ owner: ('created', link, circuit, payload: bytes)                §3.2 created; 
        ('ended', link, circuit)                                  an own circuit is gone (its link, or close())
 media: ('digit', port, code: int, duration_ms: int)
        ('taped', port, entries: bytes)                           media_tape(): for each slot `length u8 | frame`, length 0 where there was none
+       ('media_failed', port)                                    media_agree(): the handshake came to nothing, and nothing passes the port
 ('engine_failed',)                                               the engine's thread ended on an error of ours; every further call raises Bug
 """
 
@@ -176,6 +177,15 @@ class Engine:
 
         suite: its name in SDP, of AES_CM_128_HMAC_SHA1_80 and _32, AEAD_AES_128_GCM and _256. Keys: master key and salt, 30, 28 or 44 octets;
         they are erased with the port, or with the call of this that brings others.
+        """
+
+    def media_identify(self, port: int) -> bytes:
+        """Make the key and the certificate that the port shows in handshakes, and return its SHA-256: 32 octets. Nothing else shows it."""
+
+    def media_agree(self, port: int, active: bool, hash: str, fingerprint: bytes) -> None:  # noqa: A002 - the word of SDP
+        """Let nothing pass but SRTP and SRTCP under the keys of handshakes with this phone (RFC 5764), which begin with media_remote(); active: the port
+        says hello. hash, fingerprint: of the certificate that the phone must show, sha-256, sha-384 or sha-512. What was agreed before, in the same
+        words, goes on. `media_failed` is told where there will be no sound.
         """
 
     def media_packets(self, port: int, packet_ms: int) -> None:

@@ -532,7 +532,9 @@ class BoxDaemon:
 
     def _load_accounts(self) -> list[Account]:
         realm, algorithms = self._config.sip_realm, self._algorithms()
-        return [Account.from_password(phone.user, phone.password, realm, *algorithms, clear=phone.clear) for phone in load_phones(self._store.home)]
+        return [
+            Account.from_password(phone.user, phone.password, realm, *algorithms, clear=phone.clear, dtls=phone.dtls) for phone in load_phones(self._store.home)
+        ]
 
     def _algorithms(self) -> tuple[DigestAlgorithm, ...]:
         return tuple(DigestAlgorithm(name.upper()) for name in self._config.sip_digest)

@@ -21,6 +21,7 @@ from voicebox.mixer import Mixer
 from voicebox.transcoder import LOOPBACK, Transcoder, available
 
 if TYPE_CHECKING:
+    from voicebox.sip.fingerprint import Handshake
     from voicebox.sip.sdes import Protection  # a relay has this module too, and loads nothing of SIP
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "LinkFailed",
     "LinkUp",
     "LiveDataPlane",
+    "MediaFailed",
     "MessageHeard",
     "OwnCircuitEnded",
     "PhoneDigit",
@@ -196,6 +198,13 @@ class Taped:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaFailed:
+    """The handshake that was to protect the sound of media port `port` failed; nothing passes it."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFailed:
     """The engine's thread ended on an error of ours: the process has to be started anew."""
 
@@ -216,6 +225,7 @@ Event = (
     | OwnCircuitEnded
     | PhoneDigit
     | Taped
+    | MediaFailed
     | EngineFailed
 )
 
@@ -235,6 +245,7 @@ _KINDS: dict[str, Callable[..., Event]] = {
     "ended": OwnCircuitEnded,
     "digit": PhoneDigit,
     "taped": Taped,
+    "media_failed": MediaFailed,
     "engine_failed": EngineFailed,
 }
 
@@ -256,6 +267,8 @@ class MediaCommands(Protocol):
     ) -> None: ...
     def media_packets(self, port: int, packet_ms: int) -> None: ...
     def media_protect(self, port: int, suite: str | None, send_key: bytes, receive_key: bytes) -> None: ...
+    def media_identify(self, port: int) -> bytes: ...
+    def media_agree(self, port: int, active: bool, hash: str, fingerprint: bytes) -> None: ...  # noqa: A002, FBT001 - as the engine has it
     def media_direction(self, port: int, to_phone: bool, from_phone: bool) -> None: ...  # noqa: FBT001 - as the engine has it
     def media_join(self, port: int, other: int, codec: int) -> None: ...
     def media_play(self, port: int, codec: int, frame_octets: int, frames: bytes) -> None: ...
@@ -318,6 +331,7 @@ class LiveDataPlane(Engine):
     _listener: Callable[[Event], None] | None = None
     _digits: dict[int, Callable[[int, int], None]]
     _tapes: dict[int, Callable[[bytes], object]]
+    _failures: dict[int, Callable[[], None]]
 
     def attach(self, listener: Callable[[Event], None]) -> None:
         """Hand every event but digits of ports with a listener of their own to `listener`, on the loop that runs now."""
@@ -338,6 +352,10 @@ class LiveDataPlane(Engine):
     def route_tape(self, port: int, listener: Callable[[bytes], object] | None) -> None:
         """Give what a tape keeps to listener(entries); None ends that."""
         self._route("_tapes", port, listener)
+
+    def route_failure(self, port: int, listener: Callable[[], None] | None) -> None:
+        """Tell listener() where the handshake of a media port failed; None ends that."""
+        self._route("_failures", port, listener)
 
     def _route(self, table: str, port: int, listener: Callable[..., object] | None) -> None:
         routes = self.__dict__.setdefault(table, {})
@@ -362,6 +380,11 @@ class LiveDataPlane(Engine):
             if taped is not None:
                 taped(event.entries)
             return
+        if isinstance(event, MediaFailed):
+            failed = self.__dict__.get("_failures", {}).get(event.port)
+            if failed is not None:
+                failed()
+            return
         if isinstance(event, PhoneDigit):
             routed = self.__dict__.get("_digits", {}).get(event.port)
             if routed is not None:
@@ -375,6 +398,7 @@ class DigitRoutes(MediaCommands, Protocol):
 
     def route_digits(self, port: int, listener: Callable[[int, int], None] | None) -> None: ...
     def route_tape(self, port: int, listener: Callable[[bytes], object] | None) -> None: ...
+    def route_failure(self, port: int, listener: Callable[[], None] | None) -> None: ...
 
 
 class EngineMediaPort:
@@ -387,6 +411,7 @@ class EngineMediaPort:
         self._plane = plane
         self.reference, self._rtp_port = plane.media_open(local_address)
         self.closed = False
+        self._fingerprint = b""
         self._behind: list[EngineMediaPort | Transcoder] = []
         """What stands for this port in another codec, and is closed with it."""
 
@@ -399,6 +424,17 @@ class EngineMediaPort:
         """Send to the phone's address from its SDP, and hear nobody else. address: IPv4 or IPv6 in numbers, else LocalError."""
         if not self.closed:
             self._plane.media_remote(self.reference, address, port, codec, payload_type, event_payload_type, rtcp_port)
+
+    def fingerprint(self) -> bytes:
+        """Return the SHA-256 of the port's certificate, which is made when it is first asked for. Raises LocalError where the engine has stopped."""
+        if not self._fingerprint:
+            self._fingerprint = self._plane.media_identify(self.reference)
+        return self._fingerprint
+
+    def agree(self, handshake: Handshake) -> None:
+        """Let nothing but SRTP pass, under the keys of a handshake."""
+        if not self.closed:
+            self._plane.media_agree(self.reference, handshake.active, handshake.phone.hash, handshake.phone.octets)
 
     def protect(self, protection: Protection | None) -> None:
         """Let nothing but SRTP pass, or RTP in the clear."""
@@ -424,6 +460,11 @@ class EngineMediaPort:
         if not self.closed:
             self._plane.route_digits(self.reference, listener)
 
+    def on_failed(self, listener: Callable[[], None]) -> None:
+        """Call listener() where a handshake failed."""
+        if not self.closed:
+            self._plane.route_failure(self.reference, listener)
+
     def play_digit(self, code: int, duration_ms: int) -> None:
         """Send an RFC 4733 event to the phone."""
         if not self.closed:
@@ -446,6 +487,7 @@ class EngineMediaPort:
         if not self.closed:
             self.closed = True
             self._plane.route_digits(self.reference, None)
+            self._plane.route_failure(self.reference, None)
             self._plane.media_close(self.reference)
         self.put_behind()
 
@@ -463,6 +505,7 @@ class EngineMachinePort(EngineMediaPort):
         self._plane = plane
         self.reference, self._rtp_port = plane.media_machine(), 0
         self.closed = False
+        self._fingerprint = b""
         self._behind = []
 
     def tape(self, slots: int, listener: Callable[[bytes], object]) -> None:

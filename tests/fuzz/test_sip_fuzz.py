@@ -29,6 +29,7 @@ pytestmark = pytest.mark.fuzz
 FACTOR = 100 if os.environ.get("VOICEBOX_LONG") == "1" else 1
 SEED = int(os.environ.get("VOICEBOX_SEED", "1"))
 VECTORS = Path(__file__).parents[1] / "vectors" / "rfc4475"
+SHAKEN = "a=setup:actpass\r\na=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\n"
 WORDS = [
     *(b"\r\n", b"\r\n\r\n", b"\r", b"\n", b"\x00", b" ", b"\t", b'"', b"<", b">", b";", b",", b":", b"=", b"@", b"%", b"\\", b"[::1]", b"\xff", b"\xc3\xa9"),
     *(b"Via: ", b"v:", b"To: ", b"Contact: *", b"Content-Length: ", b"l:0", b"CSeq: 1 INVITE", b"SIP/2.0", b"sip:", b"sips:", b"z9hG4bK", b";tag=", b";rport"),
@@ -111,7 +112,7 @@ def test_messages() -> None:
 
 def test_session_descriptions() -> None:
     video = SDP_PCMA + "a=sendonly\r\na=ptime:20\r\nm=video 5000 RTP/AVP 96\r\nc=IN IP6 2001:db8::1\r\na=rtpmap:96 H264/90000\r\n"
-    originals = [text.encode() for text in (SDP_PCMA, SDP_OPUS, video, SDP_SAVP + "a=rtcp-mux\r\n")]
+    originals = [text.encode() for text in (SDP_PCMA, SDP_OPUS, video, SDP_SAVP + "a=rtcp-mux\r\n", SDP_SAVP.replace("RTP/SAVP", "UDP/TLS/RTP/SAVP") + SHAKEN)]
 
     def judge(octets: bytes) -> str:
         try:
@@ -123,7 +124,7 @@ def test_session_descriptions() -> None:
             codec = choose_codec((Codec.PCMA, Codec.PCMU, Codec.OPUS), phone)
         except SipError as error:
             return f"parsed, {error.status}"
-        ours = parse_sdp(OurMedia("192.0.2.1", 30_000, 7, bytes).answer(phone, codec))
+        ours = parse_sdp(OurMedia("192.0.2.1", 30_000, 7, bytes, lambda: bytes(32)).answer(phone, codec))
         assert len(ours.media) == len(description.media)
         assert sum(medium.port > 0 for medium in ours.media) == 1
         return "answered"

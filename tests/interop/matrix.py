@@ -33,16 +33,18 @@ ENDS = ("caller", "callee")
 
 @dataclass(frozen=True)
 class Way:
-    """How a phone reaches its box. Over TLS its sound is SRTP, else RTP."""
+    """How a phone reaches its box. Over TLS its sound is SRTP, else RTP; dtls: its keys come from a handshake, and are not in SDP."""
 
     transport: str
     ipv6: bool = False
+    dtls: bool = False
 
     def __str__(self) -> str:
-        return f"{self.transport}{'-ipv6' if self.ipv6 else ''}"
+        return f"{self.transport}{'-ipv6' if self.ipv6 else ''}{'-dtls' if self.dtls else ''}"
 
 
-WAYS = tuple(Way(transport, ipv6) for ipv6 in (False, True) for transport in ("udp", "tcp", "tls"))
+DTLS = Way("tls", dtls=True)
+WAYS = (*(Way(transport, ipv6) for ipv6 in (False, True) for transport in ("udp", "tcp", "tls")), DTLS)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ PHONES = (
         not_called={Way("tcp", ipv6=True): "a second call in a row did not come in (seen, not understood)"},
         gaps={"busy, callee": _DECLINES, "busy, caller": "it does not print the status of a refusal other than 603"},
     ),
-    PhoneKind("pjsua2", "pjsua2 2.15.1 (PyPI), the built-in phone", ways_shut={way: _NO_IPV6 for way in WAYS if way.ipv6}),
+    PhoneKind("pjsua2", "pjsua2 2.15.1 (PyPI), the built-in phone", ways_shut={**{way: _NO_IPV6 for way in WAYS if way.ipv6}, DTLS: "the wheel is built without DTLS-SRTP"}),
     PhoneKind(
         "sipp", "sipp 3.6.1 (Debian 12), scenarios", ways_shut={way: _NO_TLS for way in WAYS if way.transport == "tls"},
         not_called={way: "its connection ends with the process that registered over it" for way in WAYS if way.transport == "tcp"},
@@ -162,7 +164,14 @@ def document() -> str:
             steps.append([kind.name, end, *(notes.cell(kind.gap(step, end)) for step in STEPS)])
             ways.append([kind.name, end, *(notes.cell(kind.ways_shut.get(way) or (kind.not_called.get(way) if end == "callee" else None)) for way in WAYS)])
     lines = ["# Phones", "", *INTRODUCTION, "", *_table(["phone", "what it was"], ([kind.name, kind.version] for kind in PHONES)), "", "## What each does", ""]
-    lines += [*_table(["phone", "as", *STEPS], steps), "", "## Over which ways", "", "Over TLS the sound is SRTP (keys in SDP), else RTP.", ""]
+    lines += [
+        *_table(["phone", "as", *STEPS], steps),
+        "",
+        "## Over which ways",
+        "",
+        "Over TLS the sound is SRTP: keys in SDP, or, in the last column, of a handshake (DTLS-SRTP). Else it is RTP.",
+        "",
+    ]
     lines += [*_table(["phone", "as", *(str(way) for way in WAYS)], ways), "", "## Causes of the gaps", ""]
     lines += [f"{number}. {text}." for number, text in enumerate(notes.texts, 1)]
     lines += ["", "## Who calls whom", "", *WHO_CALLS_WHOM, ""]

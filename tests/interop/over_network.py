@@ -26,9 +26,10 @@ class Kind:
     transport: str = "udp"
     codec: str = "pcma"
     ipv6: bool = False
+    dtls: bool = False
 
     def __str__(self) -> str:
-        return f"{self.name}-{self.transport}-{self.codec}{'-ipv6' if self.ipv6 else ''}"
+        return f"{self.name}-{self.transport}-{self.codec}{'-ipv6' if self.ipv6 else ''}{'-dtls' if self.dtls else ''}"
 
 
 PJSUA2 = Kind("pjsua2")
@@ -51,7 +52,7 @@ class Calls:
     def phone(self, name: str, kind: Kind, ring_s: float | None = None) -> PhoneDriver:
         if kind.ipv6 and not self.network.plan.ipv6:
             pytest.skip("this machine has no IPv6")
-        login = self.network.login(name, kind.transport, ipv6=kind.ipv6)
+        login = self.network.login(name, kind.transport, ipv6=kind.ipv6, dtls=kind.dtls)
         tone_hz = ALICE_HZ if name == CALLER else BOB_HZ
         phone = self._stack.enter_context(make_phone(kind.name, name, tone_hz, kind.codec, self._directory, login, ring_s, "::1" if kind.ipv6 else "127.0.0.1"))
         phone.wait_for("registered")

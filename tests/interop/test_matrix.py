@@ -181,7 +181,7 @@ def test_a_run(embedded_network: EmbeddedNetwork, tmp_path: Path, pair: Pair) ->
     with ExitStack() as stack, Capture(tmp_path / "wire.pcap"):
         calls = Calls(network, tmp_path, stack)
         phones = {
-            end: calls.phone(name, Kind(side.phone, side.way.transport, ipv6=side.way.ipv6))
+            end: calls.phone(name, Kind(side.phone, side.way.transport, ipv6=side.way.ipv6, dtls=side.way.dtls))
             for end, name, side in zip(ENDS, (CALLER, CALLEE), pair, strict=True)
         }
         uri = URIS[sum(map(ord, str(pair[0]) + str(pair[1]))) % len(URIS)].format(box=network.plan.box_address(CALLER))

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from tests.sim.boxes import CoreNode
 from tests.sim.call import TO_CALLEE, TO_CALLER, TOKEN, call, part
 from tests.sim.network import two_boxes
+from tests.support.openssl import LOCAL, fingerprint_of, make_certificate, openssl
+from tests.support.phones import free_port_block
 from voicebox.dataplane import LiveDataPlane
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +82,23 @@ def hold_srtp() -> None:
     tell("protected again")
     plane.media_close(port)
     tell("closed")
+
+
+def hold_dtls(phone_port: int, fingerprint: bytes) -> None:
+    """Hold a media port whose keys come from a handshake with a phone, say where it is, and go on as hold_srtp()."""
+    plane = LiveDataPlane(born_unix_us=0, realtime=False)
+    plane.start()
+    port, rtp_port = plane.media_open(LOCAL)
+    plane.media_identify(port)
+    plane.media_agree(port, False, "sha-256", fingerprint)
+    plane.media_remote(port, LOCAL, phone_port, 2, 8, None, phone_port)
+    print(rtp_port, flush=True)
+    sys.stdin.readline()
+    for step in ("protected", "closed"):
+        plane.counters()
+        print(step, flush=True)
+        sys.stdin.readline()
+        plane.media_close(port)
 
 
 def _guards_end(place: tuple[str, int]) -> tuple[str, tuple[object, ...]]:
@@ -200,10 +219,30 @@ def test_keys_of_srtp_are_gone_with_the_port() -> None:
     }
 
 
+@needs_aes
+def test_keys_of_a_handshake_are_gone_with_the_port(tmp_path: Path) -> None:
+    certificate, phone_port = make_certificate(tmp_path), free_port_block(2)
+    with started("dtls", str(phone_port), fingerprint_of(certificate).octets.hex()) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with openssl(tmp_path, certificate, "SRTP_AES128_CM_SHA1_80", phone_port, int(process.stdout.readline())) as phone:
+            keys = phone.keys()
+            process.stdin.write("\n")
+            process.stdin.flush()
+            seen = seen_in(process, [*keys, *(last_round_key(session_key(key, label)) for key in keys for label in (0, 3))])
+    assert {step: [count > 0 for count in counts] for step, counts in seen.items()} == {"protected": [True] * 6, "closed": [False] * 6}
+
+
 def test_session_keys_are_those_of_the_standard() -> None:
     master = bytes.fromhex("E1F97A0D3E018BE0D64FA32C06DE41390EC675AD498AFEEBB6960B3AABE6")
     assert session_key(master, 0).hex().upper() == "C61E7A93744F39EE10734AFE3FF7A087", "RFC 3711 B.3"
 
 
 if __name__ == "__main__":
-    hold_srtp() if sys.argv[1:] == ["srtp"] else main()
+    match sys.argv[1:]:
+        case ["srtp"]:
+            hold_srtp()
+        case ["dtls", phone_port, fingerprint]:
+            hold_dtls(int(phone_port), bytes.fromhex(fingerprint))
+        case _:
+            main()

@@ -127,7 +127,7 @@ class _Linphone(PhoneDriver):
             tcp=setup.sip_port if transport == "tcp" else 0,
             tls=setup.sip_port if transport == "tls" else 0,
             ipv6=int(":" in setup.address),
-            encryption="srtp" if transport == "tls" else "none",
+            encryption="dtls" if setup.login and setup.login.dtls else "srtp" if transport == "tls" else "none",
             mandatory=int(transport == "tls"),
             authority=(setup.login.authority if setup.login else None) or "",
             address=setup.address,

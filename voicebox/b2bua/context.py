@@ -97,7 +97,7 @@ def no_forwarding(contact: str, flow: Flow, now: float) -> Collection[Binding]: 
 
 @dataclass(eq=False, slots=True)
 class LegContext:
-    """Shared by all legs; the tables are bounded by max_calls and max_forks."""
+    """Shared by all legs; the tables are bounded by max_calls and max_forks. dtls_users: accounts whose phones are offered DTLS-SRTP."""
 
     layer: TransactionLayer
     identifiers: Identifiers
@@ -108,6 +108,7 @@ class LegContext:
     dialogs: dict[DialogKey, DialogUser] = field(default_factory=dict)
     refer: Refer = no_transfers
     forward: Forward = no_forwarding
+    dtls_users: Collection[str] = frozenset()
 
     def talks(self, flow: Flow) -> bool:
         """Say whether the phone at a flow is in a call of this box."""

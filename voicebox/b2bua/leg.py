@@ -33,7 +33,7 @@ from voicebox.b2bua.events import (
 )
 from voicebox.b2bua.offer_answer import ALL_CODECS, LATE_OFFER_CODECS, OurMedia, PhoneMedia, check_protected, choose_codec, our_protocol, read_phone_media
 from voicebox.b2bua.phone_dialog import PhoneDialog, Tell, check_session_expires, point_port
-from voicebox.b2bua.ports import MediaPort
+from voicebox.b2bua.ports import MediaPort, PhonePort
 from voicebox.b2bua.registrar import Binding
 from voicebox.errors import HostError, SipError
 from voicebox.sip.dialog import dialog_of_request, dialog_of_response
@@ -56,10 +56,10 @@ FORWARDS = {301, 302}
 ANSWERED_ELSEWHERE = ("reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
 
-def our_media(context: LegContext, flow: Flow, port: MediaPort) -> OurMedia:
-    """Return our side of what is described to a phone that is reached over a flow; what we offer over one that is enciphered is protected."""
-    identifiers = context.identifiers
-    return OurMedia(flow.local_address, port.rtp_port, identifiers.sdp_number(), identifiers.octets, our_protocol(protected=flow.private))
+def our_media(context: LegContext, user: str, flow: Flow, port: PhonePort) -> OurMedia:
+    """Return our side of what is described to a phone of an account that is reached over a flow; what we offer over one that is enciphered is protected."""
+    identifiers, protocol = context.identifiers, our_protocol(protected=flow.private, shaken=user in context.dtls_users)
+    return OurMedia(flow.local_address, port.rtp_port, identifiers.sdp_number(), identifiers.octets, port.fingerprint, protocol)
 
 
 class UasLeg:
@@ -72,10 +72,10 @@ class UasLeg:
         self._phone: PhoneMedia | None = None
         if request.body:
             self._phone = read_phone_media(request.body, request.headers.get("content-type"), flow.remote_address)
-            check_protected(self._phone, private=flow.private)
+            check_protected(self._phone, private=flow.private or user in context.dtls_users)
         dialog = dialog_of_request(request, context.identifiers.tag(), flow)
         port = context.media.open(flow.local_address)
-        media = our_media(context, flow, port)
+        media = our_media(context, user, flow, port)
         self._side = PhoneDialog(context, dialog, port, media, self._phone_told)
         self._early: tuple[Codec, bytes] | None = None
         self._finished = False
@@ -191,7 +191,7 @@ class UacLeg:
         """The Contact by which the phone sent the call elsewhere, once it has."""
         self._phone_port = context.media.open(self._flow.local_address)
         self._stand_in: tuple[Codec, MediaPort] | None = None
-        self._media = our_media(context, self._flow, self._phone_port)
+        self._media = our_media(context, binding.user, self._flow, self._phone_port)
         self._tag, self._call_id = context.identifiers.tag(), context.identifiers.call_id()
         self._asked: list[tuple[Codec, ...]] = []
         self._invite = self._ask(offer.codecs, now)

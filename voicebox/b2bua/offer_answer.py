@@ -2,10 +2,10 @@
 
 Nothing of a phone's description is copied into one for another phone: what passes is a Codec of the closed list. 20 ms a frame; to a phone that wants
 them, packets of 10 to 60 ms of what can be cut (all but Opus).
-Sound is protected where the phone asks for it (SRTP with keys in SDP), and always where the phone speaks SIP over TLS and the box offers; an
-offer of both is answered with the protected one. Spec: RFC 3264, RFC 7587 (Opus), RFC 4733 (telephone-event), RFC 4568 (keys), RFC 8643 (keys
-under RTP/AVP), RFC 5761 (RTCP beside RTP, where the phone offers it), PROTOCOL.md §9.3. Departures: no DTLS-SRTP and no ICE towards phones yet; an
-offer that asks for them only is refused with 488.
+Sound is protected where the phone asks for it (SRTP with keys in SDP, or by DTLS), and always where the phone speaks SIP over TLS and the box offers;
+an offer of both is answered with the protected one. Spec: RFC 3264, RFC 7587 (Opus), RFC 4733 (telephone-event), RFC 4568 (keys), RFC 5763 (DTLS),
+RFC 8643 (both under RTP/AVP), RFC 5761 (RTCP beside RTP, where the phone offers it), PROTOCOL.md §9.3. Departures: no ICE towards phones; a handshake
+of DTLS is kept as long as fingerprint and roles are the same, even where the phone's address changes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from voicebox.b2bua.events import Codec
 from voicebox.errors import SipError
 from voicebox.sensitive import Secret
+from voicebox.sip.fingerprint import OUR_HASH, Fingerprint, Handshake, Setup
 from voicebox.sip.sdes import Crypto, Protection, Suite
 from voicebox.sip.sdp import Description, Direction, Encoding, Medium, parse_sdp, serialise_sdp
 
@@ -25,8 +26,8 @@ OPUS_FMTP = "useinbandfec=1;cbr=1;maxaveragebitrate=24000;maxptime=20;minptime=2
 """Constant rate, so that a frame's length tells nothing (RFC 7587 §6.1); no usedtx, whose default is 0."""
 _EVENT_NAME = "telephone-event"
 _EVENT_RANGE = "0-15"
-_CLEAR, _PROTECTED = "RTP/AVP", "RTP/SAVP"
-_PROTOCOLS = {_CLEAR, "RTP/AVPF", _PROTECTED, "RTP/SAVPF"}
+_CLEAR, _PROTECTED, _SHAKEN = "RTP/AVP", "RTP/SAVP", "UDP/TLS/RTP/SAVP"
+_PROTOCOLS = {_CLEAR, "RTP/AVPF", _PROTECTED, "RTP/SAVPF", _SHAKEN, "UDP/TLS/RTP/SAVPF"}
 _NAMES = {Codec.OPUS: ("opus", 48_000), Codec.G722: ("G722", 8_000), Codec.PCMA: ("PCMA", 8_000), Codec.PCMU: ("PCMU", 8_000)}
 _OUR_PAYLOAD_TYPES = {Codec.OPUS: 96, Codec.G722: 9, Codec.PCMA: 8, Codec.PCMU: 0}
 _PACKETS_MS = range(10, 61, 10)
@@ -58,7 +59,19 @@ class PhoneMedia:
     place: int
     """Which of the media is meant."""
     crypto: Crypto | None = None
-    """The phone's key, where its sound is protected: the first of its list that is spoken here."""
+    """The phone's key, where its sound is protected so: the first of its list that is spoken here."""
+    fingerprint: Fingerprint | None = None
+    """Of the phone's certificate, where its sound is protected by DTLS instead."""
+
+    @property
+    def protected(self) -> bool:
+        """Say whether the phone's sound is protected."""
+        return self.crypto is not None or self.fingerprint is not None
+
+    @property
+    def setup(self) -> Setup | None:
+        """Return who is to begin the handshake, as the phone says it."""
+        return self.media[self.place].setup
 
     @property
     def rtcp_port(self) -> int | None:
@@ -111,8 +124,10 @@ def read_phone_media(body: bytes, content_type: str | None, fallback_address: st
     for place, medium in enumerate(description.media):
         if medium.kind != "audio" or medium.port == 0 or medium.protocol.upper() not in _PROTOCOLS:
             continue
-        crypto = next(iter(medium.cryptos), None)
-        if crypto is None and medium.protocol.upper().startswith(_PROTECTED):
+        protocol = medium.protocol.upper()
+        crypto = None if protocol.startswith(_SHAKEN) else next(iter(medium.cryptos), None)
+        fingerprint = medium.fingerprint if crypto is None and medium.setup not in {None, Setup.HOLDCONN} else None
+        if crypto is None and fingerprint is None and protocol.startswith((_PROTECTED, _SHAKEN)):
             unprotected = True
             continue
         codecs = tuple((codec, encoding.payload_type) for encoding in medium.encodings if (codec := _codec_of(encoding)) is not None)
@@ -125,10 +140,10 @@ def read_phone_media(body: bytes, content_type: str | None, fallback_address: st
         if medium.address in {"0.0.0.0", "::"}:  # noqa: S104  # how RFC 2543 said hold; RFC 3264 §8.4 still wants it understood
             direction = Direction.SENDONLY if direction.sends else Direction.INACTIVE
         address = medium.address or fallback_address
-        served.append(PhoneMedia(address, medium.port, _without_repeats(codecs), events, direction, description.media, place, crypto))
+        served.append(PhoneMedia(address, medium.port, _without_repeats(codecs), events, direction, description.media, place, crypto, fingerprint))
     if not served:
         raise SipError(488, "no key of SRTP in a suite that is spoken here" if unprotected else "no audio in a codec that is spoken here")
-    return next((phone for phone in served if phone.crypto is not None), served[0])
+    return next((phone for phone in served if phone.protected), served[0])
 
 
 def _codec_of(encoding: Encoding) -> Codec | None:
@@ -157,55 +172,81 @@ def _audio(port: int, codecs: list[tuple[Codec, int]], events: list[tuple[int, i
 
 
 def check_protected(phone: PhoneMedia, *, private: bool) -> None:
-    """Raise SipError(488) for sound in the clear beside signalling over TLS: whoever set that up wanted both."""
-    if private and phone.crypto is None:
-        raise SipError(488, "over TLS the sound must be protected too, by SRTP")
+    """Raise SipError(488) for sound in the clear beside signalling over TLS, or from a phone that is for DTLS-SRTP: whoever set that up wanted it protected."""
+    if private and not phone.protected:
+        raise SipError(488, "the sound must be protected, by SRTP")
 
 
-def our_protocol(*, protected: bool) -> str:
-    """Return the protocol of our own offers."""
-    return _PROTECTED if protected else _CLEAR
+def our_protocol(*, protected: bool, shaken: bool = False) -> str:
+    """Return the protocol of our own offers. shaken: to a phone that is to be offered DTLS-SRTP."""
+    return _SHAKEN if shaken else _PROTECTED if protected else _CLEAR
 
 
 @dataclass(slots=True)
 class OurMedia:
     """What our descriptions to one phone have in common. version rises with every description that differs from the last (RFC 3264 §8).
 
-    protocol: of our offers; RTP/SAVP for protected sound, and of whatever the phone last asked for. Our key of a suite is drawn once and stays: the
-    engine never begins anew under it.
+    protocol: of our offers; RTP/SAVP for protected sound, UDP/TLS/RTP/SAVP for that by DTLS, and of whatever the phone last asked for. Our key of a suite
+    is drawn once and stays: the engine never begins anew under it. fingerprint(): the SHA-256 of our port's certificate, the same every time.
     """
 
     address: str = field(repr=False)
     port: int
     number: int
     random_octets: Callable[[int], bytes] = field(repr=False)
+    fingerprint: Callable[[], bytes] = field(repr=False)
     protocol: str = _CLEAR
     version: int = 0
     protected: bool = field(init=False)
+    shaken: bool = field(init=False)
+    """Protected by DTLS."""
+    never_clear: bool = field(init=False)
+    """It was, or was to be: so there is no way back to sound in the clear."""
+    _handshake: Handshake | None = field(init=False, default=None)
+    """What was last agreed."""
     _keys: dict[Suite, Secret] = field(init=False, default_factory=dict, repr=False)
     _offered: bool = field(init=False, default=False)
     """Our latest description is an offer, so that the phone's is its answer."""
 
     def __post_init__(self) -> None:
-        self.protected = self.protocol.upper().startswith(_PROTECTED)
+        self.shaken = self.never_clear = self.protocol.upper().startswith(_SHAKEN)
+        self.protected = self.shaken or self.protocol.upper().startswith(_PROTECTED)
 
-    def protection(self, phone: PhoneMedia) -> Protection | None:
-        """Return the keys that our latest description and the phone's agree on, None for sound in the clear. Raises SipError(488) for an answer that
-        leaves out the protection that was offered.
+    def protection(self, phone: PhoneMedia) -> Protection | Handshake | None:
+        """Return the keys, or the handshake, that our latest description and the phone's agree on, None for sound in the clear. Raises SipError(488) for
+        an answer that leaves out the protection that was offered.
         """
         crypto = phone.crypto
         if not self._offered:
+            if phone.fingerprint is not None:
+                return self._handshake
             return None if crypto is None else Protection(crypto.suite, self._key(crypto.suite), crypto.key)
         if not self.protected:
             return None
+        if self.shaken:
+            if phone.fingerprint is None or phone.setup not in {Setup.ACTIVE, Setup.PASSIVE}:
+                raise SipError(488, "the answer does not protect the sound")
+            self._handshake = Handshake(active=phone.setup is Setup.PASSIVE, phone=phone.fingerprint)
+            return self._handshake
         if crypto is None or crypto.suite is not _TAGS.get(crypto.tag):
             raise SipError(488, "the answer does not protect the sound")
         return Protection(crypto.suite, self._key(crypto.suite), crypto.key)
+
+    def _fingerprint(self) -> Fingerprint:
+        return Fingerprint(OUR_HASH, self.fingerprint())
 
     def _key(self, suite: Suite) -> Secret:
         if suite not in self._keys:
             self._keys[suite] = Secret(self.random_octets(suite.key_octets))
         return self._keys[suite]
+
+    def _agree(self, phone: Fingerprint, setup: Setup | None) -> Setup:
+        """Return our side of the handshake that an offer asks for: the one that says hello, where we may and did not say otherwise before. Spec: RFC 5763 §5, RFC 8842 §5.3."""
+        active = setup is not Setup.ACTIVE
+        if setup is Setup.ACTPASS and self._handshake is not None and self._handshake.phone == phone:
+            active = self._handshake.active
+        self._handshake = Handshake(active, phone)
+        return Setup.ACTIVE if active else Setup.PASSIVE
 
     def offer(self, codecs: tuple[Codec, ...], direction: Direction = Direction.SENDRECV) -> bytes:
         """Return an offer of codecs, the better first, with telephone-events for each of their clocks and the one that every phone knows."""
@@ -215,7 +256,9 @@ class OurMedia:
         events = [(clock_rate_hz, _OUR_EVENT_PAYLOAD_TYPES[clock_rate_hz]) for clock_rate_hz in clocks]
         self._offered = True
         medium = _audio(self.port, [(codec, _OUR_PAYLOAD_TYPES[codec]) for codec in codecs], events, direction, self.protocol)
-        if self.protected:
+        if self.shaken:
+            medium = replace(medium, fingerprint=self._fingerprint(), setup=Setup.ACTPASS)
+        elif self.protected:
             medium = replace(medium, cryptos=tuple(Crypto(tag, suite, self._key(suite)) for tag, suite in _TAGS.items()))
         return serialise_sdp(Description((medium,)), self.address, self.number, self.version)
 
@@ -225,7 +268,9 @@ class OurMedia:
         if payload_type is None:
             raise SipError(488, "the codec in use is not offered")
         self.version += 1
-        self._offered, self.protected, self.protocol = False, phone.crypto is not None, phone.media[phone.place].protocol
+        self._offered, self.protocol = False, phone.media[phone.place].protocol
+        self.protected, self.shaken = phone.protected, phone.fingerprint is not None
+        self.never_clear |= self.shaken
         event, clock_rate_hz = phone.event_payload_type(codec), phone.event_clock_rate_hz(codec)
         events = [] if event is None or clock_rate_hz is None else [(clock_rate_hz, event)]
         media: list[Medium] = []
@@ -233,6 +278,8 @@ class OurMedia:
             if place == phone.place:
                 ours = _audio(self.port, [(codec, payload_type)], events, phone.direction.mirrored, medium.protocol)
                 cryptos = () if phone.crypto is None else (Crypto(phone.crypto.tag, phone.crypto.suite, self._key(phone.crypto.suite)),)
+                if phone.fingerprint is not None:
+                    ours = replace(ours, fingerprint=self._fingerprint(), setup=self._agree(phone.fingerprint, phone.setup))
                 media.append(replace(ours, rtcp_port=self.port if medium.rtcp_port == medium.port else None, cryptos=cryptos))
             else:
                 # Only octets that the grammar of a refused line needs; the answer goes to the phone that wrote them.

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from voicebox.b2bua.context import ALLOW, MIN_SESSION_S, SDP_TYPE, SUPPORTED, SUPPORTED_OPTIONS, LegContext, LegTimer, dialog_fields, error_fields, our_contact
 from voicebox.b2bua.events import CallEvent, Codec, Digit, End, Hold, Resume
 from voicebox.b2bua.offer_answer import OurMedia, PhoneMedia, check_protected, read_phone_media
-from voicebox.b2bua.ports import MediaPort
+from voicebox.b2bua.ports import PhonePort
 from voicebox.errors import SipError
 from voicebox.sip.dialog import Dialog, DialogState
+from voicebox.sip.fingerprint import Handshake
 from voicebox.sip.flow import Flow
 from voicebox.sip.headers import parse_session_expires
 from voicebox.sip.message import REASONS, SipRequest, SipResponse
@@ -31,11 +32,15 @@ _DTMF = re.compile(rb"\s*Signal\s*=\s*([0-9*#A-Da-d])[ \t]*(?:\r?\n\s*Duration\s
 _DIGITS = b"0123456789*#ABCD"
 
 
-def point_port(port: MediaPort, media: OurMedia, phone: PhoneMedia, codec: Codec) -> None:
+def point_port(port: PhonePort, media: OurMedia, phone: PhoneMedia, codec: Codec) -> None:
     """Let a port send to a phone, under the keys agreed on. Raises SipError(488) for an answer that leaves out the protection that was offered."""
     payload_type = phone.payload_type(codec)
     assert payload_type is not None
-    port.protect(media.protection(phone))
+    match media.protection(phone):
+        case Handshake() as handshake:
+            port.agree(handshake)
+        case protection:
+            port.protect(protection)
     port.set_packets(phone.packet_ms)
     port.set_remote(phone.address, phone.port, codec, payload_type, phone.event_payload_type(codec), phone.rtcp_port)
 
@@ -43,7 +48,7 @@ def point_port(port: MediaPort, media: OurMedia, phone: PhoneMedia, codec: Codec
 class PhoneDialog:
     """One dialog with one phone. tell(event, now): what the phone did; after End nothing more is told."""
 
-    def __init__(self, context: LegContext, dialog: Dialog, port: MediaPort, media: OurMedia, tell: Tell) -> None:
+    def __init__(self, context: LegContext, dialog: Dialog, port: PhonePort, media: OurMedia, tell: Tell) -> None:
         self.dialog, self.port, self.media = dialog, port, media
         self.codec: Codec | None = None
         self._context, self._tell = context, tell
@@ -62,6 +67,7 @@ class PhoneDialog:
         self._ended = False
         context.dialogs[dialog.key] = self
         port.on_digit(self._digit_heard)
+        port.on_failed(self._sound_failed)
 
     @property
     def over(self) -> bool:
@@ -83,6 +89,15 @@ class PhoneDialog:
         """Let the phone hear a digit that was pressed at the far end, where it listens and knows digits."""
         if self._hears_digits:
             self.port.play_digit(digit.code, max(1, digit.duration_ms // self._event_stretch))
+
+    def _sound_failed(self) -> None:
+        self._context.post(self._give_up)
+
+    def _give_up(self, now: float) -> None:
+        """Hang up where the sound cannot be protected as was agreed; before the answer a phone may not be ready for its handshake."""
+        if not self._ended and self.dialog.state is DialogState.CONFIRMED:
+            self.hang_up(now)
+            self._tell(End(), now)
 
     def _digit_heard(self, code: int, duration_ms: int) -> None:
         # The port counts durations on the codec's clock, also where the phone counts them on another.
@@ -203,7 +218,7 @@ class PhoneDialog:
     def _answer(self, request: SipRequest, codec: Codec) -> tuple[PhoneMedia, bytes]:
         """Return the phone's offer and our answer with the codec in use, which a circuit carries and so cannot change."""
         phone = read_phone_media(request.body, request.headers.get("content-type"), self.dialog.flow.remote_address)
-        check_protected(phone, private=self.dialog.flow.private)
+        check_protected(phone, private=self.dialog.flow.private or self.media.never_clear)
         return phone, self.media.answer(phone, codec)
 
     def _tell_hold(self, phone: PhoneMedia, now: float) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from voicebox.b2bua.events import CallEvent, Codec, Offer
+from voicebox.sip.fingerprint import Handshake
 from voicebox.sip.sdes import Protection
 
 
@@ -51,6 +52,22 @@ class MediaPort(Protocol):
     def close(self) -> None: ...
 
 
+class PhonePort(MediaPort, Protocol):
+    """A port that faces a phone."""
+
+    def fingerprint(self) -> bytes:
+        """Return the SHA-256 of the port's certificate, which is made when it is first asked for, and which nothing else has."""
+
+    def agree(self, handshake: Handshake) -> None:
+        """Let nothing but SRTP pass from now on, under the keys of a handshake, and until it is over nothing; instead of protect(). It begins with set_remote.
+
+        One in the same words as before goes on.
+        """
+
+    def on_failed(self, listener: Callable[[], None]) -> None:
+        """Call listener() where a handshake failed, so that no sound will come: the phone showed another certificate, or nothing."""
+
+
 class MachinePort(MediaPort, Protocol):
     """A port that faces no phone but the box itself: play() goes into the circuit that it is bound to."""
 
@@ -75,7 +92,7 @@ class Mixer(Protocol):
 
 
 class MediaPorts(Protocol):
-    def open(self, local_address: str) -> MediaPort:
+    def open(self, local_address: str) -> PhonePort:
         """Bind a fresh pair on local_address. Raises HostError where none is free."""
 
     @property

@@ -79,6 +79,10 @@ class SwitchboardSettings:
     timers: TimerValues = field(default_factory=TimerValues)
 
 
+def _dtls_users(accounts: Iterable[Account]) -> frozenset[str]:
+    return frozenset(account.user for account in accounts if account.dtls)
+
+
 class Switchboard:
     """See the module's text. random_octets(n): the operating system's, or a seeded source in tests. missed(petname): a contact's call ended, and nobody had answered."""
 
@@ -98,12 +102,13 @@ class Switchboard:
         self.counters: Counter[str] = Counter()
         self.layer = TransactionLayer(Identifiers(random_octets), self.settings.timers)
         self._accounts = {account.user: account for account in accounts}
+        dtls_users = _dtls_users(accounts)
         self.registrar = Registrar(self._accounts)
         self._resolve, self._admit, self._post = resolve, admit, post
         self._random_octets = random_octets
         self._digest = DigestServer(self.settings.realm, random_octets)
         self._guesses = GuessLimiter()
-        self._context = LegContext(self.layer, Identifiers(random_octets), media, post, self.settings.calls)
+        self._context = LegContext(self.layer, Identifiers(random_octets), media, post, self.settings.calls, dtls_users=dtls_users)
         self._hosts = self.settings.hosts | {self.settings.realm.lower(), "localhost"}
         self._uas_legs: dict[Transaction, UasLeg] = {}
         self._missed = missed
@@ -146,6 +151,7 @@ class Switchboard:
     def use_accounts(self, accounts: Iterable[Account], now: float) -> None:
         """Serve these phones from now on. One whose account is gone or another one is registered no more, rings no more, and its calls end."""
         before, self._accounts = self._accounts, {account.user: account for account in accounts}
+        self._context.dtls_users = _dtls_users(self._accounts.values())
         gone = {user for user, account in before.items() if self._accounts.get(user) != account}
         self.registrar.use(before.keys() - gone)
         self.registrar.use(self._accounts)

@@ -24,6 +24,7 @@ from voicebox.dataplane import (
     LinkDown,
     LinkFailed,
     LinkUp,
+    MediaFailed,
     MessageHeard,
     OwnCircuitEnded,
     PhoneDigit,
@@ -94,8 +95,8 @@ class CircuitDriver:
                 self._calls.silent(link, now_us)
             case EngineFailed():
                 self._on_failed()
-            case CreateAsked() | ExtendAsked() | CircuitEnded() | PhoneDigit() | Taped():
-                pass  # a relay's; or a digit or tape of a port that nobody listens to any more
+            case CreateAsked() | ExtendAsked() | CircuitEnded() | PhoneDigit() | Taped() | MediaFailed():
+                pass  # a relay's; or a digit, a tape or a failure of a port that nobody listens to any more
 
     def _tick(self) -> None:
         self._timer = None

@@ -15,7 +15,7 @@ from voicebox.control import reload_if_running
 from voicebox.errors import UsageError
 from voicebox.provisioning.forms import Login, login_of
 from voicebox.sensitive import Secret
-from voicebox.softphone.account import AUTHORITY_FILE, PhoneAccount, account_path, serialise_account
+from voicebox.softphone.account import AUTHORITY_FILE, KEYINGS, PhoneAccount, account_path, serialise_account
 
 PASSWORD_LENGTH = 20
 LETTERS = "".join(letter for letter in string.ascii_letters + string.digits if letter not in "0O1lI")
@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="tls",
         help="how the phone reaches the box (default: tls, with SRTP for the sound; with udp or tcp it may speak in the clear)",
     )
+    parser.add_argument(
+        "--keying",
+        choices=KEYINGS,
+        default="sdes",
+        help="how the keys of its sound are agreed on: in SDP (sdes, the default), or by DTLS-SRTP (dtls), which with any transport leaves nobody but phone and box the keys",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
 
 
@@ -47,14 +53,14 @@ def run(args: argparse.Namespace) -> int:
     if len(phones) >= MAX_PHONES:
         raise UsageError(f"A box has at most {MAX_PHONES} phones.")
     password = "".join(secrets.choice(LETTERS) for _ in range(PASSWORD_LENGTH))
-    login = login_of(config, KnownPhone(args.name, Secret(password.encode()), args.transport))
+    login = login_of(config, KnownPhone(args.name, Secret(password.encode()), args.transport, args.keying))
     store = StateDirectory(home)
     if login.private:
         store.write(f"phones/{AUTHORITY_FILE}", store.renew_phone_tls(config.tls_addresses, dt.datetime.now(dt.UTC)).to_install)
-    account = PhoneAccount(login.server.address, login.server.port, args.name, login.phone.password, args.transport)
+    account = PhoneAccount(login.server.address, login.server.port, args.name, login.phone.password, args.transport, args.keying)
     store.write(f"phones/{args.name}.yaml", serialise_account(account).encode())
     if args.json:
-        print(json.dumps({"server": str(login.server), "user": args.name, "password": password, "transport": args.transport}))
+        print(json.dumps({"server": str(login.server), "user": args.name, "password": password, "transport": args.transport, "keying": args.keying}))
     else:
         _print_account(login)
     reload_if_running(home)
@@ -65,7 +71,9 @@ def _print_account(login: Login) -> None:
     name = login.phone.user
     print(f"server    {login.server}\nuser      {name}\npassword  {login.password}\ntransport {login.phone.transport}\n")
     if login.private:
-        print("The phone needs the box's certificate (`voicebox phone ca FILE`), and SRTP as its media encryption.")
+        print(f"The phone needs the box's certificate (`voicebox phone ca FILE`), and {login.encryption} as its media encryption.")
+    elif login.phone.dtls:
+        print(f"The phone needs {login.encryption} as its media encryption.")
     print(
         f"While the box runs, `voicebox phone qr {name}` lets Linphone fetch this; `voicebox phone show {name}` prints it as other phones read it, and as a card."
     )

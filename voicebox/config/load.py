@@ -95,11 +95,17 @@ def load_relay(home: Path) -> RelayConfig:
 
 @dataclass(frozen=True, slots=True)
 class KnownPhone:
-    """What a box knows of a phone. transport: udp, tcp or tls."""
+    """What a box knows of a phone. transport: udp, tcp or tls; keying: how the keys of its sound are agreed on, sdes (in SDP) or dtls."""
 
     user: str
     password: Secret
     transport: str
+    keying: str = "sdes"
+
+    @property
+    def dtls(self) -> bool:
+        """Say whether it is offered DTLS-SRTP, and its sound is never in the clear."""
+        return self.keying == "dtls"
 
     @property
     def clear(self) -> bool:
@@ -113,7 +119,7 @@ def load_phones(home: Path) -> list[KnownPhone]:
     found = []
     for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else []:
         source = PositionedFile(load_text(path, "Delete the file, and make the phone anew with `voicebox phone add`."), str(path))
-        nodes = source.mapping(source.root, "", ("server", "user", "password", "transport"))
+        nodes = source.mapping(source.root, "", ("server", "user", "password", "transport", "keying"))
         values = {key: source.text(node, key) or "" for key, node in nodes.items()}
         for name in ("user", "password"):
             if not source.problems and not values.get(name):
@@ -121,8 +127,11 @@ def load_phones(home: Path) -> list[KnownPhone]:
         transport = values.get("transport", "udp")
         if transport not in {"tls", "tcp", "udp"}:
             source.problem(nodes["transport"], "transport", "should be tls, tcp or udp")
+        keying = values.get("keying", "sdes")
+        if keying not in {"sdes", "dtls"}:
+            source.problem(nodes["keying"], "keying", "should be sdes or dtls")
         source.raise_problems()
-        found.append(KnownPhone(values["user"], Secret(values["password"].encode()), transport))
+        found.append(KnownPhone(values["user"], Secret(values["password"].encode()), transport, keying))
     return found
 
 

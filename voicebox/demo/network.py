@@ -174,16 +174,19 @@ class EmbeddedNetwork:
             if other != name:
                 self.voicebox("contact", "add", other, str(self.directory / f"{other}.card"), home=node.home)
 
-    def login(self, name: str, transport: str = "udp", *, ipv6: bool = False) -> Login:
-        """Return how the phone of a box reaches it."""
-        phone = json.loads((self.directory / f"{name}.phone.json").read_text())
+    def login(self, name: str, transport: str = "udp", *, ipv6: bool = False, dtls: bool = False) -> Login:
+        """Return how the phone of a box reaches it. dtls: one of another account, which is for DTLS-SRTP."""
+        account = self.directory / f"{name}.{'dtls' if dtls else 'phone'}.json"
+        if dtls and not account.exists():
+            account.write_text(self.voicebox("phone", "add", "cordless", "--transport", transport, "--keying", "dtls", "--json", home=self.boxes[name].home))
+        phone = json.loads(account.read_text())
         sip = self.plan.box_sip6(name) if ipv6 else Endpoint(self.plan.box_address(name), self.plan.sip_port)
         authority, port = None, sip.port
         if transport == "tls":
             authority, port = self.directory / f"{name}.pem", port + 1
             if not authority.exists():
                 self.voicebox("phone", "ca", str(authority), home=self.boxes[name].home)
-        return Login(sip.address, port, phone["user"], Secret(phone["password"].encode()), transport, authority)
+        return Login(sip.address, port, phone["user"], Secret(phone["password"].encode()), transport, authority, dtls)
 
     # Running
 

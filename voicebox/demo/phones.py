@@ -50,6 +50,8 @@ class Login:
     transport: str = "udp"
     authority: Path | None = None
     """For transport tls: the certificate by which the box is known."""
+    dtls: bool = False
+    """Its sound is protected by DTLS-SRTP."""
 
 
 class Place(Protocol):
@@ -430,6 +432,8 @@ class Baresip(PhoneDriver):
         )
         if setup.login is not None and setup.login.authority is not None:
             text += f"module srtp.so\nsip_cafile {setup.login.authority}\nsip_verify_server yes\n"
+        if setup.login is not None and setup.login.dtls:
+            text += "module dtls_srtp.so\n"
         return text + self._extra_config
 
     def _account(self) -> str:
@@ -442,7 +446,7 @@ class Baresip(PhoneDriver):
         host = f"[{login.host}]" if ":" in login.host else login.host
         access = f"auth_user={login.user};auth_pass={login.password.reveal().decode()}"
         route = f'outbound="sip:{host}:{login.port};transport={login.transport}"'
-        media = ";mediaenc=srtp-mand" if login.transport == "tls" else ""
+        media = ";mediaenc=dtls_srtp" if login.dtls else ";mediaenc=srtp-mand" if login.transport == "tls" else ""
         return f"<sip:{login.user}@{host};transport={login.transport}>;{access};regint=300;{options}{media};{route}"
 
     def _there(self, work: Callable[[], T]) -> T:

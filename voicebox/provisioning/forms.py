@@ -1,7 +1,7 @@
 """A phone's account in the forms that its application takes. Pure.
 
 Linphone takes an XML page from a URL (lpconfig, as liblinphone's config files name their entries), baresip a line of its file `accounts`, MicroSIP a section of
-MicroSIP.ini, people a card. Each says what the box expects: where the phone speaks TLS its sound is SRTP, and nothing else will do.
+MicroSIP.ini, people a card. Each says what the box expects: where the phone speaks TLS its sound is SRTP, where it is for DTLS that, and nothing else will do.
 NOT here: who may fetch the page (tickets.py, server.py), the account's own file (softphone/account.py).
 """
 
@@ -43,6 +43,11 @@ class Login:
         """Say whether it speaks TLS, and SRTP with it."""
         return not self.phone.clear
 
+    @property
+    def encryption(self) -> str:
+        """Return what protects its sound, in the words of phones' menus; "" for nothing."""
+        return "DTLS-SRTP" if self.phone.dtls else "SRTP" if self.private else ""
+
 
 def login_of(config: BoxConfig, phone: KnownPhone) -> Login:
     """Return how a phone finds a box. Raises UsageError where it cannot."""
@@ -57,8 +62,8 @@ def linphone_page(login: Login, *, any_certificate: bool = False) -> str:
     server = f"sip:{login.server};transport={login.phone.transport}"
     check = "0" if any_certificate else "1"
     entries = [
-        ("sip", "media_encryption", "srtp" if login.private else "none"),
-        ("sip", "media_encryption_mandatory", "1" if login.private else "0"),
+        ("sip", "media_encryption", {"": "none", "SRTP": "srtp", "DTLS-SRTP": "dtls"}[login.encryption]),
+        ("sip", "media_encryption_mandatory", "1" if login.encryption else "0"),
         ("sip", "verify_server_certs", check),
         ("sip", "verify_server_cn", check),
         ("sip", "default_proxy", "0"),
@@ -84,14 +89,16 @@ def linphone_page(login: Login, *, any_certificate: bool = False) -> str:
 
 
 def baresip_line(login: Login) -> str:
-    """Return a line of baresip's file `accounts`. Over TLS its `config` needs `sip_cafile`, and `module srtp.so`."""
-    protected = ";mediaenc=srtp-mand" if login.private else ""
+    """Return a line of baresip's file `accounts`. Over TLS its `config` needs `sip_cafile`, and for protected sound `module srtp.so`, or `dtls_srtp.so` for DTLS."""
+    protected = {"": "", "SRTP": ";mediaenc=srtp-mand", "DTLS-SRTP": ";mediaenc=dtls_srtp"}[login.encryption]
     user = f"<sip:{login.phone.user}@{login.server};transport={login.phone.transport}>"
     return f"{user};auth_user={login.phone.user};auth_pass={login.password};regint=300{protected};audio_codecs=opus/48000/2,pcma/8000/1,pcmu/8000/1\n"
 
 
 def microsip_section(login: Login) -> str:
-    """Return a section of MicroSIP.ini."""
+    """Return a section of MicroSIP.ini. Raises UsageError for an account of DTLS-SRTP, which it does not know."""
+    if login.phone.dtls:
+        raise UsageError("MicroSIP does not know DTLS-SRTP. Make its account with --keying sdes.")
     entries = {
         "label": login.phone.user,
         "server": str(login.server),
@@ -114,8 +121,10 @@ def microsip_section(login: Login) -> str:
 
 def _rows(login: Login) -> list[tuple[str, str]]:
     rows = [("server", str(login.server)), ("user", login.phone.user), ("password", login.password), ("transport", login.phone.transport)]
+    if login.encryption:
+        rows += [("sound", f"{login.encryption}, mandatory")]
     if login.private:
-        rows += [("sound", "SRTP, mandatory"), ("certificate", "box.pem, from `voicebox phone ca box.pem`")]
+        rows += [("certificate", "box.pem, from `voicebox phone ca box.pem`")]
     return [*rows, ("to call", f"a name, or NAME.{login.suffix}; *43 gives back what you say")]
 
 

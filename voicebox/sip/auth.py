@@ -47,20 +47,21 @@ class DigestAlgorithm(Enum):
 @dataclass(frozen=True, slots=True)
 class Account:
     """One phone's account. ha1s: for each algorithm that its phone may use, the one asked for first before the others, the hex digest of user:realm:password; the
-    password itself need not be kept. clear: the phone may speak in the clear; else only over TLS.
+    password itself need not be kept. clear: the phone may speak in the clear; else only over TLS. dtls: it is offered DTLS-SRTP, and its sound is never in the clear.
     """
 
     user: str
     ha1s: tuple[tuple[DigestAlgorithm, Secret], ...]
     clear: bool = True
+    dtls: bool = False
 
     @classmethod
-    def from_password(cls, user: str, password: Secret, realm: str, *algorithms: DigestAlgorithm, clear: bool = True) -> Account:
+    def from_password(cls, user: str, password: Secret, realm: str, *algorithms: DigestAlgorithm, clear: bool = True, dtls: bool = False) -> Account:
         """Make an account from a password; algorithms: MD5 where none is given. Raises UsageError where the user name cannot stand in a SIP URI as it is."""
         if not re.fullmatch(r"[A-Za-z0-9\-_.!~*'()+]{1,64}", user):
             raise UsageError("an account's user name has 1 to 64 letters, digits and -_.!~*'()+")
         text = f"{user}:{realm}:".encode() + password.reveal()
-        return cls(user, tuple((each, Secret(each.digest(text).encode())) for each in algorithms or (DigestAlgorithm.MD5,)), clear)
+        return cls(user, tuple((each, Secret(each.digest(text).encode())) for each in algorithms or (DigestAlgorithm.MD5,)), clear, dtls)
 
     @property
     def algorithms(self) -> tuple[DigestAlgorithm, ...]:

@@ -3,17 +3,19 @@
 Only what RTP audio needs is kept; unknown lines and attributes are checked for form and forgotten, so none can pass through.
 NOT here: which codecs are wanted (b2bua/offer_answer.py). Every problem raises SipError(400), or 488 where RFC 4566 is obeyed but
 nothing can be done with it.
-Spec: RFC 4566, RFC 3264, RFC 3551 §6 (static payload types), RFC 3605 and RFC 5761 (port of RTCP), RFC 4568 (sdes.py).
+Spec: RFC 4566, RFC 3264, RFC 3551 §6 (static payload types), RFC 3605 and RFC 5761 (port of RTCP), RFC 4568 (sdes.py), RFC 8122 and
+RFC 4145 (fingerprint.py).
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, unique
 
 from voicebox.errors import SipError
+from voicebox.sip.fingerprint import HASH_OCTETS, Fingerprint, Setup, parse_fingerprint, parse_setup, serialise_fingerprint
 from voicebox.sip.sdes import Crypto, parse_crypto, serialise_crypto
 
 MAX_SDP_OCTETS = 16_384
@@ -79,6 +81,7 @@ class Medium:
     """One m= line and what belongs to it. address: a literal one, "" where the line names a host. encodings in order of preference.
 
     rtcp_port: where RTCP goes, which may be the port of RTP too; None for the next one. cryptos: those that are spoken here.
+    fingerprint: that of the strongest hash spoken here, the first of several; setup: beside it.
     """
 
     kind: str
@@ -92,6 +95,8 @@ class Medium:
     max_ptime_ms: int | None = None
     rtcp_port: int | None = None
     cryptos: tuple[Crypto, ...] = ()
+    fingerprint: Fingerprint | None = None
+    setup: Setup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,8 @@ class _Section:
     rtcp_port: int | None = None
     is_muxed: bool = False
     cryptos: tuple[Crypto, ...] = ()
+    fingerprint: Fingerprint | None = None
+    setup: Setup | None = None
 
 
 def parse_sdp(octets: bytes) -> Description:
@@ -168,6 +175,10 @@ def _read_line(section: _Section, kind: str, value: str) -> None:
             section.rtcp_port = int(port[1])
         elif name == "crypto":
             _read_crypto(section, rest)
+        elif name == "fingerprint":
+            _read_fingerprint(section, rest)
+        elif name == "setup":
+            section.setup = parse_setup(rest)
         elif name == "rtpmap":
             _read_rtpmap(section, rest)
         elif name == "fmtp":
@@ -181,6 +192,12 @@ def _read_crypto(section: _Section, text: str) -> None:
     crypto = parse_crypto(text)
     if crypto is not None and len(section.cryptos) < MAX_CRYPTOS:
         section.cryptos += (crypto,)
+
+
+def _read_fingerprint(section: _Section, text: str) -> None:
+    fingerprint, before = parse_fingerprint(text), section.fingerprint
+    if fingerprint is not None and (before is None or HASH_OCTETS[fingerprint.hash] > HASH_OCTETS[before.hash]):
+        section.fingerprint = fingerprint
 
 
 def _read_rtpmap(section: _Section, text: str) -> None:
@@ -215,7 +232,8 @@ def _medium(section: _Section, session: _Section) -> Medium:
     rtcp_port = int(found[2]) if section.is_muxed else section.rtcp_port
     encodings = _encodings(section, formats)
     times_ms = (section.ptime_ms, section.max_ptime_ms)
-    return Medium(found[1], int(found[2]), found[4], formats, address or "", encodings, direction, *times_ms, rtcp_port, section.cryptos)
+    medium = Medium(found[1], int(found[2]), found[4], formats, address or "", encodings, direction, *times_ms, rtcp_port, section.cryptos)
+    return replace(medium, fingerprint=section.fingerprint or session.fingerprint, setup=section.setup or session.setup)
 
 
 def _encodings(section: _Section, formats: tuple[str, ...]) -> tuple[Encoding, ...]:
@@ -254,5 +272,7 @@ def serialise_sdp(description: Description, address: str, number: int, version: 
         if medium.rtcp_port == medium.port:
             lines.append("a=rtcp-mux")
         lines += [f"a=crypto:{serialise_crypto(crypto)}" for crypto in medium.cryptos]
+        if medium.fingerprint is not None and medium.setup is not None:
+            lines += [f"a=fingerprint:{serialise_fingerprint(medium.fingerprint)}", f"a=setup:{medium.setup.value}"]
         lines.append(f"a={medium.direction.value}")
     return ("\r\n".join(lines) + "\r\n").encode("ascii")

@@ -1,6 +1,6 @@
 """The account of one phone at its box: what `voicebox phone add` writes and any softphone needs. Pure, apart from load_account [io].
 
-A YAML file of four lines: server (HOST:PORT), user, password, transport (udp, tcp or tls). It holds no key of the box.
+A YAML file of four or five lines: server (HOST:PORT), user, password, transport (udp, tcp or tls), keying (sdes or dtls). It holds no key of the box.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from voicebox.errors import FileProblem, UsageError
 from voicebox.sensitive import Secret
 
 TRANSPORTS = ("udp", "tcp", "tls")
+KEYINGS = ("sdes", "dtls")
+"""How the keys of its sound are agreed on: in SDP, or by DTLS-SRTP."""
 MAX_ACCOUNT_OCTETS = 4096
 AUTHORITY_FILE = "box.crt"
 """Beside the account: the certificate by which a phone knows its box over TLS."""
@@ -23,13 +25,14 @@ _HINT = "Make it anew with `voicebox phone add`."
 
 @dataclass(frozen=True, slots=True)
 class PhoneAccount:
-    """host, port: where the box listens for phones; transport: one of TRANSPORTS."""
+    """host, port: where the box listens for phones; transport: one of TRANSPORTS; keying: one of KEYINGS."""
 
     host: str
     port: int
     user: str
     password: Secret
     transport: str = "udp"
+    keying: str = "sdes"
 
 
 def parse_server(text: str) -> tuple[str, int]:
@@ -52,7 +55,7 @@ def parse_account(text: str, path: str) -> PhoneAccount:
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         raise FileProblem(path, mark.line + 1 if mark else 0, "not YAML", _HINT) from None
-    known = {"server", "user", "password", "transport"}
+    known = {"server", "user", "password", "transport", "keying"}
     if not isinstance(fields, dict) or not all(isinstance(value, str) and 0 < len(value) <= MAX_FIELD_CHARACTERS for value in fields.values()):
         raise FileProblem(path, 0, "must hold `server`, `user` and `password`, one word each", _HINT)
     for name in fields:
@@ -63,11 +66,13 @@ def parse_account(text: str, path: str) -> PhoneAccount:
             raise FileProblem(path, 0, f"`{name}` is missing", _HINT)
     if fields.get("transport", "udp") not in TRANSPORTS:
         raise FileProblem(path, _line_of(text, "transport"), "`transport` must be udp, tcp or tls")
+    if fields.get("keying", "sdes") not in KEYINGS:
+        raise FileProblem(path, _line_of(text, "keying"), "`keying` must be sdes or dtls")
     try:
         host, port = parse_server(fields["server"])
     except UsageError as error:
         raise FileProblem(path, _line_of(text, "server"), str(error)) from None
-    return PhoneAccount(host, port, fields["user"], Secret(fields["password"].encode()), fields.get("transport", "udp"))
+    return PhoneAccount(host, port, fields["user"], Secret(fields["password"].encode()), fields.get("transport", "udp"), fields.get("keying", "sdes"))
 
 
 def _line_of(text: str, name: object) -> int:
@@ -78,6 +83,8 @@ def serialise_account(account: PhoneAccount) -> str:
     """Return the file's text; parse_account reads it back."""
     host = f"[{account.host}]" if ":" in account.host else account.host
     fields = {"server": f"{host}:{account.port}", "user": account.user, "password": account.password.reveal().decode(), "transport": account.transport}
+    if account.keying != "sdes":
+        fields["keying"] = account.keying
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
 
 

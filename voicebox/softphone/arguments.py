@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace) -> Callable[[], PhoneOptions]:
     account = None if args.direct else _account(args)
+    if account is not None and account.keying == "dtls":
+        raise UsageError("the built-in phone does not know DTLS-SRTP; make its account with --keying sdes")
     listen, port = (parse_server(args.listen) if ":" in args.listen else (args.listen, 0)) if args.listen else ("", 0)
     transport = args.transport or (account.transport if account else "udp")
     authority = (args.ca or _authority_file(args)) if transport == "tls" else None

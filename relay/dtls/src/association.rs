@@ -29,8 +29,8 @@ const CIPHERTEXT: std::ops::RangeInclusive<u8> = 32..=63;
 
 /// A certificate and its private key.
 pub struct Identity {
-    certificate: X509,
-    key: PKey<Private>,
+    pub(crate) certificate: X509,
+    pub(crate) key: PKey<Private>,
 }
 
 impl Identity {
@@ -139,7 +139,7 @@ impl BoringAssociation {
     fn new(mut ssl: Ssl, connecting: bool, now: u64) -> Result<Self, Error> {
         let mtu = MAX_DATAGRAM_OCTETS - FIRST_PREFIX_OCTETS;
         ssl.set_mtu(mtu as u32).map_err(|_| Error::Library)?;
-        set_first_timeout(&ssl);
+        set_first_timeout(&ssl, FIRST_TIMEOUT_MS);
         let stream = SslStream::new(ssl, Wire::new()).map_err(|_| Error::Library)?;
         let mut association = Self { stream, connecting, state: State::Handshaking, peer_pin: None, give_up_at: now + HANDSHAKE_LIMIT_US };
         if connecting {
@@ -297,13 +297,13 @@ impl Association for BoringAssociation {
 }
 
 #[allow(unsafe_code)] // the binding has no safe form of this setting
-fn set_first_timeout(ssl: &Ssl) {
+pub(crate) fn set_first_timeout(ssl: &Ssl, timeout_ms: u32) {
     // SAFETY: the SSL is alive; the call stores a number.
-    unsafe { boring_sys::DTLSv1_set_initial_timeout_duration(ssl.as_ptr(), FIRST_TIMEOUT_MS) };
+    unsafe { boring_sys::DTLSv1_set_initial_timeout_duration(ssl.as_ptr(), timeout_ms) };
 }
 
 #[allow(unsafe_code)] // the binding has no safe form of this question
-fn library_timeout_us(ssl: &boring::ssl::SslRef) -> Option<u64> {
+pub(crate) fn library_timeout_us(ssl: &boring::ssl::SslRef) -> Option<u64> {
     let mut left = boring_sys::timeval { tv_sec: 0, tv_usec: 0 };
     // SAFETY: the SSL is alive; `left` outlives the call, which fills it where it returns 1.
     let set = unsafe { boring_sys::DTLSv1_get_timeout(ssl.as_ptr(), &mut left) } == 1;
@@ -312,7 +312,7 @@ fn library_timeout_us(ssl: &boring::ssl::SslRef) -> Option<u64> {
 
 /// Repeat what the library's timers say; false where it has given up.
 #[allow(unsafe_code)] // the binding has no safe form of this call
-fn handle_library_timeout(stream: &SslStream<Wire>) -> bool {
+pub(crate) fn handle_library_timeout(stream: &SslStream<Wire>) -> bool {
     // SAFETY: the SSL is alive and used by this thread only; writes go to its Wire, which does not call back.
     unsafe { boring_sys::DTLSv1_handle_timeout(stream.ssl().as_ptr()) >= 0 }
 }

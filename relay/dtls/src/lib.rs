@@ -1,7 +1,8 @@
 //! DTLS 1.3 links, sans-IO: one cell per record, one record per datagram, one length for all of them (PROTOCOL.md §2).
 //!
 //! What is here: [`Association`], the one thing the rest of the engine knows about a DTLS library; [`Listener`] and
-//! [`Dialer`], which begin associations over BoringSSL; the stateless [`CookieJar`] in front of a listener.
+//! [`Dialer`], which begin associations over BoringSSL; the stateless [`CookieJar`] in front of a listener. Beside links: [`Keying`], the
+//! handshake of DTLS 1.2 with a phone, out of which come keys of SRTP and nothing else.
 //!
 //! What is NOT here: sockets, clocks, threads. Datagrams, cells and `now` (network time in microseconds) come in;
 //! datagrams, cells and deadlines go out. Contract of every method that takes `now`: call it, then drain
@@ -16,6 +17,7 @@ mod association;
 mod cookie;
 mod dial;
 mod error;
+mod keying;
 mod library_clock;
 mod wire;
 
@@ -23,6 +25,7 @@ pub use association::{BoringAssociation, Dialer, Identity, Listener};
 pub use cookie::{hello, Cookie, CookieJar, COOKIE_OCTETS, HELLO_NUMBER_OCTETS};
 pub use dial::Dial;
 pub use error::Error;
+pub use keying::{Fingerprint, Keying, KeyingState, Keys};
 
 /// Octets of a cell.
 pub const CELL_OCTETS: usize = 256;

@@ -61,6 +61,10 @@ counters! {
     SrtpForged = "drop_srtp_forged",
     /// A packet of one source too many for a phone's key, or one of ours for which its key had no number left.
     SrtpExhausted = "drop_srtp_exhausted",
+    /// Sound of ours, or of the phone, before the handshake that protects it was over.
+    NotShaken = "drop_not_shaken",
+    /// A handshake with a phone that failed: another certificate than its SDP says, no suite in common, or too late.
+    HandshakesFailed = "media_handshakes_failed",
     /// A cell of ours whose link was gone.
     LinkGone = "drop_link_gone",
     /// RTP of ours whose port was gone or has no phone.

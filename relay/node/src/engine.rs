@@ -11,11 +11,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use voicebox_core::{Command, Config, Core, LinkKind, PortId, RandomSource, SeededRandom};
-use voicebox_dtls::{Dialer, Identity, Listener, Pin};
+use voicebox_dtls::{Dialer, Fingerprint, Identity, Listener, Pin};
 use voicebox_srtp::{Master, Suite};
 
 use crate::clock::Clock;
 use crate::datagrams::bind;
+use crate::handshakes::Agreed;
 use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::media::{MediaKeys, MediaPort};
@@ -401,6 +402,20 @@ impl Engine {
             }
         };
         self.order(Order::MediaProtect { port, keys })
+    }
+
+    /// Make what a port shows of itself in handshakes, which nothing else has; the SHA-256 of its certificate.
+    pub fn media_identify(&self, port: u32) -> Result<[u8; 32], Error> {
+        let identity = Identity::fresh()?;
+        let fingerprint = identity.fingerprint()?;
+        self.order(Order::MediaIdentify { port, identity })?;
+        Ok(fingerprint)
+    }
+
+    /// Let nothing pass a port but under the keys of a handshake with the phone whose certificate has this digest; `active`: the port says hello.
+    pub fn media_agree(&self, port: u32, active: bool, hash: &str, fingerprint: &[u8]) -> Result<(), Error> {
+        let phone = Fingerprint::new(hash, fingerprint).ok_or(Error::Local("no such hash of a fingerprint, or a length that is not its own"))?;
+        self.order(Order::MediaAgree { port, agreed: Agreed { active, phone } })
     }
 
     /// Give a pair of media ports back.

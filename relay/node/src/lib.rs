@@ -16,6 +16,7 @@ mod crowding;
 mod datagrams;
 mod engine;
 mod error;
+mod handshakes;
 mod keeper;
 #[cfg(feature = "lab")]
 mod lab;

@@ -461,7 +461,6 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::IpAddr;
     use voicebox_dtls::Error;
 
     /// A peer who holds the key of a standing link: each datagram of the right length is a valid cell.

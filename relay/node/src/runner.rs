@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use voicebox_core::ids::SLOT_US;
 use voicebox_core::{Command, Core, Event, Input, LinkId, LinkKind, Output, PortId, RandomSource, Slot};
-use voicebox_dtls::{Dialer, Listener, Pin, RECORD_OCTETS};
+use voicebox_dtls::{Dialer, Identity, Listener, Pin, RECORD_OCTETS};
 
 use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
 use crate::datagrams::{send_all, Inbox, Parcel, RawAddress};
+use crate::handshakes::Agreed;
 use crate::keeper::Keeper;
 use crate::lateness::Lateness;
 use crate::links::{Happening, Links, SocketNumber};
-use crate::media::{Half, MediaKeys, MediaPort, MediaPorts};
+use crate::media::{Half, MediaKeys, MediaPort, MediaPorts, Taken};
 use crate::poller::Poller;
 use crate::random::Expanded;
 use crate::schedule::{send_records, Record, Schedule, Sound};
@@ -45,6 +46,11 @@ pub enum NodeEvent {
         /// Its number.
         link: u32,
     },
+    /// The sound of a port is not protected as was agreed, and nothing passes.
+    MediaFailed {
+        /// The port's number.
+        port: u32,
+    },
     /// From the core.
     Core(Event),
     /// The thread ended on an error of ours; nothing works any more.
@@ -62,6 +68,8 @@ pub(crate) enum Order {
     MediaOpen { port: u32, with: Box<MediaPort> },
     MediaRemote { port: u32, address: std::net::SocketAddr, rtcp_port: Option<u16>, command: Command },
     MediaProtect { port: u32, keys: Option<MediaKeys> },
+    MediaIdentify { port: u32, identity: Identity },
+    MediaAgree { port: u32, agreed: Agreed },
     MediaClose { port: u32 },
     Tap { seconds: f64 },
     Counters { answer: SyncSender<Vec<(&'static str, u64)>> },
@@ -113,6 +121,8 @@ pub(crate) struct Runner {
     /// A box's: it begins access links, which a relay never does.
     pub(crate) is_box: bool,
     media: MediaPorts,
+    /// Ports with a handshake that is not over; nearly always none.
+    shaking: Vec<u32>,
     schedule: Schedule,
     lateness: Lateness,
     inbox: Inbox,
@@ -156,6 +166,7 @@ impl Runner {
             own: HashSet::new(),
             is_box: false,
             media: MediaPorts::new(),
+            shaking: Vec::new(),
             schedule: Schedule::new(),
             lateness: Lateness::new(),
             inbox: Inbox::new(),
@@ -218,7 +229,7 @@ impl Runner {
     }
 
     fn wait_us(&mut self, now: u64) -> u64 {
-        let timers = [self.schedule.next(), self.core.next_timer(), self.links.next_timeout(now), Some(self.next_sweep_at)];
+        let timers = [self.schedule.next(), self.core.next_timer(), self.links.next_timeout(now), self.next_handshake(now), Some(self.next_sweep_at)];
         let next = timers.into_iter().flatten().min().unwrap_or(now + MAX_SLEEP_US).min(now + MAX_SLEEP_US);
         next.saturating_sub(now)
     }
@@ -234,6 +245,14 @@ impl Runner {
         if self.links.next_timeout(now).is_some_and(|at| at <= now) {
             self.links.handle_timeouts(now);
             self.follow_links(now);
+        }
+        if self.next_handshake(now).is_some_and(|at| at <= now) {
+            for port in self.shaking.clone() {
+                if let Some(handshakes) = self.media.get_mut(&port).and_then(MediaPort::handshakes) {
+                    handshakes.handle_timeout(now);
+                }
+                self.follow_handshakes(now, port);
+            }
         }
         if now >= self.next_sweep_at {
             self.next_sweep_at = now + SWEEP_US;
@@ -275,6 +294,31 @@ impl Runner {
         self.counters.add_many(Counter::SendRefused, send_all(port.socket(sound.half), &parcel, &mut false));
     }
 
+    fn next_handshake(&mut self, now: u64) -> Option<u64> {
+        let media = &mut self.media;
+        self.shaking.iter().filter_map(|port| media.get_mut(port)?.handshakes()?.next_timeout(now)).min()
+    }
+
+    /// Send what the handshakes of a port have to say, and note whether they are over.
+    fn follow_handshakes(&mut self, now: u64, port: u32) {
+        self.shaking.retain(|other| *other != port);
+        let Some(its) = self.media.get_mut(&port) else { return };
+        while let Some((half, datagram)) = its.handshakes().and_then(|handshakes| handshakes.poll()) {
+            let Some(to) = its.to(half) else { continue };
+            let to = RawAddress::new(to);
+            let refused = send_all(its.socket(half), &[Parcel { octets: &[&datagram], to: &to }], &mut false);
+            self.counters.add_many(Counter::SendRefused, refused);
+        }
+        let Some(handshakes) = its.handshakes() else { return };
+        if handshakes.next_timeout(now).is_some() {
+            self.shaking.push(port);
+        }
+        if handshakes.take_failure() {
+            self.counters.add(Counter::HandshakesFailed);
+            self.tell(NodeEvent::MediaFailed { port });
+        }
+    }
+
     /// Do what the core says, until it says no more.
     fn drain(&mut self, now: u64) {
         while let Some(output) = self.core.poll() {
@@ -285,7 +329,7 @@ impl Runner {
                         self.counters.add(Counter::PortGone);
                         continue;
                     };
-                    match its.seal(datagram) {
+                    match its.seal(rtcp, datagram) {
                         Ok(octets) => self.schedule.add_sound(now, at, Sound { port: port.0, half: its.half(rtcp), octets }),
                         Err(reason) => self.counters.add(reason),
                     }
@@ -424,11 +468,12 @@ impl Runner {
     fn take_media_datagram(&mut self, now: u64, port: u32, half: Half, place: usize) {
         let (datagram, from) = self.inbox.get(place);
         let Some(its) = self.media.get_mut(&port) else { return self.counters.add(Counter::MediaStranger) };
-        let opened = match its.receive(half, from, datagram) {
-            Ok(opened) => opened,
+        match its.receive(now, half, from, datagram) {
+            Ok(Taken::Plain) => self.core.handle(now, Input::Rtp { port: PortId(port), datagram }),
+            Ok(Taken::Opened(packet)) => self.core.handle(now, Input::Rtp { port: PortId(port), datagram: &packet }),
+            Ok(Taken::Handshake) => return self.follow_handshakes(now, port),
             Err(reason) => return self.counters.add(reason),
-        };
-        self.core.handle(now, Input::Rtp { port: PortId(port), datagram: opened.as_deref().unwrap_or(datagram) });
+        }
         self.drain(now);
     }
 
@@ -478,14 +523,27 @@ impl Runner {
                 self.command(now, Command::MediaOpen { port: PortId(port) });
             }
             Order::MediaRemote { port, address, rtcp_port, command } => {
-                if let Some(port) = self.media.get_mut(&port) {
-                    port.set_remote(address, rtcp_port);
+                // Sound that came back to a port of the box's own would go round without end; 0.0.0.0 is how old phones say hold.
+                let is_a_phones = !address.ip().is_unspecified() && !self.media.values().any(|other| other.is_at(address));
+                if let Some(its) = self.media.get_mut(&port) {
+                    its.set_remote(now, is_a_phones.then_some(address), rtcp_port);
                 }
                 self.command(now, command);
+                self.follow_handshakes(now, port);
             }
             Order::MediaProtect { port, keys } => {
                 if let Some(port) = self.media.get_mut(&port) {
                     port.protect(keys);
+                }
+            }
+            Order::MediaIdentify { port, identity } => {
+                if let Some(port) = self.media.get_mut(&port) {
+                    port.identify(identity);
+                }
+            }
+            Order::MediaAgree { port, agreed } => {
+                if let Some(port) = self.media.get_mut(&port) {
+                    port.agree(agreed);
                 }
             }
             Order::MediaClose { port } => {

@@ -1,7 +1,7 @@
 //! The class Engine.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 use std::collections::HashMap;
 use voicebox_core::{CircId, Command, LinkId, PortId};
 use voicebox_node::Settings;
@@ -212,6 +212,14 @@ impl Engine {
 
     fn media_protect(&self, port: u32, suite: Option<&str>, send_key: &[u8], receive_key: &[u8]) -> PyResult<()> {
         self.engine.media_protect(port, suite.map(|suite| (suite, send_key, receive_key))).map_err(raise)
+    }
+
+    fn media_identify<'py>(&self, py: Python<'py>, port: u32) -> PyResult<Bound<'py, PyBytes>> {
+        self.engine.media_identify(port).map(|fingerprint| PyBytes::new(py, &fingerprint)).map_err(raise)
+    }
+
+    fn media_agree(&self, port: u32, active: bool, hash: &str, fingerprint: &[u8]) -> PyResult<()> {
+        self.engine.media_agree(port, active, hash, fingerprint).map_err(raise)
     }
 
     fn media_packets(&self, port: u32, packet_ms: u8) -> PyResult<()> {

@@ -40,6 +40,7 @@ pub(crate) fn of_node<'py>(py: Python<'py>, event: &NodeEvent) -> PyResult<Bound
         NodeEvent::LinkUp { link, incoming, peer_pin } => tuple(py, ("link_up", *link, *incoming, peer_pin.map(|pin| PyBytes::new(py, &pin)))),
         NodeEvent::LinkFailed { link } => tuple(py, ("link_failed", *link)),
         NodeEvent::LinkDown { link } => tuple(py, ("link_down", *link)),
+        NodeEvent::MediaFailed { port } => tuple(py, ("media_failed", *port)),
         NodeEvent::EngineFailed => tuple(py, ("engine_failed",)),
         NodeEvent::Core(event) => of_core(py, event),
     }

@@ -37,7 +37,9 @@ impl Suite {
         })
     }
 
-    pub(crate) const fn key_octets(self) -> usize {
+    /// Octets of a master key.
+    #[must_use]
+    pub const fn key_octets(self) -> usize {
         if matches!(self, Self::Gcm256) {
             32
         } else {
@@ -45,7 +47,9 @@ impl Suite {
         }
     }
 
-    pub(crate) const fn salt_octets(self) -> usize {
+    /// Octets of the salt behind it.
+    #[must_use]
+    pub const fn salt_octets(self) -> usize {
         if matches!(self, Self::AesCm80 | Self::AesCm32) {
             SALT_OCTETS
         } else {

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse
-from voicebox.b2bua.ports import CircuitLeg, MachinePort, MediaPort, Mixer
+from voicebox.b2bua.ports import CircuitLeg, MachinePort, MediaPort, Mixer, PhonePort
 from voicebox.errors import HostError, UsageError
+from voicebox.sip.fingerprint import Handshake
 from voicebox.sip.sdes import Protection
 
 Listener = Callable[[CallEvent], None]
@@ -25,7 +26,7 @@ class PlainPort:
     rtp_port: int
     remote: tuple[str, int, Codec, int, int | None] | None = None
     rtcp_port: int | None = None
-    protection: Protection | None = None
+    protection: Protection | Handshake | None = None
     to_phone: bool = False
     from_phone: bool = False
     closed: bool = False
@@ -38,6 +39,7 @@ class PlainPort:
     behind: PlainPort | None = None
     frames: bytes = b""
     taped: tuple[int, Callable[[bytes], object]] | None = None
+    fails: Callable[[], None] | None = None
 
     def join(self, other: MediaPort, codec: Codec) -> None:
         assert isinstance(other, PlainPort)
@@ -67,9 +69,19 @@ class PlainPort:
         assert not self.closed
         self.remote, self.rtcp_port = (address, port, codec, payload_type, event_payload_type), rtcp_port
 
+    def fingerprint(self) -> bytes:
+        return self.rtp_port.to_bytes(32, "big")
+
+    def agree(self, handshake: Handshake) -> None:
+        assert not self.closed
+        self.protection = handshake
+
     def protect(self, protection: Protection | None) -> None:
         assert not self.closed
         self.protection = protection
+
+    def on_failed(self, listener: Callable[[], None]) -> None:
+        self.fails = listener
 
     def set_packets(self, packet_ms: int) -> None:
         assert not self.closed
@@ -137,7 +149,7 @@ class PlainMedia:
         self.mixers.append(PlainMixer(self))
         return self.mixers[-1]
 
-    def open(self, local_address: str) -> MediaPort:
+    def open(self, local_address: str) -> PhonePort:
         if sum(not port.closed for port in self.ports) >= self._limit:
             raise HostError("no media port is free")
         port = PlainPort(30_000 + 2 * len(self.ports))
@@ -228,8 +240,17 @@ class LoopPort:
     def set_remote(self, address: str, port: int, codec: Codec, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None) -> None:
         self.remote, self.payload_type, self.event_payload_type = (address, port), payload_type, event_payload_type
 
+    def fingerprint(self) -> bytes:
+        raise AssertionError("these ports shake no hands")
+
+    def agree(self, handshake: Handshake) -> None:
+        raise AssertionError("these ports shake no hands")
+
     def protect(self, protection: Protection | None) -> None:
         assert protection is None, "these ports carry RTP in the clear only"
+
+    def on_failed(self, listener: Callable[[], None]) -> None:
+        pass
 
     def set_packets(self, packet_ms: int) -> None:
         assert packet_ms == 20
@@ -289,7 +310,7 @@ class LoopMedia:
     def mixer(self) -> Mixer:
         raise AssertionError("nobody meets here")
 
-    def open(self, local_address: str) -> MediaPort:
+    def open(self, local_address: str) -> PhonePort:
         for even in range(40_000, 42_000, 2):
             rtp, rtcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:

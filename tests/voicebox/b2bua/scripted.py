@@ -43,6 +43,7 @@ class Box:
         accounts = [Account.from_password(user, Secret(PASSWORD), REALM) for user in users]
         accounts.append(Account.from_password("sha", Secret(PASSWORD), REALM, DigestAlgorithm.SHA_256))
         accounts.append(Account.from_password("discreet", Secret(PASSWORD), REALM, clear=False))
+        accounts.append(Account.from_password("shaken", Secret(PASSWORD), REALM, dtls=True))
         self.dialled: list[str] = []
         self.plan: dict[str, OutgoingDecision] = {name: CallContact("bob") for name in ("bob", "712")}
         self.plan |= {"ghost": CallContact("ghost"), "*43": EchoTest(), "112": EmergencyCall()}

@@ -10,8 +10,12 @@ from voicebox.b2bua.offer_answer import ALL_CODECS, OPUS_FMTP, OurMedia, choose_
 from voicebox.errors import SipError
 
 
+def no_fingerprint() -> bytes:
+    raise AssertionError("nothing here asks for a certificate")
+
+
 def test_our_offer_octet_for_octet() -> None:
-    lines = OurMedia("192.0.2.1", 30_000, 7, bytes).offer(ALL_CODECS).decode().split("\r\n")
+    lines = OurMedia("192.0.2.1", 30_000, 7, bytes, no_fingerprint).offer(ALL_CODECS).decode().split("\r\n")
     assert lines == [
         "v=0",
         "o=- 7 1 IN IP4 192.0.2.1",
@@ -52,10 +56,10 @@ def test_events_beside_opus_are_on_its_clock_or_on_the_one_that_every_phone_has(
             stretch,
         )
         assert phone.event_stretch(Codec.PCMA) == 1
-        answer = OurMedia("192.0.2.1", 30_000, 7, bytes).answer(phone, Codec.OPUS).decode()
+        answer = OurMedia("192.0.2.1", 30_000, 7, bytes, no_fingerprint).answer(phone, Codec.OPUS).decode()
         assert answer.count("telephone-event") == (payload_type is not None)
         assert payload_type is None or f"a=rtpmap:{payload_type} telephone-event/{clock_rate_hz}\r\n" in answer
-    offer = OurMedia("192.0.2.1", 30_000, 7, bytes).offer((Codec.OPUS,)).decode()
+    offer = OurMedia("192.0.2.1", 30_000, 7, bytes, no_fingerprint).offer((Codec.OPUS,)).decode()
     assert "m=audio 30000 RTP/AVP 96 101 102\r\n" in offer
 
 
@@ -88,18 +92,18 @@ def test_other_bodies(content_type: str | None, status: int) -> None:
 def test_an_answer_without_the_codec_is_refused() -> None:
     phone = read_phone_media(SDP_PCMA.encode(), "application/sdp", "")
     with pytest.raises(SipError):
-        OurMedia("192.0.2.1", 30_000, 7, bytes).answer(phone, Codec.OPUS)
+        OurMedia("192.0.2.1", 30_000, 7, bytes, no_fingerprint).answer(phone, Codec.OPUS)
 
 
 def test_a_refused_medium_repeats_only_its_grammar() -> None:
     body = SDP_PCMA + "m=application 5000 UDP/BFCP *\r\nm=x-odd 1 A/B pl@nted\r\n"
-    answer = OurMedia("192.0.2.1", 30_000, 7, bytes).answer(read_phone_media(body.encode(), "application/sdp", ""), Codec.PCMA)
+    answer = OurMedia("192.0.2.1", 30_000, 7, bytes, no_fingerprint).answer(read_phone_media(body.encode(), "application/sdp", ""), Codec.PCMA)
     assert b"m=application 0 UDP/BFCP *\r\n" in answer
     assert b"m=x-odd 0 A/B 0\r\n" in answer
 
 
 def test_an_offer_has_the_better_codec_first_whatever_the_order_of_the_call() -> None:
-    offer = OurMedia("192.0.2.1", 30_000, 7, bytes).offer((Codec.PCMA, Codec.PCMU, Codec.G722)).decode()
+    offer = OurMedia("192.0.2.1", 30_000, 7, bytes, no_fingerprint).offer((Codec.PCMA, Codec.PCMU, Codec.G722)).decode()
     assert "m=audio 30000 RTP/AVP 9 8 0 101\r\n" in offer
 
 
@@ -125,7 +129,9 @@ def test_a_phone_says_how_much_sound_it_wants_in_a_packet(lines: str, packet_ms:
     phone = read_phone_media((SDP_OPUS + lines).encode(), "application/sdp", "")
     assert phone.packet_ms == packet_ms
     assert phone.codecs == (((Codec.OPUS, 111),) if opus else ()) + ((Codec.PCMA, 8),)
-    assert "a=ptime:20\r\na=maxptime:20\r\n" in OurMedia("192.0.2.1", 30_000, 7, bytes).answer(phone, Codec.PCMA).decode(), "the box wants 20 ms itself"
+    assert "a=ptime:20\r\na=maxptime:20\r\n" in OurMedia("192.0.2.1", 30_000, 7, bytes, no_fingerprint).answer(phone, Codec.PCMA).decode(), (
+        "the box wants 20 ms itself"
+    )
 
 
 def test_a_phone_with_nothing_but_opus_in_packets_too_short_is_refused() -> None:

@@ -60,7 +60,7 @@ def test_the_first_suite_that_is_spoken_is_taken() -> None:
     assert key_in(answer.body, Suite.AES_CM_128_32)[0] == "2"
     assert answer.body.count(b"a=crypto") == 1
     protection = port_of(box).protection
-    assert protection is not None
+    assert isinstance(protection, Protection)
     assert protection.suite is Suite.AES_CM_128_32
 
 

@@ -110,7 +110,7 @@ def test_phone_has_a_long_password(cli: Cli) -> None:
     assert "`voicebox phone ca FILE`" in out
     assert "`voicebox phone qr desk`" in out
     made = json.loads(cli.good("phone", "add", "other", "--json", home=home))
-    assert set(made) == {"server", "user", "password", "transport"}
+    assert set(made) == {"server", "user", "password", "transport", "keying"}
     assert made["password"] != password[1]
     assert stat.S_IMODE((home / "phones" / "desk.yaml").stat().st_mode) == 0o600
     assert "a phone of that name" in cli.bad("phone", "add", "desk", home=home)
@@ -133,6 +133,9 @@ def test_an_account_is_printed_as_its_application_reads_it(cli: Cli) -> None:
         assert word in out
         assert password in out
     assert cli.good("phone", "show", "desk", home=home) == cli.good("phone", "show", "desk", "--as", "card", home=home)
+    assert "DTLS-SRTP" in cli.good("phone", "add", "cordless", "--transport", "udp", "--keying", "dtls", home=home)
+    assert "mediaenc=dtls_srtp;" in cli.good("phone", "show", "cordless", "--as", "baresip", home=home)
+    assert "--keying sdes" in cli.bad("phone", "show", "cordless", "--as", "microsip", home=home)
     assert "no phone of that name" in cli.bad("phone", "show", "other", home=home)
     assert "Nothing runs" in cli.bad("phone", "qr", "desk", home=home)
 

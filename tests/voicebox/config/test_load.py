@@ -146,6 +146,11 @@ def test_phones_are_read_and_damaged_ones_are_told(tmp_path: Path) -> None:
     (tmp_path / "phones" / "c.yaml").write_text("server: 127.0.0.1:5061\nuser: c\npassword: secret\ntransport: sctp\n")
     with pytest.raises(ProblemsFound, match="should be tls, tcp or udp"):
         load_phones(tmp_path)
+    (tmp_path / "phones" / "c.yaml").write_text("server: 127.0.0.1:5061\nuser: c\npassword: secret\ntransport: tls\nkeying: dtls\n")
+    assert [(phone.transport, phone.dtls) for phone in load_phones(tmp_path)] == [("udp", False), ("tls", True)]
+    (tmp_path / "phones" / "c.yaml").write_text("server: 127.0.0.1:5061\nuser: c\npassword: secret\nkeying: zrtp\n")
+    with pytest.raises(ProblemsFound, match="should be sdes or dtls"):
+        load_phones(tmp_path)
     (tmp_path / "phones" / "c.yaml").unlink()
     (tmp_path / "phones" / "b.yaml").write_text("user: b\npasword: x\n")
     with pytest.raises(ProblemsFound, match="Did you mean `password`"):

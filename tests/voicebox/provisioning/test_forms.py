@@ -18,8 +18,8 @@ PASSWORD = "abcdefghkmnpqrstuvwx"
 SPACE = "{http://www.linphone.org/xsds/lpconfig.xsd}"
 
 
-def login(transport: str = "tls", user: str = "desk", host: str = "192.0.2.10") -> Login:
-    return Login(KnownPhone(user, Secret(PASSWORD.encode()), transport), Endpoint(host, 5061), "voicebox")
+def login(transport: str = "tls", user: str = "desk", host: str = "192.0.2.10", keying: str = "sdes") -> Login:
+    return Login(KnownPhone(user, Secret(PASSWORD.encode()), transport, keying), Endpoint(host, 5061), "voicebox")
 
 
 def entries(page: str) -> dict[tuple[str, str], str]:
@@ -46,6 +46,18 @@ def test_a_phone_in_the_clear_is_not_told_to_protect() -> None:
     assert "mediaenc" not in baresip_line(login("tcp"))
     assert "SRTP=\n" in microsip_section(login("udp"))
     assert "SRTP" not in card(login("udp"))
+
+
+@pytest.mark.parametrize("transport", ["udp", "tls"])
+def test_a_phone_for_dtls_is_told_so(transport: str) -> None:
+    shaken = login(transport, keying="dtls")
+    said = entries(linphone_page(shaken))
+    assert (said["sip", "media_encryption"], said["sip", "media_encryption_mandatory"]) == ("dtls", "1")
+    assert ";mediaenc=dtls_srtp;" in baresip_line(shaken)
+    assert "DTLS-SRTP, mandatory" in card(shaken)
+    assert ("box.pem" in card(shaken)) is (transport == "tls")
+    with pytest.raises(UsageError, match="MicroSIP"):
+        microsip_section(shaken)
 
 
 def test_names_are_escaped_and_addresses_of_ipv6_stand_in_brackets() -> None:

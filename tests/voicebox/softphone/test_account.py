@@ -28,9 +28,16 @@ def test_the_password_never_shows() -> None:
 words = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x2FF, exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40)
 
 
-@given(st.sampled_from(["127.0.0.1", "::1", "box.lan"]), st.integers(1, 65535), words, words, st.sampled_from(["udp", "tcp", "tls"]))
-def test_what_is_written_is_read_back(host: str, port: int, user: str, password: str, transport: str) -> None:
-    account = PhoneAccount(host, port, user, Secret(password.encode()), transport)
+@given(
+    st.sampled_from(["127.0.0.1", "::1", "box.lan"]),
+    st.integers(1, 65535),
+    words,
+    words,
+    st.sampled_from(["udp", "tcp", "tls"]),
+    st.sampled_from(["sdes", "dtls"]),
+)
+def test_what_is_written_is_read_back(host: str, port: int, user: str, password: str, transport: str, keying: str) -> None:
+    account = PhoneAccount(host, port, user, Secret(password.encode()), transport, keying)
     assert parse_account(serialise_account(account), "f") == account
 
 
@@ -44,6 +51,7 @@ def test_what_is_written_is_read_back(host: str, port: int, user: str, password:
         ("server: h:1\nuser: a\n", "f:", "`password`"),
         (GOOD + "colour: blue\n", "f:4:", "no part"),
         (GOOD + "transport: pigeon\n", "f:4:", "udp, tcp or tls"),
+        (GOOD + "keying: zrtp\n", "f:4:", "sdes or dtls"),
         (GOOD.replace("5060", "99999"), "f:1:", "HOST:PORT"),
         (GOOD.replace("kitchen", "[a, b]"), "f:", "one word"),
         (GOOD.replace("kitchen", "x" * 300), "f:", "one word"),

@@ -24,6 +24,14 @@ def phone(*arguments: str, said: str = "", before: str = "pass") -> subprocess.C
     return subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, input=said, capture_output=True, text=True, timeout=60, check=False)
 
 
+def test_an_account_for_dtls_is_not_for_it(tmp_path: Path) -> None:
+    account = tmp_path / "account.yaml"
+    account.write_text(serialise_account(PhoneAccount("127.0.0.1", 5060, "desk", Secret(b"x"), "udp", "dtls")))
+    done = phone("desk", "--account", str(account))
+    assert done.returncode == 2
+    assert "--keying sdes" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
