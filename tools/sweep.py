@@ -4,7 +4,8 @@
 
 FILE (YAML) names codecs, seconds and a base: the length of each wire, its jitter, the loss from box to box. Each of the three is varied by itself. In each case a probe
 runs over three relays, real cores in virtual time (tests/support/probed_network.py), and beside it one over a single wire of the same length, jitter and loss, without any
-box. Relays and boxes have the de-jitter step that the jitter asks for, as they would choose it themselves in a minute. Writes table.md and plot.svg.
+box. Relays and boxes have the de-jitter step that the jitter asks for, as they would choose it themselves in a minute. Writes table.md, plot.svg, and plot.png
+where a browser is installed, which draws it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import yaml
 from tests.support.probed_network import Probed
 from tests.support.probes import Path as Wire
 from tests.support.probes import probed
+from tools.browser import Browser, find_browser
 from voicebox.probe.codecs import ProbeCodec, codec_of
 from voicebox.probe.result import ProbeResult
 
@@ -97,7 +99,7 @@ def plot(runs: Sequence[Run]) -> str:
     panels = [_panel(place, name, [run for run in runs if run.varied == name]) for place, name in enumerate(VARIED)]
     words = list(dict.fromkeys(run.case.codec.word for run in runs))
     legend = "".join(
-        f'<text x="{MARGIN + 250 * place}" y="{HEIGHT + 50}" fill="{COLOURS[place]}">{escape(word)}: three relays; dashed: direct</text>'
+        f'<text x="{MARGIN + 250 * place}" y="{HEIGHT + 50}" style="fill:{COLOURS[place]}">{escape(word)}: three relays; dashed: direct</text>'
         for place, word in enumerate(words)
     )
     size = f'width="{PANEL * len(VARIED)}" height="{HEIGHT + 60}"'
@@ -124,6 +126,17 @@ def _panel(place: int, name: str, runs: Sequence[Run]) -> str:
     return "".join(body)
 
 
+def picture(svg: Path, png: Path) -> bool:
+    """Draw a plot, twice as large, with a browser; return whether there is one."""
+    browser = find_browser()
+    if browser is None:
+        return False
+    width, height = PANEL * len(VARIED), HEIGHT + 60
+    with Browser(browser) as running:
+        png.write_bytes(running.show(svg.resolve(), width, height, scale=2).png)
+    return True
+
+
 def sweep(plan: Mapping[str, Any]) -> list[Run]:
     """Return the runs of a plan; what is the same case in two rows is run once."""
     known: dict[Case, tuple[ProbeResult, ProbeResult]] = {}
@@ -146,5 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     runs = sweep(yaml.safe_load(given.sweep.read_text()))
     (given.out / "table.md").write_text(table(runs))
     (given.out / "plot.svg").write_text(plot(runs))
+    if not picture(given.out / "plot.svg", given.out / "plot.png"):
+        print("There is no browser here (Chromium), so there is no plot.png.", file=sys.stderr)
     print(table(runs), end="")
     return 0
