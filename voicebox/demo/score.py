@@ -1,5 +1,7 @@
 """A process that scores speech: frames in on standard input, a score out. [io] `python -m voicebox.demo.score CODEC`, codec as PyAV's decoder here has it.
 
+Lost frames of Opus are concealed as a phone does it (opus.py), those of the other codecs plainly (codec.py).
+
 It is a process of its own so that a box loads neither codecs nor models, and so that it can be the last to get the processor. Nothing is written anywhere.
 Exit code 0 with one line, the score in hundredths; 1 where there is none: the extra `quality` is missing, it is no speech, or the frames are none.
 """
@@ -11,6 +13,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 
+from voicebox.demo import opus
 from voicebox.demo.codec import RATES_HZ, decode_frames
 from voicebox.demo.quality import LOUD_ENOUGH, MEASURE, Plcmos, pieces_of, rms
 from voicebox.errors import HostError, VoiceboxError
@@ -27,7 +30,9 @@ MAX_OCTETS = SPEECH_FRAMES * (2 + 160)
 def score(octets: bytes, codec: str) -> int | None:
     """Return the median score of the pieces of some packed frames, in hundredths, or None where there was no speech. Raises HostError, ValueError."""
     rate_hz = RATES_HZ[codec]
-    pieces = [piece for piece in pieces_of(decode_frames(unpack_frames(octets), codec), rate_hz) if rms(piece) >= LOUD_ENOUGH]
+    frames = unpack_frames(octets)
+    sound = opus.decode_concealing(frames) if codec == "opus" and opus.available() else decode_frames(frames, codec)
+    pieces = [piece for piece in pieces_of(sound, rate_hz) if rms(piece) >= LOUD_ENOUGH]
     if not pieces:
         return None
     model = Plcmos()

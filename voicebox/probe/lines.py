@@ -120,7 +120,7 @@ def _speech(speech: SpeechScore) -> str:
     direct = f", {speech.direct:.2f} the same frames with nothing between" if speech.direct is not None else ""
     if speech.there is None:
         return f"the other box cannot score it (it lacks the extra `quality`, or did not hear it whole){direct}"
-    return f"{speech.measure}, 1 to 5: {speech.there:.2f} at the other box{direct}; losses are concealed plainly before scoring"
+    return f"{speech.measure}, 1 to 5: {speech.there:.2f} at the other box{direct}; losses are concealed before that, of Opus as phones do it"
 
 
 def all_lines(name: str, result: ProbeResult) -> list[str]:
