@@ -34,8 +34,8 @@ class Watch:
         self._back: list[int] = []
         self._trips: list[float] = []
         self.stage = "calling"
-        self.score: int | None = None
-        """Of speech, in hundredths; NO_SCORE where the other end could not say; None before it did."""
+        self.score: tuple[int, int, int] | None = None
+        """Of speech, its PESQ and its STOI, in hundredths; NO_SCORE where the other end could not say; None before it did."""
         more = {"speech": base64.b64encode(pack_frames(speech)).decode()} if speech else {}
         while not (about := ask(home, "probe", step="begin", petname=petname, codec=word, seconds=seconds, **more))["begun"]:
             time.sleep(AGAIN_S)  # the call of the last probe goes on for its drawn time
@@ -49,7 +49,10 @@ class Watch:
         self._there += told["there"]
         self._back += told["back"]
         self._trips += told["round_trips_ms"]
-        self.stage, self.score = str(told["stage"]), told["score"]
+        self.stage = str(told["stage"])
+        if told["score"] is not None:
+            opinion, pesq, stoi = told["score"]
+            self.score = int(opinion), int(pesq), int(stoi)
         self._own = tuple(tuple(str(relay) for relay in relays) for relays in told.get("relays", ())) or self._own
         found = result_of(
             self._codec,

@@ -151,12 +151,18 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """In a probe with speech: how it sounded at the far box, 1 to 5 in hundredths; NO_SCORE where it could not be said. Raises ValueError for anything else."""
+    """In a probe with speech: how it sounded at the far box, 1 to 5 in hundredths; NO_SCORE where it could not be said.
+
+    pesq, stoi: by comparison with what was sent, where the far box can: 1 to 5 in hundredths, and a share in hundredths. Raises ValueError for anything else.
+    """
 
     hundredths: int
+    pesq: int = NO_SCORE
+    stoi: int = NO_SCORE
 
     def __post_init__(self) -> None:
-        if self.hundredths != NO_SCORE and not 100 <= self.hundredths <= 500:
+        opinions = all(each == NO_SCORE or 100 <= each <= 500 for each in (self.hundredths, self.pesq))
+        if not opinions or not 0 <= self.stoi <= 100:
             raise ValueError("this is no score")
 
 

@@ -117,8 +117,8 @@ def serialise_event(event: CallEvent) -> bytes:
             return bytes([RecordType.REFUSE, why])
         case Digit(code, duration_ms):
             return bytes([RecordType.DIGIT, code]) + duration_ms.to_bytes(2, "big")
-        case Score(hundredths):
-            return bytes([RecordType.SCORE]) + hundredths.to_bytes(2, "big")
+        case Score(hundredths, pesq, stoi):
+            return struct.pack(">BHHH", RecordType.SCORE, hundredths, pesq, stoi)
         case Arrivals(first, units):
             return struct.pack(f">BI{len(units)}H", RecordType.ARRIVALS, first, *units)
         case Text(octets):
@@ -137,8 +137,8 @@ def parse_event(message: bytes) -> CallEvent:
         match kind:
             case _ if kind in _WHICH_OFFER and 0 < len(payload) <= 1 + MAX_CODECS and payload[0] == len(payload) - 1:
                 return Offer(tuple(Codec(number) for number in payload[1:]), *_WHICH_OFFER[kind])
-            case RecordType.SCORE if len(payload) == 2:
-                return Score(int.from_bytes(payload, "big"))
+            case RecordType.SCORE if len(payload) == 6:
+                return Score(*struct.unpack(">HHH", payload))
             case RecordType.PROGRESS if len(payload) == 1:
                 return Progress(Codec(payload[0]))
             case RecordType.ANSWER if len(payload) == 1:

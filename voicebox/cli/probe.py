@@ -136,10 +136,11 @@ def _speak(home: Path, petname: str, codec: ProbeCodec, frames: list[bytes]) -> 
     score = None
     with contextlib.suppress(VoiceboxError, KeyboardInterrupt):  # the figures of the first call are known, and are not lost with this one
         score = _scored_there(Watch(home, petname, codec.word, SPEECH_S, frames))
-    return SpeechScore(MEASURE, score / 100 if score else None, score_here(frames[:SPEECH_FRAMES], codec))
+    there, pesq, stoi = (each / 100 if each else None for each in score or (None, None, None))
+    return SpeechScore(MEASURE, there, score_here(frames[:SPEECH_FRAMES], codec), pesq, stoi)
 
 
-def _scored_there(watch: Watch) -> int | None:
+def _scored_there(watch: Watch) -> tuple[int, int, int] | None:
     try:
         while watch.look().outcome is Outcome.UNDER_WAY:
             time.sleep(LOOK_EVERY_S)

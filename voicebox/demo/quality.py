@@ -172,6 +172,19 @@ def quality_of_call(datagrams: Sequence[Datagram], call: CallView, recordings: S
     return measure_quality(directions, callee.codec, [read_mono(path) for path in recordings])
 
 
+def stoi_installed() -> bool:
+    """Return whether the user has installed STOI (pystoi)."""
+    return util.find_spec("pystoi") is not None
+
+
+def score_stoi(reference: array[int], degraded: array[int], rate_hz: int) -> float:
+    """Return how intelligible some sound is beside the one that was sent, 0 to 1; `pystoi` is installed. Source: Taal et al., ICASSP 2010."""
+    import numpy as np  # noqa: PLC0415 - an extra
+    import pystoi  # noqa: PLC0415 - installed by the user
+
+    return max(0.0, min(1.0, float(pystoi.stoi(np.asarray(reference, dtype=float), np.asarray(degraded, dtype=float), rate_hz))))
+
+
 def score_pesq(reference: array[int], degraded: Sequence[array[int]], rate_hz: int) -> list[float]:
     """Return the PESQ scores of pieces of sound beside the one that was sent; `pesq` is installed. Pieces without an utterance have none."""
     import numpy as np  # noqa: PLC0415 - an extra

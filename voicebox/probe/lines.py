@@ -120,6 +120,8 @@ def _speech(speech: SpeechScore) -> str:
     direct = f", {speech.direct:.2f} the same frames with nothing between" if speech.direct is not None else ""
     if speech.there is None:
         return f"the other box cannot score it (it lacks the extra `quality`, or did not hear it whole){direct}"
+    compared_there = [f"{name} {value:.2f}" for name, value in (("PESQ", speech.pesq), ("STOI", speech.stoi)) if value is not None]
+    direct += "".join(f", {each} there" for each in compared_there)
     return f"{speech.measure}, 1 to 5: {speech.there:.2f} at the other box{direct}; losses are concealed before that, of Opus as phones do it"
 
 

@@ -56,24 +56,32 @@ class ProbeNetwork(Protocol):
     def relays_of(self, leg: CircuitLeg) -> list[list[str]]: ...
 
 
-async def score(packed: bytes, codec: str, within_s: float = SCORE_S) -> int:
-    """Have packed frames scored by a process of its own (demo/score.py); return hundredths, NO_SCORE where it gives none in time."""
+async def score(packed: bytes, codec: str, within_s: float = SCORE_S) -> Score:
+    """Have packed frames scored by a process of its own (demo/score.py); NO_SCORE in it where it gives none in time."""
     command = (sys.executable, "-m", "voicebox.demo.score", codec)
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     try:
         process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=null)
     except OSError:
-        return NO_SCORE
+        return Score(NO_SCORE)
     try:
         said, _ = await asyncio.wait_for(process.communicate(packed), within_s)
     except TimeoutError:
-        return NO_SCORE
+        return Score(NO_SCORE)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    text = said[:MAX_SCORE_OCTETS].strip()
-    return min(500, max(100, int(text))) if process.returncode == 0 and text.isdigit() else NO_SCORE
+    return _score_of(said[:MAX_SCORE_OCTETS].split()) if process.returncode == 0 else Score(NO_SCORE)
+
+
+def _score_of(said: list[bytes]) -> Score:
+    """Return what the process says: three numbers, whatever they are."""
+    if len(said) != 3 or not all(each.isdigit() for each in said):
+        return Score(NO_SCORE)
+    opinion, pesq, stoi = (int(each) for each in said)
+    hundredths, pesq = (min(500, max(100, each)) if each else NO_SCORE for each in (opinion, pesq))
+    return Score(hundredths, pesq, min(100, stoi))
 
 
 class DrivenEnd(Protocol):
@@ -225,8 +233,7 @@ class Prober:
 
     async def _scored(self, running: _Running, frames: list[bytes | None]) -> None:
         assert isinstance(running.end, AnsweringEnd)
-        hundredths = await score(pack_frames(frames), SCORED_AS[running.end.codec.codec])
-        running.end.scored(Score(hundredths))
+        running.end.scored(await score(pack_frames(frames), SCORED_AS[running.end.codec.codec]))
 
     # --------------------------------------------------------------------------------------------------------- for the user
 
@@ -274,7 +281,7 @@ class Prober:
             "stage": end.stage.value,
             "outcome": end.outcome.value,
             "late_sends": end.stream.late_sends,
-            "score": end.score.hundredths if end.score is not None else None,
+            "score": [end.score.hundredths, end.score.pesq, end.score.stoi] if end.score is not None else None,
             "there": end.there.since(there)[: max(0, end.frames - there)],
             "back": end.back(back, now_us),
             "round_trips_ms": [round(trip, 1) for trip in end.stream.round_trips_ms[trips:]],

@@ -46,7 +46,7 @@ def json_object(result: ProbeResult, now: dt.datetime) -> Json:
         "verdict": result.grade.name.lower(),
         "causes": [{"cause": name, "points_of_r": round(cost, 1)} for name, cost in causes(result)],
         "hints": hints(result),
-        "signal": {"measure": result.speech.measure, "there": result.speech.there, "direct": result.speech.direct} if result.speech is not None else None,
+        "signal": {name: getattr(result.speech, name) for name in ("measure", "there", "direct", "pesq", "stoi")} if result.speech is not None else None,
         "not_measured": ["echo", "sound devices", "background noise"],
     }
 

@@ -50,11 +50,16 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class SpeechScore:
-    """How recorded speech sounded: 1 to 5. there: at the contact's box, direct: the same frames with nothing between; None where that could not be scored."""
+    """How recorded speech sounded: 1 to 5. there: at the contact's box, direct: the same frames with nothing between; None where that could not be scored.
+
+    pesq, stoi: at the contact's box, by comparison with what was sent, where it can: 1 to 5, and 0 to 1.
+    """
 
     measure: str
     there: float | None
     direct: float | None
+    pesq: float | None = None
+    stoi: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

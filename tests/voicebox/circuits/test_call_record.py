@@ -45,8 +45,9 @@ EVENTS: list[tuple[CallEvent, str]] = [
     (Offer((Codec.OPUS,), probe=True), "280101"),
     (Offer((Codec.PCMA,), probe=True, speech=True), "2a0102"),
     (Offer((Codec.G722,), probe=True, echo=True), "2e0104"),
-    (Score(0), "2b0000"),
-    (Score(432), "2b01b0"),
+    (Score(0), "2b000000000000"),
+    (Score(432), "2b01b000000000"),
+    (Score(432, 421, 97), "2b01b001a50061"),
     (Arrivals(258, (0, 10_000, 0xFFFF)), "29000001020000" + "2710" + "ffff"),
 ]
 

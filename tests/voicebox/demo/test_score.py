@@ -12,12 +12,17 @@ from voicebox.demo.codec import RATES_HZ, decode_frames
 from voicebox.demo.quality import available, drop_frames, pesq_installed, score_pesq
 from voicebox.demo.speech_frames import encode_frames, recorded_frames
 from voicebox.probe.codecs import ProbeCodec
-from voicebox.probe.prober import SCORED_AS, score
+from voicebox.probe.prober import SCORED_AS
+from voicebox.probe.prober import score as score_apart
 from voicebox.probe.speech import SPEECH_FRAMES, pack_frames
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(not available(), reason="the extra `quality` is not installed")]
 PATIENCE_S = 120.0
 """On a machine with much other work a model is loaded slowly."""
+
+
+async def score(packed: bytes, codec: str, within_s: float = PATIENCE_S) -> int:
+    return (await score_apart(packed, codec, within_s)).hundredths
 
 
 @pytest.mark.parametrize("codec", [ProbeCodec.PCMA, ProbeCodec.OPUS24], ids=lambda codec: str(codec.word))

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.probes import PlainPort
-from voicebox.b2bua.events import Answer, Arrivals, CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing
+from voicebox.b2bua.events import NO_SCORE, Answer, Arrivals, CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing, Score
 from voicebox.b2bua.ports import CircuitLeg, MediaPort
 from voicebox.errors import HostError, UsageError
 from voicebox.probe.ends import MOST_S
-from voicebox.probe.prober import Listener, Prober
+from voicebox.probe.prober import Listener, Prober, _score_of
 
 
 class Leg:
@@ -258,7 +258,7 @@ async def test_one_process_at_a_time_scores_speech(monkeypatch: pytest.MonkeyPat
     prober, calls, _ = made()
     under_way = most = 0
 
-    async def scoring(_packed: bytes, _codec: str) -> int:
+    async def scoring(_packed: bytes, _codec: str) -> Score:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
@@ -266,7 +266,7 @@ async def test_one_process_at_a_time_scores_speech(monkeypatch: pytest.MonkeyPat
             await asyncio.sleep(60)
         finally:
             under_way -= 1
-        return 0
+        return Score(NO_SCORE)
 
     monkeypatch.setattr("voicebox.probe.prober.score", scoring)
     for _ in range(3):
@@ -279,3 +279,20 @@ async def test_one_process_at_a_time_scores_speech(monkeypatch: pytest.MonkeyPat
     prober.stop()
     await soon()
     assert under_way == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "score"),
+    [
+        ("431 420 97", Score(431, 420, 97)),
+        ("431 0 0", Score(431)),
+        ("0 0 0", Score(NO_SCORE)),
+        ("7 9999 9999", Score(100, 500, 100)),
+        ("", Score(NO_SCORE)),
+        ("431", Score(NO_SCORE)),
+        ("4.31 x -3", Score(NO_SCORE)),
+        ("431 420 97 1", Score(NO_SCORE)),
+    ],
+)
+def test_whatever_the_scoring_process_says_is_a_score_or_none(said: str, score: Score) -> None:
+    assert _score_of(said.encode().split()) == score

@@ -20,7 +20,7 @@ from voicebox.probe.ends import MOST_S, Outcome
 from voicebox.probe.lines import STRIP, all_lines, mark_of_delay, mark_of_loss, strip
 from voicebox.probe.page import MAX_OCTETS, page
 from voicebox.probe.report import json_object
-from voicebox.probe.result import Grade, ProbeResult, causes, compared, hints, points_of, result_of, verdict
+from voicebox.probe.result import Grade, ProbeResult, SpeechScore, causes, compared, hints, points_of, result_of, verdict
 
 SCHEMA = json.loads((Path(voicebox.probe.report.__file__).parent / "schema.json").read_text())
 NOW = dt.datetime(2026, 1, 31, 12, 37, 59, tzinfo=dt.UTC)
@@ -112,6 +112,16 @@ def test_relays_of_this_side_are_named_where_the_user_asked_and_never_on_a_page(
     assert told["path"] == {"relays_at_least": 3, "own": [["Northwind", "Westbank"], ["Southend", "Eastside"]]}
     assert json_object(result(), NOW)["path"] == {"relays_at_least": 3, "own": None}
     assert not any(name in page(shown, "now") for name in ("Northwind", "Westbank", "Southend", "Eastside"))
+
+
+def test_speech_is_told_with_what_was_compared() -> None:
+    spoken = replace(result(), speech=SpeechScore("PLCMOS v2", 4.31, 4.4, 4.2, None))
+    line = next(line for line in all_lines("bob", spoken) if "speech:" in line)
+    assert "PLCMOS v2, 1 to 5: 4.31 at the other box, 4.40 the same frames with nothing between, PESQ 4.20 there" in line
+    assert "STOI" not in line
+    told = json.loads(json.dumps(json_object(spoken, NOW)))
+    assert problems(told, SCHEMA) == []
+    assert told["signal"] == {"measure": "PLCMOS v2", "there": 4.31, "direct": 4.4, "pesq": 4.2, "stoi": None}
 
 
 def test_mended_frames_are_received() -> None:

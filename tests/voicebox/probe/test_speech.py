@@ -33,7 +33,7 @@ def test_speech_is_heard_as_it_was_sent_with_holes_where_it_was_lost(loss: float
     assert heard.count(None) == pytest.approx(loss * SPEECH_FRAMES, abs=12 if loss else 0)
 
 
-@pytest.mark.parametrize("score", [Score(431), Score(NO_SCORE)], ids=["4.31", "none"])
+@pytest.mark.parametrize("score", [Score(431), Score(431, 420, 97), Score(NO_SCORE)], ids=["4.31", "compared too", "none"])
 def test_score_comes_back_once_and_the_call_goes_on_for_its_tail(score: Score) -> None:
     pair = speaking()
     pair.run(20, lambda: bool(pair.heard))
@@ -67,6 +67,12 @@ def test_scores_have_bounds() -> None:
     for wrong in (1, 99, 501, -1):
         with pytest.raises(ValueError, match="no score"):
             Score(wrong)
+    for wrong in (1, 99, 501, -1):
+        with pytest.raises(ValueError, match="no score"):
+            Score(431, wrong)
+    for wrong in (-1, 101):
+        with pytest.raises(ValueError, match="no score"):
+            Score(431, 0, wrong)
 
 
 def test_frames_are_packed_and_nothing_else_unpacks() -> None:
