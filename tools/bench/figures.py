@@ -1,4 +1,4 @@
-"""Keys and rows of the parts lengths, octets, relay_calls, box, house, capacity, kills, flood, speech and paths. Pure. The others': table.py; the thesis: thesis.py."""
+"""Keys and rows of the parts lengths, octets, relay_calls, box, probe, house, capacity, kills, flood, speech and paths. Pure. The others': table.py; the thesis: thesis.py."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ TICK_LATE_MS = 0.5
 PESQ_PCT = 99.0
 PATH_CHOICE_MS = 5.0
 JITTER_MS, MESSAGE_US, START_S = 2.0, 150.0, 2.0
+PROBE_PCT, PROBE_START_S, SCORE_S = 5.0, 1.0, 2.0
 
 
 def get(found: Mapping[str, Any], *path: str, times: float = 1.0, digits: int = 2) -> Any:
@@ -50,6 +51,10 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
             for calls, each in _table(found, "relay_calls", "rates").items()
         },
         "box_cpu_pct": {state: get(found, "box", f"{state}_pct") for state in ("idle", "call")},
+        "probe": {
+            **{name: get(found, "probe", name) for name in ("added_pct", "start_s", "first_frame_s")},
+            "score_s": {codec: get(found, "probe", "score_s", codec) for codec in _table(found, "probe", "score_s")},
+        },
         "house": {
             **{
                 kind: {name: get(found, "house", kind, name, digits=3) for name in ("wanted", "failed", "rate", "cpu_ms_each", "retransmissions")}
@@ -100,7 +105,7 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
 def rows(report: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Row]:
     """Return the rows of the parts that ran; report: as keys() has it."""
     groups = {
-        "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "house": _house_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
+        "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "probe": _probe_rows, "house": _house_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
         "speech": _speech_rows, "paths": _paths_rows,
     }  # fmt: skip
     return [row for part, of_part in groups.items() if part in parts and "error" not in parts[part] for row in of_part(report, parts[part])]
@@ -143,6 +148,22 @@ def _box_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
     shares = report["box_cpu_pct"]
     circuits = f"{min(part['circuits_in_call'])} circuits in the call"
     return [("CPU of a box, idle", shares["idle"], BOX_PCT, "%", "of one core"), ("CPU of a box, in a call", shares["call"], BOX_PCT, "%", circuits)]
+
+
+def _probe_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    found = report["probe"]
+    boxes = f"of one core; box {get(part['box_probing_pct'][0])}, idle {get(part['box_idle_pct'][0])}, the command {get(part, 'command_pct')}"
+    return [
+        ("CPU that a probe adds", found["added_pct"], PROBE_PCT, "%", boxes),
+        (
+            "A probe begins after",
+            found["start_s"],
+            PROBE_START_S,
+            "s",
+            f"its first frame after {found['first_frame_s']}, of which 1.1 s are waited at the other box",
+        ),
+        *((f"Scoring ten seconds of {codec}", seconds, SCORE_S, "s", "warm") for codec, seconds in found["score_s"].items()),
+    ]
 
 
 def _house_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:

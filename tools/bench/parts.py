@@ -11,13 +11,14 @@
     paths        what knowing and choosing relays takes, and how likely bad ones are on a path
     box          CPU of a box, idle and in a call
     flood        a relay that carries calls and is flooded
+    probe        CPU of a probe, how soon it begins, how long scoring takes
     house        calls and registrations a second at a box, calls at once, a message, its start
     relay_calls  a relay with 1 to 1 000 calls, with a whole core and with a fifth of one
     capacity     how many circuits one relay carries
     kills        a relay killed in a call
     speech       how a hundred calls sound, with G.711 and with Opus
 
-The last five take longer, and are run when they are asked for. A part that wants a network namespace runs as a process of its own: one may only enter it
+The last six take longer, or are looked at seldom, and are run when they are asked for. A part that wants a network namespace runs as a process of its own: one may only enter it
 before there are threads.
 """
 
@@ -111,6 +112,7 @@ PARTS = (
     Part("paths", 0.8, _of("paths")),
     Part("box", 1.7, _of("box", seconds=lambda given: 1.5 * given.seconds)),
     Part("flood", 3, _of("flood", seconds=lambda given: 3 * given.seconds), loads=True),
+    Part("probe", 1.5, _of("probe", seconds=lambda given: given.seconds), usual=False),
     Part("house", 4, _of("house", seconds=lambda given: 3 * given.seconds), usual=False),
     Part("relay_calls", 8, _of("relay_calls", seconds=lambda given: given.seconds / 2), loads=True, usual=False),
     Part("capacity", 5, _of("capacity", seconds=lambda given: given.seconds / 2.5, hold=lambda given: 3 * given.seconds), loads=True, usual=False),
