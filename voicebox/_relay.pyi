@@ -14,7 +14,8 @@ __all__ = ["CoreMachine", "Engine", "Srtp", "hctr2_decipher", "hctr2_encipher"]
 _Event: TypeAlias = tuple[object, ...]
 """First the name, then the fields:
 
-('link_up', link, incoming: bool, peer_pin: bytes | None)        the DTLS link stands; pin only where the peer showed a certificate
+('link_up', link, incoming: bool, peer_pin: bytes | None, certificate: bytes | None)
+                                                                  the DTLS link stands; pin only where the peer showed a certificate, which is there where it began the link
 ('link_failed', link)                                            a link we asked for did not come about
 ('link_down', link)                                              nothing valid came for 60 s, or disconnect(); its circuits are gone
 relay: ('create', link, circuit, handshake: bytes)               answer with accept() or refuse()

@@ -39,8 +39,9 @@ from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import keep_network, load_network, reread_network
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.pairing import Pairing
-from voicebox.circuits.path import junctions_of_epoch
+from voicebox.circuits.path import OwnView, junctions_of_epoch
 from voicebox.circuits.path_report import path_report
+from voicebox.circuits.relay_cards import load_cards, relays_by_card
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
 from voicebox.config.load import load_box, load_phone, load_phones
@@ -153,10 +154,8 @@ class BoxDaemon:
         self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < COIN)
         config, count, now_us = self._config, self._config.profile.circuits, self._plane.now_us()
         guards, metered = self._load_guards(guards_wanted(count), rng), config.profile.is_metered
-        avoid = self._relaying.ids()
-        standing = StandingCircuits(
-            self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=config.middle, metered=metered, avoid=avoid
-        )
+        own = self._own_view()
+        standing = StandingCircuits(self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=config.middle, metered=metered, own=own)
         calls.use(standing)
         self._standing = standing
         dummies = Dummies(calls.begin_dummy, self._book.petnames, rng, self._network.epoch_us, now_us)
@@ -306,6 +305,10 @@ class BoxDaemon:
     def _now_us(self) -> int:
         return self._plane.now_us()
 
+    def _own_view(self, network: VerifiedNetwork | None = None) -> OwnView:
+        """Return what is known of relays beside the list. Raises FileProblem."""
+        return OwnView(self._relaying.ids(), relays_by_card(network or self._network, load_cards(self._store)))
+
     def _guards(self) -> list[Descriptor]:
         return self._standing.guards() if self._standing is not None else []
 
@@ -410,7 +413,7 @@ class BoxDaemon:
         users = tuple(account.user for account in accounts)
         now = dt.datetime.now(dt.UTC)
         plan, dnd, network = self._load_plan(users), load_dnd(self._store.home), reread_network(self._store, self._network, now)
-        mailbox = self._kept.opened() if plan.takes_messages else None
+        mailbox, own = self._kept.opened() if plan.takes_messages else None, self._own_view(network)
         there = {contact.petname: contact for contact in self._store.load_contacts(now)}
         known = {contact.petname: contact for contact in self._book.contacts()}
         for petname in known.keys() - there.keys():
@@ -424,7 +427,7 @@ class BoxDaemon:
             self._server.use_mailbox(mailbox)
         self._gossip.use(network, now.timestamp())
         if self._standing is not None:
-            self._standing.use(network, self._relaying.ids())
+            self._standing.use(network, own)
         self._relaying.use(network)
         self._kept.write_missed()
 

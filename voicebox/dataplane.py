@@ -68,11 +68,12 @@ _MIXED = 2
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """A DTLS link stands. peer_pin: SHA-256 of the key the peer proved to have; None of a box, which shows no certificate."""
+    """A DTLS link stands. peer_pin: SHA-256 of the key the peer proved to have; None of a box, which shows no certificate. certificate: of a relay that began it, DER."""
 
     link: int
     incoming: bool
     peer_pin: bytes | None = field(repr=False)
+    certificate: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

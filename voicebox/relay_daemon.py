@@ -10,6 +10,7 @@ import datetime as dt
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,10 @@ from voicebox.circuits.gossip import Gossip
 from voicebox.circuits.gossip_peer import Gossiping, GossipListener
 from voicebox.circuits.gossip_rounds import Times
 from voicebox.circuits.limits import MonthlyTraffic, circuits_within, rounded
-from voicebox.circuits.network import VerifiedNetwork
+from voicebox.circuits.network import VerifiedNetwork, belongs
 from voicebox.circuits.network_state import keep_network, load_network, reread_network
-from voicebox.circuits.own_relay import belongs
 from voicebox.circuits.relay import Relay
-from voicebox.circuits.relay_state import load_relay_keys, remove_former_key
+from voicebox.circuits.relay_state import certificate_showing, load_relay_keys, remove_former_key
 from voicebox.circuits.value import ValueSignature
 from voicebox.circuits.values_coming import COMING_FILE, due, parse_coming
 from voicebox.config.load import load_relay
@@ -50,7 +50,7 @@ class RelayDaemon:
         self._times = Times(network.terms.epoch_s, is_relay=True)
         self._gossip = Gossip(network, now_s, self._times.settled_s)
         self._store = store
-        if self._gossip.take([verified], now_s):  # it was renewed, and tells the others itself
+        if self._config.listed and self._gossip.take([verified], now_s):  # it was renewed, and tells the others itself
             keep_network(store, self._network)
         self._coming = self._load_coming()
         if not belongs(self._network, verified, dt.datetime.now(dt.UTC)):
@@ -58,6 +58,8 @@ class RelayDaemon:
                 "The network does not have this relay, or what it has of it has expired. `voicebox relay renew` for another year, get the descriptor vouched for and put "
                 "it into its directory, and start again; the others hear of it by themselves."
             )
+        if self._network.relay(self._own.relay_id) is None:
+            self._keys = replace(self._keys, certificate=certificate_showing(verified, self._keys, dt.datetime.now(dt.UTC)))
         born = self._network.terms.born_unix_us
         if time.time() * 1e6 < born:
             raise UsageError("The network begins in the future, so this machine's clock is wrong.")
@@ -161,8 +163,8 @@ class RelayDaemon:
     def _take(self, event: Event) -> None:
         now_us = self._plane.now_us()
         match event:
-            case LinkUp(link, incoming, peer_pin):
-                self._relay.link_up(link, peer_pin, now_us, incoming=incoming)
+            case LinkUp(link, incoming, peer_pin, certificate):
+                self._relay.link_up(link, peer_pin, now_us, incoming=incoming, certificate=certificate)
             case LinkFailed(link) | LinkDown(link):
                 self._relay.link_gone(link, now_us)
             case CreateAsked(link, circuit, handshake):

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from voicebox.circuits.descriptor import Descriptor
-from voicebox.circuits.network import VerifiedNetwork
-from voicebox.circuits.own_relay import OwnRelay, RelayStage, belongs
+from voicebox.circuits.network import VerifiedNetwork, belongs
+from voicebox.circuits.own_relay import OwnRelay, RelayStage
 from voicebox.config.model import RelaySwitch
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import VoiceboxError

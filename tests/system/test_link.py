@@ -177,7 +177,7 @@ async def test_an_access_link_carries_cells_of_one_length_at_fifty_a_second(make
     up = await guard.told(LinkUp)
     assert isinstance(up, LinkUp)
     assert up.incoming
-    assert up.peer_pin is None, "a box shows no certificate"
+    assert (up.peer_pin, up.certificate) == (None, None), "a box shows no certificate"
     await asyncio.sleep(0.2)
     before = len(wire.forward), len(wire.backward)
     await asyncio.sleep(2)
@@ -274,7 +274,7 @@ async def test_a_relay_link_shows_both_keys_and_lives_without_circuits(make_node
     assert await other.told(LinkUp) == LinkUp(link, incoming=False, peer_pin=its.pin)
     up = await one.told(LinkUp)
     assert isinstance(up, LinkUp)
-    assert up.peer_pin == theirs.pin
+    assert (up.peer_pin, up.certificate) == (theirs.pin, theirs.certificate), "as it was shown, with whatever it says beside the key"
     await asyncio.sleep(3.5)
     assert not one.events
     assert not other.events

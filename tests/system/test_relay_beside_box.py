@@ -1,4 +1,7 @@
-"""A box with `relay: on` carries a circuit of another box, in a process of its own, which its calls do not notice, strangers do not find, and which ends with it. [io]"""
+"""A box with `relay: on` carries a circuit of another box, in a process of its own, which its calls do not notice, strangers do not find, and which ends with it. [io]
+
+The other box knows the relay by its card: no list has it, and the junction takes it by what its certificate shows.
+"""
 
 from __future__ import annotations
 
@@ -93,20 +96,46 @@ def test_a_box_with_a_relay_carries_others(tmp_path: Path) -> None:
         assert (there.address, own.operator) == (network.plan.box_address(CALLER), OPERATOR)
         assert relay_process(alice.process.pid if alice.process else None) is None
         assert told(bob)["relay"] == {"wanted": False, "stage": "unknown", "restarts": 0}, "a box that was not asked to looks hours later"
-        file = str(tmp_path / "network" / "network")
-        network.voicebox("relay", "vouch", "--network", file, str(home / "descriptor"))
-        for node in (*network.relays.values(), *network.boxes.values()):
-            network.voicebox("network", "update", file, home=node.home)
+        card = _vouched_for_by_card(network, tmp_path)
         wait_until(lambda: relay_status(home) is not None, "the relay", 60)
         assert strangers_hear(there, own.link_pin) == (0, 1)
         _kill_in_a_call(network, tmp_path)
+        network.voicebox("relay", "add", str(card), home=bob.home)
         _carries_a_circuit(network, home)
+        _listed(network, home)
         process = relay_process(alice.process.pid if alice.process else None)
         assert process is not None
         network.stop_node(alice)
         assert not Path(f"/proc/{process}").exists()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
             free.bind(there)
+
+
+def _vouched_for_by_card(network: EmbeddedNetwork, directory: Path) -> Path:
+    """Let the voucher vouch for the relay without putting it into the list; return its card."""
+    alice, copy, card = network.boxes[CALLER], directory / "copy", directory / "card"
+    copy.write_bytes((alice.home / "relay" / "descriptor").read_bytes())
+    before = (directory / "network" / "network").read_bytes()
+    network.voicebox("relay", "vouch", "--unlisted", "--network", str(directory / "network" / "network"), str(copy))
+    assert (directory / "network" / "network").read_bytes() == before
+    card.write_text(network.voicebox("relay", "card", "--vouched", str(copy), home=alice.home))
+    return card
+
+
+def _listed(network: EmbeddedNetwork, home: Path) -> None:
+    """Put the relay into the list while it runs: it goes on with the circuits that it has."""
+    alice, file = network.boxes[CALLER], str(network.directory / "network")
+    process = relay_process(alice.process.pid if alice.process else None)
+    network.voicebox("network", "add", file, str(home / "descriptor"))
+    network.voicebox("network", "update", file, home=alice.home)
+    assert (home / "network.list").read_bytes() == (alice.home / "network.list").read_bytes()
+    time.sleep(1)
+    relay = relay_status(home)
+    assert relay is not None
+    assert (relay["links"]["access"], relay_process(alice.process.pid if alice.process else None)) == (1, process)
+    assert network.status(network.boxes[CALLEE]) is not None
+    path = network.voicebox("path", "--explain", home=alice.home)
+    assert "The relay beside this box is never on its own paths" in path
 
 
 def _kill_in_a_call(network: EmbeddedNetwork, directory: Path) -> None:
@@ -151,6 +180,7 @@ def _carries_a_circuit(network: EmbeddedNetwork, home: Path) -> None:
     network.wait_ready(READY_S)
     status = network.status(bob, show_path=True)
     assert status is not None
+    assert "1 relays are known by card, 1 of them not in the list" in network.voicebox("path", "--explain", home=bob.home)
     assert OPERATOR in {circuit["relays"][0] for circuit in status["circuits"] if circuit["state"] == "standing"}
     relay = relay_status(home)
     assert relay is not None

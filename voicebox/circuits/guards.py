@@ -57,7 +57,7 @@ class Guard:
 
 
 class GuardSet:
-    """The guards of one box. wanted: how many are in use at once. only: operators whose guards alone may be taken; prefer: whose are taken first; both may be empty.
+    """The guards of one box. wanted: how many are in use at once. only: operators whose guards alone may be taken; prefer: whose are taken first, as those of cards are; both may be empty.
 
     save(text) is called after each change that is to be kept.
     """
@@ -150,7 +150,10 @@ class GuardSet:
         def fits(relay: Descriptor) -> bool:
             return self._may(relay) and relay.relay_id != left and all(apart(pool.terms, relay, other) for other in others)
 
-        relay = pool.draw(self._rng, lambda relay: relay.operator in self._prefer and fits(relay)) if self._prefer else None
+        def is_preferred(relay: Descriptor) -> bool:
+            return relay.operator in self._prefer or (bool(pool.by_card) and relay.relay_id in pool.by_card)
+
+        relay = pool.draw(self._rng, lambda relay: is_preferred(relay) and fits(relay)) if self._prefer or pool.by_card else None
         relay = relay or pool.draw(self._rng, fits)
         if relay is None:
             return None

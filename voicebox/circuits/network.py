@@ -140,6 +140,17 @@ def admit(terms: NetworkTerms, network_id: bytes, verified: VerifiedDescriptor) 
     return Admitted(descriptor, replace(verified, vouchers=counted))
 
 
+def belongs(network: VerifiedNetwork, own: VerifiedDescriptor, now: dt.datetime) -> bool:
+    """Return whether a relay may serve: the list has it, or its own descriptor has vouchers enough, so that it serves those who have its card."""
+    listed = network.relay(own.descriptor.relay_id)
+    if listed is not None:
+        return (listed.link_pin, listed.role) == (own.descriptor.link_pin, own.descriptor.role) and listed.valid_at(now)
+    try:
+        return admit(network.terms, network.network_id, own).descriptor.valid_at(now)
+    except HandshakeError:
+        return False
+
+
 def new_network(terms: NetworkTerms, relays: Iterable[VerifiedDescriptor] = ()) -> VerifiedNetwork:
     """Make a network of relays that are admitted. Raises HandshakeError, UsageError for too many, or one that is there twice."""
     network_id = terms.network_id

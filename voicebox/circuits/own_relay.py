@@ -16,13 +16,11 @@ from enum import Enum, unique
 from pathlib import Path
 
 from voicebox.circuits.descriptor import RelayAddress, Role, VerifiedDescriptor, parse_descriptor
-from voicebox.circuits.network import VerifiedNetwork, admit
 from voicebox.circuits.network_state import NETWORK_FILE, PIN_FILE
 from voicebox.circuits.relay_state import DESCRIPTOR_FILE, create_relay, renew_descriptor
 from voicebox.config.load import load_relay
 from voicebox.config.model import RELAY_OPTIONS, RelayConfig, example_file
 from voicebox.contacts.store import StateDirectory
-from voicebox.errors import HandshakeError
 
 FOLDER = "relay"
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - where it listens unless the user names an address
@@ -107,14 +105,3 @@ class OwnRelay:
         """Let it know the network as the box does."""
         for name in (NETWORK_FILE, PIN_FILE):
             self.store.write(name, box.read(name))
-
-
-def belongs(network: VerifiedNetwork, own: VerifiedDescriptor, now: dt.datetime) -> bool:
-    """Return whether a relay may serve: the list has it, or its own descriptor has vouchers enough, so that it serves those who have its card."""
-    listed = network.relay(own.descriptor.relay_id)
-    if listed is not None:
-        return (listed.link_pin, listed.role) == (own.descriptor.link_pin, own.descriptor.role) and listed.valid_at(now)
-    try:
-        return admit(network.terms, network.network_id, own).descriptor.valid_at(now)
-    except HandshakeError:
-        return False

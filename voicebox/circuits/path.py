@@ -13,8 +13,8 @@ import ipaddress
 import itertools
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
@@ -75,12 +75,27 @@ def weight(terms: NetworkTerms, relay: Descriptor) -> int:
     return relay.mbit_s if terms.threshold else 1
 
 
-class Pool:
-    """The relays of one role that are valid at a time, to draw from. Making one reads the whole list, drawing a few of it. avoid: ids of some that are not to be drawn."""
+@dataclass(frozen=True, slots=True)
+class OwnView:
+    """What a box knows of relays beside the list, by their ids. avoid: those with its own address; cards: guards that it was given by card."""
 
-    def __init__(self, network: VerifiedNetwork, role: Role, now: dt.datetime, avoid: Collection[bytes] = ()) -> None:
-        self.terms, self.date = network.terms, now
-        self.by_id = {relay_id: relay for relay in network.with_role(role, now) if (relay_id := relay.relay_id) not in avoid}
+    avoid: frozenset[bytes] = field(default=frozenset(), repr=False)
+    cards: Mapping[bytes, Descriptor] = field(default_factory=dict, repr=False)
+
+
+class Pool:
+    """The relays of one role that are valid at a time, to draw from. Making one reads the whole list, drawing a few of it.
+
+    own: some of them are not drawn, and those of cards are there too; `by_card` has their ids, `unlisted` those of them that other relays do not know.
+    """
+
+    def __init__(self, network: VerifiedNetwork, role: Role, now: dt.datetime, own: OwnView | None = None) -> None:
+        self.terms, self.date, own = network.terms, now, own or OwnView()
+        relays = {relay.relay_id: relay for relay in network.with_role(role, now)}
+        cards = {relay_id: relay for relay_id, relay in own.cards.items() if relay.role is role and relay.valid_at(now)}
+        self.by_id = {relay_id: relay for relay_id, relay in (relays | cards).items() if relay_id not in own.avoid}
+        self.by_card = frozenset(cards.keys() - own.avoid)
+        self.unlisted = self.by_card - relays.keys()
         self.relays = list(self.by_id.values())
         weights = [weight(self.terms, relay) for relay in self.relays]
         self._sums = list(itertools.accumulate(weights))
@@ -133,13 +148,18 @@ def paths_of_epoch(terms: NetworkTerms, guards: Sequence[Descriptor], junctions:
 
 
 def with_middle(pool: Pool, path: Path, guards: Collection[Descriptor], rng: Rng, favour: Callable[[Descriptor], float] = lambda _relay: 1.0) -> Path:
-    """Lengthen a path by a relay between guard and junction: drawn among those of the role guard, but none of the box's own guards.
+    """Lengthen a path by a relay between guard and junction: drawn among those of the role guard that are in the list, but none of the box's own guards.
 
     Raises PolicyError where the rules leave none.
     """
     own = {guard.identity for guard in guards}
     ends = (path.guard, path.junction)
-    middle = pool.draw(rng, lambda relay: relay.identity not in own and all(apart(pool.terms, relay, end) for end in ends), favour)
+
+    def fits(relay: Descriptor) -> bool:
+        is_known = not pool.unlisted or relay.relay_id not in pool.unlisted
+        return is_known and relay.identity not in own and all(apart(pool.terms, relay, end) for end in ends)
+
+    middle = pool.draw(rng, fits, favour)
     if middle is None:
         raise PolicyError("No path through the network keeps the rules: there is no relay left for its middle.")
     return Path(path.guard, path.junction, middle)

@@ -23,6 +23,8 @@ def path_report(standing: StandingCircuits, network: VerifiedNetwork, *, middle:
     return {
         "circuits": [_circuit(circuit) for circuit in standing.present() if circuit.stage is Stage.STANDING],
         "guards": [guard.operator for guard in standing.guards()],
+        "by_card": {"known": len(pool.by_card), "unlisted": len(pool.unlisted), "guards": sum(guard.relay_id in pool.by_card for guard in standing.guards())},
+        "own_relay": standing.avoids,
         "middle": middle,
         "entropy_bits": {"guards": round(pool.entropy_bits, 1), "junctions": round(junctions.entropy_bits, 1), "floor": FLOOR_BITS},
         "delay_counts": middle and delay_counts(pool.entropy_bits),

@@ -18,7 +18,8 @@ from voicebox.circuits.descriptor import Descriptor, Role
 from voicebox.circuits.handshake import HopBinding, LayerKeys, answer_hop
 from voicebox.circuits.kdf import sha256
 from voicebox.circuits.limits import Chance, CreateLimits
-from voicebox.circuits.network import VerifiedNetwork
+from voicebox.circuits.network import VerifiedNetwork, belongs
+from voicebox.circuits.shown import descriptor_shown
 from voicebox.circuits.speech import RefusalReason
 from voicebox.circuits.steps import Steps
 from voicebox.errors import HandshakeError, HostError
@@ -104,8 +105,8 @@ class Relay:
 
     # --------------------------------------------------------------------------------------------------------------- links
 
-    def link_up(self, link: int, peer_pin: bytes | None, now_us: int, *, incoming: bool) -> None:
-        """A link stands. One of a certificate that is not in the network is let go again."""
+    def link_up(self, link: int, peer_pin: bytes | None, now_us: int, *, incoming: bool, certificate: bytes | None = None) -> None:
+        """A link stands. One of a certificate that is not in the network, and shows nothing that would admit it, is let go again."""
         if not incoming:
             self._outgoing_up(link)
         elif peer_pin is None:
@@ -113,10 +114,21 @@ class Relay:
                 self._access_links.add(link)
             else:
                 self._let_go(link)
-        elif peer_pin in self._pins and self._pins[peer_pin].valid_at(self._network.date(now_us)):
+        elif self._is_member(peer_pin, certificate, now_us):
             self._relay_links[link] = peer_pin
         else:
             self._let_go(link)
+
+    def _is_member(self, peer_pin: bytes, certificate: bytes | None, now_us: int) -> bool:
+        """Return whether a relay that connects is in the list, or shows a descriptor of a guard that is admitted although the list does not have it."""
+        now = self._network.date(now_us)
+        listed = self._pins.get(peer_pin)
+        if listed is not None:
+            return listed.valid_at(now)
+        shown = descriptor_shown(certificate) if certificate is not None else None
+        if shown is None or shown.descriptor.link_pin != peer_pin or shown.descriptor.role is not Role.GUARD:
+            return False
+        return self._network.relay(shown.descriptor.relay_id) is None and belongs(self._network, shown, now)
 
     def link_gone(self, link: int, now_us: int) -> None:
         """A link failed or is down: extends that wait for it are refused."""

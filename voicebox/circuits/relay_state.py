@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from voicebox.circuits.descriptor import VALID_DAYS, Descriptor, RelayAddress, Role, VerifiedDescriptor, parse_descriptor, sign_descriptor
 from voicebox.circuits.relay import RelayKeys
+from voicebox.circuits.shown import DESCRIPTOR_EXTENSION
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import FileProblem
 from voicebox.sensitive import Secret
@@ -108,12 +109,21 @@ def _identity(store: StateDirectory, descriptor: Descriptor) -> Ed25519PrivateKe
     return key
 
 
-def link_certificate(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> bytes:
-    """Make the self-signed certificate of DTLS (DER). It names nobody: peers compare its key with the pin, and nothing else of it."""
+def link_certificate(key: ec.EllipticCurvePrivateKey, now: dt.datetime, shows: x509.ExtensionType | None = None) -> bytes:
+    """Make the self-signed certificate of DTLS (DER). It names nobody: peers compare its key with the pin. shows: what else it holds (shown.py)."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=10 * VALID_DAYS))
+    if shows is not None:
+        builder = builder.add_extension(shows, critical=False)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def certificate_showing(verified: VerifiedDescriptor, keys: RelayKeys, now: dt.datetime) -> bytes:
+    """Return a certificate (DER) of a relay's link key that holds its descriptor, for a relay that the list does not have. Spec: PROTOCOL.md §10.6."""
+    key = serialization.load_der_private_key(keys.link_key.reveal(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey), "the key of a link is made by create_relay()"
+    return link_certificate(key, now, x509.UnrecognizedExtension(DESCRIPTOR_EXTENSION, verified.text.encode()))
 
 
 def pin_of(certificate: bytes) -> bytes:

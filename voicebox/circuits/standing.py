@@ -9,7 +9,7 @@ Spec: PROTOCOL.md §10.4, §10.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from voicebox.circuits.circuit import Circuit, Stage, TokenMaker
@@ -17,7 +17,7 @@ from voicebox.circuits.descriptor import Descriptor, Role
 from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.pair_book import tokens_payload
-from voicebox.circuits.path import JUNCTIONS_PER_EPOCH, Path, Pool, Rng, junctions_of_epoch, paths_of_epoch, with_middle
+from voicebox.circuits.path import JUNCTIONS_PER_EPOCH, OwnView, Path, Pool, Rng, junctions_of_epoch, paths_of_epoch, with_middle
 from voicebox.circuits.scores import Scores
 from voicebox.circuits.speech import OwnerPlane
 from voicebox.circuits.steps import Steps
@@ -79,7 +79,7 @@ class StandingCircuits:
     """Keep the circuits of a box. Contract: call an event method or handle_timer, then re-arm at next_timer().
 
     on_lost(circuit, now_us) is called when a circuit that may have a call is gone. middle: each circuit has one relay more, between guard and junction.
-    metered: each has a cell in every second slot only. avoid: ids of relays that are no guard and no middle of its: the box's own, which has its address.
+    metered: each has a cell in every second slot only. own: what the box knows of relays beside the list.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class StandingCircuits:
         *,
         middle: bool = False,
         metered: bool = False,
-        avoid: Collection[bytes] = (),
+        own: OwnView | None = None,
     ) -> None:
         self._plane, self._network, self._rng, self._middle, self.metered = plane, network, rng, middle, metered
         wanted = guards_wanted(count)
@@ -104,7 +104,7 @@ class StandingCircuits:
         self._count = count // wanted * self._ways
         self._make_tokens = make_tokens
         self.on_lost: Callable[[Circuit, int], None] = lambda _circuit, _now_us: None
-        self._guard_set, self._avoid = guards, avoid
+        self._guard_set, self._own = guards, own
         self.scores = Scores()
         self._present = self._new_epoch(number, now_us)
         self._coming: _Epoch | None = None
@@ -123,6 +123,11 @@ class StandingCircuits:
     def pool(self) -> Pool:
         """Return the relays from which guards and middles are drawn."""
         return self._pool
+
+    @property
+    def avoids(self) -> int:
+        """Return how many relays are left out because they have the box's own address."""
+        return len(self._own.avoid) if self._own is not None else 0
 
     @property
     def epoch(self) -> int:
@@ -238,9 +243,9 @@ class StandingCircuits:
                 circuit.gives_way.give_way()
             circuit.renew_tokens(now_us)
 
-    def use(self, network: VerifiedNetwork, avoid: Collection[bytes] = ()) -> None:
+    def use(self, network: VerifiedNetwork, own: OwnView | None = None) -> None:
         """Take newer relays of the network; they count from the next epoch on."""
-        self._network, self._avoid = network, avoid
+        self._network, self._own = network, own
 
     def close(self) -> None:
         """Give up everything, in silence."""
@@ -255,7 +260,7 @@ class StandingCircuits:
 
     def _look_at_relays(self, now_us: int) -> None:
         """See which relays are valid now, and let the rules of the guards have their way: once an epoch, whatever happens."""
-        self._pool = Pool(self._network, Role.GUARD, self._network.date(now_us), self._avoid)
+        self._pool = Pool(self._network, Role.GUARD, self._network.date(now_us), self._own)
         self._guard_set.refresh(self._pool, self._unix_s(now_us))
         self._guards = self._guard_set.in_order(self._pool, self._unix_s(now_us))
 

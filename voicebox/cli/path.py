@@ -90,12 +90,24 @@ def _rules(path: dict[str, Any]) -> list[str]:
     return [
         f"Guards are drawn among {relays['guards']} relays, {drawn}; entropy of a draw: {entropy['guards']} bits. Each is kept for {low} to {high} days.",
         f"In the order in which they are used: {', '.join(path['guards'])}.",
+        *_by_card(path),
         f"Junctions are the same for everybody in an epoch, drawn among {relays['junctions']}; entropy of a draw: {entropy['junctions']} bits.",
         f"No two relays of a path are of one {' or '.join(rules)}."
         if rules
         else "This network lets one operator, and one network of addresses, have two relays of a path.",
         f"{delay} The floor is {entropy['floor']:g} bits.",
     ]
+
+
+def _by_card(path: dict[str, Any]) -> list[str]:
+    """Say what this box knows beside the list, where it knows something."""
+    cards, lines = path["by_card"], []
+    if cards["known"]:
+        unlisted = f", {cards['unlisted']} of them not in the list" if cards["unlisted"] else ""
+        lines.append(f"{cards['known']} relays are known by card{unlisted}: they are drawn first; {cards['guards']} of the guards above are such.")
+    if path["own_relay"]:
+        lines.append("The relay beside this box is never on its own paths: both have one address.")
+    return lines
 
 
 def _percent(chance: float) -> str:

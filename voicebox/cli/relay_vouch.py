@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--withdraw", action="store_true", help="vouch for them no more: they leave the network where too few other vouchers are left")
     parser.add_argument(
+        "--unlisted", action="store_true", help="put the voucher into the descriptors only, for relays that are used by card and are in no list"
+    )
+    parser.add_argument(
         "descriptors", nargs="+", type=Path, metavar="RELAY_DESCRIPTOR", help="the file `descriptor` of each relay; your voucher is put into it"
     )
 
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         for verified in (read_descriptor_file(each, now) for each in args.descriptors)
     ]
     enough = []
-    for verified in vouched:
+    for verified in [] if args.unlisted else vouched:
         try:
             enough.append(admit(network.terms, network.network_id, verified).verified)
         except HandshakeError as problem:
@@ -52,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{path} holds {len(network.valid(now))} relays ({changes}). One relay that takes it with `voicebox network update` tells all others.")
     for each, verified in zip(args.descriptors, vouched, strict=True):
         write_public(each.absolute(), verified.text)
-    if len(enough) < len(vouched):
+    if args.unlisted:
+        print("Your vouchers are in the descriptors: `voicebox relay card --vouched FILE` at each relay takes them.")
+    elif len(enough) < len(vouched):
         print("Your vouchers are in the descriptors; give them to the next who vouches.")
     return 0

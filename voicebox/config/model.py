@@ -207,6 +207,7 @@ RELAY_OPTIONS = (
     Option("listen", parse_endpoint, None, "address and UDP port that boxes and other relays connect to"),
     Option("role", parse_role, None, "guard: boxes connect here; junction: circuits end and are spliced here"),
     Option("operator", parse_word, None, "who runs it; nobody uses two relays of one operator on a path"),
+    Option("listed", parse_switch, "yes", "no: relays and boxes do not hear of it from it; whoever has its card uses it"),
     Option("max_circuits", parse_circuits, "4096", "how many circuits are taken at most"),
     Option("limit.mbit_s", parse_cap, "none", "none, or Mbit/s that all links together may use in each direction: fewer circuits are taken then"),
     Option("limit.gb_month", parse_cap, "none", "none, or GB a month, in and out together: once reached, no circuits are taken from the next epoch on"),
@@ -253,6 +254,7 @@ class RelayConfig:
     listen: Endpoint
     role: str
     operator: str = field(repr=False)
+    listed: bool
     max_circuits: int
     mbit_s: int | None
     gb_month: int | None
@@ -281,7 +283,8 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
 def relay_config(values: dict[str, Any]) -> RelayConfig:
     """Make the settings of a relay from parsed options."""
     return RelayConfig(
-        values["listen"], values["role"], values["operator"], values["max_circuits"], values["limit.mbit_s"], values["limit.gb_month"], values["realtime"]
+        values["listen"], values["role"], values["operator"], values["listed"],
+        values["max_circuits"], values["limit.mbit_s"], values["limit.gb_month"], values["realtime"]
     )
 
 

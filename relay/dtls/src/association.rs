@@ -294,6 +294,10 @@ impl Association for BoringAssociation {
     fn peer_pin(&self) -> Option<Pin> {
         self.peer_pin
     }
+
+    fn peer_certificate(&self) -> Option<Vec<u8>> {
+        self.stream.ssl().peer_certificate()?.to_der().ok()
+    }
 }
 
 #[allow(unsafe_code)] // the binding has no safe form of this setting

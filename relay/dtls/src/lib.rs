@@ -96,4 +96,8 @@ pub trait Association: Send {
     fn state(&self) -> State;
     /// The key the peer proved to have. `None` before that, and for a box, which shows no certificate.
     fn peer_pin(&self) -> Option<Pin>;
+    /// The certificate that an incoming peer showed, DER; what it says beside the key is its own word.
+    fn peer_certificate(&self) -> Option<Vec<u8>> {
+        None
+    }
 }

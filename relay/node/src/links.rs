@@ -41,8 +41,8 @@ pub(crate) type SocketNumber = u32;
 pub(crate) enum Happening {
     /// Send this at once.
     Reply { socket: SocketNumber, to: SocketAddr, datagram: Vec<u8> },
-    /// A link stands.
-    Up { link: u32, kind: LinkKind, incoming: bool, peer_pin: Option<Pin> },
+    /// A link stands. certificate: what an incoming peer showed, DER.
+    Up { link: u32, kind: LinkKind, incoming: bool, peer_pin: Option<Pin>, certificate: Option<Vec<u8>> },
     /// A link that was asked for did not come about.
     Failed { link: u32 },
     /// A link that stood is gone.
@@ -356,6 +356,7 @@ impl Links {
         link.stands = true;
         link.last_valid_at = now;
         let peer_pin = link.association.peer_pin();
+        let certificate = link.association.peer_certificate().filter(|_| link.incoming);
         if link.incoming && peer_pin.is_some() {
             link.kind = LinkKind::Relay;
         }
@@ -371,7 +372,7 @@ impl Links {
             self.remove(former);
             self.happenings.push(Happening::Down { link: former });
         }
-        self.happenings.push(Happening::Up { link: number, kind, incoming, peer_pin });
+        self.happenings.push(Happening::Up { link: number, kind, incoming, peer_pin, certificate });
     }
 
     /// Forget a link, in silence, and tell whoever asked for it or used it.

@@ -35,6 +35,8 @@ pub enum NodeEvent {
         incoming: bool,
         /// The key it proved to have; none of a box.
         peer_pin: Option<Pin>,
+        /// The certificate of a relay that began it, DER.
+        certificate: Option<Vec<u8>>,
     },
     /// A link that was asked for did not come about.
     LinkFailed {
@@ -362,8 +364,8 @@ impl Runner {
                     self.counters.add_many(Counter::SendRefused, refused);
                 }
             }
-            Happening::Up { link, kind, incoming, peer_pin } => {
-                self.tell(NodeEvent::LinkUp { link, incoming, peer_pin });
+            Happening::Up { link, kind, incoming, peer_pin, certificate } => {
+                self.tell(NodeEvent::LinkUp { link, incoming, peer_pin, certificate });
                 self.core.handle(now, Input::LinkUp { link: LinkId(link), kind });
                 self.drain(now);
                 if kind == LinkKind::Relay {

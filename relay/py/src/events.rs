@@ -37,7 +37,10 @@ pub(crate) fn of_core<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py
 /// Translate an event of the node.
 pub(crate) fn of_node<'py>(py: Python<'py>, event: &NodeEvent) -> PyResult<Bound<'py, PyTuple>> {
     match event {
-        NodeEvent::LinkUp { link, incoming, peer_pin } => tuple(py, ("link_up", *link, *incoming, peer_pin.map(|pin| PyBytes::new(py, &pin)))),
+        NodeEvent::LinkUp { link, incoming, peer_pin, certificate } => {
+            let certificate = certificate.as_ref().map(|der| PyBytes::new(py, der));
+            tuple(py, ("link_up", *link, *incoming, peer_pin.map(|pin| PyBytes::new(py, &pin)), certificate))
+        }
         NodeEvent::LinkFailed { link } => tuple(py, ("link_failed", *link)),
         NodeEvent::LinkDown { link } => tuple(py, ("link_down", *link)),
         NodeEvent::MediaFailed { port } => tuple(py, ("media_failed", *port)),

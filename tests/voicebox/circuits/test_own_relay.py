@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.networks import NOW, make_network
 from voicebox.circuits.descriptor import RelayAddress, Role, VerifiedDescriptor, sign_descriptor
-from voicebox.circuits.network import new_network
-from voicebox.circuits.own_relay import GB_MONTH, MBIT_S, PORTS, OwnRelay, belongs
+from voicebox.circuits.network import belongs, new_network
+from voicebox.circuits.own_relay import GB_MONTH, MBIT_S, PORTS, OwnRelay
 from voicebox.circuits.relay_state import load_relay_keys
 from voicebox.circuits.voucher import vouch
 from voicebox.cli.main import main

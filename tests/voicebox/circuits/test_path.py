@@ -13,7 +13,7 @@ import pytest
 from tests.support.networks import NOW, make_network, make_relay
 from tests.support.simulated import simulated_network
 from voicebox.circuits.descriptor import Role
-from voicebox.circuits.path import Path, Pool, apart, junctions_of_epoch, paths_of_epoch, prefix_of, with_middle
+from voicebox.circuits.path import OwnView, Path, Pool, apart, junctions_of_epoch, paths_of_epoch, prefix_of, with_middle
 from voicebox.errors import PolicyError
 
 SMALL = make_network(guards=6, junctions=5)
@@ -176,7 +176,7 @@ def test_network_of_one_operator_has_no_path_unless_its_terms_say_so() -> None:
 
 def test_a_box_does_not_draw_the_relay_that_has_its_own_address() -> None:
     mine = SMALL.relays[0].descriptor
-    pool = Pool(SMALL.network, Role.GUARD, NOW, {mine.relay_id})
+    pool = Pool(SMALL.network, Role.GUARD, NOW, OwnView(avoid=frozenset({mine.relay_id})))
     assert mine in POOL.relays
     assert len(pool.relays) == len(POOL.relays) - 1
     assert mine.relay_id not in pool.by_id

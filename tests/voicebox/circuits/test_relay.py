@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from random import Random
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.support.networks import NOW, make_network, make_relay, vouched_network
 from tests.support.networks import RelayKeys as RelayOfNetwork
-from tests.support.networks import make_network, make_relay, vouched_network
-from voicebox.circuits.descriptor import Role
+from voicebox.circuits.descriptor import Role, VerifiedDescriptor
 from voicebox.circuits.handshake import HopBinding, begin_hop, finish_hop
 from voicebox.circuits.limits import CREATES_PER_S_AND_LINK
+from voicebox.circuits.network import new_network
 from voicebox.circuits.relay import MAX_WAITING_EXTENDS, RECONNECT_US, Relay, RelayKeys
+from voicebox.circuits.relay_state import link_certificate
+from voicebox.circuits.shown import DESCRIPTOR_EXTENSION
 from voicebox.circuits.speech import RefusalReason
+from voicebox.circuits.voucher import vouch
 from voicebox.errors import HandshakeError, HostError
 from voicebox.sensitive import Secret
 
@@ -73,6 +81,66 @@ def make(which: RelayOfNetwork) -> tuple[Relay, Plane]:
 
 def binding(which: RelayOfNetwork, circuit: int = 5, epoch: int = 0) -> HopBinding:
     return HopBinding(NETWORK.network_id, which.descriptor.identity, circuit, epoch)
+
+
+def shows(verified: VerifiedDescriptor) -> bytes:
+    """Return a certificate that holds a descriptor; whose key it is of is the engine's to say, in the pin."""
+    return link_certificate(ec.generate_private_key(ec.SECP256R1()), NOW, x509.UnrecognizedExtension(DESCRIPTOR_EXTENSION, verified.text.encode()))
+
+
+def unlisted(role: Role = Role.GUARD, *, key: Ed25519PrivateKey = SMALL.voucher_key, days: int = 90, port: int = 4_900) -> VerifiedDescriptor:
+    """Return a relay that the list does not have, with a voucher."""
+    verified = make_relay(role, "a friend", port).verified
+    return verified.with_vouchers([vouch(NETWORK.network_id, verified.descriptor.vouched, NOW, NOW + dt.timedelta(days=days), key)])
+
+
+def test_a_guard_that_no_list_has_is_let_in_by_the_vouchers_that_its_certificate_shows() -> None:
+    relay, plane = make(JUNCTION)
+    friend = unlisted()
+    relay.link_up(2, friend.descriptor.link_pin, NOW_US, incoming=True, certificate=shows(friend))
+    assert plane.take() == []
+    relay.create(2, 5, begin_hop(binding(JUNCTION)).handshake, NOW_US)
+    assert plane.take()[0][:3] == ("accept", 2, 5)
+    assert relay.links() == {"access": 0, "relay": 2}
+
+
+def test_who_shows_something_else_is_let_go() -> None:
+    relay, plane = make(JUNCTION)
+    friend, stranger = unlisted(), unlisted(key=Ed25519PrivateKey.generate())
+    withdrawn, junction = unlisted(days=-1), unlisted(Role.JUNCTION)
+    none = make_relay(Role.GUARD, "a friend", 4_900).verified
+    listed = OTHER_GUARD.verified
+    wrong = [
+        (friend.descriptor.link_pin, None),
+        (friend.descriptor.link_pin, b""),
+        (friend.descriptor.link_pin, link_certificate(ec.generate_private_key(ec.SECP256R1()), NOW)),
+        (friend.descriptor.link_pin, shows(friend)[:-1]),
+        (bytes(32), shows(friend)),
+        (stranger.descriptor.link_pin, shows(stranger)),
+        (withdrawn.descriptor.link_pin, shows(withdrawn)),
+        (junction.descriptor.link_pin, shows(junction)),
+        (none.descriptor.link_pin, shows(none)),
+        (bytes(32), shows(listed)),
+        (friend.descriptor.link_pin, shows(friend) + bytes(8_192)),
+    ]
+    for number, (pin, certificate) in enumerate(wrong, 10):
+        relay.link_up(number, pin, NOW_US, incoming=True, certificate=certificate)
+        assert plane.take() == [("disconnect", number)], number
+    assert relay.counters["link_not_of_the_network"] == len(wrong)
+
+
+def test_what_the_list_has_withdrawn_does_not_come_back_by_what_it_shows() -> None:
+    friend = unlisted()
+    gone = vouch(NETWORK.network_id, friend.descriptor.vouched, NOW + dt.timedelta(hours=1), NOW, SMALL.voucher_key)
+    knows = new_network(NETWORK.terms, [*(relay.verified for relay in NETWORK.relays), friend.with_vouchers([gone])])
+    relay, plane = make(JUNCTION)
+    relay.use(knows)
+    later_us = NOW_US + 3_600_000_000
+    relay.link_up(2, friend.descriptor.link_pin, later_us, incoming=True, certificate=shows(friend))
+    assert plane.take() == [("disconnect", 2)]
+    other = make_relay(Role.GUARD, "a friend", 4_901).verified.with_vouchers(friend.vouchers)
+    relay.link_up(3, other.descriptor.link_pin, later_us, incoming=True, certificate=shows(other))
+    assert plane.take() == [("disconnect", 3)], "vouchers are for one relay"
 
 
 @pytest.mark.parametrize("which", [GUARD, JUNCTION])

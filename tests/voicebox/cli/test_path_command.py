@@ -86,3 +86,12 @@ def test_json_has_the_same(told: Any) -> None:
 def test_share_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["path", "--bad", "101", "--home", "box"]) == 2
     assert "0 to 100" in capsys.readouterr().err
+
+
+def test_what_a_box_knows_beside_the_list_is_explained(told: Any) -> None:
+    assert "by card" not in told("--explain")
+    assert "beside this box" not in told("--explain")
+    known = report(middle=False) | {"by_card": {"known": 2, "unlisted": 1, "guards": 1}, "own_relay": 1}
+    lines = path._by_card(known)
+    assert "2 relays are known by card, 1 of them not in the list: they are drawn first; 1 of the guards above are such." in lines
+    assert "The relay beside this box is never on its own paths: both have one address." in lines
