@@ -13,6 +13,7 @@ import asyncio
 import base64
 import datetime as dt
 import random
+import secrets
 import ssl
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from voicebox.addresses import AddressWatch
+from voicebox.addresses import AddressWatch, asked_gateway, gateway
 from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.circuits.call import CallSetting
@@ -34,13 +35,14 @@ from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.gossip import Gossip
 from voicebox.circuits.gossip_peer import Gossiping
 from voicebox.circuits.gossip_rounds import GUARDS_ASKED, Times
-from voicebox.circuits.guards import GUARDS_FILE, GuardSet
+from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import keep_network, load_network, reread_network
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.pairing import Pairing
 from voicebox.circuits.path import OwnView, junctions_of_epoch
 from voicebox.circuits.path_report import path_report
+from voicebox.circuits.places import KEY_OCTETS, PLACES_FILE, Places, guards_file
 from voicebox.circuits.relay_cards import load_cards, relays_by_card
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
@@ -116,12 +118,14 @@ class BoxDaemon:
         self._repeating = Repeating()
         self._relaying = Relaying(self._store, self._config.relay, self._network, self._guards)
         self._addresses = AddressWatch(self._look_at_addresses)
+        self._places, self._gateway = self._load_places(), b""
         self.counters: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------------------ running
 
     async def start(self) -> None:
         """Start the engine, the circuits, then the SIP side. Raises HostError; then nothing runs."""
+        self._enter_place(await asked_gateway())
         self._start_plane()
         try:
             self._start_circuits()
@@ -168,11 +172,28 @@ class BoxDaemon:
         self._driver.start()
 
     def _load_guards(self, wanted: int, rng: random.SystemRandom) -> GuardSet:
-        def save(text: str) -> None:
-            self._store.write(GUARDS_FILE, text.encode())
+        """Load the guards of the place where the box is."""
+        name = guards_file(self._places.present)
 
-        text = self._store.read_text(GUARDS_FILE) if self._store.exists(GUARDS_FILE) else ""
-        return GuardSet(wanted, rng, save, text, str(self._store.path(GUARDS_FILE)), only=self._config.guards, prefer=self._config.prefer)
+        def save(text: str) -> None:
+            self._store.write(name, text.encode())
+
+        text = self._store.read_text(name) if self._store.exists(name) else ""
+        return GuardSet(wanted, rng, save, text, str(self._store.path(name)), only=self._config.guards, prefer=self._config.prefer)
+
+    def _load_places(self) -> Places:
+        text = self._store.read_text(PLACES_FILE) if self._store.exists(PLACES_FILE) else ""
+        return Places(text, str(self._store.path(PLACES_FILE)), secrets.token_bytes(KEY_OCTETS))
+
+    def _enter_place(self, found: bytes) -> bool:
+        """Be where a gateway is; return whether that is another place. One that is not known, yet or at all, changes nothing."""
+        if found in {b"", self._gateway}:
+            return False
+        self._gateway, before = found, self._places.present
+        if self._places.enter(found):
+            self._store.remove(guards_file(self._places.present))
+        self._store.write(PLACES_FILE, self._places.text().encode())
+        return self._places.present != before
 
     async def _start_sip(self) -> None:
         assert self._calls is not None
@@ -262,8 +283,11 @@ class BoxDaemon:
         self._standing.take_jitter(self._plane.jitter())
 
     def _look_at_addresses(self) -> None:
-        if self._driver is not None:
-            self._driver.look_at_addresses()
+        if self._driver is None or self._standing is None:
+            return
+        if self._enter_place(gateway()[1]):
+            self._standing.use_guards(self._load_guards(guards_wanted(self._config.profile.circuits), random.SystemRandom()), self._plane.now_us())
+        self._driver.look_at_addresses()
 
     def _look_at_date(self) -> None:
         """Begin anew on the network's side, with calls ended and phones still registered, where the machine slept or its date was set."""

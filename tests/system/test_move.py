@@ -103,6 +103,8 @@ def test_a_box_moves_in_mid_call_and_the_call_goes_on_within_two_seconds(tmp_pat
         callee.wait_for("ended")
         counters = told(network.boxes[CALLER])["engine"]
         assert (counters["bad_command"], counters["panics"]) == (0, 0)
+        assert sorted(path.name for path in (network.boxes[CALLER].home / "places").iterdir()) == ["1", "list"], "a place more, with guards of its own"
+        assert not (network.boxes[CALLEE].home / "places" / "1").exists()
         held.pop_all().close()
     for name in (CALLER, CALLEE):
         heard = [at_ns for at_ns in heard_ns(captures[name].path, name) if moved_ns - BEFORE_S * NS < at_ns < until_ns]

@@ -223,6 +223,11 @@ class StandingCircuits:
                 times += [post.retry_us if post.circuit is None else post.probe_us for post in epoch.posts]
         return min(times)
 
+    def use_guards(self, guards: GuardSet, now_us: int) -> None:
+        """Take the guards of another place, for circuits that are made from now on; those that stand go on over theirs."""
+        self._guard_set = guards
+        self._look_at_relays(now_us)
+
     def look_at_addresses(self, now_us: int) -> None:
         """Let circuits go on from where this machine sends now. Spec: PROTOCOL.md §6.5."""
         for circuit in self.all():

@@ -8,6 +8,7 @@
       certs/                keys and certificates of devices and services, and what was issued and revoked (device_certs.py)
       guards                the guards and until when each is kept (circuits/guards.py)
       relay.cards           relays that are known by card (circuits/relay_cards.py)
+      places/               the places where the box has been, and the guards of all but the first (circuits/places.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
       voicemail/            where the dial plan wants that: messages of contacts, and what they are sealed with (voicemail.py)
       missed                where the dial plan wants that: petname and day of missed calls (missed.py)
@@ -50,7 +51,7 @@ MAX_FILE_OCTETS = 96 << 20
 """The largest is the list of a network of 20 000 relays."""
 SEAL_FILE = "seal"
 PHONE_AUTHORITY, PHONE_SERVER = "tls/authority.pem", "tls/box.pem"
-SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "certs", "voicemail"})
+SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "certs", "voicemail", "places"})
 SECRET_FILES = frozenset({"guards", "relay.cards", "backup.made", MISSED_FILE})
 
 

@@ -11,6 +11,7 @@ from tests.support.fake_engine import FakeWorld
 from tests.support.networks import SmallNetwork, make_network, make_relay, vouched_network
 from voicebox.circuits.circuit import Stage
 from voicebox.circuits.descriptor import Role
+from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import GUARD_PATIENCE_US
 
@@ -360,6 +361,26 @@ def test_circuits_go_on_from_another_address_and_say_nothing_from_the_former() -
     assert box.plane.links() == {circuit.link for circuit in circuits}
     assert not box.plane.links() & former
     assert [circuit.next_timer() for circuit in circuits] == [None] * 2
+
+
+def test_at_another_place_circuits_go_on_and_later_ones_take_its_guards() -> None:
+    world = FakeWorld(make_network(guards=8), 5_000_000)
+    box = Box(world, "alice", 2, 1)
+    box.start()
+    run(world, [box], 8)
+    before = box.standing.guards()
+    circuits = box.standing.present()
+    others = {relay.operator for relay in box.standing.pool.by_id.values()} - {guard.operator for guard in before}
+    elsewhere = GuardSet(2, Random(99), lambda _text: None, only=others)
+    box.standing.use_guards(elsewhere, world.now_us)
+    after = box.standing.guards()
+    assert not {guard.relay_id for guard in before} & {guard.relay_id for guard in after}
+    assert box.standing.present() == circuits
+    box.standing.lost(circuits[0].link, world.now_us)
+    run(world, [box], 40)
+    new, same = box.standing.present()
+    assert new.path.guard in after
+    assert same is circuits[1]
 
 
 def test_address_that_is_gone_for_a_while_is_another_one_when_it_is_there_again() -> None:
