@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 FOLDER = Path(__file__).resolve().parent.parent / "voicebox" / "b2bua" / "sounds"
 GREETING = "Nobody answers. You can leave a message after the tone."
 NO_MESSAGES = "There are no messages."
+NOT_PROTECTED = "This call leaves the private network. It is not protected."
 NO_EMERGENCY = "No emergency calls from this telephone. Hang up. Use another telephone."
 SPEED_WORDS_MINUTE = "150"
 RATE_HZ = 48_000
@@ -95,6 +96,8 @@ def main() -> None:
     write("no_emergency", [*(tone(hz, TONE_S) for hz in TONES_HZ), pause, spoken(NO_EMERGENCY), pause], "opus", "pcma", "pcmu")
     write("greeting", [pause, spoken(GREETING), pause, tone(BEEP_HZ, BEEP_S)], "pcma", "pcmu")
     write("no_messages", [pause, spoken(NO_MESSAGES), pause], "pcma", "pcmu")
+    beep = tone(BEEP_HZ, BEEP_S / 2)
+    write("not_protected", [beep, pause, beep, pause, spoken(NOT_PROTECTED), pause], "pcma", "pcmu")
     write("tone", [pause, tone(BEEP_HZ, BEEP_S), pause], "pcma", "pcmu")
 
 

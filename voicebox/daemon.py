@@ -10,7 +10,6 @@ that has no circuit is refused. NOT here: decisions.
 from __future__ import annotations
 
 import asyncio
-import base64
 import datetime as dt
 import random
 import secrets
@@ -62,7 +61,7 @@ from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingD
 from voicebox.errors import HostError, LocalError, UsageError
 from voicebox.keeper import start_keeper
 from voicebox.probe.prober import ANYBODY, Prober
-from voicebox.probe.speech import unpack_frames
+from voicebox.probe.speech import unpacked_speech
 from voicebox.provisioning.forms import linphone_page, login_of
 from voicebox.provisioning.server import ProvisioningServer
 from voicebox.provisioning.tickets import LIFETIME_S
@@ -71,6 +70,7 @@ from voicebox.repeating import Repeating
 from voicebox.sip.auth import Account, DigestAlgorithm
 from voicebox.sip.tls import server_context
 from voicebox.tls_key import load_key
+from voicebox.trunk_place import trunk_place
 
 CERTIFICATE_CHECK_S = 86_400
 LOOK_AT_ADDRESSES_S = 1.0
@@ -221,6 +221,7 @@ class BoxDaemon:
         self._server.use_mailbox(self._kept.mailbox)
         self._kept.on_messages = self._server.messages_changed
         await self._server.start(listen)
+        self._server.use_trunk(trunk_place(self._config.trunk, self._store.home))
 
     def _phone_tls(self) -> ssl.SSLContext:
         fresh = self._store.renew_phone_tls(self._config.tls_addresses, dt.datetime.now(dt.UTC))
@@ -401,8 +402,9 @@ class BoxDaemon:
             "messages": self._kept.count(),
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "relay": self._relaying.told(),
+            "trunk": state.value if (state := self._server.trunk_state()) is not None else None,
             "realtime": self._realtime,
-            "cost": {"promised": _cost_status(self._promised()), "measured": _cost_status(self._meter.measured())},
+            "cost": {"promised": self._promised().told(), "measured": None if (measured := self._meter.measured()) is None else measured.told()},
             "engine": self._plane.counters(),
             "sip": self._server.counters(),
             "circuit_counters": dict(self._calls.counters),
@@ -569,27 +571,6 @@ class BoxDaemon:
 
 def _junctions(network: VerifiedNetwork, epoch: int) -> list[bytes]:
     return [relay.relay_id for relay in junctions_of_epoch(network, epoch)]
-
-
-def unpacked_speech(packed: object) -> list[bytes]:
-    """Return the frames that came as base64 of packed ones; none where nothing came. Raises UsageError."""
-    if packed is None:
-        return []
-    try:
-        frames = unpack_frames(base64.b64decode(str(packed), validate=True))
-    except ValueError:
-        frames = [None]
-    whole = [frame for frame in frames if frame is not None]
-    if len(whole) != len(frames):
-        raise UsageError("The speech is not in frames.")
-    return whole
-
-
-def _cost_status(cost: Cost | None) -> dict[str, float] | None:
-    """Return a rate as it is told; None where nothing was measured yet."""
-    if cost is None:
-        return None
-    return {"out_kbit_s": round(cost.out_kbit_s, 1), "in_kbit_s": round(cost.in_kbit_s, 1), "month_gb": round(cost.month_gb, 1)}
 
 
 def _circuit_status(circuit: Circuit, *, present: bool, show_path: bool) -> dict[str, Any]:

@@ -99,6 +99,34 @@ def test_a_phone_hears_itself_after_the_whole_way_to_a_contacts_box_and_back(emb
     assert (here["engine"]["bad_command"], there["engine"]["bad_command"]) == (0, 0)
 
 
+@pytest.mark.long  # two restarts of a box
+def test_a_trunk_of_the_settings_is_registered_and_its_owner_told(embedded_network: EmbeddedNetwork, capsys: pytest.CaptureFixture[str]) -> None:
+    network = embedded_network
+    box = network.boxes[CALLER]
+    settings, password = box.home / "box.yaml", box.home / "trunk.password"
+    before = settings.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as provider:
+        provider.settimeout(30)
+        after = before.replace("  server: none", f'  server: "127.0.0.1:{provider.getsockname()[1]}"').replace("  transport: tls", "  transport: tcp")
+        settings.write_text(after.replace("  user: none", "  user: owner").replace("  register: no", "  register: yes"))
+        password.write_text("secret\n")
+        password.chmod(0o600)
+        network.stop_node(box)
+        network.start_node(box)
+        there, _ = provider.accept()
+        with there:
+            there.settimeout(30)
+            assert there.recv(2_048).startswith(b"REGISTER sip:127.0.0.1 SIP/2.0\r\n")
+            assert told(box)["trunk"] == "connected"
+            main(["status", "--home", str(box.home)])
+            assert "NOTHING protects calls over it" in capsys.readouterr().out
+    settings.write_text(before)
+    network.stop_node(box)
+    network.start_node(box)
+    network.wait_ready()
+    assert told(box)["trunk"] is None
+
+
 @pytest.fixture
 def home(embedded_network: EmbeddedNetwork) -> Iterator[Path]:
     """The callee's box, which takes messages meanwhile."""

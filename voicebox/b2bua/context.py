@@ -58,6 +58,7 @@ class LegTimer(Enum):
     IDLE = "nothing was said on a line of texts"
     KEPT = "try again to hand on the texts that are kept"
     ALONE = "contacts wait in a conference for a phone of the house"
+    TRUNK = "register at the provider again, or try to connect"
     TURN = "the phones whose turn it is have rung long enough"
 
 
@@ -93,6 +94,15 @@ Forward = Callable[[str, Flow, float], Collection[Binding]]
 def no_forwarding(contact: str, flow: Flow, now: float) -> Collection[Binding]:  # noqa: ARG001  # the shape of every Forward
     """Send it nowhere."""
     return ()
+
+
+def same_address(dialog: DialogUser, flow: Flow) -> bool:
+    """Say whether a request comes from where its dialog's phone was, and over TLS where that was. A phone that has moved must show its password again.
+
+    Somebody else on the home network may have seen the identifiers in a datagram, but does not so easily send from the phone's address.
+    """
+    before = dialog.dialog.flow
+    return before.remote_address == flow.remote_address and (flow.private or not before.private)
 
 
 @dataclass(eq=False, slots=True)

@@ -11,7 +11,8 @@ import re
 from urllib.parse import quote
 
 from voicebox.errors import SipError
-from voicebox.sip.uri import SipUri
+from voicebox.sip.message import SipRequest
+from voicebox.sip.uri import SipUri, parse_uri
 
 MAX_DIALLED_OCTETS = 128
 MAX_SHOWN_LETTERS = 64
@@ -33,6 +34,11 @@ def dialled_name(uri: SipUri, suffixes: tuple[str, ...], own_hosts: frozenset[st
     if not name or len(name) > MAX_DIALLED_OCTETS or not name.isprintable():
         raise SipError(404, "nobody was dialled")
     return name
+
+
+def is_name(uri: SipUri, suffixes: tuple[str, ...]) -> bool:
+    """Say whether a Request-URI dials a name of the network: with one of its suffixes, wherever it stands."""
+    return any(_without_suffix(text, suffixes) is not None for text in (uri.host.rstrip("."), uri.user_text))
 
 
 def _without_suffix(text: str, suffixes: tuple[str, ...]) -> str | None:
@@ -58,3 +64,11 @@ def caller_address(petname: str, suffix: str) -> str:
 def _shown(name: str) -> str:
     shown = name.replace("\\", "").replace('"', "")
     return "".join(letter for letter in shown if letter.isprintable())[:MAX_SHOWN_LETTERS] or "unknown"
+
+
+def user_of(request: SipRequest) -> str:
+    """Return the user whom a request says that it is from; "" for none."""
+    try:
+        return parse_uri(request.from_.uri).user_text
+    except SipError:
+        return ""

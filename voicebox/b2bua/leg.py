@@ -194,6 +194,8 @@ class UacLeg:
         self._media = our_media(context, binding.user, self._flow, self._phone_port)
         self._tag, self._call_id = context.identifiers.tag(), context.identifiers.call_id()
         self._asked: list[tuple[Codec, ...]] = []
+        self._more: tuple[tuple[str, str], ...] = ()
+        """Fields of the INVITE that a phone does not need: an answer to a challenge."""
         self._invite = self._ask(offer.codecs, now)
 
     def _ask(self, codecs: tuple[Codec, ...], now: float) -> Transaction:
@@ -208,6 +210,7 @@ class UacLeg:
             ("cseq", f"{len(self._asked)} INVITE"),
             our_contact(self._flow, uri),
             ("allow", ALLOW),
+            *self._more,
             SDP_TYPE,
         )
         return self._context.layer.send_request(OutgoingRequest("INVITE", uri, fields, self._media.offer(codecs)), self._flow, self, now)

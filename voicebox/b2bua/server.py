@@ -11,15 +11,29 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from voicebox.b2bua.ports import MediaPorts, Network
 from voicebox.b2bua.registrar import Registration
 from voicebox.b2bua.switchboard import Admit, Resolve, Switchboard, SwitchboardSettings
+from voicebox.b2bua.trunk import Trunk, TrunkAccount, TrunkState
 from voicebox.b2bua.voicemail import Mailbox
-from voicebox.errors import UsageError, VoiceboxError
+from voicebox.errors import HostError, UsageError, VoiceboxError
 from voicebox.sip.auth import Account
 from voicebox.sip.flow import Flow, Transport
 from voicebox.sip.transport import SipTransports, TransportLimits
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkPlace:
+    """Where a trunk's provider is, and the account there. tls: for Transport.TLS."""
+
+    account: TrunkAccount
+    transport: Transport
+    host: str = field(repr=False)
+    port: int
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+
 
 LAST_WORDS_S = 0.2
 """How long stop() lets BYEs leave and be answered."""
@@ -50,6 +64,8 @@ class SipServer:
         self._on_bug, self._tls = on_bug, tls
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
+        self._place: TrunkPlace | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._transports = SipTransports(self._receive, self._closed, limits)
         self._board = Switchboard(accounts, network, media, resolve, admit, self._post, secrets.token_bytes, settings, missed)
 
@@ -73,6 +89,7 @@ class SipServer:
         if self._loop is None:
             return
         busy = self._board.calls
+        self.use_trunk(None)
         self.hang_up_all()
         if busy:
             await asyncio.sleep(LAST_WORDS_S)
@@ -98,6 +115,35 @@ class SipServer:
     def use_mailbox(self, mailbox: Mailbox | None) -> None:
         """Keep messages of contacts there from now on, or take none."""
         self._guarded(lambda: self._board.use_mailbox(mailbox, time.monotonic()))
+
+    def use_trunk(self, place: TrunkPlace | None) -> None:
+        """Make calls to ordinary numbers over this provider from now on; None: over nobody. Contract: between start() and stop()."""
+        self._place = place
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        self._on_trunk(lambda trunk, _: trunk.use(None if place is None else place.account, self._connect_trunk))
+
+    def trunk_state(self) -> TrunkState | None:
+        """Return how the trunk stands, None where there is none."""
+        return self._board.trunk.state
+
+    def _on_trunk(self, step: Callable[[Trunk, float], None]) -> None:
+        self._guarded(lambda: self._board.run(lambda now: step(self._board.trunk, now), time.monotonic()))
+
+    def _connect_trunk(self) -> None:
+        if self._place is not None and self._loop is not None and self._connecting is None:
+            self._connecting = self._loop.create_task(self._connect(self._place))
+
+    async def _connect(self, place: TrunkPlace) -> None:
+        try:
+            flow = await self._transports.connect(place.transport, place.host, place.port, place.tls)
+        except HostError:
+            self._connecting = None
+            self._on_trunk(lambda trunk, now: trunk.failed(now))
+        else:
+            self._connecting = None
+            self._on_trunk(lambda trunk, now: trunk.connected(flow, now))
 
     def contact_changed(self, petname: str, to: str | None) -> None:
         """Take that a contact has another petname, or, None, that nothing of him is wanted any more."""

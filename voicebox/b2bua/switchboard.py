@@ -19,8 +19,8 @@ from voicebox.b2bua.announcement import Announcement, Speaker, no_emergency
 from voicebox.b2bua.call import Call, CallState, CircuitParty, EchoParty, Seat, Side
 from voicebox.b2bua.conference import Conference
 from voicebox.b2bua.contact_texts import ContactTexts
-from voicebox.b2bua.context import ALLOW, SUPPORTED, CallSettings, DialogUser, LegContext, Post, error_fields
-from voicebox.b2bua.dialled import caller_address, dialled_name, local_address
+from voicebox.b2bua.context import ALLOW, SUPPORTED, CallSettings, DialogUser, LegContext, Post, error_fields, same_address
+from voicebox.b2bua.dialled import caller_address, dialled_name, is_name, local_address, user_of
 from voicebox.b2bua.events import Answer, CallEvent, End, Offer, Refusal, Refuse, Ringing
 from voicebox.b2bua.fork import PhoneFork, Turn, turns_of
 from voicebox.b2bua.leg import UasLeg
@@ -30,9 +30,11 @@ from voicebox.b2bua.ports import CircuitLeg, MediaPorts, Network
 from voicebox.b2bua.registrar import Binding, Registrar, Registration
 from voicebox.b2bua.texts import Done, Texts
 from voicebox.b2bua.transfer import Transfers
+from voicebox.b2bua.trunk import Trunk
 from voicebox.b2bua.voicemail import Machine, Mailbox
 from voicebox.dialplan.model import (
     CallContact,
+    CallTrunk,
     EmergencyCall,
     FarEcho,
     IncomingDecision,
@@ -118,6 +120,7 @@ class Switchboard:
         self._contact_texts = ContactTexts(self._context, self._deliver_text, self._draw)
         self._messages = Messages(self._context, self.counters)
         self._conference = Conference(self._context)
+        self.trunk = Trunk(self._context)
         self._transfers = Transfers(self._context, self._calls, self._turns_of_transfer, self._conference, self._is_conference, self._shown)
         self._context.forward = self._places_of_forward
         self._outbox: list[Transmit] = []
@@ -187,6 +190,7 @@ class Switchboard:
     def flow_closed(self, flow: Flow, now: float) -> None:
         """Take that a connection is gone."""
         self.registrar.flow_closed(flow)
+        self.trunk.flow_closed(flow, now)
         self.layer.flow_closed(flow, now)
         self._drain(now)
 
@@ -259,7 +263,7 @@ class Switchboard:
     def _dispatch(self, transaction: Transaction | None, request: SipRequest, flow: Flow, now: float) -> None:
         if transaction is None:
             dialog = self._dialog_of(request)
-            if dialog is not None and _same_address(dialog, flow):
+            if dialog is not None and same_address(dialog, flow):
                 dialog.ack_came(request, now)
             else:
                 self.layer.drops[DropReason.STRAY_ACK] += 1
@@ -302,7 +306,7 @@ class Switchboard:
             dialog = self._dialog_of(request)
             if dialog is None:
                 raise SipError(481, "no such dialog")
-            if _same_address(dialog, flow) or self._authenticate(transaction, request, flow, now) is not None:
+            if same_address(dialog, flow) or self._authenticate(transaction, request, flow, now) is not None:
                 dialog.request_came(transaction, request, flow, now)
             return
         match request.method:
@@ -348,7 +352,9 @@ class Switchboard:
             leg.cancelled(now)
 
     def _authenticate(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> Account | None:
-        """Return the account whose digest the request carries; else None, with the challenge sent. Raises SipError(403) for a banned source."""
+        """Return the account whose digest the request carries; else None, with the challenge sent. Raises SipError(403) for a banned source, and for a trunk's provider."""
+        if self.trunk.flow == flow:
+            raise SipError(403, "nobody is called from there, and no password tried")
         verdict = Verdict.MISSING
         for authorization in request.headers.all("authorization")[:MAX_AUTHORIZATIONS]:
             user = claimed_user(authorization) or ""
@@ -365,7 +371,7 @@ class Switchboard:
             if verdict is Verdict.WRONG:
                 self.counters["wrong_passwords"] += 1
                 self._guesses.failed(flow.remote_address, now)
-        named = self._accounts.get(_user_of(request))
+        named = self._accounts.get(user_of(request))
         stale = verdict is Verdict.STALE
         challenges = [self._digest.challenge(each, now, flow.remote_address, stale=stale) for each in (named.algorithms if named else self.settings.algorithms)]
         self.layer.respond_without_state(transaction, 401, tuple(("www-authenticate", challenge) for challenge in challenges))
@@ -392,6 +398,8 @@ class Switchboard:
     def _decide(self, uri: SipUri, flow: Flow) -> OutgoingDecision:
         """Return what a phone dialled. Raises SipError where it is refused."""
         decision = self._resolve(dialled_name(uri, self.settings.suffixes, self._hosts | {flow.local_address}))
+        if isinstance(decision, CallTrunk) and (not self.trunk.is_set or is_name(uri, self.settings.suffixes)):
+            raise SipError(404, "no trunk, or what was dialled is a name of the network")
         if isinstance(decision, RefuseCall):
             raise SipError(decision.status, "refused by the dial plan")
         if isinstance(decision, VoicemailBox) and not self._messages.are_taken:
@@ -430,6 +438,9 @@ class Switchboard:
             case EmergencyCall():
                 self.counters["calls_emergency"] += 1
                 self._announce(call, self.settings.no_emergency, Refusal.EMERGENCY, leg, now)
+            case CallTrunk(number):
+                self.counters["calls_trunk"] += 1
+                self.trunk.place(call, number, leg.offer if leg.hears_early else None, now)
             case JoinConference():
                 self.counters["calls_conference"] += 1
                 self._conference.answer(call, leg.offer, now)
@@ -577,22 +588,6 @@ class Switchboard:
             del self._uas_legs[transaction]
 
 
-def _same_address(dialog: DialogUser, flow: Flow) -> bool:
-    """Say whether a request comes from where its dialog's phone was, and over TLS where that was. A phone that has moved must show its password again.
-
-    Somebody else on the home network may have seen the identifiers in a datagram, but does not so easily send from the phone's address.
-    """
-    before = dialog.dialog.flow
-    return before.remote_address == flow.remote_address and (flow.private or not before.private)
-
-
 def _places(turns: Iterable[Turn]) -> list[Binding]:
     """Return every place of phones that have a turn, each once."""
     return list(dict.fromkeys(binding for turn in turns for member in turn.members for binding in member))
-
-
-def _user_of(request: SipRequest) -> str:
-    try:
-        return parse_uri(request.from_.uri).user_text
-    except SipError:
-        return ""

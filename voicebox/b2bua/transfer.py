@@ -6,7 +6,8 @@ The transferor hears by NOTIFY how it goes, and BYE at the end; where a blind tr
 
  3. Into the conference: Refer-To names it. Whoever is at the other end of the call, a contact too, is a party of it from then on (conference.py).
 
-A call with a contact is not transferred to anybody else, and nobody is transferred to a contact: 403, and nothing leaves the box.
+A call with a contact is not transferred to anybody else, nobody is transferred to a contact, and a call over the trunk stays where it is, so that nobody is heard there
+who did not dial it: 403, and nothing leaves the box.
 Spec: RFC 3515, RFC 3891 (as a parameter of Refer-To only), RFC 5589 §6, §7. Departure: the transferee is not asked, its side of the call just stays.
 """
 
@@ -21,6 +22,7 @@ from voicebox.b2bua.context import DialogUser, LegContext
 from voicebox.b2bua.events import Answer, CallEvent, Codec, End, Offer, Refuse, Ringing
 from voicebox.b2bua.fork import PhoneFork, Turn
 from voicebox.b2bua.leg import STATUS_OF
+from voicebox.b2bua.trunk import TrunkParty
 from voicebox.errors import HostError, SipError
 from voicebox.sip.dialog import DialogKey
 from voicebox.sip.headers import parse_name_addr, parse_params
@@ -55,7 +57,7 @@ class Transfers:
         """Check a REFER inside a call and return what carries it out. Raises SipError to refuse."""
         call, side = self._place_of(dialog)
         other, codec = call.parties.get(side.other), call.codec
-        if other is None or codec is None or isinstance(other, ConferenceParty):
+        if other is None or codec is None or isinstance(other, ConferenceParty | TrunkParty):
             raise SipError(403, "there is nobody to transfer")
         if call.taking is not None:
             raise SipError(491, "a transfer is under way")

@@ -28,6 +28,10 @@ class Cost:
         """Return the GB of a month, both ways."""
         return (self.out_kbit_s + self.in_kbit_s) * 1_000 / 8 * MONTH_S / 1e9
 
+    def told(self) -> dict[str, float]:
+        """Return it as it is told."""
+        return {"out_kbit_s": round(self.out_kbit_s, 1), "in_kbit_s": round(self.in_kbit_s, 1), "month_gb": round(self.month_gb, 1)}
+
 
 def promised(circuits: int, *, metered: bool = False) -> Cost:
     """Return what a number of circuits costs, always. metered: they have a cell in every second slot only."""

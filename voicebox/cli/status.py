@@ -63,6 +63,11 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"phones     {', '.join(phones) or 'none registered'}",
         *([f"messages   {status['messages']['new']} new, {status['messages']['heard']} heard"] if status["messages"] else []),
         *([f"disturb    {_dnd(status['dnd'])}"] if status["dnd"]["everybody"] or status["dnd"]["phones"] else []),
+        *(
+            [f"trunk      {status['trunk']}; NOTHING protects calls over it: the provider knows you, whom you call, when, and every word"]
+            if status["trunk"]
+            else []
+        ),
         f"cost       {_cost(status['cost'])}",
         f"real time  {real_time}",
     ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from voicebox.config.model import BOX_OPTIONS, RELAY_OPTIONS, BoxConfig, Option, RelayConfig, box_config, relay_config
+from voicebox.config.model import BOX_OPTIONS, NOBODY, RELAY_OPTIONS, BoxConfig, Option, RelayConfig, box_config, relay_config
 from voicebox.errors import FileProblem, UsageError
 from voicebox.positions import PositionedFile
 from voicebox.sensitive import Secret
@@ -83,7 +83,20 @@ def load_text(path: Path, hint: str, max_octets: int = 1 << 20) -> str:
 def load_box(home: Path) -> BoxConfig:
     """Read the settings of a box. Raises FileProblem, ProblemsFound."""
     path = home / "box.yaml"
-    return box_config(parse_options(load_text(path, "Is this a box's directory? `voicebox init --home DIR` makes one."), str(path), BOX_OPTIONS))
+    config = box_config(parse_options(load_text(path, "Is this a box's directory? `voicebox init --home DIR` makes one."), str(path), BOX_OPTIONS))
+    if config.trunk is not None and config.trunk.user == NOBODY:
+        raise FileProblem(str(path), 0, "trunk.user must be given beside trunk.server", "It is your user name at the provider.")
+    return config
+
+
+def load_secret(path: Path, hint: str) -> Secret:
+    """Read a password that stands alone in a file. Raises FileProblem, also where others can read it."""
+    text = load_text(path, hint).strip()
+    if path.stat().st_mode & 0o077:
+        raise FileProblem(str(path), 0, "others can read this file", "`chmod 600` it.")
+    if not text:
+        raise FileProblem(str(path), 0, "the file is empty", hint)
+    return Secret(text.encode())
 
 
 def load_relay(home: Path) -> RelayConfig:

@@ -26,6 +26,10 @@ class Endpoint:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
+NOBODY = "none"
+"""As the user of a trunk: not given."""
+
+
 @unique
 class Profile(Enum):
     """How much a box sends, always: its number of circuits at 50 cells a second each, or one at 25."""
@@ -130,6 +134,31 @@ def parse_word(text: str) -> str:
     return text
 
 
+def parse_server(text: str) -> tuple[str, int] | None:
+    """Read HOST:PORT, by name or by address in numbers, or none. Raises UsageError."""
+    if text == "none":
+        return None
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not re.fullmatch(r"[A-Za-z0-9.:-]{1,253}", bare) or (":" in bare) != host.startswith("[") or not port.isdecimal() or not 0 < int(port[:6]) <= 65_535:
+        raise UsageError("should be none, or HOST:PORT, for example sip.example.org:5061")
+    return bare, int(port)
+
+
+def parse_transport(text: str) -> str:
+    """Read a transport of SIP. Raises UsageError."""
+    if text not in {"tls", "tcp", "udp"}:
+        raise UsageError("should be tls, tcp or udp")
+    return text
+
+
+def parse_account(text: str) -> str:
+    """Read a user's name at a provider. Raises UsageError."""
+    if not re.fullmatch(r"[A-Za-z0-9\-_.!~*'()+]{1,64}", text):
+        raise UsageError("should be 1 to 64 letters, digits and -_.!~*'()+")
+    return text
+
+
 def parse_circuits(text: str) -> int:
     """Read how many circuits a relay takes at most. Raises UsageError."""
     if not text.isdecimal() or len(text) > 6 or not 1 <= int(text) <= 65_536:
@@ -200,6 +229,22 @@ BOX_OPTIONS = (
         "ask: look whether others could reach this machine, and say that it could relay for them; on: relay, in a process of its own, by the settings in relay/relay.yaml; "
         "off: neither",
     ),
+    Option(
+        "trunk.server",
+        parse_server,
+        "none",
+        "none; or HOST:PORT of an ordinary SIP provider, for numbers that the dial plan gives to `trunk`. NOTHING protects such calls: the provider knows you, whom you call, when, and every word",
+    ),
+    Option("trunk.transport", parse_transport, "tls", "tls, with sound by SRTP; tcp or udp: both in the clear, all the way"),
+    Option("trunk.user", parse_account, NOBODY, "your user name there"),
+    Option("trunk.password_file", parse_word, "trunk.password", "a file beside this one that holds your password there, and that nobody else can read"),
+    Option("trunk.authority", parse_word, "system", "system; or a PEM file beside this one: who vouches for the provider's certificate"),
+    Option(
+        "trunk.register",
+        parse_switch,
+        "no",
+        "yes: the provider is told where the box is, from its start on, as some want before they take calls; no: it hears of the box when you call",
+    ),
     Option("realtime", parse_switch, "yes", "ask the system for real-time scheduling, where it is allowed"),
 )
 
@@ -213,6 +258,19 @@ RELAY_OPTIONS = (
     Option("limit.gb_month", parse_cap, "none", "none, or GB a month, in and out together: once reached, no circuits are taken from the next epoch on"),
     Option("realtime", parse_switch, "yes", "ask the system for real-time scheduling, where it is allowed"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkConfig:
+    """The settings of a trunk. transport: tls, tcp or udp; password_file, authority: names of files beside box.yaml, authority None for the system's."""
+
+    host: str = field(repr=False)
+    port: int
+    transport: str
+    user: str = field(repr=False)
+    password_file: str
+    authority: str | None
+    registers: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +292,7 @@ class BoxConfig:
     dialplan: str
     probe: bool
     relay: RelaySwitch
+    trunk: TrunkConfig | None
     realtime: bool
 
     @property
@@ -276,15 +335,32 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         values["dialplan"],
         values["probe"],
         values["relay"],
+        _trunk_config(values),
         values["realtime"],
+    )
+
+
+def _trunk_config(values: dict[str, Any]) -> TrunkConfig | None:
+    server = values["trunk.server"]
+    if server is None:
+        return None
+    authority = None if values["trunk.authority"] == "system" else values["trunk.authority"]
+    return TrunkConfig(
+        server[0], server[1], values["trunk.transport"], values["trunk.user"], values["trunk.password_file"], authority, values["trunk.register"]
     )
 
 
 def relay_config(values: dict[str, Any]) -> RelayConfig:
     """Make the settings of a relay from parsed options."""
     return RelayConfig(
-        values["listen"], values["role"], values["operator"], values["listed"],
-        values["max_circuits"], values["limit.mbit_s"], values["limit.gb_month"], values["realtime"]
+        values["listen"],
+        values["role"],
+        values["operator"],
+        values["listed"],
+        values["max_circuits"],
+        values["limit.mbit_s"],
+        values["limit.gb_month"],
+        values["realtime"],
     )
 
 

@@ -17,13 +17,12 @@ INCOMING_TEST = ("from", "at", "dnd", "expect")
 
 CALL_LOGS = ("none", "missed")
 OUTGOING_WORDS = ("conference", "echo", "far-echo", "local", "voicemail-box")
-OUTGOING_ACTS = ("call", "contact", "far-echo", "refuse", "ring")
+OUTGOING_ACTS = ("call", "contact", "far-echo", "refuse", "trunk", "ring")
 INCOMING_WORDS = ("drop", "no-answer")
 INCOMING_ACTS = ("ring",)
 
 NOT_BUILT = {
     "probe": "Leave the rule out.",
-    "trunk": "Leave it out: numbers of the telephone network cannot be called.",
     "contact-request": "Write `refuse`, or `drop` for callers: exchange cards instead.",
     "share_name": "Leave it out: no name is sent with a call.",
 }

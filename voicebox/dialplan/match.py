@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import replace
 
 from voicebox.dialplan.emergency import is_emergency
@@ -20,6 +21,7 @@ from voicebox.dialplan.model import (
     CallContact,
     Caller,
     Callers,
+    CallTrunk,
     DialPlan,
     EchoAt,
     EchoTest,
@@ -46,6 +48,8 @@ from voicebox.dialplan.model import (
 from voicebox.dialplan.pattern import Pattern, without_suffix
 
 MAX_DIALLED = 128
+TRUNK_NUMBER = re.compile(r"\+?[0-9*#]{1,24}")
+"""What is called over the trunk: never a name."""
 EVERY_PHONE = Ring(ALL_PHONES)
 
 # ------------------------------------------------------------------------------------------------------------- outgoing
@@ -61,6 +65,10 @@ def outgoing(plan: DialPlan, dialled: str, house: House) -> OutgoingDecision:
             return _called(house, plan.speed_dials.get(number, ""))
         case EchoAt(target):
             return _far_echo(house, plan.speed_dials.get(target, target))
+        case CallTrunk(number):
+            if is_emergency(plan.emergency, number):
+                return EmergencyCall()
+            return act if TRUNK_NUMBER.fullmatch(number) else RefuseCall(NOT_FOUND)
         case Ring():
             ring = _phones(plan, house, act)
             if ring is None:
@@ -140,6 +148,8 @@ def _filled(plan: DialPlan, house: House, rule: OutgoingRule, dialled: str, word
             return SpeedDial(fill(number))
         case EchoAt(target):
             return EchoAt(fill(target))
+        case CallTrunk(number):
+            return CallTrunk(fill(number))
         case Ring(place):
             return replace(act, place=fill(place))
         case Local():

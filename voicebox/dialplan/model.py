@@ -1,6 +1,6 @@
 """A dial plan, and what it decides about a call. Frozen; made by load.py, asked through match.py. Pure.
 
-    outgoing (a phone dialled)   CallContact | RingPhones | EchoTest | FarEcho | JoinConference | VoicemailBox | RefuseCall | EmergencyCall
+    outgoing (a phone dialled)   CallContact | RingPhones | EchoTest | FarEcho | JoinConference | CallTrunk | VoicemailBox | RefuseCall | EmergencyCall
     incoming (a contact calls)   RingPhones | NoAnswer
 
 NOT here: patterns (pattern.py), times of day (hours.py).
@@ -92,6 +92,13 @@ class JoinConference:
 
 
 @dataclass(frozen=True, slots=True)
+class CallTrunk:
+    """Call an ordinary telephone number over the provider, which nothing here protects. number: digits, with a + before them or not; in a plan with {words} in it."""
+
+    number: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RefuseCall:
     """Refuse with a SIP status, 400..699."""
 
@@ -115,7 +122,7 @@ class VoicemailBox:
     """Answer, and play the messages that contacts left."""
 
 
-OutgoingDecision = CallContact | RingPhones | EchoTest | FarEcho | JoinConference | VoicemailBox | RefuseCall | EmergencyCall
+OutgoingDecision = CallContact | RingPhones | EchoTest | FarEcho | JoinConference | CallTrunk | VoicemailBox | RefuseCall | EmergencyCall
 IncomingDecision = RingPhones | NoAnswer
 
 # ----------------------------------------------------------------------------------------------------------------- plan
@@ -176,7 +183,7 @@ class Silence:
     """Ring nothing: the caller gets no answer."""
 
 
-OutgoingAct = Call | SpeedDial | Ring | Local | EchoTest | EchoAt | JoinConference | VoicemailBox | RefuseCall | EmergencyCall
+OutgoingAct = Call | SpeedDial | Ring | Local | EchoTest | EchoAt | JoinConference | CallTrunk | VoicemailBox | RefuseCall | EmergencyCall
 IncomingAct = Ring | Silence
 
 

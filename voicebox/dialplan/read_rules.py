@@ -9,6 +9,7 @@ from typing import TypeVar
 import yaml
 
 from voicebox.dialplan.keys import INCOMING_ACTS, INCOMING_RING, INCOMING_RULE, INCOMING_WORDS, OUTGOING_ACTS, OUTGOING_RING, OUTGOING_RULE, OUTGOING_WORDS
+from voicebox.dialplan.match import TRUNK_NUMBER
 from voicebox.dialplan.model import (
     ALL_PHONES,
     DEFAULT_RING_S,
@@ -16,6 +17,7 @@ from voicebox.dialplan.model import (
     Call,
     Caller,
     Callers,
+    CallTrunk,
     EchoAt,
     EchoTest,
     IncomingAct,
@@ -82,7 +84,7 @@ def _outgoing_rule(reading: Reading, node: yaml.Node, path: str, places: dict[st
 
 def _check_words(reading: Reading, node: yaml.Node, path: str, act: OutgoingAct, patterns: tuple[Pattern, ...]) -> None:
     match act:
-        case Call(target) | SpeedDial(target) | EchoAt(target) | Ring(target):
+        case Call(target) | SpeedDial(target) | EchoAt(target) | CallTrunk(target) | Ring(target):
             wanted = set(_WORD.findall(target))
         case _:
             return
@@ -118,6 +120,12 @@ def read_outgoing_act(reading: Reading, node: yaml.Node, path: str, places: dict
             return SpeedDial(text)
         case "far-echo":
             return _target(reading, values[name], f"{path}.{name}", text, EchoAt)
+        case "trunk":
+            if not TRUNK_NUMBER.fullmatch(_WORD.sub("0", text)):
+                hint = 'Write `{ dial: "0<n:.>", do: { trunk: "{n}" } }`: digits, and what the pattern caught.'
+                reading.source.problem(values[name], f"{path}.{name}", "should be a telephone number", hint)
+                return None
+            return CallTrunk(text)
         case "refuse":
             if not _STATUS.match(text):
                 reading.source.problem(values[name], f"{path}.{name}", "should be a SIP status from 400 to 699", "404 says that there is no such number.")

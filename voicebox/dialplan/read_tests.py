@@ -11,6 +11,7 @@ from voicebox.dialplan.keys import INCOMING_TEST, OUTGOING_TEST
 from voicebox.dialplan.match import choose_incoming, choose_outgoing, place_of
 from voicebox.dialplan.model import (
     Call,
+    CallTrunk,
     DialPlan,
     EchoAt,
     EchoTest,
@@ -111,6 +112,8 @@ def described(act: OutgoingAct | IncomingAct) -> str:
             return f"contact: {number}"
         case Ring(place):
             return f"ring: {place}"
+        case CallTrunk(number):
+            return f"trunk: {number}"
         case RefuseCall(status):
             return f"refuse: {status}"
         case EmergencyCall():

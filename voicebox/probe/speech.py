@@ -6,8 +6,10 @@ Spec: RFC 3550 §5.1; PROTOCOL.md §9.9.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
+from voicebox.errors import UsageError
 from voicebox.probe.codecs import FRAME_MS, ProbeCodec
 from voicebox.probe.rtpstats import TIMESTAMP_MODULUS, parse_rtp
 
@@ -64,3 +66,17 @@ def unpack_frames(octets: bytes) -> list[bytes | None]:
         frames.append(frame or None)
         place += 2 + length
     return frames
+
+
+def unpacked_speech(packed: object) -> list[bytes]:
+    """Return the frames that came as base64 of packed ones; none where nothing came. Raises UsageError."""
+    if packed is None:
+        return []
+    try:
+        frames = unpack_frames(base64.b64decode(str(packed), validate=True))
+    except ValueError:
+        frames = [None]
+    whole = [frame for frame in frames if frame is not None]
+    if len(whole) != len(frames):
+        raise UsageError("The speech is not in frames.")
+    return whole

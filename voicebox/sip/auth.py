@@ -1,4 +1,4 @@
-"""Digest authentication of phones, server side. Pure: takes `now`.
+"""Digest authentication: of phones, server side; and at a provider, the client's answer (digest_answer). Pure: takes `now`.
 
 A nonce is stateless: its time, some randomness and a MAC. State is kept only for nonces that a valid answer has used, so nobody
 without a password can fill a table. NOT here: which requests need it (b2bua), the accounts' store.
@@ -21,6 +21,8 @@ from voicebox.errors import SipError, UsageError
 from voicebox.sensitive import Secret
 
 MAX_FIELD_OCTETS = 2_048
+MAX_CHALLENGES = 4
+"""Of a server, that are looked at."""
 MAX_NONCES = 4_096
 NONCE_LIFETIME_S = 300
 NC_WINDOW = 64
@@ -110,6 +112,36 @@ def digest_response(algorithm: DigestAlgorithm, ha1: bytes, method: str, fields:
     if "qop" in fields:
         middle += f":{fields.get('nc', '')}:{fields.get('cnonce', '')}:{fields['qop']}"
     return algorithm.digest(ha1 + f":{middle}:{ha2}".encode("utf-8", "surrogateescape"))
+
+
+def digest_answer(challenges: list[str], user: str, password: Secret, method: str, uri: str, cnonce: str) -> str:
+    """Return the value of an Authorization field that answers the first of a server's challenges that is spoken here. Raises SipError(401) where none is.
+
+    Spec: RFC 3261 §22.4, RFC 7616 §3.4, RFC 8760 §2.4 (the topmost that is supported).
+    """
+    for text in challenges[:MAX_CHALLENGES]:
+        try:
+            asked = parse_digest(text)
+            algorithm = DigestAlgorithm(asked.get("algorithm", "MD5").upper())
+        except (SipError, ValueError):
+            continue
+        qops = [each.strip().lower() for each in asked["qop"].split(",")] if "qop" in asked else []
+        if not asked.get("nonce") or (qops and "auth" not in qops) or not all(value.isprintable() for value in asked.values()):
+            continue
+        fields = {"username": user, "realm": asked.get("realm", ""), "nonce": asked["nonce"], "uri": uri}
+        if qops:
+            fields |= {"qop": "auth", "nc": "00000001", "cnonce": cnonce}
+        ha1 = algorithm.digest(f"{user}:{fields['realm']}:".encode("utf-8", "surrogateescape") + password.reveal()).encode()
+        quoted = {name: value for name, value in fields.items() if name not in {"qop", "nc"}} | {"response": digest_response(algorithm, ha1, method, fields)}
+        if "opaque" in asked:
+            quoted["opaque"] = asked["opaque"]
+        plain = {"algorithm": algorithm.value} | {name: fields[name] for name in ("qop", "nc") if name in fields}
+        return "Digest " + ", ".join([*(f"{name}={_quoted(value)}" for name, value in quoted.items()), *(f"{name}={value}" for name, value in plain.items())])
+    raise SipError(401, "no challenge that is spoken here")
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 class _Counts:

@@ -26,12 +26,23 @@ def server_context(key_and_certificate: bytes) -> ssl.SSLContext:
     return context
 
 
-class TlsWire:
-    """One connection. Contract: after feed(), seal() and close() send what take() returns. After StreamBroken or is_over throw it away."""
+def client_context(authority: str | None) -> ssl.SSLContext:
+    """Return what connections to a server are made with. authority: PEM of who vouches for it, None for the system's. Raises OSError (of which SSLError is one)."""
+    context = ssl.create_default_context(cadata=authority)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
+    return context
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+
+class TlsWire:
+    """One connection. Contract: after feed(), seal() and close() send what take() returns. After StreamBroken or is_over throw it away.
+
+    server_name: of the server that is connected to, which its certificate must name, and then feed(b"") begins; None where we are the server.
+    """
+
+    def __init__(self, context: ssl.SSLContext, server_name: str | None = None) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self._tls = context.wrap_bio(self._in, self._out, server_side=server_name is None, server_hostname=server_name)
         self.is_ready = False
         """The handshake is done."""
         self.is_over = False

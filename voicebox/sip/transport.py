@@ -3,7 +3,7 @@
 It frames, counts and limits; it understands nothing of SIP beyond framing. NOT here: transactions, who may speak.
 Every queue has a bound: connections in all and from one address, what waits to be sent on each, how long a silent one lives, and how long
 one may take to begin TLS. A connection counts from its first octet of TCP on, so that who connects and says nothing takes no more room over TLS than over TCP.
-Spec: RFC 3261 §18; RFC 5626 §4.4.1 (answer to pings). Departure: the box never opens a connection to a phone; it uses the phone's.
+Spec: RFC 3261 §18; RFC 5626 §4.4.1 (answer to pings). Departure: the box never opens a connection to a phone; it uses the phone's. It opens one to the provider of a trunk.
 """
 
 from __future__ import annotations
@@ -76,6 +76,26 @@ class SipTransports:
             # The library's own text repeats the address, so it is neither quoted nor chained.
             raise HostError(f"cannot listen for SIP over {transport.value} on port {port}: {why}") from None
 
+    async def connect(self, transport: Transport, host: str, port: int, tls: ssl.SSLContext | None = None) -> Flow:
+        """Open a flow to a server, by its name or address. tls: for Transport.TLS, and only then; its certificate has to name the host. Raises HostError."""
+        assert (tls is not None) is (transport is Transport.TLS)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.limits.handshake_s):
+                if transport is not Transport.UDP:
+                    _, connection = await loop.create_connection(lambda: _Connection(self, tls, host), host, port)
+                    return await connection.stands
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+                remote = found[0][4]
+                number, address = self._next_number(), local_address_towards(str(remote[0]))
+                only = (str(remote[0]), int(remote[1]))
+                endpoint, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number, only), sock=_udp_socket(address, 0))
+                self._udp[number] = endpoint
+                return Flow(transport, number, address, int(endpoint.get_extra_info("sockname")[1]), *only)
+        except (OSError, TimeoutError, IndexError):
+            # The library's own text repeats the address, so it is neither quoted nor chained.
+            raise HostError(f"the server of the trunk is not reached over {transport.value}") from None
+
     def send(self, flow: Flow, octets: bytes) -> bool:
         """Send octets on a flow; False where it is gone or its queue is full."""
         if flow.transport is Transport.UDP:
@@ -134,11 +154,18 @@ def _udp_socket(address: str, port: int) -> socket.socket:
     return made
 
 
-class _Datagrams(asyncio.DatagramProtocol):
-    """One UDP listener. On a wildcard address it finds out which of our addresses a peer sees."""
+def local_address_towards(address: str) -> str:
+    """Return our address from which packets to another one leave; nothing is sent. Raises OSError."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((address, 9))
+        return str(probe.getsockname()[0])
 
-    def __init__(self, owner: SipTransports, number: int) -> None:
-        self._owner, self._number = owner, number
+
+class _Datagrams(asyncio.DatagramProtocol):
+    """One UDP listener. On a wildcard address it finds out which of our addresses a peer sees. only: hear nobody else."""
+
+    def __init__(self, owner: SipTransports, number: int, only: tuple[str, int] | None = None) -> None:
+        self._owner, self._number, self._only = owner, number, only
         self._local: tuple[str, int] = ("", 0)
         self._wildcard = False
         self._local_by_source: dict[str, str] = {}
@@ -160,6 +187,9 @@ class _Datagrams(asyncio.DatagramProtocol):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self._only is not None and self._only != (addr[0], addr[1]):
+            self._owner.counters["dropped_strangers"] += 1
+            return
         address = self._local_address(addr[0]) if self._wildcard else self._local[0]
         self._owner.receive(data, Flow(Transport.UDP, self._number, address, self._local[1], addr[0], addr[1]))
 
@@ -170,11 +200,8 @@ class _Datagrams(asyncio.DatagramProtocol):
     def _local_address(self, source: str) -> str:
         known = self._local_by_source.get(source)
         if known is None:
-            family = socket.AF_INET6 if ":" in source else socket.AF_INET
             try:
-                with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                    probe.connect((source, 9))  # sends nothing: the kernel chooses the route
-                    known = str(probe.getsockname()[0])
+                known = local_address_towards(source)
             except OSError:
                 known = self._local[0]
             if len(self._local_by_source) >= MAX_SOURCES:
@@ -184,13 +211,15 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 class _Connection(asyncio.Protocol):
-    """One TCP connection of a phone, with TLS in it where it has one."""
+    """One TCP connection of a phone, with TLS in it where it has one. server_name: of the server, where we connect; stands: its flow, once TLS stands too."""
 
-    def __init__(self, owner: SipTransports, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, owner: SipTransports, tls: ssl.SSLContext | None, server_name: str | None = None) -> None:
         self.flow: Flow | None = None
+        self.stands: asyncio.Future[Flow] = asyncio.get_running_loop().create_future()
         self._owner = owner
         self._framer = Framer()
-        self._wire = None if tls is None else TlsWire(tls)
+        self._wire = None if tls is None else TlsWire(tls, server_name)
+        self._connects = server_name is not None
         self._transport: asyncio.Transport | None = None
         self._idle: asyncio.TimerHandle | None = None
 
@@ -204,6 +233,16 @@ class _Connection(asyncio.Protocol):
             return
         self.flow = Flow(Transport.TCP if self._wire is None else Transport.TLS, number, local[0], local[1], remote[0], remote[1])
         self._wait(self._owner.limits.first_s if self._wire is None else self._owner.limits.handshake_s)
+        if self._wire is None:
+            self._stands(self.flow)
+        elif self._connects:
+            self._open(self._wire, b"")
+
+    def _stands(self, flow: Flow) -> None:
+        # Nobody looks at the flow of a connection that a phone made.
+        if self._connects and not self.stands.done():
+            self._wait(self._owner.limits.idle_s)
+            self.stands.set_result(flow)
 
     def data_received(self, data: bytes) -> None:
         if self.flow is None or self._transport is None:
@@ -229,8 +268,9 @@ class _Connection(asyncio.Protocol):
         was_ready = wire.is_ready
         said = wire.feed(data)
         self._flush()
-        if wire.is_ready and not was_ready:
+        if wire.is_ready and not was_ready and self.flow is not None:
             self._wait(self._owner.limits.first_s)
+            self._stands(self.flow)
         return said
 
     def _flush(self) -> None:
@@ -264,6 +304,8 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's shape
         if self._idle is not None:
             self._idle.cancel()
+        if self._connects and not self.stands.done():
+            self.stands.set_exception(ConnectionError())
         if self.flow is not None:
             self._owner.forget(self.flow.number)
             self._owner.closed(self.flow)

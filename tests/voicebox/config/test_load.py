@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from voicebox.config.load import load_box, load_phones, load_relay, parse_options
+from voicebox.config.load import load_box, load_phones, load_relay, load_secret, parse_options
 from voicebox.config.model import (
     BOX_OPTIONS,
     RELAY_OPTIONS,
@@ -84,6 +84,40 @@ def test_values_are_read() -> None:
     assert config.suffixes == ("privacy", "privacy.alt")
     assert not config.realtime
     assert box_config(parse_options("guards: [somebody, some one else]\n", "box.yaml", BOX_OPTIONS)).guards == {"somebody", "some one else"}
+
+
+def test_a_trunk_is_none_unless_it_is_named_whole(tmp_path: Path) -> None:
+    (tmp_path / "box.yaml").write_text("trunk: { server: 'sip.example.org:5061', user: owner, register: yes }\n")
+    config = load_box(tmp_path).trunk
+    assert config is not None
+    assert (config.host, config.port, config.transport, config.user, config.authority, config.registers) == (
+        "sip.example.org",
+        5061,
+        "tls",
+        "owner",
+        None,
+        True,
+    )
+    assert "owner" not in repr(config)
+    assert box_config(parse_options("", "box.yaml", BOX_OPTIONS)).trunk is None
+    (tmp_path / "box.yaml").write_text("trunk: { server: '[::1]:5060' }\n")
+    with pytest.raises(FileProblem, match=r"trunk\.user must be given"):
+        load_box(tmp_path)
+    for wrong in ("sip.example.org", "a b:5060", "::1:5060", "x:0", "x:70000"):
+        assert "HOST:PORT" in problems(f"trunk: {{ server: '{wrong}' }}\n")[0], wrong
+
+
+def test_a_password_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "trunk.password"
+    file.write_text("secret\n")
+    file.chmod(0o640)
+    with pytest.raises(FileProblem, match="others can read"):
+        load_secret(file, "hint")
+    file.chmod(0o600)
+    assert load_secret(file, "hint").reveal() == b"secret"
+    file.write_text("\n")
+    with pytest.raises(FileProblem, match="empty"):
+        load_secret(file, "hint")
 
 
 def test_all_problems_come_at_once_with_their_places() -> None:

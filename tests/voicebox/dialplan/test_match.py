@@ -14,6 +14,7 @@ from voicebox.dialplan.load import DEFAULT_PLAN, load_plan, parse_plan
 from voicebox.dialplan.match import incoming, outgoing
 from voicebox.dialplan.model import (
     CallContact,
+    CallTrunk,
     DialPlan,
     EchoTest,
     EmergencyCall,
@@ -108,6 +109,20 @@ def test_the_echo_of_a_contacts_box_is_that_of_whom_the_rule_names_or_of_any_who
         assert outgoing(plan, text, HOUSE) == decided, text
     assert outgoing(plan, "*44", House(contacts={"eve"}, blocked={"eve"})) == RefuseCall(480)
     assert outgoing(plan, "*44", House()) == RefuseCall(480)
+
+
+def test_the_trunk_takes_numbers_alone_and_no_emergency_however_a_rule_makes_it() -> None:
+    rules = '  - { dial: "55<n:.>", do: { trunk: "{n}" } }\n  - { dial: "0<n:.>", do: { trunk: "+41{n}" } }\n  - { dial: "<name>", do: { trunk: "1{name}" } }\n'
+    asked = {
+        "0441234567": CallTrunk("+41441234567"),
+        "55123": CallTrunk("123"),
+        "55112": EmergencyCall(),
+        "0112": EmergencyCall(),
+        "bob": RefuseCall(404),
+        "0x": RefuseCall(404),
+    }
+    for text, decided in asked.items():
+        assert dialled(rules, text) == decided, text
 
 
 def test_unknown_contact_falls_through_to_later_rules() -> None:

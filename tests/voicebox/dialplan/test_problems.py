@@ -174,7 +174,7 @@ OUTGOING = {
     "unknown word": ("{ dial: a, do: refuse }", "plan.yaml:4:20 outgoing[0].do: `refuse` says what, too. Write `{ refuse: ... }`."),
     "two acts": (
         "{ dial: a, do: { call: bob, refuse: 404 } }",
-        "plan.yaml:4:20 outgoing[0].do: should be one of { call: ... }, { contact: ... }, { far-echo: ... }, { refuse: ... }, { ring: ... }. Write exactly one of them.",
+        "plan.yaml:4:20 outgoing[0].do: should be one of { call: ... }, { contact: ... }, { far-echo: ... }, { refuse: ... }, { trunk: ... }, { ring: ... }. Write exactly one of them.",
     ),
     "timeout of a call": ("{ dial: a, do: { call: bob, timeout: 5s } }", "plan.yaml:4:20 outgoing[0].do.timeout: does not go with `call`. Leave it out."),
     "no petname": (
@@ -195,8 +195,8 @@ OUTGOING = {
     ),
     "probe": ('{ dial: "*68", do: { probe: last-contact } }', "plan.yaml:4:26 outgoing[0].do.probe: `probe` is not built yet. Leave the rule out."),
     "trunk": (
-        '{ dial: "00.", do: { trunk: sip } }',
-        "plan.yaml:4:26 outgoing[0].do.trunk: `trunk` is not built yet. Leave it out: numbers of the telephone network cannot be called.",
+        '{ dial: "00<n:.>", do: { trunk: "sip{n}" } }',
+        'plan.yaml:4:37 outgoing[0].do.trunk: should be a telephone number. Write `{ dial: "0<n:.>", do: { trunk: "{n}" } }`: digits, and what the pattern caught.',
     ),
     "then voicemail": (
         "{ dial: a, do: { ring: kitchen, then: voicemail } }",

@@ -8,7 +8,7 @@ import pytest
 
 from voicebox.errors import SipError, UsageError
 from voicebox.sensitive import Secret
-from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user, digest_response, parse_digest
+from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user, digest_answer, digest_response, parse_digest
 
 ALICE = Account.from_password("alice", Secret(b"secret"), "voicebox")
 
@@ -172,3 +172,41 @@ def test_a_source_over_ipv6_is_a_network() -> None:
     assert limiter.banned("2001:db8:0:0:ffff::1", 1.0)
     assert not limiter.banned("2001:db8:0:1::1", 1.0)
     assert not limiter.banned("fe80::1%eth0", 1.0)
+
+
+@pytest.mark.parametrize(
+    "offered", [(DigestAlgorithm.SHA_256, DigestAlgorithm.MD5), (DigestAlgorithm.MD5, DigestAlgorithm.SHA_256), (DigestAlgorithm.MD5,)], ids=len
+)
+def test_a_providers_challenge_is_answered_in_the_first_of_its_algorithms(offered: tuple[DigestAlgorithm, ...]) -> None:
+    digest = server()
+    account = Account.from_password("alice", Secret(b"secret"), "voicebox", *offered)
+    challenges = ['Digest realm="voicebox", nonce="x", algorithm=SHA-512-256, qop="auth"', "Basic realm=x", *(digest.challenge(each, 10.0) for each in offered)]
+    answered = digest_answer(challenges, "alice", Secret(b"secret"), "INVITE", "sip:1@x", "c")
+    assert digest.verify(answered, "INVITE", account, 11.0) is Verdict.GOOD
+    assert parse_digest(answered)["algorithm"] == offered[0].value
+    assert digest.verify(digest_answer(challenges, "alice", Secret(b"other"), "INVITE", "sip:1@x", "c"), "INVITE", account, 11.0) is Verdict.WRONG
+
+
+def test_the_example_of_rfc_2617_as_a_client() -> None:
+    challenge = 'Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41"'
+    fields = parse_digest(digest_answer([challenge], "Mufasa", Secret(b"Circle Of Life"), "GET", "/dir/index.html", "0a4f113b"))
+    assert fields["response"] == "6629fae49393a05397450978507c4ef1"
+    assert (fields["opaque"], fields["nc"], fields["qop"]) == ("5ccc069c403ebaf9f0171e9517f40e41", "00000001", "auth")
+
+
+def test_a_challenge_without_qop_is_answered_as_rfc_2069_has_it_and_quotes_stay_inside() -> None:
+    text = digest_answer([r'Digest realm="a \"b\\", nonce="n"'], "u", Secret(b"p"), "REGISTER", "sip:x", "c")
+    fields = parse_digest(text)
+    assert fields["realm"] == 'a "b\\'
+    assert "qop" not in fields
+    ha1 = DigestAlgorithm.MD5.digest(b'u:a "b\\:p').encode()
+    assert fields["response"] == digest_response(DigestAlgorithm.MD5, ha1, "REGISTER", {"uri": "sip:x", "nonce": "n"})
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    ["", "Basic x", "Digest", 'Digest realm="x"', 'Digest nonce="n", qop="auth-int"', 'Digest nonce="n", algorithm=MD5-sess', 'Digest nonce="a\r\nb"'],
+)
+def test_what_cannot_be_answered_is_not(challenge: str) -> None:
+    with pytest.raises(SipError):
+        digest_answer([challenge] * 9, "u", Secret(b"p"), "REGISTER", "sip:x", "c")

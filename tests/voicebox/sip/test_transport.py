@@ -15,7 +15,7 @@ import pytest
 from voicebox.contacts.phone_authority import new_phone_tls
 from voicebox.errors import HostError
 from voicebox.sip.flow import Flow, Transport
-from voicebox.sip.tls import server_context
+from voicebox.sip.tls import client_context, server_context
 from voicebox.sip.transport import RECEIVE_BUFFER_OCTETS, SipTransports, TransportLimits
 
 pytestmark = pytest.mark.system
@@ -267,3 +267,43 @@ async def test_octets_that_are_not_sip_inside_tls_close_the_connection(transport
     assert transports.counters["streams_broken"] == 1
     assert heard.messages == []
     writer.close()
+
+
+@pytest.fixture
+async def patient(heard: Heard) -> AsyncIterator[SipTransports]:
+    """Transports whose limits a busy machine does not meet."""
+    made = SipTransports(heard.receive, heard.closed.append)
+    yield made
+    made.close()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", list(Transport), ids=lambda kind: kind.value)
+async def test_a_connection_of_our_own_to_a_server(patient: SipTransports, heard: Heard, box_tls: BoxTls, kind: Transport) -> None:
+    is_tls = kind is Transport.TLS
+    port = await patient.listen(kind, "127.0.0.1", 0, box_tls.server if is_tls else None)
+    flow = await patient.connect(kind, "127.0.0.1", port, box_tls.phone if is_tls else None)
+    assert (flow.transport, flow.remote_address, flow.remote_port, flow.local_address) == (kind, "127.0.0.1", port, "127.0.0.1")
+    assert patient.send(flow, MESSAGE)
+    await until(lambda: bool(heard.messages))
+    octets, there = heard.messages[0]
+    assert (octets, there.remote_port) == (MESSAGE, flow.local_port)
+    assert patient.send(there, MESSAGE)
+    await until(lambda: len(heard.messages) == 2)
+    assert heard.messages[1] == (MESSAGE, flow)
+    if kind is Transport.UDP:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(MESSAGE, ("127.0.0.1", flow.local_port))
+        await until(lambda: patient.counters["dropped_strangers"] == 1)
+        assert len(heard.messages) == 2
+
+
+async def test_a_server_that_is_not_who_it_should_be_or_not_there_is_not_spoken_to(transports: SipTransports, box_tls: BoxTls) -> None:
+    port = await transports.listen(Transport.TLS, "127.0.0.1", 0, box_tls.server)
+    plain = await transports.listen(Transport.TCP, "127.0.0.1", 0)
+    for at, context in ((port, client_context(None)), (plain, box_tls.phone), (1, box_tls.phone)):
+        with pytest.raises(HostError) as raised:
+            await transports.connect(Transport.TLS, "127.0.0.1", at, context)
+        assert "127" not in str(raised.value)
+    with pytest.raises(HostError):
+        await transports.connect(Transport.TLS, "localhost", port, box_tls.phone)
