@@ -30,7 +30,7 @@ from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
 from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
 from voicebox.circuits.descriptor import Descriptor
 from voicebox.circuits.driver import CircuitDriver
-from voicebox.circuits.dummies import Dummies
+from voicebox.circuits.dummies import Dummies, draw_answered, scale_of
 from voicebox.circuits.gossip import Gossip
 from voicebox.circuits.gossip_peer import Gossiping
 from voicebox.circuits.gossip_rounds import GUARDS_ASKED, Times
@@ -166,7 +166,8 @@ class BoxDaemon:
         calls.on_dummy_over = dummies.over
         self._pairing.use(calls)
         self._driver = CircuitDriver(standing, calls, dummies, self._plane.now_us, self.failed.set)
-        self._prober = Prober(calls, self._media, self._plane.now_us, answers=self._config.probe)
+        scale = scale_of(self._network.epoch_us)
+        self._prober = Prober(calls, self._media, self._plane.now_us, lambda: draw_answered(rng, scale).length_us / 1e6, answers=self._config.probe)
         calls.on_scarce = self._prober.stop
         self._plane.attach(self._driver.handle_event)
         self._driver.start()

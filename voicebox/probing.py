@@ -38,7 +38,7 @@ class Watch:
         """Of speech, its PESQ and its STOI, in hundredths; NO_SCORE where the other end could not say; None before it did."""
         more = {"speech": base64.b64encode(pack_frames(speech)).decode()} if speech else {}
         while not (about := ask(home, "probe", step="begin", petname=petname, codec=word, seconds=seconds, **more))["begun"]:
-            time.sleep(AGAIN_S)  # the call of the last probe goes on for its drawn time
+            time.sleep(AGAIN_S)  # the call of the last probe, which goes on for its drawn time, is ended for this one
         self.petname = str(about.get("petname", petname))
         """Who it is; another where anybody was asked for."""
         self._verified, self._relays = bool(about["verified"]), int(about["relays_at_least"])

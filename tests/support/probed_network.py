@@ -22,7 +22,8 @@ PORT = 7
 STEP_US = 20_000
 WIRES = 4
 """Between the two boxes, each way: box, guard, junction, guard, box."""
-TAIL_US = 3_000_000
+TAIL_US = 5_000_000
+"""By so much the call is to be longer than what is measured."""
 
 
 class Port:
@@ -107,7 +108,7 @@ class Probed:
         self.begun_us = world.now_us
         bits = self.chance.getrandbits
         here = Port(world, plane_of(alice), self.codec)
-        self.callers = CallersEnd(self.codec, here, here.send, bits, world.now_us, seconds=self.seconds, tail_us=TAIL_US)
+        self.callers = CallersEnd(self.codec, here, here.send, bits, world.now_us, seconds=self.seconds, length_us=self.seconds * 1_000_000 + TAIL_US)
         bob.calls.on_probe(self._accept)
         self.callers.leg = alice.calls.call("bob", Offer((self.codec.codec,), probe=True), lambda event: self._later(self.callers, event))
         self._drive(alice, self.callers)

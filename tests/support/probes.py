@@ -53,11 +53,9 @@ class Path:
 
 
 class ProbePair:
-    """A caller's end and an answering one. tamper: what each datagram becomes on its way, by direction (True: to the answering end)."""
+    """A caller's end and an answering one. tail_s: by how much the call is to be longer than what is measured; tamper: what each datagram becomes on its way, by direction (True: to the answering end)."""
 
-    def __init__(
-        self, codec: ProbeCodec, seconds: int, there: Path, back: Path, *, seed: int = 1, tail_us: int = 2_000_000, speech: Sequence[bytes] = ()
-    ) -> None:
+    def __init__(self, codec: ProbeCodec, seconds: int, there: Path, back: Path, *, seed: int = 1, tail_s: int = 4, speech: Sequence[bytes] = ()) -> None:
         self.chance = random.Random(seed)
         self.now_us = self.chance.randrange(1 << 33)
         self.skew_us = self.chance.randrange(1 << 33)
@@ -75,7 +73,7 @@ class ProbePair:
         def send(datagram: bytes) -> None:
             self._carry(True, datagram)
 
-        self.callers = CallersEnd(codec, port, send, bits, self.now_us, seconds=seconds, tail_us=tail_us, speech=speech)
+        self.callers = CallersEnd(codec, port, send, bits, self.now_us, seconds=seconds, length_us=(seconds + tail_s) * 1_000_000, speech=speech)
         self.answering: AnsweringEnd | None = None
         self.callers.leg = _Leg(self, to_answering=True)
         self.codec = codec

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.adversary import access, busy, callee, clocks, guard, junction, links, marks, matching, off, world
+from tools.adversary import access, busy, callee, clocks, guard, junction, links, marks, matching, off, probes, world
 from tools.adversary.page import page
 from tools.adversary.result import Result, load, replace, store
 from voicebox.demo.namespace import enter_private_network
@@ -45,6 +45,8 @@ TESTS: Mapping[str, Test] = {
     "c": Test(lambda seed, strict: [marks.test(seed, strict=strict)], (70, 430)),
     "d": Test(lambda seed, strict: [guard.test(seed, strict=strict), guard.test_metered(seed, strict=strict)], (62, 250)),
     "d_junction": Test(lambda seed, strict: [junction.test(seed, strict=strict)], (60, 170)),
+    "d_probe": Test(lambda seed, strict: [probes.test_junction(seed, strict=strict)], (60, 170)),
+    "d_probe_guard": Test(lambda seed, strict: [probes.test_guard(seed, strict=strict)], (60, 200)),
     "g": Test(lambda seed, strict: clocks.tests(seed, strict=strict), (40, 200)),
     "b": Test(lambda seed, strict: [matching.test(seed, strict=strict)], (24, 90)),
     "links": Test(lambda seed, strict: [links.test(seed, strict=strict)], (31, 95)),
@@ -52,6 +54,7 @@ TESTS: Mapping[str, Test] = {
     "d_busy": Test(lambda seed, strict: [busy.test(seed, strict=strict)], (6, 22)),
     "d_off": Test(lambda seed, strict: [off.test(seed, strict=strict)], (10, 50)),
     "a": Test(lambda seed, strict: access.tests(seed, strict=strict), (290, 1_320), alone=True),
+    "a_probe": Test(lambda seed, strict: access.probe_tests(seed, strict=strict), (270, 1_300), alone=True),
 }
 """The longest first. (f) comes with (a), because it looks at the same network."""
 WITH = {"f": "a", "f_crash": "a", "g_steps": "g", "d_metered": "d"}
@@ -98,7 +101,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make lab", description="Traffic-analysis lab")
     parser.add_argument("--quick", action="store_true", help="the sizes of make test")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--test", nargs="*", default=[], metavar="NAME", help="a to g, d_junction, d_busy, d_off or links; all where none is named")
+    parser.add_argument(
+        "--test", nargs="*", default=[], metavar="NAME", help="a to g, a_probe, d_junction, d_busy, d_off, d_probe, d_probe_guard or links; all where none is named"
+    )
     parser.add_argument("--again", action="store_true", help="run what is kept again")
     parser.add_argument("--out", type=Path, default=ROOT / "build")
     arguments = parser.parse_args()

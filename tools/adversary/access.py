@@ -3,6 +3,7 @@
 Twelve boxes, one circuit each; a coin for each pair and block says whether it calls. Learnt on one run, tested on another. In the same runs, under the same capture,
 four more pairs leak on purpose: no chaff; 200 us and 20 us of work before every second real cell is sent (which the engine does 1 ms ahead).
 Boxes make no dummies here: an attacker who took them for idle would miss more.
+The same for probes against calls (a_probe): the twelve boxes probe where they do not call; those that leak on purpose are idle then, as before.
 """
 
 from __future__ import annotations
@@ -28,8 +29,13 @@ from tools.adversary.statistics import Comparison, Control, auc, compare, limit,
 from voicebox.demo.capture import Capture
 
 NAME, TITLE = "a", "idle against call on an access link"
+PROBE_NAME, PROBE_TITLE = "a_probe", "probe against call on an access link"
 CLEAN = tuple(f"box{index}" for index in range(12))
 LEAKS = {"chaff_off": ("chaff1", "chaff2"), "work=200": ("late1", "late2"), "work=20": ("slow1", "slow2", "slow3", "slow4")}
+BOXES = (*CLEAN, *(name for pair in LEAKS.values() for name in pair))
+TOLD = {name: leak for leak, pair in LEAKS.items() for name in pair}
+BLOCKS_STRICT, BLOCKS_QUICK = ((20, 20), (40, 20)), ((2, 24), (4, 44))
+"""Blocks and their seconds, to learn and to be tested: 480 windows a class are tested in quick mode, 1 920 in the strict one."""
 LIMIT_STRICT, LIMIT_QUICK = 0.55, 0.60
 SECOND_US = 1_000_000
 
@@ -80,21 +86,18 @@ def by_box(train: list[Window], examined: list[Window]) -> dict[str, float]:
 
 def tests(seed: int, *, strict: bool) -> tuple[Result, Result, Result]:
     """Run tests (a) and (f) on one network; (f) once more for boxes that crash."""
-    # Blocks and their seconds, to learn and to be tested: 480 windows a class are tested in quick mode, 1 920 in the strict one.
-    blocks = ((20, 20), (40, 20)) if strict else ((2, 24), (4, 44))
-    boxes = (*CLEAN, *(name for pair in LEAKS.values() for name in pair))
-    leaks = {name: leak for leak, pair in LEAKS.items() for name in pair}
+    blocks = BLOCKS_STRICT if strict else BLOCKS_QUICK
     with tempfile.TemporaryDirectory(prefix="voicebox-lab-") as folder:
         directory = Path(folder)
         _route_everything()
         boot = Capture(directory / "boot.pcap")
         boot.start()
-        with lab_network(directory / "network", boxes, leaks) as network:
+        with lab_network(directory / "network", BOXES, TOLD) as network:
             boot.stop()
             train, examined = (observe(network, directory, *count, seed + at) for at, count in enumerate(blocks))
             beside, crashed = Observed(), Observed()
             sort_wire(network, directory / "boot.pcap", beside)
-            late = {name: ((network.status(network.boxes[name]) or {}).get("engine") or {}).get("tick_late_p99_us") for name in CLEAN}
+            late = _late(network)
             events = _relays_go(network, directory, beside), _boxes_crash(network, directory, crashed)
             resolver, keeperless = _resolver(network, directory), _crashes_without_keeper(network, directory)
     calls = 2 * (train.calls + examined.calls)
@@ -105,13 +108,29 @@ def tests(seed: int, *, strict: bool) -> tuple[Result, Result, Result]:
     what, answers = "a box that crashes after its keeper", keeperless.other.get("IP protocol 1", 0)
     crashes = [Control(what, float(bool(keeperless.other)), 1.0), Control(f"{what}, second attacker", float(answers > 10 and not train.other), 1.0)]
     return (
-        _idle_or_call(train, examined, seed, strict=strict, late=late),
-        _list("f", "datagrams of running boxes that are on no list", [train, examined, beside], events[0] + calls + len(boxes), asks, seed),
+        _compared(train, examined, seed, strict=strict, late=late),
+        _list("f", "datagrams of running boxes that are on no list", [train, examined, beside], events[0] + calls + len(BOXES), asks, seed),
         _list("f_crash", "the same where a box crashes", [crashed], events[1], crashes, seed),
     )
 
 
-def _idle_or_call(train: Observed, examined: Observed, seed: int, *, strict: bool, late: dict[str, Any]) -> Result:
+def probe_tests(seed: int, *, strict: bool) -> list[Result]:
+    """Run test (a) for probes, on a network of its own."""
+    with tempfile.TemporaryDirectory(prefix="voicebox-lab-") as folder:
+        directory = Path(folder)
+        with lab_network(directory / "network", BOXES, TOLD) as network:
+            blocks = BLOCKS_STRICT if strict else BLOCKS_QUICK
+            train, examined = (observe(network, directory, *count, seed + at, CLEAN) for at, count in enumerate(blocks))
+            late = _late(network)
+    return [_compared(train, examined, seed, strict=strict, late=late, probes=True)]
+
+
+def _late(network: LabNetwork) -> dict[str, Any]:
+    return {name: ((network.status(network.boxes[name]) or {}).get("engine") or {}).get("tick_late_p99_us") for name in CLEAN}
+
+
+def _compared(train: Observed, examined: Observed, seed: int, *, strict: bool, late: dict[str, Any], probes: bool = False) -> Result:
+    """Return calls against what is beside them: idle, or with `probes` probes."""
     chance = random.Random(seed)
     learn, clean = windows(train, CLEAN), windows(examined, CLEAN)
     comparisons = [score(learn, clean, name, chance) for name in PORTFOLIO]
@@ -139,9 +158,10 @@ def _idle_or_call(train: Observed, examined: Observed, seed: int, *, strict: boo
     box = CLEAN[0]
     gaps = {
         label: [b - a for block, called in enumerate(examined.labels[box]) if called is wanted for a, b in _gaps(examined, box, block)]
-        for label, wanted in (("idle", False), ("call", True))
+        for label, wanted in (("probe" if probes else "idle", False), ("call", True))
     }
-    return Result(NAME, TITLE, seed, bound, comparisons, controls, also=also, more=more, plots={"gaps": gaps})
+    name, title = (PROBE_NAME, PROBE_TITLE) if probes else (NAME, TITLE)
+    return Result(name, title, seed, bound, comparisons, controls, also=also, more=more, plots={"gaps": gaps})
 
 
 def _gaps(observed: Observed, box: str, block: int) -> list[tuple[float, float]]:

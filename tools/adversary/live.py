@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,12 @@ Numbers = npt.NDArray[np.int64]
 READY_TIMEOUT_S = 120.0
 
 
-NO_DUMMIES = """# Made by tools/adversary/live.py: boxes of the lab begin no dummies, because a dummy in a window that is called idle hides a leak from the attacker.
+NO_DUMMIES = """# Made by tools/adversary/live.py: boxes of the lab begin no dummies, because a dummy in a window that is called idle hides a leak from the attacker,
+# and answer more probes than anybody wants to make.
 from voicebox.circuits import dummies
+from voicebox.probe import limits
 dummies.Dummies._wait_us = lambda self: 2**60
+limits.AN_HOUR = 10_000
 """
 
 
@@ -133,17 +136,18 @@ class Observed:
         return range(MARGIN_S * 1_000_000, (self.block_s - MARGIN_S) * 1_000_000, WINDOW_S * 1_000_000)
 
 
-def observe(network: LabNetwork, directory: Path, blocks: int, block_s: int, seed: int) -> Observed:
-    """Let pairs call in half of the blocks, drawn for each pair, and record everything."""
+def observe(network: LabNetwork, directory: Path, blocks: int, block_s: int, seed: int, probing: Collection[str] = ()) -> Observed:
+    """Let pairs call in half of the blocks, drawn for each pair, and record everything. probing: callers whose box probes the other in the other half."""
     chance, boxes = random.Random(seed), network.plan.boxes
     planned: list[dict[str, Any]] = []
     labels: dict[str, list[bool]] = {}
     for caller, callee in zip(boxes[::2], boxes[1::2], strict=True):
         called = set(chance.sample(range(blocks), blocks // 2))
         labels[caller] = labels[callee] = [block in called for block in range(blocks)]
-        for block in sorted(called):
+        for block in range(blocks) if caller in probing else sorted(called):
             begin_s = block_s * block + chance.uniform(0, 0.5)
-            planned.append({"caller": caller, "callee": callee, "begin_s": begin_s, "end_s": block_s * (block + 1) - chance.uniform(0.8, 1.2), "block": block})
+            probe, end_s = "" if block in called else str(network.boxes[caller].home), block_s * (block + 1) - chance.uniform(0.8, 1.2)
+            planned.append({"caller": caller, "callee": callee, "begin_s": begin_s, "end_s": end_s, "block": block, "probe": probe})
     schedule = {"accounts": [network.account(name) for name in boxes], "blocks": planned, "seconds": block_s * blocks}
     pcap = directory / f"wire-{seed}.pcap"
     capture = Capture(pcap)

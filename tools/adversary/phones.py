@@ -3,6 +3,7 @@
     python -m tools.adversary.phones < SCHEDULE > WHAT HAPPENED
 
 Out of a call a frame goes to a port that nobody reads, so that the load of a phone is the same at all times and cannot be what tells a call from idle.
+In the place of a call a box may probe the other, as its user can ask it to.
 NOT here: anything that listens to sound. Frames that came are counted, for a call in which none came is no call.
 """
 
@@ -19,7 +20,11 @@ import struct
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
+
+from voicebox.control import ask
+from voicebox.errors import VoiceboxError
 
 REPLY_TIMEOUT_S = 4.0
 FRAME_S = 0.02
@@ -241,8 +246,26 @@ async def _block(caller: Phone, callee: Phone, peer: str, begin_s: float, end_s:
     return {"answered": True, "heard": heard, "ended": await caller.hang_up()}
 
 
+async def _probe(home: Path, peer: str, begin_s: float, end_s: float) -> dict[str, Any]:
+    """Let a box probe another in a block; heard: frames of the other's that came in time."""
+    await asyncio.sleep(max(0.0, begin_s - time.monotonic()))
+    seconds = max(1, int(end_s - begin_s))
+    try:
+        if not (await asyncio.to_thread(ask, home, "probe", step="begin", petname=peer, codec="pcma", seconds=seconds))["begun"]:
+            return {"answered": False, "heard": 0, "ended": False}  # the last one was not ended
+        await asyncio.sleep(max(0.0, end_s - time.monotonic()))
+        told = await asyncio.to_thread(ask, home, "probe", step="look", there=0, back=0, trips=0)
+        await asyncio.to_thread(ask, home, "probe", step="end")
+    except VoiceboxError:
+        return {"answered": False, "heard": 0, "ended": False}
+    return {"answered": bool(told["back"]), "heard": len(told["back"]), "ended": True}
+
+
 async def run(schedule: dict[str, Any]) -> dict[str, Any]:
-    """Carry out a schedule: accounts, and blocks (pair of names, begin and end in seconds from now); return what became of each block."""
+    """Carry out a schedule: accounts, and blocks (pair of names, begin and end in seconds from now; probe: the caller's directory, empty for a call).
+
+    Return what became of each block.
+    """
     loop = asyncio.get_running_loop()
     phones: dict[str, Phone] = {}
     for each in schedule["accounts"]:
@@ -256,7 +279,9 @@ async def run(schedule: dict[str, Any]) -> dict[str, Any]:
     origin_ns = time.time_ns() + 500_000_000
     talking = asyncio.create_task(_talk(list(phones.values()), begin_s + schedule["seconds"]))
     calls = [
-        _block(phones[block["caller"]], phones[block["callee"]], block["callee"], begin_s + block["begin_s"], begin_s + block["end_s"])
+        _probe(Path(block["probe"]), block["callee"], begin_s + block["begin_s"], begin_s + block["end_s"])
+        if block["probe"]
+        else _block(phones[block["caller"]], phones[block["callee"]], block["callee"], begin_s + block["begin_s"], begin_s + block["end_s"])
         for block in schedule["blocks"]
     ]
     outcomes = await asyncio.gather(*calls)

@@ -16,9 +16,9 @@ from tests.support.fake_engine import FakeCircuit
 from voicebox.circuits.standing import PREPARE_AT_MOST_US
 
 SECOND_US = 1_000_000
-LENGTH, PAIR, WAITS, AGAIN = (0,), (1,), (2, 3, 9, 10, 24, 25, 27), (22, 23)
+LENGTH, PAIR, WAITS, AGAIN, OFTEN = (0,), (1,), (2, 3, 9, 10, 24, 25, 27), (22, 23), (20, 21)
 """Where in the features stand the length, the pair of guards, how long both circuits rested before and after, since they last parted from anything and since the knocker last knocked,
-and how long since and until the next splice of the two."""
+how long since and until the next splice of the two, and how often the token was knocked at and the two were spliced."""
 AT_MOST_S = 3_600.0
 """Waits and ages longer than that are taken to be so long."""
 TOKEN_OCTETS = 16
@@ -66,6 +66,8 @@ class JunctionLog:
         self.splices: list[Splice] = []
         self._knocks: dict[bytes, tuple[int, bytes, int]] = {}
         self._delivered: set[tuple[bytes, int]] = set()
+        self.on_splice: Callable[[Splice], None] = lambda _splice: None
+        """Told of each when it begins, right after its truth was asked for."""
         self._live: dict[bytes, Splice] = {}
         self._parted: dict[bytes, Splice] = {}
 
@@ -107,6 +109,7 @@ class JunctionLog:
         splice = Splice(knocker, joiner, token, knocked_us, now_us, self._is_first(self.circuits[joiner].came_us + PREPARE_AT_MOST_US), self._is_call(join_id))
         self._live[join_id] = splice
         self.splices.append(splice)
+        self.on_splice(splice)
         for number in (knocker, joiner):
             self.circuits[number].splices.append(splice)
 

@@ -77,7 +77,7 @@ class Call:
         self.script: Script | None = None
         """Of a dummy; else None. Only its caller's box knows the true one."""
         self._knock_digest = b""
-        self._is_caller = False
+        self.is_probe = self._is_caller = False
         self._record = b""
         self._attempts: list[Attempt] = []
         self._offer: Offer | None = None
@@ -112,6 +112,7 @@ class Call:
 
     def begin(self, offer: Offer, circuits: list[Circuit], now_us: int) -> None:
         """Knock at the first junction; where there is none the refusal comes with the next timer, after the B2BUA has its leg."""
+        self.is_probe = offer.probe
         self._begin(serialise_event(offer), circuits, now_us)
 
     def begin_dummy(self, script: Script, circuits: list[Circuit], now_us: int) -> None:
@@ -222,7 +223,7 @@ class Call:
         if isinstance(what, Script):
             self.script = what
         else:
-            self._offer = what
+            self._offer, self.is_probe = what, what.probe
         self._wants_full, self._knock_digest = opened.full_handshake_wanted, knock.digest()
         self.circuits.take(circuit, knock.join_id)
         self.state = State.JOINING

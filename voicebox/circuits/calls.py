@@ -86,7 +86,7 @@ class Calls:
         self._awaited = b""
         """The join id of the last knock for which something gave way."""
         self.on_dummy_over: Callable[[str, int], None] = lambda _petname, _now_us: None
-        """Told of each dummy that is over, whoever began it: with whom it was."""
+        """Told of each dummy that is over, and of each probe, whoever began it: with whom it was. After either another dummy may begin, as people call again after a call."""
         self.on_scarce: Callable[[], None] = lambda: None
         """Told where a call finds no circuit: whoever measures with one (a probe) is to end that now."""
         self.on_guest: Callable[[str], Meeting | None] = lambda _name: None
@@ -434,7 +434,7 @@ class Calls:
         self._calls = [call for call in self._calls if not call.over]
         now_us = self._setting.clock()
         for call in gone:
-            if call.script is not None and call.ran:
+            if call.ran and (call.script is not None or call.is_probe):
                 self.on_dummy_over(call.petname, now_us)
 
     def _begin_waiting(self, now_us: int) -> None:

@@ -5,7 +5,7 @@
 
  1. Both send frames (stream.py) from MEASURING on. The answering end tells the caller's now and then what became of the caller's frames (Arrivals).
  2. In a probe with speech the caller's frames are speech, and the answering end says once how it sounded (Score); nothing is told of single frames.
- 3. In TAIL the caller's end knows all that it wanted; the call goes on for a drawn time, so that its length is no round number, and looks as before.
+ 3. In TAIL the caller's end knows all that it wanted; the call goes on until it is as long as one that was drawn (length.py), and looks as before.
  4. Refuse, End and a call that breaks end it in any state, with what is known so far.
 
 To relays and observers this is a call: knock, join, spare, cells, end. Drivers: prober.py. NOT here: who may probe (limits.py), figures (figures.py).
@@ -34,8 +34,8 @@ until it is acknowledged, a round trip later, and each time it comes it is ackno
 LAST_WORD_US = 10_000_000
 """So much later than its frames the answering end's last numbers may come."""
 MOST_S = 300
-LONGEST_US = (MOST_S + MOST_S // 4 + 10) * 1_000_000
-"""So long the answering end stays, should the caller's never say that it is over."""
+LONGEST_US = 1_010_000_000
+"""So long the answering end stays, should the caller's never say that it is over; as in a dummy (PROTOCOL.md §8.6)."""
 SCORE_US = 40_000_000
 """So long after the speech its score may come: a model is loaded, on a small machine."""
 CALL_US = 20_000_000
@@ -196,7 +196,7 @@ class AnsweringEnd(ProbeEnd):
 
 
 class CallersEnd(ProbeEnd):
-    """The end of the box whose user wants to know. seconds: of sound to be measured each way, 1 to MOST_S; tail_us: how long the call goes on after that.
+    """The end of the box whose user wants to know. seconds: of sound to be measured each way, 1 to MOST_S; length_us: how long the call lasts, if not longer, once it is answered.
 
     speech: frames of the codec to be scored, then seconds are those of SPEECH_S; score is what came of them.
     """
@@ -210,7 +210,7 @@ class CallersEnd(ProbeEnd):
         now_us: int,
         *,
         seconds: int,
-        tail_us: int,
+        length_us: int,
         speech: Sequence[bytes] = (),
     ) -> None:
         super().__init__(codec, port, send, random_number, now_us, follows=False, speech=speech)
@@ -218,7 +218,8 @@ class CallersEnd(ProbeEnd):
         self._with_speech = bool(speech)
         self.outcome = Outcome.UNDER_WAY
         self.frames = seconds * 1000 // FRAME_MS
-        self._seconds, self._tail_us = seconds, tail_us
+        self._seconds, self._length_us = seconds, length_us
+        self._ends_us = NEVER_US
         self.there = Collected()
         self._known_us = NEVER_US
         self.deadline_us = now_us + CALL_US
@@ -228,6 +229,7 @@ class CallersEnd(ProbeEnd):
         match event:
             case Answer(codec) if self.stage is Stage.CALLING and codec is self.codec.codec:
                 self._begin(now_us)
+                self._ends_us = now_us + self._length_us
                 self.deadline_us = now_us + self._seconds * 1_000_000 + (SCORE_US if self._with_speech else LAST_WORD_US)
             case Arrivals() if self.stage is Stage.MEASURING and self.there.take(event):
                 self._look(now_us)
@@ -267,12 +269,12 @@ class CallersEnd(ProbeEnd):
 
     def _known(self, now_us: int) -> None:
         self.outcome, self._known_us, self.stage = Outcome.MEASURED, now_us, Stage.TAIL
-        self.deadline_us = now_us + self._tail_us
+        self.deadline_us = max(now_us, self._ends_us)
 
     def _due(self, now_us: int) -> None:
         if self.stage is Stage.MEASURING and self.there:
             self._decide(Outcome.CUT_SHORT, now_us)
-            self.stage, self.deadline_us = Stage.TAIL, now_us + self._tail_us
+            self.stage, self.deadline_us = Stage.TAIL, max(now_us, self._ends_us)
         else:
             self._give_up(now_us)
 

@@ -21,13 +21,13 @@ from voicebox.errors import HostError, UsageError
 from voicebox.probe.codecs import ProbeCodec, codec_of
 from voicebox.probe.echo import LEAST_ECHO_S, MOST_ECHO_S, EchoingEnd
 from voicebox.probe.ends import MOST_S, AnsweringEnd, CallersEnd, Stage
+from voicebox.probe.length import call_length_s
 from voicebox.probe.limits import ProbeLimits
 from voicebox.probe.speech import pack_frames
 from voicebox.probe.stream import NEVER_US
 from voicebox.transcoder import LOOPBACK, connected
 
 MAX_DATAGRAM = 2048
-LEAST_TAIL_S = 5.0
 MAX_READ = 64
 """Datagrams taken in one turn of the loop."""
 ECHO_PAYLOAD_TYPE = 96
@@ -178,10 +178,10 @@ class _Running(_Timed[AnsweringEnd | CallersEnd]):
 
 
 class Prober:
-    """The probes of one box. answers: whether contacts may probe it."""
+    """The probes of one box. answers: whether contacts may probe it; draw_s(): draws how long an answered call lasts."""
 
-    def __init__(self, network: ProbeNetwork, media: PortSource, clock: Callable[[], int], *, answers: bool) -> None:
-        self._network, self._media, self._clock = network, media, clock
+    def __init__(self, network: ProbeNetwork, media: PortSource, clock: Callable[[], int], draw_s: Callable[[], float], *, answers: bool) -> None:
+        self._network, self._media, self._clock, self._draw_s = network, media, clock, draw_s
         self._limits = ProbeLimits(answers=answers)
         self._answering: _Running | None = None
         self._echoing: _Timed[EchoingEnd] | None = None
@@ -238,7 +238,7 @@ class Prober:
     # --------------------------------------------------------------------------------------------------------- for the user
 
     def begin(self, petname: str, word: str, seconds: int, speech: Sequence[bytes] = ()) -> bool:
-        """Begin to probe a contact; return whether that was done: not while the call of the last probe goes on for its drawn time.
+        """Begin to probe a contact; return whether that was done: not in the moment in which the call of the last probe is ended for it.
 
         speech: frames that are to be scored there. Raises UsageError for what cannot be asked for, or where a probe is under way.
         """
@@ -253,11 +253,14 @@ class Prober:
         if self._calling is not None and self._calling.end.stage in {Stage.CALLING, Stage.MEASURING}:
             raise UsageError("A probe is under way already.")
         if self._calling is not None and not self._calling.end.over:
+            # As who calls again: the other box hears of the end before it hears the next knock.
+            self._calling.end.hang_up()
+            self._calling.arm()
             return False
-        tail_us = int(self._chance.uniform(0, max(LEAST_TAIL_S, seconds / 4)) * 1e6)
+        length_us = int(call_length_s(seconds, self._draw_s, self._chance) * 1e6)
 
         def make(port: MediaPort, send: Callable[[bytes], None], now_us: int) -> CallersEnd:
-            return CallersEnd(codec, port, send, secrets.randbits, now_us, seconds=seconds, tail_us=tail_us, speech=speech)
+            return CallersEnd(codec, port, send, secrets.randbits, now_us, seconds=seconds, length_us=length_us, speech=speech)
 
         running = _Running(make, self._media, self._clock)
         try:

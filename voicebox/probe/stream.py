@@ -21,7 +21,7 @@ from voicebox.probe.rtpstats import SEQUENCE_MODULUS, TIMESTAMP_MODULUS, RtpPack
 
 FRAME_US = FRAME_MS * 1000
 MAX_FRAMES = 400 * 1000 // FRAME_MS
-"""Of the longest probe with its tail, and what is under way when it ends."""
+"""Of the longest probe, and what is under way when it ends; what comes later is of the tail, and nobody looks at it."""
 NEVER_US = 1 << 62
 LATE_FRAMES = 50
 """A frame that is so far behind the latest one, or came so much later, is of no use to anybody."""
@@ -76,7 +76,7 @@ class ProbeStream:
         out = []
         while self.next_us <= now_us:
             out.append(self._next_packet(now_us))
-            self.next_us = self.next_us + FRAME_US if self.sent < MAX_FRAMES else NEVER_US
+            self.next_us += FRAME_US
         return out
 
     def _next_packet(self, now_us: int) -> bytes:

@@ -14,7 +14,7 @@ from tests.support.probes import PlainPort
 from voicebox.b2bua.events import NO_SCORE, Answer, Arrivals, CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing, Score
 from voicebox.b2bua.ports import CircuitLeg, MediaPort
 from voicebox.errors import HostError, UsageError
-from voicebox.probe.ends import MOST_S
+from voicebox.probe.ends import MOST_S, Stage
 from voicebox.probe.prober import Listener, Prober, _score_of
 
 
@@ -91,7 +91,7 @@ def clock() -> int:
 
 def made(*, answers: bool = True) -> tuple[Prober, Calls, Ports]:
     calls, ports = Calls(), Ports()
-    return Prober(calls, ports, clock, answers=answers), calls, ports
+    return Prober(calls, ports, clock, lambda: 60.0, answers=answers), calls, ports
 
 
 async def soon() -> None:
@@ -138,6 +138,20 @@ async def test_one_at_a_time_and_what_is_ended_gives_everything_back() -> None:
     assert (ports.opened, ports.closed) == (2, 2)
     prober.stop()
     assert ports.closed == 2
+
+
+async def test_the_tail_of_the_last_probe_ends_for_the_next_one() -> None:
+    prober, calls, ports = made()
+    assert prober.begin("bob", "opus24", 30)
+    calls.listeners[0](Answer(Codec.OPUS))
+    await soon()
+    assert prober._calling is not None
+    prober._calling.end.stage = Stage.TAIL  # half a minute later
+    assert not prober.begin("bob", "pcma", 30), "in that moment it ends"
+    assert (calls.legs[0].told, ports.closed) == ([End()], 1)
+    assert prober.begin("bob", "pcma", 30)
+    assert len(calls.legs) == 2
+    prober.stop()
 
 
 async def test_refused() -> None:
