@@ -10,6 +10,7 @@ of DTLS is kept as long as fingerprint and roles are the same, even where the ph
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -113,14 +114,15 @@ class PhoneMedia:
 def read_phone_media(body: bytes, content_type: str | None, fallback_address: str) -> PhoneMedia:
     """Read a phone's offer or answer. fallback_address: where the SDP names a host instead of an address.
 
-    Of several media that can be served the first that is protected is meant, else the first.
+    Of several media that can be served the first that is protected is meant, else the first. One whose sound would go to a group, to everybody or into
+    the box's own machine is none of them.
     Raises SipError: 415 another content type, 400 malformed, 488 nothing in it that the box can serve.
     """
     if content_type is None or content_type.partition(";")[0].strip().lower() != "application/sdp":
         raise SipError(415, "a session description must be application/sdp")
     description = parse_sdp(body)
     served: list[PhoneMedia] = []
-    unprotected = False
+    unprotected = elsewhere = False
     for place, medium in enumerate(description.media):
         if medium.kind != "audio" or medium.port == 0 or medium.protocol.upper() not in _PROTOCOLS:
             continue
@@ -140,10 +142,27 @@ def read_phone_media(body: bytes, content_type: str | None, fallback_address: st
         if medium.address in {"0.0.0.0", "::"}:  # noqa: S104  # how RFC 2543 said hold; RFC 3264 §8.4 still wants it understood
             direction = Direction.SENDONLY if direction.sends else Direction.INACTIVE
         address = medium.address or fallback_address
+        if not _is_of_a_phone(address, fallback_address):
+            elsewhere = True
+            continue
         served.append(PhoneMedia(address, medium.port, _without_repeats(codecs), events, direction, description.media, place, crypto, fingerprint))
+    if not served and elsewhere:
+        raise SipError(488, "no sound is sent to such an address")
     if not served:
         raise SipError(488, "no key of SRTP in a suite that is spoken here" if unprotected else "no audio in a codec that is spoken here")
     return next((phone for phone in served if phone.protected), served[0])
+
+
+def _is_of_a_phone(address: str, signalling: str) -> bool:
+    """Say whether sound may go to an address: one phone's, not a group's, and this machine's own inside only where the phone speaks from there too."""
+    place = _address(address)
+    everybody = isinstance(place, ipaddress.IPv4Address) and place.is_reserved
+    return not (place.is_multicast or everybody or (place.is_loopback and not _address(signalling).is_loopback))
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    found = ipaddress.ip_address(text)
+    return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
 
 
 def _codec_of(encoding: Encoding) -> Codec | None:

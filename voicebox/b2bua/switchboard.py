@@ -46,6 +46,7 @@ from voicebox.dialplan.model import (
     VoicemailBox,
 )
 from voicebox.errors import HostError, SipError, UsageError
+from voicebox.sensitive import Secret
 from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user
 from voicebox.sip.flow import Flow
 from voicebox.sip.headers import parse_name_addr
@@ -110,6 +111,8 @@ class Switchboard:
         self._random_octets = random_octets
         self._digest = DigestServer(self.settings.realm, random_octets)
         self._guesses = GuessLimiter()
+        self._nobody = Account("", tuple((each, Secret(b"")) for each in self.settings.algorithms))
+        """As whom a user that there is not is challenged, by the same work as one that there is."""
         self._context = LegContext(self.layer, Identifiers(random_octets), media, post, self.settings.calls, dtls_users=dtls_users)
         self._hosts = self.settings.hosts | {self.settings.realm.lower(), "localhost"}
         self._uas_legs: dict[Transaction, UasLeg] = {}
@@ -124,6 +127,8 @@ class Switchboard:
         self._transfers = Transfers(self._context, self._calls, self._turns_of_transfer, self._conference, self._is_conference, self._shown)
         self._context.forward = self._places_of_forward
         self._outbox: list[Transmit] = []
+        self._proved: Transaction | None = None
+        """The latest request whose sender has shown a password."""
         self.use(network, media)
 
     def use(self, network: Network, media: MediaPorts) -> None:
@@ -289,7 +294,10 @@ class Switchboard:
             extra = error_fields(error)
             if error.status == 420:
                 extra = (("unsupported", ", ".join(sorted(check_require(request)))),)
-            self.layer.respond(transaction, error.status, now, self._context.identifiers.tag(), extra)
+            if transaction is self._proved:
+                self.layer.respond(transaction, error.status, now, self._context.identifiers.tag(), extra)
+            else:
+                self.layer.respond_without_state(transaction, error.status, extra)
         except HostError:
             self.counters["no_media_port"] += 1
             self.layer.respond(transaction, 503, now, self._context.identifiers.tag(), error_fields(SipError(503, "")))
@@ -312,7 +320,7 @@ class Switchboard:
         match request.method:
             case "OPTIONS":
                 fields = (("allow", ALLOW + ", REGISTER"), ("accept", "application/sdp"), ("supported", SUPPORTED))
-                self.layer.respond(transaction, 200, now, self._context.identifiers.tag(), fields)
+                self.layer.respond_without_state(transaction, 200, fields)
             case "REGISTER":
                 account = self._authenticate(transaction, request, flow, now)
                 if account is not None:
@@ -367,13 +375,14 @@ class Switchboard:
                 if not account.clear and not flow.private:
                     self.counters["refused_in_the_clear"] += 1
                     raise SipError(403, "this phone is to speak over TLS only")
+                self._proved = transaction
                 return account
             if verdict is Verdict.WRONG:
                 self.counters["wrong_passwords"] += 1
                 self._guesses.failed(flow.remote_address, now)
-        named = self._accounts.get(user_of(request))
+        named = self._accounts.get(user_of(request), self._nobody)
         stale = verdict is Verdict.STALE
-        challenges = [self._digest.challenge(each, now, flow.remote_address, stale=stale) for each in (named.algorithms if named else self.settings.algorithms)]
+        challenges = [self._digest.challenge(each, now, flow.remote_address, stale=stale) for each in named.algorithms]
         self.layer.respond_without_state(transaction, 401, tuple(("www-authenticate", challenge) for challenge in challenges))
         return None
 

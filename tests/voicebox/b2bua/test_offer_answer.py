@@ -8,6 +8,7 @@ from tests.voicebox.b2bua.scripted import SDP_OPUS, SDP_PCMA
 from voicebox.b2bua.events import Codec
 from voicebox.b2bua.offer_answer import ALL_CODECS, OPUS_FMTP, OurMedia, choose_codec, read_phone_media
 from voicebox.errors import SipError
+from voicebox.sip.sdp import MAX_MEDIA
 
 
 def no_fingerprint() -> bytes:
@@ -139,3 +140,54 @@ def test_a_phone_with_nothing_but_opus_in_packets_too_short_is_refused() -> None
     with pytest.raises(SipError) as raised:
         read_phone_media(only.encode(), "application/sdp", "")
     assert raised.value.status == 488
+
+
+@pytest.mark.parametrize(
+    ("address", "signalling", "is_taken"),
+    [
+        ("192.0.2.20", "192.0.2.20", True),
+        ("192.0.2.21", "192.0.2.20", True),
+        ("0.0.0.0", "192.0.2.20", True),
+        ("127.0.0.1", "127.0.5.1", True),
+        ("::1", "::1", True),
+        ("127.0.0.1", "192.0.2.20", False),
+        ("::1", "2001:db8::20", False),
+        ("::ffff:127.0.0.1", "2001:db8::20", False),
+        ("224.0.0.1", "192.0.2.20", False),
+        ("239.255.255.250", "127.0.0.1", False),
+        ("ff02::1", "2001:db8::20", False),
+        ("::ffff:224.0.0.1", "2001:db8::20", False),
+        ("255.255.255.255", "192.0.2.20", False),
+        ("240.0.0.1", "192.0.2.20", False),
+    ],
+)
+def test_sound_goes_to_a_phone_and_not_to_groups_or_into_the_box(address: str, signalling: str, *, is_taken: bool) -> None:
+    body = SDP_PCMA.replace("c=IN IP4 192.0.2.20", f"c=IN IP{6 if ':' in address else 4} {address}").encode()
+    if is_taken:
+        assert read_phone_media(body, "application/sdp", signalling).address == address
+        return
+    with pytest.raises(SipError) as caught:
+        read_phone_media(body, "application/sdp", signalling)
+    assert caught.value.status == 488
+
+
+@pytest.mark.parametrize(("port", "status"), [(0, 488), (1, 0), (65_535, 0), (65_536, 400)])
+def test_ports_at_the_ends(port: int, status: int) -> None:
+    body = SDP_PCMA.replace("m=audio 4000", f"m=audio {port}").encode()
+    if status:
+        with pytest.raises(SipError) as caught:
+            read_phone_media(body, "application/sdp", "192.0.2.20")
+        assert caught.value.status == status
+    else:
+        assert read_phone_media(body, "application/sdp", "192.0.2.20").port == port
+
+
+def test_a_hundred_media_are_one_too_many() -> None:
+    """MAX_MEDIA are read; the answer to those refuses all but one."""
+    line = "m=audio 4002 RTP/AVP 8\r\n"
+    phone = read_phone_media((SDP_PCMA + line * (MAX_MEDIA - 1)).encode(), "application/sdp", "192.0.2.20")
+    answer = OurMedia("192.0.2.1", 30_000, 7, bytes, no_fingerprint).answer(phone, Codec.PCMA)
+    assert (answer.count(b"m=audio"), answer.count(b"m=audio 0 ")) == (MAX_MEDIA, MAX_MEDIA - 1)
+    with pytest.raises(SipError) as caught:
+        read_phone_media((SDP_PCMA + line * 99).encode(), "application/sdp", "192.0.2.20")
+    assert caught.value.status == 400
