@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 import random
 from collections.abc import Callable
 from itertools import count
@@ -252,7 +253,6 @@ def test_every_call_comes_about_and_none_haunts(loss: float, seed: int) -> None:
     for number in range(200):
         wires.later(number * 0.3, lambda number=number: alice.call(f"call-{number}", f"sip:carol@{REALM}"))  # type: ignore[misc]  # bound at once
     wires.run(60 + 3 * LIMIT_S)
-    print(f"{wires.sent} datagrams, {wires.lost} lost")
     assert (len(alice.talked), len(carol.talked), alice.failed) == (200, 200, [])
     assert wires.board.totals()["calls_local"] == 200
     for phone in (alice, carol):
@@ -260,7 +260,18 @@ def test_every_call_comes_about_and_none_haunts(loss: float, seed: int) -> None:
         assert phone.waiting == set()
     wires.run(2 * LIMIT_S)
     totals = wires.board.totals()
-    assert (totals["calls"], totals["transactions"], wires.media.open_ports()) == (0, 0, 0)
+    left = {"calls": totals["calls"], "transactions": totals["transactions"], "media_ports": wires.media.open_ports()}
+    figures = {
+        "loss": loss,
+        "seed": seed,
+        "datagrams": wires.sent,
+        "lost": wires.lost,
+        "calls": 200,
+        "set_up": len(alice.talked),
+        "taken_down": 200 - len(alice.talking),
+    }
+    print(f"\n{json.dumps(figures | {'left': left})}")
+    assert not any(left.values())
 
 
 @pytest.mark.parametrize("seed", [3, pytest.param(4, marks=pytest.mark.long)])
