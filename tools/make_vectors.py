@@ -11,7 +11,7 @@ from pathlib import Path
 
 from relay.model.cell import PAYLOAD_OCTETS, Cell, Kind, Speech, fragments, serialise_cell, serialise_speech
 from relay.model.clock import Clock
-from relay.model.end_to_end import COPY, ENDS_MESSAGE, METERED, NO_TWEAK, CounterWindow, Sound, serialise_sound
+from relay.model.end_to_end import COPY, ENDS_MESSAGE, METERED, NO_TWEAK, OF_STREAMS, CounterWindow, Sound, serialise_sound
 from relay.model.layer import Hctr2
 from relay.model.randomness import SeededRandom
 from relay.model.slots import SLOT_US, Due, Ring, Settling
@@ -179,6 +179,8 @@ def end_to_end(random: SeededRandom) -> Entry:
         Sound(82, 1, b"", random.octets(60), COPY | METERED),
         Sound(84, 2, random.octets(160), random.octets(57), COPY | METERED),
         Sound(86, 0, b"", random.octets(4), METERED),
+        Sound(87, 0, b"", random.octets(220), OF_STREAMS),
+        Sound(88, 1, random.octets(60), random.octets(60), COPY | OF_STREAMS, random.octets(99)),
     ]
     valid = [
         {
@@ -196,7 +198,9 @@ def end_to_end(random: SeededRandom) -> Entry:
         ("a codec without a frame", changed(plain, 24, [1])),
         ("PCMA of 159 octets", changed(pcma, 25, [159])),
         ("more than 220 octets", changed(pcma, 26, [61])),
-        ("flags 8", changed(pcma, 27, [8])),
+        ("flags 16", changed(pcma, 27, [16])),
+        ("the end of a message in a segment of streams", changed(pcma, 27, [ENDS_MESSAGE | OF_STREAMS])),
+        ("streams without a segment", changed(plain, 27, [OF_STREAMS])),
         ("the end of a message, but no segment behind the copy", changed(serialise_sound(made[5]), 27, [COPY | ENDS_MESSAGE])),
         ("a segment behind the copy that ends outside the cell", changed(serialise_sound(made[7]), 148, [100])),
         ("octets behind the segment behind the copy", changed(serialise_sound(made[7]), 148, [98])),

@@ -30,6 +30,11 @@ owner: ('created', link, circuit, payload: bytes)                §3.2 created; 
 media: ('digit', port, code: int, duration_ms: int)
        ('taped', port, entries: bytes)                           media_tape(): for each slot `length u8 | frame`, length 0 where there was none
        ('media_failed', port)                                    media_agree(): the handshake came to nothing, and nothing passes the port
+streams: ('stream_asked', stream, bundle, port)                 a contact's box opens one: stream_attach() takes it, stream_reset() refuses it
+       ('stream_taken', stream)                                  the contact's box takes one that was opened here
+       ('stream_over', stream, why: int | None)                  it ended both ways, or was reset: the number of §11.3, also where stream_open() found no room
+       ('bundle_wants', bundle)                                  something is to be said, and no circuit carries the bundle; once until one does
+       ('bundle_broken', bundle)                                 the contact's box broke the protocol; its streams are over, and bundle_close() is due
 ('engine_failed',)                                               the engine's thread ended on an error of ours; every further call raises Bug
 """
 
@@ -164,6 +169,31 @@ class Engine:
     def close(self, link: int, circuit: int) -> None:
         """Forget an own circuit."""
 
+    # streams
+    def bundle_open(self) -> int:
+        """Begin a bundle of streams with a contact's box (§11), carried by no circuit, and return its number; at most 64."""
+
+    def bundle_bind(self, bundle: int, link: int, circuit: int) -> None:
+        """Let a circuit on which we speak carry a bundle, from where it was, until quiet() or another one does; its mates carry it too."""
+
+    def bundle_close(self, bundle: int) -> None:
+        """Forget a bundle; the programs at its streams see them cut off, and nothing more is told of them."""
+
+    def bundle_idle_us(self, bundle: int) -> int:
+        """For how long nothing has waited to be said. Waits for the thread as counters() does."""
+
+    def stream_open(self, bundle: int, port: int) -> int:
+        """Open a stream to the contact's service of this port and return its number; `stream_taken` or `stream_over` follows."""
+
+    def stream_attach(self, stream: int, descriptor: int) -> None:
+        """Connect a stream with a connected TCP socket, which is duplicated: the caller closes its own. Takes a stream that was asked for.
+
+        Raises LocalError where the descriptor is none of such a socket.
+        """
+
+    def stream_reset(self, stream: int, why: int) -> None:
+        """Give a stream up, or refuse it. why: 1 no such service for this contact, 2 too many, 3 the service is not there, 4 given up."""
+
     # media
     def media_open(self, address: str) -> tuple[int, int]:
         """Bind RTP (even) and RTCP (the next odd) and return (port reference, RTP port). Raises HostError."""
@@ -243,8 +273,8 @@ class CoreMachine:
         """Take one input at network time now; return what came of it, in order.
 
         Inputs: ('link_up', link, kind) with kind 0 owner's, 1 guard's, 2 relay link; ('link_down', link); ('cell', link, cell: 256 octets);
-        ('rtp', port, datagram); ('timer',); ('command', name, *arguments of Engine's method), where media_open takes (port) and media_remote
-        leaves the address and port out. Outputs: ('send', link, cell, at); ('rtp', port, rtcp: bool, datagram, at); ('close_link', link);
+        ('rtp', port, datagram); ('timer',); ('command', name, *arguments of Engine's method), where media_open takes (port), bundle_open
+        (bundle), and media_remote leaves the address and port out; what becomes of streams is not told here. Outputs: ('send', link, cell, at); ('rtp', port, rtcp: bool, datagram, at); ('close_link', link);
         ('event', *event).
         """
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import random
-import secrets
 import ssl
 import time
 from collections import Counter
@@ -34,14 +33,13 @@ from voicebox.circuits.dummies import Dummies, draw_answered, scale_of
 from voicebox.circuits.gossip import Gossip
 from voicebox.circuits.gossip_peer import Gossiping
 from voicebox.circuits.gossip_rounds import GUARDS_ASKED, Times
-from voicebox.circuits.guards import GuardSet
+from voicebox.circuits.guards_here import GuardsHere
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import keep_network, load_network, reread_network
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.pairing import Pairing
 from voicebox.circuits.path import OwnView, junctions_of_epoch
 from voicebox.circuits.path_report import path_report
-from voicebox.circuits.places import KEY_OCTETS, PLACES_FILE, Places, guards_file
 from voicebox.circuits.relay_cards import load_cards, relays_by_card
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
@@ -54,12 +52,13 @@ from voicebox.contacts.device_certs import renew_due
 from voicebox.contacts.identity import Identity, renewed
 from voicebox.contacts.kept import Kept
 from voicebox.contacts.store import StateDirectory
-from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
+from voicebox.dataplane import LiveDataPlane
 from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.match import incoming, outgoing
 from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision, house_of
 from voicebox.errors import HostError, LocalError, UsageError
 from voicebox.keeper import start_keeper
+from voicebox.media_ports import EngineMediaPorts
 from voicebox.probe.prober import ANYBODY, Prober
 from voicebox.probe.speech import unpacked_speech
 from voicebox.provisioning.forms import linphone_page, login_of
@@ -69,6 +68,8 @@ from voicebox.relaying import Relaying
 from voicebox.repeating import Repeating
 from voicebox.sip.auth import Account, DigestAlgorithm
 from voicebox.sip.tls import server_context
+from voicebox.streams.offering import Offering
+from voicebox.streams.server import StreamServer
 from voicebox.tls_key import load_key
 from voicebox.trunk_place import trunk_place
 
@@ -108,6 +109,8 @@ class BoxDaemon:
         self._standing: StandingCircuits | None = None
         self._calls: Calls | None = None
         self._prober: Prober | None = None
+        self._streams: StreamServer | None = None
+        self._offering = Offering(self._store, self._config.socks, self._petnames)
         self._media = EngineMediaPorts(self._plane)
         self._server: SipServer | None = None
         self._tls: ssl.SSLContext | None = None
@@ -118,14 +121,14 @@ class BoxDaemon:
         self._repeating = Repeating()
         self._relaying = Relaying(self._store, self._config.relay, self._network, self._guards)
         self._addresses = AddressWatch(self._look_at_addresses)
-        self._places, self._gateway = self._load_places(), b""
+        self._guards_here = GuardsHere(self._store, self._config.guards, self._config.prefer)
         self.counters: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------------------ running
 
     async def start(self) -> None:
         """Start the engine, the circuits, then the SIP side. Raises HostError; then nothing runs."""
-        self._enter_place(await asked_gateway())
+        self._guards_here.enter(await asked_gateway())
         self._start_plane()
         try:
             self._start_circuits()
@@ -157,7 +160,7 @@ class BoxDaemon:
         rng = random.SystemRandom()
         self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < COIN)
         config, count, now_us = self._config, self._config.profile.circuits, self._plane.now_us()
-        guards, metered = self._load_guards(guards_wanted(count), rng), config.profile.is_metered
+        guards, metered = self._guards_here.load(guards_wanted(count), rng), config.profile.is_metered
         own = self._own_view()
         standing = StandingCircuits(self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=config.middle, metered=metered, own=own)
         calls.use(standing)
@@ -168,33 +171,22 @@ class BoxDaemon:
         self._driver = CircuitDriver(standing, calls, dummies, self._plane.now_us, self.failed.set)
         scale = scale_of(self._network.epoch_us)
         self._prober = Prober(calls, self._media, self._plane.now_us, lambda: draw_answered(rng, scale).length_us / 1e6, answers=self._config.probe)
-        calls.on_scarce = self._prober.stop
+        self._streams = streams = StreamServer(self._plane, calls, self._config.suffixes, self._petnames, rng.uniform)
+        self._offering.serve(streams)
+        calls.on_streams(streams.accept)
+        calls.on_people = streams.give_way
+        calls.on_scarce = self._make_room
+        self._plane.route_streams(streams.handle_event)
         self._plane.attach(self._driver.handle_event)
         self._driver.start()
 
-    def _load_guards(self, wanted: int, rng: random.SystemRandom) -> GuardSet:
-        """Load the guards of the place where the box is."""
-        name = guards_file(self._places.present)
+    def _make_room(self) -> None:
+        if self._prober is not None and self._streams is not None:
+            self._prober.stop()
+            self._streams.give_way()
 
-        def save(text: str) -> None:
-            self._store.write(name, text.encode())
-
-        text = self._store.read_text(name) if self._store.exists(name) else ""
-        return GuardSet(wanted, rng, save, text, str(self._store.path(name)), only=self._config.guards, prefer=self._config.prefer)
-
-    def _load_places(self) -> Places:
-        text = self._store.read_text(PLACES_FILE) if self._store.exists(PLACES_FILE) else ""
-        return Places(text, str(self._store.path(PLACES_FILE)), secrets.token_bytes(KEY_OCTETS))
-
-    def _enter_place(self, found: bytes) -> bool:
-        """Be where a gateway is; return whether that is another place. One that is not known, yet or at all, changes nothing."""
-        if found in {b"", self._gateway}:
-            return False
-        self._gateway, before = found, self._places.present
-        if self._places.enter(found):
-            self._store.remove(guards_file(self._places.present))
-        self._store.write(PLACES_FILE, self._places.text().encode())
-        return self._places.present != before
+    def _petnames(self) -> frozenset[str]:
+        return frozenset(contact.petname for contact in self._book.contacts())
 
     async def _start_sip(self) -> None:
         assert self._calls is not None
@@ -250,6 +242,10 @@ class BoxDaemon:
         if self._prober is not None:
             self._prober.stop()
             self._prober = None
+        if self._streams is not None:
+            self._plane.route_streams(None)
+            self._streams.stop()
+            self._streams = None
         if self._driver is not None:
             self._driver.stop()
             self._driver = None
@@ -287,8 +283,8 @@ class BoxDaemon:
     def _look_at_addresses(self) -> None:
         if self._driver is None or self._standing is None:
             return
-        if self._enter_place(gateway()[1]):
-            self._standing.use_guards(self._load_guards(guards_wanted(self._config.profile.circuits), random.SystemRandom()), self._plane.now_us())
+        if self._guards_here.enter(gateway()[1]):
+            self._standing.use_guards(self._guards_here.load(guards_wanted(self._config.profile.circuits), random.SystemRandom()), self._plane.now_us())
         self._driver.look_at_addresses()
 
     def _look_at_date(self) -> None:
@@ -410,6 +406,7 @@ class BoxDaemon:
             "sip": self._server.counters(),
             "circuit_counters": dict(self._calls.counters),
             "probes": dict(self._prober.counters) if self._prober is not None else {},
+            "streams": self._streams.status() if self._streams is not None else {},
             "counters": dict(self.counters + self._gossip.counters + self._gossiping.rounds.counters),
         }
 
@@ -440,6 +437,7 @@ class BoxDaemon:
         users = tuple(account.user for account in accounts)
         now = dt.datetime.now(dt.UTC)
         plan, dnd, network = self._load_plan(users), load_dnd(self._store.home), reread_network(self._store, self._network, now)
+        offered = self._offering.read()
         mailbox, own = self._kept.opened() if plan.takes_messages else None, self._own_view(network)
         there = {contact.petname: contact for contact in self._store.load_contacts(now)}
         known = {contact.petname: contact for contact in self._book.contacts()}
@@ -456,6 +454,7 @@ class BoxDaemon:
         if self._standing is not None:
             self._standing.use(network, own)
         self._relaying.use(network)
+        self._offering.use(offered)
         self._kept.write_missed()
 
     @property
@@ -465,6 +464,7 @@ class BoxDaemon:
             "offer": self._offer_account,
             "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
             "revoke": self._revoke,
+            "offering": self._offering.change,
             "relay": self._offer_relay,
             "missed": self._kept.tell_missed,
             "voicemail": self._kept.tell_messages,
@@ -549,13 +549,17 @@ class BoxDaemon:
         self._book.take(step)
         if step.before is not None and self._server is not None:
             self._server.contact_changed(step.before.petname, step.after.petname if step.after is not None and step.after.open else None)
+        if step.before is not None and self._streams is not None:
+            self._streams.contact_changed(step.before.petname, step.after.petname if step.after is not None and step.after.open else None)
         if self._calls is not None and self._standing is not None:
             self._calls.contact_changed(step, self._plane.now_us())
             if step.doors_change:
                 self._standing.renew_tokens(self._plane.now_us(), at_once=True)
             self._wake()
         if step.before is not None and (step.after is None or step.after.petname != step.before.petname):
-            self._kept.renamed(step.before.petname, None if step.after is None else step.after.petname)
+            petname, to = step.before.petname, None if step.after is None else step.after.petname
+            self._kept.renamed(petname, to)
+            self._offering.renamed(petname, to)
 
     def _load_plan(self, users: tuple[str, ...]) -> DialPlan:
         return load_plan(self._store.home / self._config.dialplan, users, self._config.suffixes)

@@ -1,8 +1,8 @@
-"""The data plane as the rest of the package sees it: typed events, one Protocol, and the adapters for media ports. [io]
+"""The data plane as the rest of the package sees it: typed events and one Protocol. [io]
 
 The only importer of voicebox._relay. `DataPlane` is what circuits and relays are written against; tests put a fake in its place.
 `LiveDataPlane` is the engine with its events brought to the asyncio loop: the engine rings a descriptor, the loop reads, parses and
-hands each event to the one listener, in order. NOT here: what an event means (circuits/, relay_daemon.py).
+hands each event to the one listener, in order. NOT here: what an event means (circuits/, relay_daemon.py), media ports as calls have them (media_ports.py).
 Spec: voicebox/_relay.pyi for each call; PROTOCOL.md §2, §6, §9 for what it causes.
 """
 
@@ -10,30 +10,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from voicebox._relay import Engine, hctr2_decipher, hctr2_encipher
-from voicebox.errors import Bug, HostError
-from voicebox.g711 import Law
-from voicebox.mixer import Mixer
-from voicebox.transcoder import LOOPBACK, Transcoder, available
-
-if TYPE_CHECKING:
-    from voicebox.sip.fingerprint import Handshake
-    from voicebox.sip.sdes import Protection  # a relay has this module too, and loads nothing of SIP
+from voicebox.errors import Bug
 
 __all__ = [
     "Answered",
+    "BundleBroken",
+    "BundleWants",
     "CircuitEnded",
     "CreateAsked",
     "Created",
     "DataPlane",
     "EngineFailed",
-    "EngineMediaPort",
-    "EngineMediaPorts",
-    "EngineMixer",
     "Event",
     "ExtendAsked",
     "Heard",
@@ -47,23 +38,15 @@ __all__ = [
     "PhoneDigit",
     "Refused",
     "Silent",
+    "StreamAsked",
+    "StreamEvent",
+    "StreamOver",
+    "StreamTaken",
     "Taped",
     "hctr2_decipher",
     "hctr2_encipher",
     "parse_event",
 ]
-
-MAX_MEDIA_PORTS = 256
-"""What the engine has (MAX_PORTS of relay/core/src/owner.rs)."""
-MAX_TRANSCODED = 8
-"""Calls whose sound is converted at a time: each is a process."""
-_CODEC_NAMES = {1: "opus", 2: "pcma", 3: "pcmu", 4: "g722"}
-"""Of the numbers of call events (PROTOCOL.md §9.3)."""
-_PAYLOAD_TYPE = 96
-"""Towards a converter or mixer (PAYLOAD_TYPE of transcoding.py, mixing.py)."""
-_LAWS = {2: Law.A, 3: Law.MU}
-_MIXED = 2
-"""What a mixer speaks where the party has neither law."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +189,44 @@ class MediaFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamAsked:
+    """A contact's box opens a stream to the service of `port`; attach it or reset it."""
+
+    stream: int
+    bundle: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTaken:
+    """The contact's box takes a stream that was opened here."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOver:
+    """A stream ended both ways, or was reset. why: of one that was reset, PROTOCOL.md §11.3."""
+
+    stream: int
+    why: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BundleWants:
+    """Something is to be said on a bundle, and no circuit carries it."""
+
+    bundle: int
+
+
+@dataclass(frozen=True, slots=True)
+class BundleBroken:
+    """The contact's box broke the protocol of streams; they are over, and the bundle is to be closed."""
+
+    bundle: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFailed:
     """The engine's thread ended on an error of ours: the process has to be started anew."""
 
@@ -229,8 +250,9 @@ Event = (
     | MediaFailed
     | EngineFailed
 )
+StreamEvent = StreamAsked | StreamTaken | StreamOver | BundleWants | BundleBroken
 
-_KINDS: dict[str, Callable[..., Event]] = {
+_KINDS: dict[str, Callable[..., Event | StreamEvent]] = {
     "link_up": LinkUp,
     "link_failed": LinkFailed,
     "link_down": LinkDown,
@@ -247,11 +269,16 @@ _KINDS: dict[str, Callable[..., Event]] = {
     "digit": PhoneDigit,
     "taped": Taped,
     "media_failed": MediaFailed,
+    "stream_asked": StreamAsked,
+    "stream_taken": StreamTaken,
+    "stream_over": StreamOver,
+    "bundle_wants": BundleWants,
+    "bundle_broken": BundleBroken,
     "engine_failed": EngineFailed,
 }
 
 
-def parse_event(fields: tuple[object, ...]) -> Event:
+def parse_event(fields: tuple[object, ...]) -> Event | StreamEvent:
     """Return the typed form of an event of voicebox._relay. Raises Bug for one that the engine does not have."""
     try:
         return _KINDS[str(fields[0])](*fields[1:])
@@ -319,6 +346,13 @@ class DataPlane(MediaCommands, Protocol):
     def close(self, link: int, circuit: int) -> None: ...
     def media_bind(self, port: int, link: int, circuit: int, codec: int) -> None: ...
     def media_unbind(self, port: int) -> None: ...
+    def bundle_open(self) -> int: ...
+    def bundle_bind(self, bundle: int, link: int, circuit: int) -> None: ...
+    def bundle_close(self, bundle: int) -> None: ...
+    def bundle_idle_us(self, bundle: int) -> int: ...
+    def stream_open(self, bundle: int, port: int) -> int: ...
+    def stream_attach(self, stream: int, descriptor: int) -> None: ...
+    def stream_reset(self, stream: int, why: int) -> None: ...
 
 
 class LiveDataPlane(Engine):
@@ -333,6 +367,7 @@ class LiveDataPlane(Engine):
     _digits: dict[int, Callable[[int, int], None]]
     _tapes: dict[int, Callable[[bytes], object]]
     _failures: dict[int, Callable[[], None]]
+    _streams: Callable[[StreamEvent], None] | None = None
 
     def attach(self, listener: Callable[[Event], None]) -> None:
         """Hand every event but digits of ports with a listener of their own to `listener`, on the loop that runs now."""
@@ -358,6 +393,10 @@ class LiveDataPlane(Engine):
         """Tell listener() where the handshake of a media port failed; None ends that."""
         self._route("_failures", port, listener)
 
+    def route_streams(self, listener: Callable[[StreamEvent], None] | None) -> None:
+        """Give what happens to streams to a listener of its own; None ends that."""
+        self._streams = listener
+
     def _route(self, table: str, port: int, listener: Callable[..., object] | None) -> None:
         routes = self.__dict__.setdefault(table, {})
         if listener is None:
@@ -375,7 +414,11 @@ class LiveDataPlane(Engine):
             except Exception as error:  # noqa: BLE001 - one listener's fault must not cost the other events
                 loop.call_exception_handler({"message": "a listener of the data plane failed", "exception": error})
 
-    def _hand_on(self, event: Event, listener: Callable[[Event], None]) -> None:
+    def _hand_on(self, event: Event | StreamEvent, listener: Callable[[Event], None]) -> None:
+        if isinstance(event, StreamAsked | StreamTaken | StreamOver | BundleWants | BundleBroken):
+            if self._streams is not None:
+                self._streams(event)
+            return
         if isinstance(event, Taped):
             taped = self.__dict__.get("_tapes", {}).get(event.port)
             if taped is not None:
@@ -392,232 +435,3 @@ class LiveDataPlane(Engine):
                 routed(event.code, event.duration_ms)
                 return
         listener(event)
-
-
-class DigitRoutes(MediaCommands, Protocol):
-    """What media ports need beside the commands: somebody who routes digits, and what tapes keep."""
-
-    def route_digits(self, port: int, listener: Callable[[int, int], None] | None) -> None: ...
-    def route_tape(self, port: int, listener: Callable[[bytes], object] | None) -> None: ...
-    def route_failure(self, port: int, listener: Callable[[], None] | None) -> None: ...
-
-
-class EngineMediaPort:
-    """One pair of media ports of the engine; the MediaPort of b2bua/ports.py.
-
-    reference: the engine's number for it, for media_bind(); closed: it was given back.
-    """
-
-    def __init__(self, plane: DigitRoutes, local_address: str) -> None:
-        self._plane = plane
-        self.reference, self._rtp_port = plane.media_open(local_address)
-        self.closed = False
-        self._fingerprint = b""
-        self._behind: list[EngineMediaPort | Transcoder] = []
-        """What stands for this port in another codec, and is closed with it."""
-
-    @property
-    def rtp_port(self) -> int:
-        """The local UDP port of RTP, even; RTCP has the next."""
-        return self._rtp_port
-
-    def set_remote(self, address: str, port: int, codec: int, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None) -> None:
-        """Send to the phone's address from its SDP, and hear nobody else. address: IPv4 or IPv6 in numbers, else LocalError."""
-        if not self.closed:
-            self._plane.media_remote(self.reference, address, port, codec, payload_type, event_payload_type, rtcp_port)
-
-    def fingerprint(self) -> bytes:
-        """Return the SHA-256 of the port's certificate, which is made when it is first asked for. Raises LocalError where the engine has stopped."""
-        if not self._fingerprint:
-            self._fingerprint = self._plane.media_identify(self.reference)
-        return self._fingerprint
-
-    def agree(self, handshake: Handshake) -> None:
-        """Let nothing but SRTP pass, under the keys of a handshake."""
-        if not self.closed:
-            self._plane.media_agree(self.reference, handshake.active, handshake.phone.hash, handshake.phone.octets)
-
-    def protect(self, protection: Protection | None) -> None:
-        """Let nothing but SRTP pass, or RTP in the clear."""
-        if self.closed:
-            return
-        if protection is None:
-            self._plane.media_protect(self.reference, None, b"", b"")
-        else:
-            self._plane.media_protect(self.reference, protection.suite.value, protection.send.reveal(), protection.receive.reveal())
-
-    def set_packets(self, packet_ms: int) -> None:
-        """Send the phone packets of so much sound."""
-        if not self.closed:
-            self._plane.media_packets(self.reference, packet_ms)
-
-    def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:
-        """Open or shut each direction."""
-        if not self.closed:
-            self._plane.media_direction(self.reference, to_phone, from_phone)
-
-    def on_digit(self, listener: Callable[[int, int], None]) -> None:
-        """Call listener(code, duration_ms) once for each RFC 4733 event of the phone."""
-        if not self.closed:
-            self._plane.route_digits(self.reference, listener)
-
-    def on_failed(self, listener: Callable[[], None]) -> None:
-        """Call listener() where a handshake failed."""
-        if not self.closed:
-            self._plane.route_failure(self.reference, listener)
-
-    def play_digit(self, code: int, duration_ms: int) -> None:
-        """Send an RFC 4733 event to the phone."""
-        if not self.closed:
-            self._plane.media_digit(self.reference, code, duration_ms)
-
-    def join(self, other: object, codec: int) -> None:
-        """Connect this port with another of the engine's, or with itself: each hears the other's phone. codec: a call event's, which both phones speak."""
-        if not isinstance(other, EngineMediaPort):
-            raise Bug("a media port that is not the engine's")
-        if not self.closed and not other.closed:
-            self._plane.media_join(self.reference, other.reference, codec)
-
-    def play(self, codec: int, frame_octets: int, frames: bytes) -> None:
-        """Play frames of the box's own to the phone, one in each slot."""
-        if not self.closed:
-            self._plane.media_play(self.reference, codec, frame_octets, frames)
-
-    def close(self) -> None:
-        """Give the ports back; idempotent, and every later call is ignored."""
-        if not self.closed:
-            self.closed = True
-            self._plane.route_digits(self.reference, None)
-            self._plane.route_failure(self.reference, None)
-            self._plane.media_close(self.reference)
-        self.put_behind()
-
-    def put_behind(self, *parts: EngineMediaPort | Transcoder) -> None:
-        """Close what stood for this port in another codec; these do now."""
-        before, self._behind = self._behind, list(parts)
-        for part in before:
-            part.close()
-
-
-class EngineMachinePort(EngineMediaPort):
-    """A port of the engine that faces no phone; the MachinePort of b2bua/ports.py."""
-
-    def __init__(self, plane: DigitRoutes) -> None:
-        self._plane = plane
-        self.reference, self._rtp_port = plane.media_machine(), 0
-        self.closed = False
-        self._fingerprint = b""
-        self._behind = []
-
-    def tape(self, slots: int, listener: Callable[[bytes], object]) -> None:
-        """Keep what comes out of the circuit, for so many slots from now on."""
-        if not self.closed:
-            self._plane.route_tape(self.reference, listener)
-            self._plane.media_tape(self.reference, slots)
-
-    def close(self) -> None:
-        """Give it back; idempotent."""
-        self._plane.route_tape(self.reference, None)
-        super().close()
-
-
-class EngineMixer:
-    """A mixer, and the ports of the engine that face it; the Mixer of b2bua/ports.py."""
-
-    def __init__(self, ports: EngineMediaPorts) -> None:
-        self._ports, self._process = ports, Mixer()
-        self._seats: dict[EngineMediaPort, tuple[int, EngineMediaPort]] = {}
-        """By what a party was given: the number of its seat, and the port that faces the mixer."""
-
-    def seat(self, codec: int, *, hears_tone: bool) -> EngineMediaPort:
-        """Return the port of one party more, with a converter behind it where the codec is none of G.711. Raises HostError."""
-        if not self._process.running():
-            raise HostError("The process that mixes the conference has ended.")
-        number = min(set(range(len(self._seats) + 1)) - {number for number, _ in self._seats.values()})
-        mixed = codec if codec in _LAWS else _MIXED
-        with ExitStack() as held:
-            facing = held.enter_context(closing(self._ports.open(LOOPBACK)))
-            its_port = self._process.add(number, facing.rtp_port, _LAWS[mixed], hears_tone=hears_tone)
-            held.callback(self._process.remove, number)
-            facing.set_remote(LOOPBACK, its_port, mixed, _PAYLOAD_TYPE, None, its_port)
-            facing.set_direction(to_phone=True, from_phone=True)
-            given = facing if mixed == codec else self._ports.transcode(facing, mixed, codec)
-            held.pop_all()
-        self._seats[given] = number, facing
-        return given
-
-    def leave(self, port: object) -> None:
-        """Let a party go, and close its port."""
-        if isinstance(port, EngineMediaPort) and port in self._seats:
-            number, facing = self._seats.pop(port)
-            self._process.remove(number)
-            facing.close()
-
-    def close(self) -> None:
-        """Give everything back; idempotent."""
-        for port in list(self._seats):
-            self.leave(port)
-        self._process.close()
-
-
-class EngineMediaPorts:
-    """Opens media ports, as many as the engine has; the MediaPorts of b2bua/ports.py. transcoded: calls so far whose sound was converted."""
-
-    def __init__(self, plane: DigitRoutes) -> None:
-        self._plane = plane
-        self._open: list[EngineMediaPort] = []
-        self._transcoders: list[Transcoder] = []
-        self.transcoded = 0
-
-    @property
-    def transcodes(self) -> bool:
-        """Say whether sound can be converted on this machine."""
-        return available()
-
-    @property
-    def transcoding(self) -> int:
-        """Return how many calls' sound is converted now."""
-        self._transcoders = [each for each in self._transcoders if each.running()]
-        return len(self._transcoders)
-
-    def transcode(self, port: object, phone_codec: int, codec: int) -> EngineMediaPort:
-        """Return a port that speaks codec in place of one whose phone speaks phone_codec, by a converter behind it. Raises HostError where there is none to be had."""
-        if not isinstance(port, EngineMediaPort):
-            raise Bug("a media port that is not the engine's")
-        if self.transcoding >= MAX_TRANSCODED:
-            raise HostError("As many calls are converted as may be.")
-        with ExitStack() as held:
-            inner = held.enter_context(closing(self.open(LOOPBACK)))
-            outer = held.enter_context(closing(self.open(LOOPBACK)))
-            transcoder = held.enter_context(closing(Transcoder(((_CODEC_NAMES[phone_codec], inner.rtp_port), (_CODEC_NAMES[codec], outer.rtp_port)))))
-            for end, its_port, its_codec in ((inner, transcoder.ports[0], phone_codec), (outer, transcoder.ports[1], codec)):
-                end.set_remote(LOOPBACK, its_port, its_codec, _PAYLOAD_TYPE, None, its_port)
-            port.join(inner, phone_codec)
-            held.pop_all()
-        port.put_behind(inner, outer, transcoder)
-        self._transcoders.append(transcoder)
-        self.transcoded += 1
-        return outer
-
-    def open(self, local_address: str) -> EngineMediaPort:
-        """Bind a fresh pair on local_address. Raises HostError where none is free."""
-        self._make_room()
-        port = EngineMediaPort(self._plane, local_address)
-        self._open.append(port)
-        return port
-
-    def machine(self) -> EngineMachinePort:
-        """Open one that faces no phone. Raises HostError where none is free."""
-        self._make_room()
-        port = EngineMachinePort(self._plane)
-        self._open.append(port)
-        return port
-
-    def mixer(self) -> EngineMixer:
-        """Begin to mix. Raises HostError where no process can be started."""
-        return EngineMixer(self)
-
-    def _make_room(self) -> None:
-        self._open = [port for port in self._open if not port.closed]
-        if len(self._open) >= MAX_MEDIA_PORTS:
-            raise HostError("every media port is in use")

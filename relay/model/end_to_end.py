@@ -10,7 +10,7 @@ from relay.model.layer import Cipher
 CONTENT_OCTETS = 220
 FRAME_OCTETS = {0: range(1), 1: range(1, 121), **dict.fromkeys((2, 3, 4), range(160, 161))}  # by codec (§9.3)
 COPY_OCTETS = {1: FRAME_OCTETS[1], 2: range(57, 58), 3: range(57, 58)}  # of the frame before; of G.711 a coarse one (§9.4), of G.722 none
-ENDS_MESSAGE, COPY, METERED = 1, 2, 4
+ENDS_MESSAGE, COPY, METERED, OF_STREAMS = 1, 2, 4, 8
 NO_TWEAK = b""
 
 
@@ -37,11 +37,11 @@ def serialise_sound(sound: Sound) -> bytes:
 def parse_sound(body: bytes) -> Sound | None:
     """Read a body that was opened and begins with 16 zeros; None where it does not fit."""
     counter, codec, frame, second, flags, content = struct.unpack(">16xQBBBB220s", body)
-    ends_message, copies, behind = flags & ENDS_MESSAGE, flags & COPY, frame + second
+    segment, copies, behind = flags & (ENDS_MESSAGE | OF_STREAMS), flags & COPY, frame + second
     third = content[behind] if copies and behind < CONTENT_OCTETS else 0
     end = behind + (third and 1 + third)
-    fits = counter and flags < 8 and (frame in FRAME_OCTETS.get(codec, ()) or (copies and frame == 0)) and end <= CONTENT_OCTETS and not any(content[end:])
-    fits = fits and (not copies or second in COPY_OCTETS.get(codec, ())) and not (ends_message and not (third if copies else second))
+    fits = counter and flags < 16 and (frame in FRAME_OCTETS.get(codec, ()) or (copies and frame == 0)) and end <= CONTENT_OCTETS and not any(content[end:])
+    fits = fits and segment < 9 and (not copies or second in COPY_OCTETS.get(codec, ())) and not (segment and not (third if copies else second))
     return Sound(counter, codec, content[:frame], content[frame:behind], flags, content[behind + 1 : end]) if fits else None
 
 

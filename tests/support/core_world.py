@@ -223,5 +223,8 @@ class CorePlane(FakePlane):
     def quiet(self, link: int, number: int) -> None:
         self.command("quiet", link, number)
 
+    def bundle_bind(self, bundle: int, link: int, number: int) -> None:
+        self.command("bundle_bind", bundle, link, number)
+
     def media_bind(self, port: int, link: int, number: int, codec: int) -> None:
         self.command("media_bind", port, link, number, int(codec))

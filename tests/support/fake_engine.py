@@ -117,6 +117,8 @@ class FakePlane:
         self.listen: Callable[[tuple[object, ...]], None] = lambda _event: None
         self.lives: dict[int, list[int]] = {}
         """When each link began and, at the end, ended."""
+        self.bundles: list[tuple[int, int]] = []
+        """Which bundle was bound to which link's circuit."""
         self._links: dict[int, bytes] = {}
         self._circuits: dict[int, FakeCircuit] = {}
         self._next_link = itertools.count(1)
@@ -368,6 +370,10 @@ class FakePlane:
         circuit = self._own(link, number)
         self._uncouple(circuit)
         circuit.speaking, circuit.send_key, circuit.receive_keys, circuit.bound = False, None, [], None
+
+    def bundle_bind(self, bundle: int, link: int, number: int) -> None:
+        assert self._own(link, number).speaking
+        self.bundles.append((bundle, link))
 
     def media_bind(self, port: int, link: int, number: int, codec: int) -> None:
         circuit = self._own(link, number)

@@ -22,8 +22,9 @@ from voicebox.config.load import KnownPhone
 from voicebox.config.model import Endpoint
 from voicebox.contacts.store import StateDirectory
 from voicebox.contacts.voicemail import VoicemailBox
-from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
+from voicebox.dataplane import LiveDataPlane
 from voicebox.dialplan.model import EchoTest, EmergencyCall, JoinConference, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
+from voicebox.media_ports import EngineMediaPorts
 from voicebox.provisioning.forms import Login as FormLogin
 from voicebox.provisioning.forms import baresip_line
 from voicebox.sensitive import Secret

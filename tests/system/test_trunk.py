@@ -20,8 +20,9 @@ from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.b2bua.trunk import TrunkAccount, TrunkState
 from voicebox.b2bua.voicemail import G711
 from voicebox.contacts.phone_authority import new_phone_tls
-from voicebox.dataplane import EngineMediaPorts, LiveDataPlane
+from voicebox.dataplane import LiveDataPlane
 from voicebox.dialplan.model import CallTrunk, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
+from voicebox.media_ports import EngineMediaPorts
 from voicebox.sensitive import Secret
 from voicebox.sip.auth import Account, DigestAlgorithm
 from voicebox.sip.flow import Transport

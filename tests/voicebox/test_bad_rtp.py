@@ -12,7 +12,8 @@ import pytest
 from pylibsrtp import Policy, Session
 
 from tests.support.engine import wait_for
-from voicebox.dataplane import EngineMediaPort, EngineMediaPorts, LiveDataPlane
+from voicebox.dataplane import LiveDataPlane
+from voicebox.media_ports import EngineMediaPort, EngineMediaPorts
 from voicebox.sensitive import Secret
 from voicebox.sip.sdes import Protection, Suite
 

@@ -13,8 +13,9 @@ import pytest
 
 from tests.support.engine import wait_for
 from voicebox import dataplane
-from voicebox.dataplane import MAX_MEDIA_PORTS, EngineMediaPort, EngineMediaPorts, Event, LinkFailed, LinkUp, LiveDataPlane, PhoneDigit, parse_event
+from voicebox.dataplane import Event, LinkFailed, LinkUp, LiveDataPlane, PhoneDigit, parse_event
 from voicebox.errors import Bug, HostError, LocalError
+from voicebox.media_ports import MAX_MEDIA_PORTS, EngineMediaPort, EngineMediaPorts
 
 pytestmark = pytest.mark.system
 
@@ -41,7 +42,7 @@ def test_an_unknown_event_is_a_bug(fields: tuple[object, ...]) -> None:
 
 def test_nothing_secret_shows_in_an_event() -> None:
     secret = b"planted octets"
-    events: list[Event] = [
+    events: list[object] = [
         parse_event(("link_up", 1, True, secret)),
         parse_event(("create", 1, 2, secret)),
         parse_event(("extend", 1, 2, secret, 3, secret)),

@@ -15,8 +15,9 @@ from tests.support.engine import wait_for
 from tests.support.openssl import LOCAL, PROFILES, fingerprint_of, make_certificate, openssl
 from tests.support.phones import free_port_block
 from tests.voicebox.test_srtp import rtp
-from voicebox.dataplane import EngineMediaPort, EngineMediaPorts, LiveDataPlane, parse_event
+from voicebox.dataplane import LiveDataPlane, parse_event
 from voicebox.errors import LocalError
+from voicebox.media_ports import EngineMediaPort, EngineMediaPorts
 from voicebox.sip.fingerprint import Fingerprint, Handshake
 
 pytestmark = pytest.mark.system

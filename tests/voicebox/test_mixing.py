@@ -14,9 +14,10 @@ import pytest
 
 from tests.support.tone import tone_share
 from voicebox.b2bua.events import Codec
-from voicebox.dataplane import EngineMediaPorts, EngineMixer, LiveDataPlane
+from voicebox.dataplane import LiveDataPlane
 from voicebox.errors import HostError
 from voicebox.g711 import Law
+from voicebox.media_ports import EngineMediaPorts, EngineMixer
 from voicebox.mixer import Mixer
 from voicebox.mixing import (
     HELD_FRAMES,

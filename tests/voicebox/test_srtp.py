@@ -10,8 +10,9 @@ from pylibsrtp import Error, Policy, Session
 
 from tests.support.engine import wait_for
 from voicebox._relay import Srtp
-from voicebox.dataplane import EngineMediaPort, EngineMediaPorts, LiveDataPlane
+from voicebox.dataplane import LiveDataPlane
 from voicebox.errors import LocalError
+from voicebox.media_ports import EngineMediaPort, EngineMediaPorts
 from voicebox.sensitive import Secret
 from voicebox.sip.sdes import Protection, Suite
 

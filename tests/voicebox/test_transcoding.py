@@ -13,11 +13,12 @@ import pytest
 
 from tests.support.engine import wait_for
 from tests.support.tone import AMPLITUDE, tone_share
-from voicebox import dataplane, transcoder
+from voicebox import media_ports, transcoder
 from voicebox.b2bua.events import Codec
-from voicebox.dataplane import MAX_TRANSCODED, EngineMediaPort, EngineMediaPorts, LiveDataPlane
+from voicebox.dataplane import LiveDataPlane
 from voicebox.demo.codec import decode_frames
 from voicebox.errors import Bug, HostError
+from voicebox.media_ports import MAX_TRANSCODED, EngineMediaPort, EngineMediaPorts
 from voicebox.transcoding import FORMATS, PAYLOAD_TYPE, Conversion, Direction
 
 LOCAL = "127.0.0.1"
@@ -145,14 +146,14 @@ def test_two_phones_hear_each_other_through_the_process(plane: LiveDataPlane, ph
 @pytest.mark.system
 def test_what_stands_for_a_port_is_bounded_and_gives_everything_back(plane: LiveDataPlane, monkeypatch: pytest.MonkeyPatch) -> None:
     ports = EngineMediaPorts(plane)
-    monkeypatch.setattr(dataplane, "MAX_TRANSCODED", 1)
+    monkeypatch.setattr(media_ports, "MAX_TRANSCODED", 1)
     here, there = ports.open(LOCAL), ports.open(LOCAL)
     ports.transcode(here, 1, 2)
     with pytest.raises(HostError, match="As many"):
         ports.transcode(there, 1, 2)
     wait_for(plane, "media_ports", 4)
     here.close()
-    monkeypatch.setattr(dataplane, "MAX_TRANSCODED", MAX_TRANSCODED)
+    monkeypatch.setattr(media_ports, "MAX_TRANSCODED", MAX_TRANSCODED)
     monkeypatch.setattr(transcoder, "available", lambda: False)
     with pytest.raises(HostError, match="av"):
         ports.transcode(there, 1, 2)

@@ -16,6 +16,7 @@ MAX_TEXT_OCTETS = 1_300
 MAX_ARRIVALS = 100
 MENDED, LOST = 0x8000, 0xFFFF
 NO_SCORE = 0
+TIE_OCTETS = 8
 
 
 @unique
@@ -60,12 +61,16 @@ class Offer:
     probe: bool = False
     speech: bool = False
     echo: bool = False
+    streams: bool = False
+    """Without codecs: it carries streams, and no texts."""
 
     def __post_init__(self) -> None:
         if list(self.codecs) != sorted(set(self.codecs)):
             raise ValueError("the codecs of an offer are not in ascending order")
         if (self.probe and len(self.codecs) != 1) or (self.speech or self.echo) > self.probe or (self.speech and self.echo):
             raise ValueError("a probe is of one codec, and speech or echo is part of one")
+        if self.streams and (self.codecs or self.probe):
+            raise ValueError("a call for streams has no sound")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,4 +171,19 @@ class Score:
             raise ValueError("this is no score")
 
 
-CallEvent = Offer | Ringing | Progress | Answer | Refuse | Hold | Resume | Digit | End | Text | Taken | Arrivals | Score
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """In a call for streams: the number of the sender's bundle with the receiver, 8 octets, and the receiver's as the sender knows it, zeros where it knows none.
+
+    Raises ValueError for another length.
+    """
+
+    own: bytes = field(repr=False)
+    other: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.own) != TIE_OCTETS or len(self.other) != TIE_OCTETS:
+            raise ValueError("a bundle's number has another length")
+
+
+CallEvent = Offer | Ringing | Progress | Answer | Refuse | Hold | Resume | Digit | End | Text | Taken | Arrivals | Score | Tie

@@ -36,6 +36,11 @@ class Turn:
     seconds: float
 
 
+def places_of(turns: Iterable[Turn]) -> list[Binding]:
+    """Return every place of phones that have a turn, each once."""
+    return list(dict.fromkeys(binding for turn in turns for member in turn.members for binding in member))
+
+
 def turns_of(ring: RingPhones, bindings: Callable[[Iterable[str]], list[Binding]], draw: Callable[[], int]) -> tuple[Turn, ...]:
     """Return who rings when. bindings(accounts): where their phones are now; draw(): a random number for each member, by which they are put in order."""
     members = [tuple(bindings(member)) for member in ring.members]

@@ -30,6 +30,7 @@ from voicebox.b2bua.events import (
     Score,
     Taken,
     Text,
+    Tie,
 )
 from voicebox.b2bua.offer_answer import ALL_CODECS, LATE_OFFER_CODECS, OurMedia, PhoneMedia, check_protected, choose_codec, our_protocol, read_phone_media
 from voicebox.b2bua.phone_dialog import PhoneDialog, Tell, check_session_expires, point_port
@@ -124,8 +125,8 @@ class UasLeg:
                     self._refuse(480, now)
             case Digit():
                 self._side.play_digit(event)
-            case Offer() | Hold() | Resume() | Text() | Taken() | Arrivals() | Score():
-                pass  # the slots of a held call go on, so there is nothing to tell the phone; texts and probes are in no call of a phone
+            case Offer() | Hold() | Resume() | Text() | Taken() | Arrivals() | Score() | Tie():
+                pass  # the slots of a held call go on, so there is nothing to tell the phone; texts, probes and streams are in no call of a phone
 
     def _provisional(self, status: int, now: float, body: bytes = b"") -> None:
         if not self._finished:

@@ -22,7 +22,7 @@ from voicebox.b2bua.contact_texts import ContactTexts
 from voicebox.b2bua.context import ALLOW, SUPPORTED, CallSettings, DialogUser, LegContext, Post, error_fields, same_address
 from voicebox.b2bua.dialled import caller_address, dialled_name, is_name, local_address, user_of
 from voicebox.b2bua.events import Answer, CallEvent, End, Offer, Refusal, Refuse, Ringing
-from voicebox.b2bua.fork import PhoneFork, Turn, turns_of
+from voicebox.b2bua.fork import PhoneFork, Turn, places_of, turns_of
 from voicebox.b2bua.leg import UasLeg
 from voicebox.b2bua.messages import Messages
 from voicebox.b2bua.phone_dialog import check_require
@@ -527,7 +527,7 @@ class Switchboard:
             decision = self._decide(parse_uri(parse_name_addr(contact).uri), flow)
         except SipError:
             return []
-        return _places(self._turns(decision, flow, now)) if isinstance(decision, RingPhones) else []
+        return places_of(self._turns(decision, flow, now)) if isinstance(decision, RingPhones) else []
 
     def _shown(self, user: str) -> str:
         return local_address(user, self.settings.realm)
@@ -541,13 +541,13 @@ class Switchboard:
             self._contact_texts.send(transaction, request, decision.petname, now)
             return
         decision = self._phones_only(decision, "texts go to phones of the house, and to contacts")
-        self._texts.send(transaction, request, _places(self._turns(decision, flow, now)), self._shown(account.user), now)
+        self._texts.send(transaction, request, places_of(self._turns(decision, flow, now)), self._shown(account.user), now)
 
     def _deliver_text(self, petname: str, text: bytes, done: Done, now: float) -> None:
         """Hand a contact's text to the phones that ring for the contact now."""
         decision = self._admit(petname)
         turns = () if isinstance(decision, NoAnswer) else self._turns(decision, None, now)
-        self._texts.deliver(text, _places(turns), caller_address(petname, self.settings.suffixes[0]), done, now)
+        self._texts.deliver(text, places_of(turns), caller_address(petname, self.settings.suffixes[0]), done, now)
 
     def _draw(self, low: float, high: float) -> float:
         return low + (high - low) * int.from_bytes(self._random_octets(4), "big") / 2**32
@@ -595,8 +595,3 @@ class Switchboard:
         gone = [transaction for transaction, leg in self._uas_legs.items() if leg in call.parties.values() or leg.dialog.over]
         for transaction in gone:
             del self._uas_legs[transaction]
-
-
-def _places(turns: Iterable[Turn]) -> list[Binding]:
-    """Return every place of phones that have a turn, each once."""
-    return list(dict.fromkeys(binding for turn in turns for member in turn.members for binding in member))

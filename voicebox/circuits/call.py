@@ -10,14 +10,13 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing
 from voicebox.b2bua.ports import MediaPort
 from voicebox.circuits import pair
 from voicebox.circuits.attempts import Attempt, attempts_at
 from voicebox.circuits.between import Between
-from voicebox.circuits.call_circuits import MOVE_AGAIN_US, BoxCircuits, CallCircuits
+from voicebox.circuits.call_circuits import MOVE_AGAIN_US, BoxCircuits, CallCircuits, NumberedPort
 from voicebox.circuits.call_record import BETWEEN_TYPES, HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
 from voicebox.circuits.call_state import DUMMY_SLACK_US, HANDSHAKE_US, KNOCK_US, LINGER_US, MAX_HELD, PART_US, WAIT_FREE_US, WAIT_STEP_US, WITHDRAWN_US, State
 from voicebox.circuits.circuit import NEVER_US, SAID_US, Circuit
@@ -31,14 +30,6 @@ from voicebox.circuits.speech import OwnerPlane, Speech
 from voicebox.contacts.identity import Identity, VerifiedAuthority
 from voicebox.errors import Bug, RemoteError, VoiceboxError
 from voicebox.sensitive import Secret
-
-
-@runtime_checkable
-class NumberedPort(Protocol):
-    """A media port of the engine: reference is its number there."""
-
-    @property
-    def reference(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +65,8 @@ class Call:
         self.deadline_us = now_us
         self.listener: Callable[[CallEvent], None] = lambda _event: None
         self.secrets_changed = False
+        self.is_of_people = False
+        """Whether somebody talks, or is about to: it is neither a dummy, a meeting nor a probe, and carries no texts or streams alone."""
         self.script: Script | None = None
         """Of a dummy; else None. Only its caller's box knows the true one."""
         self._knock_digest = b""
@@ -407,6 +400,12 @@ class Call:
             self._plane.media_bind(port.reference, circuit.link, circuit.circuit, codec)
         elif self._rings_unconfirmed and not self._told_end and len(self._held) < MAX_HELD:
             self._held.append(partial(self.bind, port, codec))
+
+    def carry(self, bundle: int) -> None:
+        """Let the call's circuits carry a bundle of streams, until they leave it. bundle: the engine's number."""
+        if self.state is State.OPEN:
+            circuit = self._circuit()
+            self._plane.bundle_bind(bundle, circuit.link, circuit.circuit)
 
     def handle_timer(self, now_us: int) -> None:
         """The time of this state is over."""

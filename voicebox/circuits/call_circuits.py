@@ -13,7 +13,7 @@ call with it if it has no other. NOT here: keys and knocks (call.py), when circu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from voicebox.circuits.circuit import NEVER_US, Circuit, GivesWay
 from voicebox.circuits.spare import Spare
@@ -21,6 +21,14 @@ from voicebox.errors import Bug
 
 MOVE_AGAIN_US = 2_000_000
 """So long after a knock that nothing came of, or where the circuit is in another's hands, a move is tried again."""
+
+
+@runtime_checkable
+class NumberedPort(Protocol):
+    """A media port of the engine, which a call's circuits can carry: reference is its number there."""
+
+    @property
+    def reference(self) -> int: ...
 
 
 class BoxCircuits(Protocol):

@@ -13,6 +13,7 @@ from voicebox.b2bua.events import (
     LOCAL_REFUSALS,
     MAX_ARRIVALS,
     MAX_TEXT_OCTETS,
+    TIE_OCTETS,
     Answer,
     Arrivals,
     CallEvent,
@@ -29,6 +30,7 @@ from voicebox.b2bua.events import (
     Score,
     Taken,
     Text,
+    Tie,
 )
 from voicebox.errors import RemoteError
 
@@ -69,9 +71,12 @@ class RecordType(IntEnum):
     TEXT = 44
     TAKEN = 45
     ECHO_PROBE = 46
+    TIE = 47
     ELEMENT = 48
     SHOW = 49
     WRONG = 50
+    STREAMS = 52
+    """As an offer of no codec: nobody is rung, and streams are carried."""
     SEEN = 51
     """In a meeting only, 48 to 51: two boxes pair by words (meeting.py)."""
 
@@ -92,12 +97,13 @@ _EMPTY: dict[RecordType, type[Ringing | Hold | Resume | End | Taken]] = {
     RecordType.TAKEN: Taken,
 }
 _OFFERS = {
-    (False, False, False): RecordType.OFFER,
-    (True, False, False): RecordType.PROBE,
-    (True, True, False): RecordType.SPEECH_PROBE,
-    (True, False, True): RecordType.ECHO_PROBE,
+    (False, False, False, False): RecordType.OFFER,
+    (True, False, False, False): RecordType.PROBE,
+    (True, True, False, False): RecordType.SPEECH_PROBE,
+    (True, False, True, False): RecordType.ECHO_PROBE,
+    (False, False, False, True): RecordType.STREAMS,
 }
-"""By what an Offer says of probe, speech and echo."""
+"""By what an Offer says of probe, speech, echo and streams."""
 _WHICH_OFFER = {kind: which for which, kind in _OFFERS.items()}
 _TYPE_OF_EMPTY = {kind: number for number, kind in _EMPTY.items()}
 
@@ -105,8 +111,8 @@ _TYPE_OF_EMPTY = {kind: number for number, kind in _EMPTY.items()}
 def serialise_event(event: CallEvent) -> bytes:
     """Return the octets of an event. A refusal that is local is never sent: ValueError."""
     match event:
-        case Offer(codecs, probe, speech, echo):
-            return bytes([_OFFERS[probe, speech, echo], len(codecs), *codecs])
+        case Offer(codecs, probe, speech, echo, streams):
+            return bytes([_OFFERS[probe, speech, echo, streams], len(codecs), *codecs])
         case Progress(codec):
             return bytes([RecordType.PROGRESS, codec])
         case Answer(codec):
@@ -119,6 +125,8 @@ def serialise_event(event: CallEvent) -> bytes:
             return bytes([RecordType.DIGIT, code]) + duration_ms.to_bytes(2, "big")
         case Score(hundredths, pesq, stoi):
             return struct.pack(">BHHH", RecordType.SCORE, hundredths, pesq, stoi)
+        case Tie(own, other):
+            return bytes([RecordType.TIE]) + own + other
         case Arrivals(first, units):
             return struct.pack(f">BI{len(units)}H", RecordType.ARRIVALS, first, *units)
         case Text(octets):
@@ -139,6 +147,8 @@ def parse_event(message: bytes) -> CallEvent:
                 return Offer(tuple(Codec(number) for number in payload[1:]), *_WHICH_OFFER[kind])
             case RecordType.SCORE if len(payload) == 6:
                 return Score(*struct.unpack(">HHH", payload))
+            case RecordType.TIE if len(payload) == 2 * TIE_OCTETS:
+                return Tie(payload[:TIE_OCTETS], payload[TIE_OCTETS:])
             case RecordType.PROGRESS if len(payload) == 1:
                 return Progress(Codec(payload[0]))
             case RecordType.ANSWER if len(payload) == 1:

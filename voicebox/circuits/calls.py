@@ -78,6 +78,7 @@ class Calls:
         self._standing: StandingCircuits | None = None
         self._acceptor: Acceptor | None = None
         self._probe_acceptor: Acceptor | None = None
+        self._streams_acceptor: Acceptor | None = None
         self._calls: list[Call] = []
         self._tables: dict[tuple[bytes, int], dict[bytes, TokenOwner]] = {}
         self._seen: OrderedDict[bytes, None] = OrderedDict()
@@ -89,6 +90,8 @@ class Calls:
         """Told of each dummy that is over, and of each probe, whoever began it: with whom it was. After either another dummy may begin, as people call again after a call."""
         self.on_scarce: Callable[[], None] = lambda: None
         """Told where a call finds no circuit: whoever measures with one (a probe) is to end that now."""
+        self.on_people: Callable[[], None] = lambda: None
+        """Told where people begin a call, or are called: what can wait (streams) is to leave them the circuits."""
         self.on_guest: Callable[[str], Meeting | None] = lambda _name: None
         """Asked when somebody knocks who may be invited: our side of the meeting, or None where there is none."""
         self.counters: Counter[str] = Counter()
@@ -114,15 +117,26 @@ class Calls:
             raise UsageError("There is no contact of that name.")
         offer = self._carried(offer)
         now_us = self._setting.clock()
-        if not offer.probe and not self._for_a_call():
+        circuits = self._for_streams() if offer.streams else self._for_a_call()
+        if _is_of_people(offer):
+            self.on_people()
+        if not offer.probe and not offer.streams and not circuits:
             self.on_scarce()
         call = Call(self._setting, petname, self._circuits(), now_us)
+        call.is_of_people = _is_of_people(offer)
         self._waiting = None
         self._calls.append(call)
         call.listener = listener
-        call.begin(offer, self._for_a_call(), now_us)
+        call.begin(offer, circuits if offer.streams else self._for_a_call(), now_us)
         self._wake()
         return call
+
+    def _for_streams(self) -> list[Circuit]:
+        """Return the circuits over which streams may begin: what has one does not give way to them, and while people talk none is theirs. Raises UsageError for want of one."""
+        circuits = [circuit for circuit in self._circuits().present() if circuit.soon_free]
+        if not circuits or any(call.is_of_people for call in self._calls):
+            raise UsageError("No circuit is free for streams.")
+        return circuits
 
     def begin_dummy(self, petname: str, script: Script, now_us: int) -> None:
         """Begin a dummy where there is room. At a box's only circuit it may wait until that is free, unless a call begins sooner."""
@@ -170,6 +184,10 @@ class Calls:
     def on_call(self, acceptor: Acceptor) -> None:
         """Set who takes incoming calls; see b2bua/ports.py."""
         self._acceptor = acceptor
+
+    def on_streams(self, acceptor: Acceptor) -> None:
+        """Set who takes calls for streams, likewise."""
+        self._streams_acceptor = acceptor
 
     def on_probe(self, acceptor: Acceptor) -> None:
         """Set who answers probes, likewise; until then each is refused as one that nobody takes."""
@@ -277,14 +295,14 @@ class Calls:
             self._sweep()
         elif free is not None and fits:
             circuit = free
-        elif holder is not None and (self._may_give_way(holder, current) if opened.dummy else not elsewhere):
+        elif holder is not None and (self._may_give_way(holder, current) if opened.dummy else not elsewhere and (holder.is_dummy or not _for_streams(what))):
             self._waiting, self._awaited = None, knock.join_id
             holder.give_way()  # the knock comes again, and finds the circuit free
             self._sweep()
             return
         else:
             self.counters["knock_while_busy"] += 1
-            if isinstance(what, Offer) and not what.probe and not elsewhere:
+            if isinstance(what, Offer) and not what.probe and not what.streams and not elsewhere:
                 self.on_scarce()  # the knock comes again, and may find the circuit free
             if opened.dummy and not (circuit.soon_free and fits):
                 self._remember(seen)  # it is not considered again, so that the coin falls once for each
@@ -361,9 +379,12 @@ class Calls:
         )
 
     def _accept(self, call: Call, offer: Offer) -> Listener:
-        acceptor = self._probe_acceptor if offer.probe else self._acceptor
+        acceptor = self._probe_acceptor if offer.probe else self._streams_acceptor if offer.streams else self._acceptor
         if acceptor is None:
-            raise UsageError("nobody takes this here") if offer.probe else Bug("a call came before anybody takes calls")
+            raise UsageError("nobody takes this here") if offer.probe or offer.streams else Bug("a call came before anybody takes calls")
+        call.is_of_people = _is_of_people(offer)
+        if call.is_of_people:
+            self.on_people()
         return acceptor(call.petname, self._carried(offer), call)
 
     def _carried(self, offer: Offer) -> Offer:
@@ -447,3 +468,12 @@ class Calls:
         if self._standing is None:
             raise Bug("calls without circuits")
         return self._standing
+
+
+def _is_of_people(offer: Offer) -> bool:
+    """Return whether somebody is to talk: it is neither a probe nor a call without sound."""
+    return bool(offer.codecs) and not offer.probe
+
+
+def _for_streams(what: Offer | Script) -> bool:
+    return isinstance(what, Offer) and what.streams

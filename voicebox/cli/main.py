@@ -40,6 +40,12 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("contact", "unblock"): ("contact_unblock", "calls with a contact again"),
     ("contact", "accept"): ("contact_accept", "decide about another card that came for a contact"),
     ("contact", "remove"): ("contact_remove", "forget a contact"),
+    ("service", "add"): ("service_add", "offer a program here to contacts"),
+    ("service", "list"): ("service_list", "print what is offered to whom"),
+    ("service", "remove"): ("service_remove", "offer something no longer"),
+    ("forward", "add"): ("forward_add", "let a port here lead to a contact's service"),
+    ("forward", "list"): ("forward_list", "print the ports that lead to contacts' services"),
+    ("forward", "remove"): ("forward_remove", "let a port lead nowhere any more"),
     ("probe",): ("probe", "how a call with a contact would sound, without ringing them"),
     ("invite",): ("invite", "words, and a QR code, by which a friend's box and this one become contacts"),
     ("invited",): ("invited", "what became of the invitations; add who came"),
@@ -72,7 +78,16 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("network", "update"): ("network_update", "take newer relays of the network"),
     ("demo",): ("demo", "a real call over an embedded network, with a report"),
 }
-GROUPS = {"phone": "softphones", "contact": "contacts", "dialplan": "dial plans", "relay": "relays", "cert": "certificates of devices", "network": "networks"}
+GROUPS = {
+    "phone": "softphones",
+    "contact": "contacts",
+    "service": "what contacts may reach here",
+    "forward": "what contacts offer",
+    "dialplan": "dial plans",
+    "relay": "relays",
+    "cert": "certificates of devices",
+    "network": "networks",
+}
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 

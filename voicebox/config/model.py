@@ -82,6 +82,11 @@ def parse_address(text: str) -> str:
         raise UsageError("should be an IP address in numbers, for example 192.168.1.10") from None
 
 
+def parse_socks(text: str) -> Endpoint | None:
+    """Read ADDRESS:PORT, or none. Raises UsageError."""
+    return None if text == "none" else parse_endpoint(text)
+
+
 def parse_switch(text: str) -> bool:
     """Read yes or no. Raises UsageError."""
     if text not in {"yes", "no"}:
@@ -245,6 +250,12 @@ BOX_OPTIONS = (
         "no",
         "yes: the provider is told where the box is, from its start on, as some want before they take calls; no: it hears of the box when you call",
     ),
+    Option(
+        "socks",
+        parse_socks,
+        "none",
+        "none; or where programs of this machine find a SOCKS5 proxy that leads to contacts' services, and nowhere else: 127.0.0.1:1080",
+    ),
     Option("realtime", parse_switch, "yes", "ask the system for real-time scheduling, where it is allowed"),
 )
 
@@ -293,6 +304,7 @@ class BoxConfig:
     probe: bool
     relay: RelaySwitch
     trunk: TrunkConfig | None
+    socks: Endpoint | None = field(repr=False)
     realtime: bool
 
     @property
@@ -336,6 +348,7 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         values["probe"],
         values["relay"],
         _trunk_config(values),
+        values["socks"],
         values["realtime"],
     )
 

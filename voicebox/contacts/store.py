@@ -52,7 +52,7 @@ MAX_FILE_OCTETS = 96 << 20
 SEAL_FILE = "seal"
 PHONE_AUTHORITY, PHONE_SERVER = "tls/authority.pem", "tls/box.pem"
 SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "certs", "voicemail", "places"})
-SECRET_FILES = frozenset({"guards", "relay.cards", "backup.made", MISSED_FILE})
+SECRET_FILES = frozenset({"guards", "relay.cards", "streams", "backup.made", MISSED_FILE})
 
 
 class DirectoryInUse(UsageError):

@@ -84,6 +84,8 @@ counted! {
         OwnerLate = "owner_late",
         /// A segment of the channel that does not fit.
         ChannelJunk = "channel_junk",
+        /// A segment of streams that does not follow §11: the bundle is broken.
+        StreamsBroken = "streams_broken",
         /// Not RTP.
         RtpMalformed = "rtp_malformed",
         /// RTP of another payload type.

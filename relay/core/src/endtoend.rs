@@ -6,7 +6,7 @@
 //! zero 16 | counter u64 | codec u8 | frame length u8 | second length u8 | flags u8 | frame | second | third | zero     (220 octets after flags)
 //! ```
 //!
-//! *Second* is a segment of the channel, or, with flag 2, a copy of the frame of the counter before; then *third* is the segment, its length u8 before it.
+//! *Second* is a segment, of the channel or of a bundle of streams, or, with flag 2, a copy of the frame of the counter before; then *third* is the segment, its length u8 before it.
 //!
 //! Spec: PROTOCOL.md §9.1.
 
@@ -26,7 +26,8 @@ const HEADER_OCTETS: usize = 28;
 const FLAG_ENDS_MESSAGE: u8 = 1;
 const FLAG_COPY: u8 = 2;
 const FLAG_METERED: u8 = 4;
-const ALL_FLAGS: u8 = 7;
+const FLAG_STREAMS: u8 = 8;
+const ALL_FLAGS: u8 = 15;
 const OPUS_MAX_OCTETS: usize = 120;
 /// A frame of G.711, and one of G.722.
 pub const G711_OCTETS: usize = 160;
@@ -107,18 +108,20 @@ impl Codec {
 }
 
 /// What an end-to-end cell says besides its counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Content<'a> {
     /// The codec of frame and copy; `None` where there is neither.
     pub codec: Option<Codec>,
     /// May be empty.
     pub frame: &'a [u8],
-    /// What the channel says (§9.2); may be empty.
+    /// What the channel says (§9.2), or the bundle (§11.2); may be empty.
     pub segment: &'a [u8],
     /// Flag 1: the segment ends a message.
     pub ends_message: bool,
     /// Flag 2: a copy of the frame of the counter before; may be empty.
     pub copy: &'a [u8],
+    /// Flag 8: the segment is the bundle's.
+    pub of_streams: bool,
     /// Flag 4: whoever sends it has a cell in every second slot, so that the counter before has none of its own.
     pub metered: bool,
 }
@@ -159,7 +162,8 @@ pub fn serialise_content(body: &mut [u8; BODY_OCTETS], counter: u64, content: &C
     body[24] = content.codec.filter(|_| copies || !frame.is_empty()).map_or(0, Codec::code);
     body[25] = frame.len() as u8; // at most 160
     body[26] = second.len() as u8; // at most 220
-    let flags = [(content.ends_message && !segment.is_empty(), FLAG_ENDS_MESSAGE), (copies, FLAG_COPY), (content.metered, FLAG_METERED)];
+    let (ends_message, of_streams) = (content.ends_message && !segment.is_empty(), content.of_streams && !segment.is_empty());
+    let flags = [(ends_message, FLAG_ENDS_MESSAGE), (copies, FLAG_COPY), (content.metered, FLAG_METERED), (of_streams, FLAG_STREAMS)];
     body[27] = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
     let (frame_end, second_end) = (HEADER_OCTETS + frame.len(), HEADER_OCTETS + frame.len() + second.len());
     body[HEADER_OCTETS..frame_end].copy_from_slice(frame);
@@ -189,7 +193,7 @@ pub fn parse_content(body: &[u8; BODY_OCTETS]) -> Option<(u64, Content<'_>)> {
         0 => None,
         code => Some(Codec::from_code(code)?),
     };
-    let [ends_message, copies, metered] = [FLAG_ENDS_MESSAGE, FLAG_COPY, FLAG_METERED].map(|flag| flags & flag != 0);
+    let [ends_message, copies, metered, of_streams] = [FLAG_ENDS_MESSAGE, FLAG_COPY, FLAG_METERED, FLAG_STREAMS].map(|flag| flags & flag != 0);
     let frame_fits = codec.map_or(frame_octets == 0, |codec| codec.takes_frame_of(frame_octets) || copies && frame_octets == 0);
     let copy_fits = !copies || codec.is_some_and(|codec| codec.takes_copy_of(second_octets));
     if counter == 0 || flags > ALL_FLAGS || !frame_fits || !copy_fits || frame_octets + second_octets > PAYLOAD_OCTETS {
@@ -199,10 +203,10 @@ pub fn parse_content(body: &[u8; BODY_OCTETS]) -> Option<(u64, Content<'_>)> {
     let (frame, rest) = payload.split_at(frame_octets);
     let (second, rest) = rest.split_at(second_octets);
     let (copy, (segment, zero)) = if copies { (second, split_third(rest)?) } else { (&[][..], (second, rest)) };
-    if ends_message && segment.is_empty() || zero.iter().any(|octet| *octet != 0) {
+    if ends_message && of_streams || (ends_message || of_streams) && segment.is_empty() || zero.iter().any(|octet| *octet != 0) {
         return None;
     }
-    Some((counter, Content { codec, frame, segment, ends_message, copy, metered }))
+    Some((counter, Content { codec, frame, segment, ends_message, copy, of_streams, metered }))
 }
 
 /// Return the segment behind a copy, and what is behind that; `None` where it would end outside the cell.

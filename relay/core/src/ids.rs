@@ -28,6 +28,10 @@ pub const CONTROL: CircId = CircId(0);
 /// The bit of a circuit's number that says that it is metered: it has a cell in the slots of even numbers alone (PROTOCOL.md §5.7).
 pub const METERED: u32 = 1 << 31;
 
+/// The local number of a bundle of streams (PROTOCOL.md §11.1); never sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct BundleId(pub u32);
+
 impl CircId {
     /// Return the circuit's stride: the slots from one of its cells to the next, 2 where it is metered, else 1.
     #[must_use]

@@ -1,6 +1,6 @@
 //! What goes into the core and what comes out. Nothing else crosses: no socket, no clock, no log.
 
-use crate::ids::{CircId, LinkId, Micros, PortId};
+use crate::ids::{BundleId, CircId, LinkId, Micros, PortId};
 use crate::speech::CREATED_OCTETS;
 
 /// Octets of a cell (PROTOCOL.md §3).
@@ -98,6 +98,12 @@ pub enum Command {
     Quiet { link: LinkId, circuit: CircId },
     /// Owner: forget an own circuit.
     Close { link: LinkId, circuit: CircId },
+    /// Owner: begin a bundle of streams (PROTOCOL.md §11.1).
+    BundleOpen { bundle: BundleId },
+    /// Owner: let a circuit that speaks carry a bundle, from where it was.
+    BundleBind { bundle: BundleId, link: LinkId, circuit: CircId },
+    /// Owner: forget a bundle and its streams.
+    BundleClose { bundle: BundleId },
     /// A media port was bound.
     MediaOpen { port: PortId },
     /// Where and how the phone wants its sound. (The address is the node's affair.)

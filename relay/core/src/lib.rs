@@ -53,7 +53,7 @@ mod wheel;
 
 pub use context::Context;
 pub use drop_reason::{Counters, DropReason};
-pub use ids::{CircId, LinkId, Micros, PortId, Slot};
+pub use ids::{BundleId, CircId, LinkId, Micros, PortId, Slot};
 pub use io::{Command, Event, Input, LinkKind, Output, CELL_OCTETS};
 pub use node::{Config, Core};
 pub use random::{RandomSource, SeededRandom};

@@ -5,13 +5,14 @@
 use crate::cell::is_out_of_stride;
 use crate::context::Context;
 use crate::drop_reason::{Counters, DropReason};
-use crate::ids::{LinkId, Micros};
+use crate::ids::{BundleId, LinkId, Micros};
 use crate::io::{Command, Input, LinkKind, Output};
 use crate::keyed_map::HashKey;
 use crate::owner::Owner;
 use crate::random::{draw_u32, RandomSource};
 use crate::relay::Relay;
 use crate::slots::{GRID_US, SLOT};
+use crate::streams::{Bundle, StreamEvent};
 use std::collections::VecDeque;
 
 /// What is set when a node starts.
@@ -120,6 +121,27 @@ impl Core {
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Return a bundle, to write, read, open and reset its streams.
+    pub fn bundle(&mut self, bundle: BundleId) -> Option<&mut Bundle> {
+        self.owner.bundle(bundle)
+    }
+
+    /// Return the next thing that happened to a stream, `None` where there is nothing more.
+    pub fn poll_streams(&mut self) -> Option<(BundleId, StreamEvent)> {
+        self.owner.poll_streams()
+    }
+
+    /// Return a bundle that has something to say and no circuit, once until it has one.
+    pub fn next_wanting(&mut self) -> Option<BundleId> {
+        self.owner.next_wanting()
+    }
+
+    /// Return for how long nothing has waited to be said on a bundle; 0 where something does, or there is none.
+    #[must_use]
+    pub fn bundle_idle_us(&self, now: Micros, bundle: BundleId) -> Micros {
+        self.owner.bundle_idle_us(now, bundle)
     }
 
     /// Return the de-jitter step that the jitter of each link asks for, where enough cells of settled directions came.

@@ -8,10 +8,12 @@
 
 mod attaching;
 mod backward;
+mod bundles;
 mod circuit;
 pub mod clock;
 mod copying;
 mod joined;
+mod mates;
 mod playing;
 
 use std::collections::BTreeMap;
@@ -20,7 +22,7 @@ use crate::cell::{parse_cell, serialise_cell, Cell};
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::endtoend::Codec;
-use crate::ids::{CircId, LinkId, Micros, PortId, Slot, CONTROL, METERED, SLOT_US};
+use crate::ids::{BundleId, CircId, LinkId, Micros, PortId, Slot, CONTROL, METERED, SLOT_US};
 use crate::io::{Command, Event, Output};
 use crate::jitter::Jitter;
 use crate::lab::{is_on, note_real, Switch};
@@ -30,7 +32,9 @@ use crate::sound::{Port, PortOutput, Remote};
 use crate::tape::{Tape, MAX_TAPED_SLOTS};
 
 use attaching::slots_late;
-use circuit::{Name, OwnCircuit, Received};
+use bundles::OwnBundle;
+pub use bundles::MAX_BUNDLES;
+use circuit::{Carried, Name, OwnCircuit, Received};
 use clock::Clock;
 use joined::Joined;
 use playing::Playing;
@@ -82,13 +86,14 @@ pub struct Owner {
     /// In the order in which they came up, which is the order of ticks of one instant.
     links: Vec<AccessLink>,
     ports: BTreeMap<PortId, PhonePort>,
+    bundles: BTreeMap<BundleId, OwnBundle>,
 }
 
 impl Owner {
     /// Begin with nothing. metered: whether own circuits are.
     #[must_use]
     pub fn new(metered: bool) -> Self {
-        Self { stride: if metered { 2 } else { 1 }, links: Vec::new(), ports: BTreeMap::new() }
+        Self { stride: if metered { 2 } else { 1 }, links: Vec::new(), ports: BTreeMap::new(), bundles: BTreeMap::new() }
     }
 
     /// From one tick to the next.
@@ -137,7 +142,8 @@ impl Owner {
         let access = &mut self.links[index];
         let Some(own) = access.circuit.as_mut().filter(|own| own.name.1 == circuit) else { return ctx.count(DropReason::OwnerUnknownCircuit) };
         let port = own.port.and_then(|port| self.ports.get_mut(&port)).map(|phone| &mut phone.port);
-        match own.receive(ctx, now, (number, body), &mut access.clock, port) {
+        let bundle = own.bundle.and_then(|bundle| self.bundles.get_mut(&bundle)).map(|its| &mut its.bundle);
+        match own.receive(ctx, now, (number, body), &mut access.clock, Carried { port, bundle }) {
             Received::GoesOn { late_us } => late_us.into_iter().for_each(|late_us| access.jitter.note(late_us)),
             Received::Attached { late_us } => access.number = access.number.wrapping_add(slots_late(late_us, self.stride)),
             Received::Refused => self.end_circuit(ctx, index, false),
@@ -205,6 +211,9 @@ impl Owner {
             }
             Command::Quiet { link, circuit } => self.quiet(link, circuit),
             Command::Close { link, circuit } => self.close(ctx, link, circuit),
+            Command::BundleOpen { bundle } => self.bundle_open(now, bundle),
+            Command::BundleBind { bundle, link, circuit } => self.bundle_bind(now, bundle, (link, circuit)),
+            Command::BundleClose { bundle } => self.bundle_close(bundle),
             Command::MediaOpen { port } => self.media_open(ctx, now, port),
             Command::MediaRemote { port, codec, payload_type, event_payload_type } => self.phone(port).is_some_and(|phone| {
                 let codec = Codec::from_code(codec).filter(|_| payload_type < 128 && event_payload_type.is_none_or(|event| event < 128));
@@ -279,7 +288,9 @@ impl Owner {
         if let Some(own) = &mut access.circuit {
             own.tell_silence(ctx, composed_at);
             let mut phone = own.port.and_then(|port| self.ports.get_mut(&port));
-            composed = own.compose(composed_at, number, &filler, phone.as_mut().map(|phone| &mut phone.port)).map(|body| (own.name.1, body));
+            let bundle = own.bundle.and_then(|bundle| self.bundles.get_mut(&bundle)).map(|its| its.in_slot(composed_at));
+            let carried = Carried { port: phone.as_mut().map(|phone| &mut phone.port), bundle };
+            composed = own.compose(composed_at, number, &filler, carried).map(|body| (own.name.1, body));
             if let Some(phone) = phone {
                 phone.port.take_drops().into_iter().for_each(|reason| ctx.count(reason));
             }
@@ -330,9 +341,9 @@ impl Owner {
         let place = |name: Name| {
             let index = self.index_of(name.0)?;
             let own = self.links[index].circuit.as_ref().filter(|own| own.name == name && !own.mates.is_full())?;
-            Some((self.links[index].next_tick, own.counter()?, own.port, own.mates))
+            Some((self.links[index].next_tick, own.counter()?, (own.port, own.bundle), own.mates))
         };
-        let (Some((tick, counter, port, mates)), Some((spare_tick, _, None, of_spare))) = (place(first), place(spare)) else { return false };
+        let (Some((tick, counter, (port, bundle), mates)), Some((spare_tick, _, (None, None), of_spare))) = (place(first), place(spare)) else { return false };
         let last = if spare_tick < tick { counter.saturating_sub(u64::from(self.stride)) } else { counter };
         let fits = first.0 != spare.0 && of_spare.is_empty();
         if !fits || !self.own(spare.0, spare.1).is_some_and(|own| own.become_spare(last)) {
@@ -343,7 +354,7 @@ impl Owner {
                 self.own(one.0, one.1).into_iter().for_each(|own| own.mates.add(other));
             }
         }
-        self.own(spare.0, spare.1).into_iter().for_each(|own| own.port = port);
+        self.own(spare.0, spare.1).into_iter().for_each(|own| (own.port, own.bundle) = (port, bundle));
         true
     }
 
@@ -361,7 +372,7 @@ impl Owner {
         let Some(own) = &mut self.links[index].circuit else { return };
         let (name, mates, was_spare) = (own.name, std::mem::take(&mut own.mates), std::mem::take(&mut own.is_spare));
         let Some(heir) = mates.iter().next() else { return };
-        let (talk, port) = (own.take_talk(), own.port.take());
+        let (talk, port, bundle) = (own.take_talk(), own.port.take(), own.bundle.take());
         for mate in mates.iter() {
             self.own(mate.0, mate.1).into_iter().for_each(|other| other.mates.remove(name));
         }
@@ -372,6 +383,9 @@ impl Owner {
         if let Some(phone) = port.and_then(|port| self.ports.get_mut(&port)) {
             phone.bound = Some(heir);
         }
+        if let Some(its) = bundle.and_then(|bundle| self.bundles.get_mut(&bundle)) {
+            its.bound = Some(heir);
+        }
     }
 
     fn quiet(&mut self, link: LinkId, circuit: CircId) -> bool {
@@ -379,10 +393,18 @@ impl Owner {
         self.uncouple(index);
         let Some(own) = self.own(link, circuit) else { return false };
         own.quiet();
-        if let Some(port) = own.port {
+        let carried = (own.port, own.bundle);
+        self.unbind(carried);
+        true
+    }
+
+    fn unbind(&mut self, (port, bundle): (Option<PortId>, Option<BundleId>)) {
+        if let Some(port) = port {
             self.media_unbind(port);
         }
-        true
+        if let Some(bundle) = bundle {
+            self.bundle_unbind(bundle);
+        }
     }
 
     fn close(&mut self, ctx: &mut Context<'_>, link: LinkId, circuit: CircId) -> bool {
@@ -394,9 +416,7 @@ impl Owner {
     fn end_circuit(&mut self, ctx: &mut Context<'_>, index: usize, tell: bool) {
         self.uncouple(index);
         let Some(own) = self.links[index].circuit.take() else { return };
-        if let Some(port) = own.port {
-            self.media_unbind(port);
-        }
+        self.unbind((own.port, own.bundle));
         if tell {
             let (link, circuit) = own.name;
             ctx.event(Event::Ended { link, circuit });

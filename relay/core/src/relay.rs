@@ -432,6 +432,9 @@ impl Relay {
             | Command::ChannelSend { .. }
             | Command::Quiet { .. }
             | Command::Close { .. }
+            | Command::BundleOpen { .. }
+            | Command::BundleBind { .. }
+            | Command::BundleClose { .. }
             | Command::MediaOpen { .. }
             | Command::MediaRemote { .. }
             | Command::MediaPackets { .. }

@@ -16,7 +16,7 @@ fn rounds() -> u32 {
 }
 
 const IDLE: [u8; 16] = [0; 16];
-const SILENCE: Content<'static> = Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[], metered: false };
+const SILENCE: Content<'static> = Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[], of_streams: false, metered: false };
 
 fn ends(send: [u8; 16], receive: &[[u8; 16]]) -> (EndToEnd, EndToEnd) {
     let (mut from, mut to) = (EndToEnd::new(&IDLE), EndToEnd::new(&IDLE));
@@ -36,7 +36,8 @@ fn sealed(end: &EndToEnd, counter: u64, content: &Content<'_>) -> [u8; BODY_OCTE
 fn a_cell_opens_once_under_whichever_key_sealed_it() {
     for (index, key) in [[1; 16], [2; 16], [3; 16]].into_iter().enumerate() {
         let (from, mut to) = ends(key, &[[1; 16], [2; 16], [3; 16]]);
-        let content = Content { codec: Some(Codec::Pcma), frame: &[7; 160], segment: &[9; 60], ends_message: true, copy: &[], metered: false };
+        let content =
+            Content { codec: Some(Codec::Pcma), frame: &[7; 160], segment: &[9; 60], ends_message: true, copy: &[], of_streams: false, metered: false };
         let cell = sealed(&from, 41, &content);
         let mut body = cell;
         let opened = to.open(&mut body).expect("its key is there");
@@ -77,7 +78,11 @@ fn what_does_not_follow_the_layout_is_malformed_and_takes_no_counter() {
     let key = Layer::new(&[5; 16]);
     let (from, mut to) = ends([5; 16], &[[5; 16]]);
     let mut plain = [0; BODY_OCTETS];
-    serialise_content(&mut plain, 9, &Content { codec: Some(Codec::Opus), frame: &[1; 40], segment: &[2; 10], ends_message: false, copy: &[], metered: false });
+    serialise_content(
+        &mut plain,
+        9,
+        &Content { codec: Some(Codec::Opus), frame: &[1; 40], segment: &[2; 10], ends_message: false, copy: &[], of_streams: false, metered: false },
+    );
     for (what, changes) in [
         ("counter 0", vec![(23, 0)]),
         ("unknown codec", vec![(24, 5)]),
@@ -86,7 +91,9 @@ fn what_does_not_follow_the_layout_is_malformed_and_takes_no_counter() {
         ("a codec without a frame", vec![(25, 0), (26, 50)]),
         ("an Opus frame that is too long", vec![(25, 121)]),
         ("more than 220 octets", vec![(26, 181)]),
-        ("unknown flag", vec![(27, 8)]),
+        ("unknown flag", vec![(27, 16)]),
+        ("the end of a message in a segment of streams", vec![(27, 9)]),
+        ("streams without a segment", vec![(24, 0), (25, 0), (26, 0), (27, 8)]),
         ("a copy, and the end of a message without a segment", vec![(27, 3)]),
         ("a copy without a codec", vec![(24, 0), (25, 0), (27, 2)]),
         ("a copy without octets", vec![(26, 0), (27, 2)]),
@@ -193,7 +200,7 @@ proptest! {
         let room = 220 - frame - copy;
         let segment = if copy > 0 { segment.min(room.saturating_sub(1)) } else { segment.min(room) };
         let (segment, copy) = (&octets[frame..frame + segment], &octets[frame..frame + copy]);
-        let content = Content { codec, frame: &octets[..frame], segment, ends_message: ends_message && !segment.is_empty(), copy, metered };
+        let content = Content { codec, frame: &octets[..frame], segment, ends_message: ends_message && !segment.is_empty(), copy, of_streams: false, metered };
         let mut body = [0xff; BODY_OCTETS];
         serialise_content(&mut body, counter, &content);
         prop_assert_eq!(parse_content(&body), Some((counter, content)));

@@ -22,7 +22,7 @@ const FORWARD: [[u8; 16]; 2] = [[1; 16], [2; 16]];
 const BACKWARD: [[u8; 16]; 2] = [[3; 16], [4; 16]];
 const TO_PEER: [u8; 16] = [5; 16];
 const FROM_PEER: [u8; 16] = [6; 16];
-const NOTHING: Content<'static> = Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[], metered: false };
+const NOTHING: Content<'static> = Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[], of_streams: false, metered: false };
 
 /// Inputs of a test that takes anything: 10^5, or 10^7 where VOICEBOX_LONG is set.
 fn rounds() -> u32 {

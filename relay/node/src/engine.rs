@@ -10,19 +10,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use voicebox_core::{Command, Config, Core, LinkKind, PortId, RandomSource, SeededRandom};
+use voicebox_core::streams::Why;
+use voicebox_core::{BundleId, Command, Config, Core, LinkKind, PortId, RandomSource, SeededRandom};
 use voicebox_dtls::{Dialer, Fingerprint, Identity, Listener, Pin};
 use voicebox_srtp::{Master, Suite};
 
 use crate::clock::Clock;
 use crate::datagrams::bind;
+use crate::event::NodeEvent;
 use crate::handshakes::Agreed;
 use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::media::{MediaKeys, MediaPort};
+use crate::order::Order;
 use crate::poller::Poller;
 use crate::random::{system_octets, Expanded};
-use crate::runner::{NodeEvent, Order, Parts, Runner};
+use crate::runner::{Parts, Runner};
 use crate::source::source_towards;
 use crate::wake::Bell;
 use crate::{realtime, Error};
@@ -128,6 +131,7 @@ impl Engine {
             poller: Poller::new().ok_or(NO_DESCRIPTOR)?,
             panics: Arc::clone(&panics),
             keeper: Arc::clone(&keeper),
+            numbers: Arc::clone(&numbers),
         };
         Ok(Self {
             clock,
@@ -357,6 +361,44 @@ impl Engine {
     /// Forget a link, in silence.
     pub fn disconnect(&self, link: u32) -> Result<(), Error> {
         self.order(Order::Disconnect { link })
+    }
+
+    /// Begin a bundle of streams: its number.
+    pub fn bundle_open(&self) -> Result<u32, Error> {
+        let bundle = self.next_number();
+        self.command(Command::BundleOpen { bundle: BundleId(bundle) })?;
+        Ok(bundle)
+    }
+
+    /// For how many microseconds nothing has waited to be said on a bundle; 0 before start and after the end.
+    pub fn bundle_idle_us(&self, bundle: u32) -> Result<u64, Error> {
+        if self.running.load(Ordering::Acquire) {
+            let (answer, answered) = sync_channel(1);
+            self.order(Order::BundleIdle { bundle, answer })?;
+            if let Ok(idle_us) = answered.recv_timeout(ANSWER_LIMIT) {
+                return Ok(idle_us);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Open a stream to a service of the contact's box: its number.
+    pub fn stream_open(&self, bundle: u32, port: u16) -> Result<u32, Error> {
+        let stream = self.next_number();
+        self.order(Order::StreamOpen { stream, bundle, port })?;
+        Ok(stream)
+    }
+
+    /// Connect a stream with a connected TCP socket, whose descriptor is duplicated.
+    pub fn stream_attach(&self, stream: u32, descriptor: RawFd) -> Result<(), Error> {
+        let with = crate::streams::duplicate(descriptor)?;
+        self.order(Order::StreamAttach { stream, with })
+    }
+
+    /// Give a stream up. why: PROTOCOL.md §11.3.
+    pub fn stream_reset(&self, stream: u32, why: u8) -> Result<(), Error> {
+        let why = Why::from_code(why).ok_or(Error::Local("a stream is reset for reason 1, 2, 3 or 4"))?;
+        self.order(Order::StreamReset { stream, why })
     }
 
     /// Bind a pair of media ports: the reference and the port of RTP.

@@ -16,6 +16,7 @@ mod crowding;
 mod datagrams;
 mod engine;
 mod error;
+mod event;
 mod handshakes;
 mod keeper;
 #[cfg(feature = "lab")]
@@ -23,15 +24,17 @@ mod lab;
 mod lateness;
 mod links;
 mod media;
+mod order;
 mod poller;
 mod random;
 mod realtime;
 mod runner;
 mod schedule;
 mod source;
+mod streams;
 mod wake;
 
 pub use clock::Clock;
 pub use engine::{Engine, Settings, MAX_EVENTS_TAKEN};
 pub use error::Error;
-pub use runner::NodeEvent;
+pub use event::NodeEvent;

@@ -26,6 +26,19 @@ impl Poller {
         unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, descriptor, &mut event) == 0 }
     }
 
+    /// Ask about reading and writing as `wanted` says, where `before` was asked; about neither means not at all.
+    pub(crate) fn watch(&self, descriptor: RawFd, number: u64, before: (bool, bool), wanted: (bool, bool)) {
+        const NOTHING: (bool, bool) = (false, false);
+        if wanted == NOTHING {
+            return self.remove(descriptor);
+        }
+        let operation = if before == NOTHING { libc::EPOLL_CTL_ADD } else { libc::EPOLL_CTL_MOD };
+        let events = if wanted.0 { libc::EPOLLIN } else { 0 } | if wanted.1 { libc::EPOLLOUT } else { 0 };
+        let mut event = libc::epoll_event { events: events as u32, u64: number };
+        // SAFETY: the kernel copies `event`; an invalid descriptor is an error, not undefined.
+        unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, descriptor, &mut event) };
+    }
+
     /// Ask no more about a descriptor. Closing one is not enough where another process has it too.
     pub(crate) fn remove(&self, descriptor: RawFd) {
         // SAFETY: the kernel reads no event; a descriptor that was not added is an error, not undefined.

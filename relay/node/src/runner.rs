@@ -3,81 +3,29 @@
 use std::collections::{HashMap, HashSet};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::Arc;
 use std::time::Duration;
 
 use voicebox_core::ids::SLOT_US;
-use voicebox_core::{Command, Core, Event, Input, LinkId, LinkKind, Output, PortId, RandomSource, Slot};
-use voicebox_dtls::{Dialer, Identity, Listener, Pin, RECORD_OCTETS};
+use voicebox_core::{BundleId, Command, Core, Input, LinkId, LinkKind, Output, PortId, RandomSource, Slot};
+use voicebox_dtls::RECORD_OCTETS;
 
 use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
 use crate::datagrams::{send_all, Inbox, Parcel, RawAddress};
-use crate::handshakes::Agreed;
+use crate::event::NodeEvent;
 use crate::keeper::Keeper;
 use crate::lateness::Lateness;
 use crate::links::{Happening, Links, SocketNumber};
-use crate::media::{Half, MediaKeys, MediaPort, MediaPorts, Taken};
+use crate::media::{Half, MediaPort, MediaPorts, Taken};
+use crate::order::Order;
 use crate::poller::Poller;
 use crate::random::Expanded;
 use crate::schedule::{send_records, Record, Schedule, Sound};
+use crate::streams::{Streams, STREAMS};
 use crate::wake::Bell;
-
-/// What the thread tells.
-pub enum NodeEvent {
-    /// A DTLS link stands.
-    LinkUp {
-        /// Its number.
-        link: u32,
-        /// Whether the other side began it.
-        incoming: bool,
-        /// The key it proved to have; none of a box.
-        peer_pin: Option<Pin>,
-        /// The certificate of a relay that began it, DER.
-        certificate: Option<Vec<u8>>,
-    },
-    /// A link that was asked for did not come about.
-    LinkFailed {
-        /// Its number.
-        link: u32,
-    },
-    /// A link that stood is gone.
-    LinkDown {
-        /// Its number.
-        link: u32,
-    },
-    /// The sound of a port is not protected as was agreed, and nothing passes.
-    MediaFailed {
-        /// The port's number.
-        port: u32,
-    },
-    /// From the core.
-    Core(Event),
-    /// The thread ended on an error of ours; nothing works any more.
-    EngineFailed,
-}
-
-/// What the thread is asked.
-pub(crate) enum Order {
-    Listen { socket: SocketNumber, with: UdpSocket, listener: Listener },
-    AddSocket { socket: SocketNumber, with: UdpSocket },
-    Connect { link: u32, socket: SocketNumber, own: Option<UdpSocket>, peer: std::net::SocketAddr, pin: Pin, dialer: Dialer, kind: LinkKind },
-    Disconnect { link: u32 },
-    Mute { link: u32 },
-    Core(Command),
-    MediaOpen { port: u32, with: Box<MediaPort> },
-    MediaRemote { port: u32, address: std::net::SocketAddr, rtcp_port: Option<u16>, command: Command },
-    MediaProtect { port: u32, keys: Option<MediaKeys> },
-    MediaIdentify { port: u32, identity: Identity },
-    MediaAgree { port: u32, agreed: Agreed },
-    MediaClose { port: u32 },
-    Tap { seconds: f64 },
-    Counters { answer: SyncSender<Vec<(&'static str, u64)>> },
-    Jitter { answer: SyncSender<Vec<(u32, i64)>> },
-    Stop,
-}
 
 /// What the poller's numbers mean: kind in the upper half, number below.
 const BELL: u64 = 0;
@@ -99,6 +47,8 @@ const ORDERS_A_TURN: usize = 64;
 const NAP_US: u64 = 500;
 /// So long before a cell leaves the sockets are left alone: what came then, a phone's sound above all, would make its tick late by the time that it takes.
 const HUSH_US: u64 = 1_000;
+/// Streams of a node that sends all the time are served at least so often.
+const MAX_UNSERVED_US: u64 = 2_000;
 /// A box wakes so long before a cell leaves and then only looks at the clock: what waking takes differs with what the machine did a moment ago, and so with
 /// whether a call is on. It costs that much of a core, 50 times a second, for each circuit; a relay sends far too often for it.
 const AWAKE_US: u64 = 50;
@@ -125,6 +75,7 @@ pub(crate) struct Runner {
     media: MediaPorts,
     /// Ports with a handshake that is not over; nearly always none.
     shaking: Vec<u32>,
+    streams: Streams,
     schedule: Schedule,
     lateness: Lateness,
     inbox: Inbox,
@@ -145,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) poller: Poller,
     pub(crate) panics: Arc<AtomicU64>,
     pub(crate) keeper: Arc<Keeper>,
+    pub(crate) numbers: Arc<AtomicU32>,
 }
 
 impl Runner {
@@ -169,6 +121,7 @@ impl Runner {
             is_box: false,
             media: MediaPorts::new(),
             shaking: Vec::new(),
+            streams: Streams::new(parts.numbers),
             schedule: Schedule::new(),
             lateness: Lateness::new(),
             inbox: Inbox::new(),
@@ -182,6 +135,7 @@ impl Runner {
         let mut readable = Vec::new();
         // When the sockets were looked at; and the same, but 0 where datagrams are few.
         let (mut looked_at, mut busy_at) = (0, 0);
+        let mut served_at = 0;
         loop {
             let now = self.clock.now();
             let next_cell = self.schedule.next_cell();
@@ -203,7 +157,7 @@ impl Runner {
                     continue;
                 }
             }
-            self.poller.wait(if hushed || rest_ends_at > now { 0 } else { wait }, &mut readable);
+            self.poller.wait(if hushed || rest_ends_at > now || self.streams.is_due() { 0 } else { wait }, &mut readable);
             looked_at = self.clock.now();
             // A long wait says that datagrams are few: the next one is taken when it comes.
             busy_at = if readable.is_empty() || (rest_ends_at <= now && looked_at - now > NAP_US) { 0 } else { looked_at };
@@ -219,7 +173,19 @@ impl Runner {
                 }
                 self.pass_time();
             }
+            // Not in the last millisecond before a cell, but for a node that always is in one.
+            let now = self.clock.now();
+            if now >= served_at + MAX_UNSERVED_US || self.schedule.next_cell().is_none_or(|at| at > now + HUSH_US) {
+                served_at = now;
+                self.serve_streams();
+            }
         }
+    }
+
+    fn serve_streams(&mut self) {
+        let mut told = Vec::new();
+        self.streams.serve(&mut self.core, &self.poller, &mut told);
+        told.into_iter().for_each(|event| self.tell(event));
     }
 
     /// Look at nothing but the clock until a cell is due, and send it.
@@ -423,6 +389,9 @@ impl Runner {
     }
 
     fn take_datagrams(&mut self, kind: u64, number: u32) {
+        if kind == STREAMS {
+            return self.streams.wake(number);
+        }
         let mut cell = [0; 256];
         for _ in 0..BATCHES_A_TURN {
             let taken = match kind {
@@ -517,7 +486,12 @@ impl Runner {
                 self.follow_links(now);
             }
             Order::Mute { link } => self.links.mute(link),
-            Order::Core(command) => self.command(now, command),
+            Order::Core(command) => {
+                if let Command::BundleClose { bundle } = command {
+                    self.streams.forget(&self.poller, bundle);
+                }
+                self.command(now, command);
+            }
             Order::MediaOpen { port, with } => {
                 self.poller.add(with.socket(Half::Rtp).as_raw_fd(), RTP | u64::from(port));
                 self.poller.add(with.socket(Half::Rtcp).as_raw_fd(), RTCP | u64::from(port));
@@ -552,6 +526,16 @@ impl Runner {
                 self.media.remove(&port);
                 self.command(now, Command::MediaClose { port: PortId(port) });
             }
+            Order::StreamOpen { stream, bundle, port } => {
+                if let Err(why) = self.streams.open(&mut self.core, stream, BundleId(bundle), port) {
+                    self.tell(NodeEvent::StreamOver { stream, why: Some(why.code()) });
+                }
+            }
+            Order::StreamAttach { stream, with } => self.streams.attach(&mut self.core, stream, with),
+            Order::StreamReset { stream, why } => self.streams.reset(&mut self.core, &self.poller, stream, why),
+            Order::BundleIdle { bundle, answer } => {
+                let _ = answer.try_send(self.core.bundle_idle_us(now, BundleId(bundle)));
+            }
             Order::Tap { seconds } => self.lateness.restart(now.saturating_add((seconds * 1e6) as u64)),
             Order::Counters { answer } => {
                 // Whoever asked may have stopped waiting.
@@ -581,6 +565,7 @@ impl Runner {
             ("links", standing as u64),
             ("links_coming", coming as u64),
             ("media_ports", self.media.len() as u64),
+            ("streams", self.streams.len() as u64),
             ("ticks", self.lateness.ticks()),
             ("tick_late_p50_us", self.lateness.percentile_us(50)),
             ("tick_late_p99_us", self.lateness.percentile_us(99)),

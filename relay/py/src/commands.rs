@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use voicebox_core::speech::CREATED_OCTETS;
-use voicebox_core::{CircId, Command, LinkId, PortId};
+use voicebox_core::{BundleId, CircId, Command, LinkId, PortId};
 
 use crate::errors::wrong;
 
@@ -65,13 +65,16 @@ impl<'py> Arguments<'_, 'py> {
     }
 }
 
-/// Read `('command', name, *arguments)`, with the names and arguments of the methods of Engine, media_open(port) and media_remote() without
-/// the address excepted.
+/// Read `('command', name, *arguments)`, with the names and arguments of the methods of Engine, media_open(port), bundle_open(bundle) and media_remote()
+/// without the address excepted.
 pub(crate) fn parse(tuple: &Bound<'_, PyTuple>) -> PyResult<Command> {
     let name: String = tuple.get_item(1)?.extract()?;
     let its = Arguments(tuple);
     if name.starts_with("media_") {
         return parse_media(&name, &its);
+    }
+    if name.starts_with("bundle_") {
+        return parse_bundle(&name, &its);
     }
     let link = its.link()?;
     if name == "shift" {
@@ -110,6 +113,16 @@ pub(crate) fn parse(tuple: &Bound<'_, PyTuple>) -> PyResult<Command> {
         "channel_send" => Command::ChannelSend { link, circuit, message: its.octets(2)? },
         "quiet" => Command::Quiet { link, circuit },
         "close" => Command::Close { link, circuit },
+        _ => return Err(wrong("there is no such command")),
+    })
+}
+
+fn parse_bundle(name: &str, its: &Arguments<'_, '_>) -> PyResult<Command> {
+    let bundle = BundleId(its.get(0)?);
+    Ok(match name {
+        "bundle_open" => Command::BundleOpen { bundle },
+        "bundle_bind" => Command::BundleBind { bundle, link: LinkId(its.get(1)?), circuit: CircId(its.get(2)?) },
+        "bundle_close" => Command::BundleClose { bundle },
         _ => return Err(wrong("there is no such command")),
     })
 }

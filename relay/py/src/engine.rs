@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use std::collections::HashMap;
-use voicebox_core::{CircId, Command, LinkId, PortId};
+use voicebox_core::{BundleId, CircId, Command, LinkId, PortId};
 use voicebox_node::Settings;
 
 use crate::commands::{self, key, keys, sized};
@@ -190,6 +190,34 @@ impl Engine {
 
     fn close(&self, link: u32, circuit: u32) -> PyResult<()> {
         self.command(Command::Close { link: LinkId(link), circuit: CircId(circuit) })
+    }
+
+    fn bundle_open(&self) -> PyResult<u32> {
+        self.engine.bundle_open().map_err(raise)
+    }
+
+    fn bundle_bind(&self, bundle: u32, link: u32, circuit: u32) -> PyResult<()> {
+        self.command(Command::BundleBind { bundle: BundleId(bundle), link: LinkId(link), circuit: CircId(circuit) })
+    }
+
+    fn bundle_close(&self, bundle: u32) -> PyResult<()> {
+        self.command(Command::BundleClose { bundle: BundleId(bundle) })
+    }
+
+    fn bundle_idle_us(&self, py: Python<'_>, bundle: u32) -> PyResult<u64> {
+        py.detach(|| self.engine.bundle_idle_us(bundle)).map_err(raise)
+    }
+
+    fn stream_open(&self, bundle: u32, port: u16) -> PyResult<u32> {
+        self.engine.stream_open(bundle, port).map_err(raise)
+    }
+
+    fn stream_attach(&self, stream: u32, descriptor: i32) -> PyResult<()> {
+        self.engine.stream_attach(stream, descriptor).map_err(raise)
+    }
+
+    fn stream_reset(&self, stream: u32, why: u8) -> PyResult<()> {
+        self.engine.stream_reset(stream, why).map_err(raise)
     }
 
     fn media_open(&self, address: &str) -> PyResult<(u32, u16)> {

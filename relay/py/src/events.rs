@@ -44,6 +44,11 @@ pub(crate) fn of_node<'py>(py: Python<'py>, event: &NodeEvent) -> PyResult<Bound
         NodeEvent::LinkFailed { link } => tuple(py, ("link_failed", *link)),
         NodeEvent::LinkDown { link } => tuple(py, ("link_down", *link)),
         NodeEvent::MediaFailed { port } => tuple(py, ("media_failed", *port)),
+        NodeEvent::StreamAsked { stream, bundle, port } => tuple(py, ("stream_asked", *stream, *bundle, *port)),
+        NodeEvent::StreamTaken { stream } => tuple(py, ("stream_taken", *stream)),
+        NodeEvent::StreamOver { stream, why } => tuple(py, ("stream_over", *stream, *why)),
+        NodeEvent::BundleWants { bundle } => tuple(py, ("bundle_wants", *bundle)),
+        NodeEvent::BundleBroken { bundle } => tuple(py, ("bundle_broken", *bundle)),
         NodeEvent::EngineFailed => tuple(py, ("engine_failed",)),
         NodeEvent::Core(event) => of_core(py, event),
     }

@@ -24,6 +24,7 @@ from voicebox.b2bua.events import (
     Score,
     Taken,
     Text,
+    Tie,
 )
 from voicebox.circuits.call_record import parse_event, parse_offer_record, serialise_event
 from voicebox.errors import RemoteError
@@ -45,6 +46,8 @@ EVENTS: list[tuple[CallEvent, str]] = [
     (Offer((Codec.OPUS,), probe=True), "280101"),
     (Offer((Codec.PCMA,), probe=True, speech=True), "2a0102"),
     (Offer((Codec.G722,), probe=True, echo=True), "2e0104"),
+    (Offer((), streams=True), "3400"),
+    (Tie(bytes(range(8)), bytes(8)), "2f0001020304050607" + "00" * 8),
     (Score(0), "2b000000000000"),
     (Score(432), "2b01b000000000"),
     (Score(432, 421, 97), "2b01b001a50061"),
@@ -98,6 +101,11 @@ def test_events_are_the_written_octets(event: CallEvent, octets: str) -> None:
         "2a020102",
         "2e020102",
         "2e0105",
+        "34",
+        "340101",
+        "340000",
+        "2f" + "00" * 15,
+        "2f" + "00" * 17,
         "2b01",
         "2b0001",
         "2b0201",

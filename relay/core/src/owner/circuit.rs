@@ -14,22 +14,22 @@ use super::attaching::late_of;
 use super::backward::{Backward, Taken};
 use super::clock::Clock;
 use super::copying::SaidFrame;
+use super::mates::Mates;
 use crate::cell::{shows_zeros, Body, BODY_OCTETS};
 use crate::channel::Channel;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::endtoend::{serialise_content, Codec, Content, EndToEnd, NotOpened, Opened, MAX_RECEIVE_KEYS, PAYLOAD_OCTETS};
-use crate::ids::{CircId, LinkId, Micros, PortId, Slot, SLOT_US};
+use crate::ids::{BundleId, CircId, LinkId, Micros, PortId, Slot, SLOT_US};
 use crate::io::Event;
 use crate::layer::Layer;
 use crate::slots::step_of;
 use crate::sound::{Frame, Port};
 use crate::speech::{hear_created, parse_speech, Carousel, Collector, Kind, Speech, CREATE_NUMBER, HANDSHAKE_OCTETS};
+use crate::streams::Bundle;
 
 /// Hops of a circuit, at most.
 pub const MAX_HOPS: usize = 4;
-/// Circuits that carry a call beside one.
-pub const MAX_MATES: usize = 2;
 /// Time without a valid end-to-end cell after which the control plane is told (PROTOCOL.md §9.1).
 pub const SILENT_AFTER_US: Micros = 10_000_000;
 
@@ -68,6 +68,8 @@ pub struct OwnCircuit {
     pub name: (LinkId, CircId),
     /// The phone whose sound it carries.
     pub port: Option<PortId>,
+    /// The streams that it carries.
+    pub bundle: Option<BundleId>,
     /// The circuits that carry the same call.
     pub mates: Mates,
     /// It came to the call after another that is still in it.
@@ -87,45 +89,12 @@ pub struct OwnCircuit {
 /// A circuit's link and number.
 pub type Name = (LinkId, CircId);
 
-/// Circuits coupled with one, in the order in which they came: first, spare, and while a call moves to the next epoch one more (PROTOCOL.md §9.5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Mates([Option<Name>; MAX_MATES]);
-
-impl Mates {
-    /// Return them in their order.
-    pub fn iter(&self) -> impl Iterator<Item = Name> + '_ {
-        self.0.iter().flatten().copied()
-    }
-
-    /// Return whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
-    }
-
-    /// Return whether there are as many as there may be.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.0.iter().all(Option::is_some)
-    }
-
-    /// Give one another name.
-    pub fn rename(&mut self, name: Name, new: Name) {
-        self.0.iter_mut().filter(|place| **place == Some(name)).for_each(|place| *place = Some(new));
-    }
-
-    /// Add one at the end; what is beyond the bound, which the caller has seen to, is not.
-    pub fn add(&mut self, name: Name) {
-        if let Some(place) = self.0.iter_mut().find(|place| place.is_none()) {
-            *place = Some(name);
-        }
-    }
-
-    /// Take one out; the others keep their order.
-    pub fn remove(&mut self, name: Name) {
-        let left: Vec<_> = self.iter().filter(|other| *other != name).collect();
-        self.0 = [left.first().copied(), left.get(1).copied()];
-    }
+/// What a circuit carries for others: a phone's sound, and streams.
+pub struct Carried<'a> {
+    /// The phone's port.
+    pub port: Option<&'a mut Port>,
+    /// The bundle.
+    pub bundle: Option<&'a mut Bundle>,
 }
 
 /// What the two boxes of a call tell each other; coupled circuits have one, and whichever of them needs it takes it.
@@ -167,6 +136,7 @@ impl OwnCircuit {
         Some(Self {
             name,
             port: None,
+            bundle: None,
             mates: Mates::default(),
             is_spare: false,
             ahead_slots: 0,
@@ -309,7 +279,7 @@ impl OwnCircuit {
     }
 
     /// Put the body of this tick's cell together, from `filler` where nothing else is to be said; `None` where the tick is link control's.
-    pub fn compose(&mut self, at: Micros, number: Slot, filler: &Body, port: Option<&mut Port>) -> Option<Body> {
+    pub fn compose(&mut self, at: Micros, number: Slot, filler: &Body, carried: Carried<'_>) -> Option<Body> {
         if let Stage::Opening(carousel, _) = &mut self.stage {
             return Some(carousel.next_body());
         }
@@ -317,7 +287,7 @@ impl OwnCircuit {
             return None;
         }
         let said = self.say_in_this_slot();
-        let sealed = self.seal_slot(at, said.is_some(), port);
+        let sealed = self.seal_slot(at, said.is_some(), carried);
         let speaks = self.end.speaks();
         let (hop, mut body) = match said {
             Some((hop, body)) => (hop, body),
@@ -374,14 +344,15 @@ impl OwnCircuit {
     }
 
     /// Put this slot's end-to-end body together and seal it; with the same work where it will not be said.
-    fn seal_slot(&mut self, at: Micros, slot_taken: bool, mut port: Option<&mut Port>) -> Body {
+    fn seal_slot(&mut self, at: Micros, slot_taken: bool, carried: Carried<'_>) -> Body {
+        let Carried { mut port, bundle } = carried;
         let mut body = [0; BODY_OCTETS];
         let says = !slot_taken && self.end.speaks();
         let (metered, slots) = (self.is_metered(), self.name.1.stride().unsigned_abs());
         self.catch_up(at, port.as_deref_mut().filter(|_| says));
         let Some(speaking) = &mut self.speaking else {
             black_box(SaidFrame::new(1, None));
-            serialise_content(&mut body, 1, &Content { codec: None, frame: &[], segment: &[], ends_message: false, copy: &[], metered });
+            serialise_content(&mut body, 1, &Content { metered, ..Content::default() });
             self.end.seal(&mut body);
             return body;
         };
@@ -416,7 +387,13 @@ impl OwnCircuit {
         let copy = said_before.and_then(|said| said.beside(counter, frame.as_ref(), segment.0.len()));
         let codec = frame.as_ref().map(|(codec, _)| *codec).or(copy.map(|(codec, _)| codec));
         let copy = copy.map_or(&[][..], |(_, copy)| copy);
-        serialise_content(&mut body, counter, &Content { codec, frame: octets, segment: segment.0, ends_message: segment.1, copy, metered });
+        // Streams have what the sound, its copy and the channel leave.
+        let mut free = [0; PAYLOAD_OCTETS];
+        let room = PAYLOAD_OCTETS.saturating_sub(octets.len() + copy.len() + usize::from(!copy.is_empty()));
+        let said = bundle.filter(|_| talks && segment.0.is_empty()).map_or(0, |bundle| bundle.segment_for_slot(counter, &mut free[..room]));
+        let of_streams = said > 0;
+        let segment = if of_streams { (&free[..said], false) } else { segment };
+        serialise_content(&mut body, counter, &Content { codec, frame: octets, segment: segment.0, ends_message: segment.1, copy, of_streams, metered });
         self.end.seal(&mut body);
         body
     }
@@ -427,7 +404,7 @@ impl OwnCircuit {
     }
 
     /// Take a cell that came on this circuit's number.
-    pub fn receive(&mut self, ctx: &mut Context<'_>, now: Micros, (number, mut body): (Slot, Body), clock: &mut Clock, port: Option<&mut Port>) -> Received {
+    pub fn receive(&mut self, ctx: &mut Context<'_>, now: Micros, (number, mut body): (Slot, Body), clock: &mut Clock, carried: Carried<'_>) -> Received {
         let taken = match self.backward.take(now, number, clock) {
             Ok(taken) => taken,
             Err(reason) => {
@@ -450,7 +427,7 @@ impl OwnCircuit {
                 return heard.filter(|(kind, _)| *kind == Kind::Attached).map_or(goes_on, |(_, late_us)| Received::Attached { late_us });
             }
         }
-        self.receive_end_to_end(ctx, now, taken, &mut body, port);
+        self.receive_end_to_end(ctx, now, taken, &mut body, carried);
         goes_on
     }
 
@@ -516,7 +493,7 @@ impl OwnCircuit {
         Ok(heard)
     }
 
-    fn receive_end_to_end(&mut self, ctx: &mut Context<'_>, now: Micros, taken: Taken, body: &mut Body, port: Option<&mut Port>) {
+    fn receive_end_to_end(&mut self, ctx: &mut Context<'_>, now: Micros, taken: Taken, body: &mut Body, carried: Carried<'_>) {
         let (link, circuit) = self.name;
         let opened = match self.end.open(body) {
             Ok(opened) => opened,
@@ -536,13 +513,17 @@ impl OwnCircuit {
             ctx.event(Event::Heard { link, circuit, key_index: key_index as u8 });
             // at most 8
         }
-        if let Some(talk) = speaking.talk.as_deref_mut().filter(|_| !content.segment.is_empty()) {
+        if content.of_streams {
+            if carried.bundle.is_some_and(|bundle| bundle.take_segment(counter, content.segment).is_err()) {
+                ctx.count(DropReason::StreamsBroken);
+            }
+        } else if let Some(talk) = speaking.talk.as_deref_mut().filter(|_| !content.segment.is_empty()) {
             match talk.channel.take_segment(content.segment, content.ends_message) {
                 Ok(messages) => messages.into_iter().for_each(|message| ctx.event(Event::Message { link, circuit, message })),
                 Err(_) => ctx.count(DropReason::ChannelJunk),
             }
         }
-        if let (Some(port), Some(due)) = (port, taken.due) {
+        if let (Some(port), Some(due)) = (carried.port, taken.due) {
             // In a call with a metered circuit each cell is of two counters, and its frame waits for the one before it: all sound is a slot later.
             let of_two = content.metered || self.is_metered();
             let due = if of_two { due + SLOT_US } else { due };

@@ -3,6 +3,7 @@
 mod coupled;
 mod machine;
 mod metered;
+mod streams;
 mod world;
 
 use voicebox_core::rtp::{parse_rtp, serialise_rtp, RtpPacket};

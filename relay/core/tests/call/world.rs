@@ -146,6 +146,11 @@ impl World {
         self.nodes[node].stopped = true;
     }
 
+    /// The core of a node, for what is no input: its streams.
+    pub fn core(&mut self, node: usize) -> &mut Core {
+        &mut self.nodes[node].core
+    }
+
     /// Hand a datagram of the phone to `node` at the instant `at`.
     pub fn rtp_at(&mut self, at: u64, node: usize, port: PortId, datagram: Vec<u8>) {
         self.put(at, Happening::Rtp { node, port, datagram });

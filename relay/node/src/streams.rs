@@ -1,0 +1,248 @@
+//! The programs' ends of streams: one TCP socket each, which is read while its stream has room and written while something came.
+//!
+//! Octets go from a socket into a bundle of the core and back, in the engine's thread; who opens a stream, and to which socket it belongs, the control plane says
+//! once for each. Sockets are served when all others are looked at, never in the millisecond before a cell leaves. Not here: the protocol (`voicebox_core::streams`).
+#![allow(unsafe_code)] // libc has no safe form of SO_LINGER, and std none of a descriptor that is a number
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{ErrorKind, Read, Result, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+
+use voicebox_core::streams::{Bundle, StreamEvent, StreamId, Why};
+use voicebox_core::{BundleId, Core};
+
+use crate::event::NodeEvent;
+use crate::poller::Poller;
+use crate::Error;
+
+/// Of the numbers that the poller has; the stream's is below.
+pub(crate) const STREAMS: u64 = 4 << 32;
+/// Octets moved at once.
+const CHUNK_OCTETS: usize = 4_096;
+
+/// A stream and its socket, which it has once the control plane knows what the stream is for.
+struct Ends {
+    bundle: BundleId,
+    stream: StreamId,
+    socket: Option<TcpStream>,
+    /// Came on the stream, and the socket has not taken it.
+    left: Vec<u8>,
+    /// The program says no more.
+    program_ended: bool,
+    /// The program was told that the other side says no more.
+    stream_ended: bool,
+    watched: (bool, bool),
+}
+
+/// All streams of a box that have a number of the engine's.
+pub(crate) struct Streams {
+    ends: HashMap<u32, Ends>,
+    numbers: HashMap<(BundleId, StreamId), u32>,
+    due: BTreeSet<u32>,
+    next_number: Arc<AtomicU32>,
+}
+
+impl Streams {
+    pub(crate) fn new(next_number: Arc<AtomicU32>) -> Self {
+        Self { ends: HashMap::new(), numbers: HashMap::new(), due: BTreeSet::new(), next_number }
+    }
+
+    /// Return how many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Return whether a socket waits to be served.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Serve a socket at the next turn.
+    pub(crate) fn wake(&mut self, number: u32) {
+        self.due.insert(number);
+    }
+
+    /// Open a stream under a number of the engine's; why not, where it cannot be.
+    pub(crate) fn open(&mut self, core: &mut Core, number: u32, bundle: BundleId, port: u16) -> std::result::Result<(), Why> {
+        let stream = core.bundle(bundle).ok_or(Why::Gone)?.open(port).map_err(|_| Why::Busy)?;
+        self.add(number, bundle, stream);
+        Ok(())
+    }
+
+    fn add(&mut self, number: u32, bundle: BundleId, stream: StreamId) {
+        self.numbers.insert((bundle, stream), number);
+        let ends = Ends { bundle, stream, socket: None, left: Vec::new(), program_ended: false, stream_ended: false, watched: (false, false) };
+        self.ends.insert(number, ends);
+    }
+
+    /// Give a stream its socket; of one that the other box opened, say that it is taken.
+    pub(crate) fn attach(&mut self, core: &mut Core, number: u32, socket: TcpStream) {
+        let Some(ends) = self.ends.get_mut(&number).filter(|ends| ends.socket.is_none()) else { return abort(&socket) };
+        if let Some(bundle) = core.bundle(ends.bundle).filter(|_| !ends.stream.ours) {
+            bundle.take(ends.stream);
+        }
+        ends.socket = Some(socket);
+        self.due.insert(number);
+    }
+
+    /// Give a stream up.
+    pub(crate) fn reset(&mut self, core: &mut Core, poller: &Poller, number: u32, why: Why) {
+        if let Some(ends) = self.ends.get(&number) {
+            core.bundle(ends.bundle).into_iter().for_each(|bundle| bundle.reset(ends.stream, why));
+        }
+        self.remove(poller, number, true);
+    }
+
+    /// Forget the streams of a bundle; their numbers.
+    pub(crate) fn forget(&mut self, poller: &Poller, bundle: BundleId) -> Vec<u32> {
+        let gone: Vec<u32> = self.ends.iter().filter(|(_, ends)| ends.bundle == bundle).map(|(number, _)| *number).collect();
+        gone.iter().for_each(|number| self.remove(poller, *number, true));
+        gone
+    }
+
+    fn remove(&mut self, poller: &Poller, number: u32, aborted: bool) {
+        let Some(ends) = self.ends.remove(&number) else { return };
+        self.numbers.remove(&(ends.bundle, ends.stream));
+        let Some(socket) = ends.socket else { return };
+        if ends.watched != (false, false) {
+            poller.remove(socket.as_raw_fd());
+        }
+        if aborted {
+            abort(&socket);
+        }
+    }
+
+    /// Take what happened in the core, and move what can be moved; what the control plane is to know of it is added to `told`.
+    pub(crate) fn serve(&mut self, core: &mut Core, poller: &Poller, told: &mut Vec<NodeEvent>) {
+        self.follow(core, poller, told);
+        for number in std::mem::take(&mut self.due) {
+            let Some(ends) = self.ends.get_mut(&number) else { continue };
+            let Some(bundle) = core.bundle(ends.bundle) else { continue };
+            match ends.serve(bundle) {
+                Ok(wanted) => ends.watch(poller, number, wanted),
+                Err(_) => {
+                    bundle.reset(ends.stream, Why::Gone);
+                    self.remove(poller, number, true);
+                    told.push(NodeEvent::StreamOver { stream: number, why: Some(Why::Gone.code()) });
+                    continue;
+                }
+            }
+            if ends.program_ended && ends.stream_ended {
+                self.remove(poller, number, false);
+                told.push(NodeEvent::StreamOver { stream: number, why: None });
+            }
+        }
+        while let Some(bundle) = core.next_wanting() {
+            told.push(NodeEvent::BundleWants { bundle: bundle.0 });
+        }
+    }
+
+    fn follow(&mut self, core: &mut Core, poller: &Poller, told: &mut Vec<NodeEvent>) {
+        while let Some((bundle, event)) = core.poll_streams() {
+            let number = |stream: StreamId| self.numbers.get(&(bundle, stream)).copied();
+            match event {
+                StreamEvent::Asked { stream, port } => {
+                    let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+                    self.add(number, bundle, stream);
+                    told.push(NodeEvent::StreamAsked { stream: number, bundle: bundle.0, port });
+                }
+                StreamEvent::Taken(stream) => told.extend(number(stream).map(|stream| NodeEvent::StreamTaken { stream })),
+                StreamEvent::Readable(stream) | StreamEvent::Writable(stream) | StreamEvent::Ended(stream) => self.due.extend(number(stream)),
+                StreamEvent::Reset { stream, why } => {
+                    let Some(number) = number(stream) else { continue };
+                    self.remove(poller, number, true);
+                    told.push(NodeEvent::StreamOver { stream: number, why: Some(why.code()) });
+                }
+                StreamEvent::Broken => {
+                    told.extend(self.forget(poller, bundle).into_iter().map(|stream| NodeEvent::StreamOver { stream, why: Some(Why::Gone.code()) }));
+                    told.push(NodeEvent::BundleBroken { bundle: bundle.0 });
+                }
+            }
+        }
+    }
+}
+
+impl Ends {
+    /// Move octets both ways, as many as can be; whether the socket is to be watched for reading and for writing.
+    fn serve(&mut self, bundle: &mut Bundle) -> Result<(bool, bool)> {
+        let Some(socket) = self.socket.as_mut() else { return Ok((false, false)) };
+        let mut octets = [0; CHUNK_OCTETS];
+        loop {
+            if self.left.is_empty() {
+                let read = bundle.read(self.stream, &mut octets);
+                self.left.extend(&octets[..read]);
+            }
+            if self.left.is_empty() {
+                break;
+            }
+            match moved(socket.write(&self.left))? {
+                Some(written) => drop(self.left.drain(..written)),
+                None => break,
+            }
+        }
+        if !self.stream_ended && self.left.is_empty() && bundle.is_read(self.stream) {
+            self.stream_ended = true;
+            // A program that is gone already needs not be told.
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+        while !self.program_ended {
+            let room = bundle.room(self.stream).min(CHUNK_OCTETS);
+            if room == 0 {
+                bundle.want_room(self.stream);
+                return Ok((false, !self.left.is_empty()));
+            }
+            match moved(socket.read(&mut octets[..room]))? {
+                Some(0) => {
+                    self.program_ended = true;
+                    bundle.end(self.stream);
+                }
+                Some(read) => {
+                    bundle.write(self.stream, &octets[..read]); // there is room for all of it
+                }
+                None => break,
+            }
+        }
+        Ok((!self.program_ended, !self.left.is_empty()))
+    }
+
+    fn watch(&mut self, poller: &Poller, number: u32, wanted: (bool, bool)) {
+        if let Some(socket) = self.socket.as_ref().filter(|_| wanted != self.watched) {
+            poller.watch(socket.as_raw_fd(), STREAMS | u64::from(number), self.watched, wanted);
+            self.watched = wanted;
+        }
+    }
+}
+
+/// Return how many octets were moved, `None` where the socket has to be waited for.
+fn moved(result: Result<usize>) -> Result<Option<usize>> {
+    match result {
+        Ok(octets) => Ok(Some(octets)),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Return a socket of the engine's own for a descriptor of somebody else's, a connected TCP socket.
+pub(crate) fn duplicate(descriptor: RawFd) -> std::result::Result<TcpStream, Error> {
+    const NONE: Error = Error::Local("a stream's descriptor is none of a connected TCP socket");
+    if descriptor < 0 {
+        return Err(NONE);
+    }
+    // SAFETY: whoever gave the number holds it open during this call; one that is no descriptor is an error of the duplication.
+    let socket = TcpStream::from(unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned().map_err(|_| NONE)?);
+    socket.peer_addr().and_then(|_| socket.set_nonblocking(true)).map_err(|_| NONE)?;
+    // Octets wait for nobody, here neither.
+    socket.set_nodelay(true).map_err(|_| NONE)?;
+    Ok(socket)
+}
+
+/// Let the program see that its stream was cut off, and did not end: closing this socket resets the TCP connection.
+fn abort(socket: &TcpStream) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let octets = std::mem::size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: the kernel reads the struct, which outlives the call; failure means an ordinary close.
+    unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, std::ptr::addr_of!(linger).cast(), octets) };
+}

@@ -1,0 +1,106 @@
+"""Streams of running boxes: curl through SOCKS and through a forward, from a contact's service; who is not allowed; over a restart. [io]"""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import subprocess
+import threading
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from tests.support.embedded import CALLEE, CALLER, leave_dummies, told, wait_until
+from voicebox.demo.network import EmbeddedNetwork, Plan
+
+pytestmark = pytest.mark.system
+
+PLAN = Plan(first_port=47_400, prefix="127.0.81")
+OCTETS = 100_000
+SOCKS, FORWARD = "127.0.81.200:1080", "127.0.81.200:8022"
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
+    """Serve a file of 100 kB, and a short one; yield the port and the digest of the long one."""
+    folder = tmp_path_factory.mktemp("page")
+    octets = b"".join(hashlib.sha256(bytes([place % 256, place // 256])).digest() for place in range(OCTETS // 32))
+    (folder / "file").write_bytes(octets)
+    (folder / "short").write_bytes(b"hello")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1], hashlib.sha256(octets).hexdigest()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory, page: tuple[int, str]) -> Iterator[EmbeddedNetwork]:
+    network = EmbeddedNetwork(tmp_path_factory.mktemp("streams"), PLAN)
+    network.set_up()
+    caller, callee = network.boxes[CALLER].home, network.boxes[CALLEE].home
+    settings = caller / "box.yaml"
+    settings.write_text(settings.read_text().replace("socks: none", f'socks: "{SOCKS}"'))
+    network.voicebox("service", "add", "web", "--to", f"127.0.0.1:{page[0]}", "--port", "80", "--allow", CALLER, home=callee)
+    network.voicebox("forward", "add", FORWARD, f"{CALLEE}.privacy:80", home=caller)
+    try:
+        network.start()
+        network.wait_ready(120)
+        leave_dummies(network)
+        yield network
+    finally:
+        network.stop()
+
+
+def curl(*arguments: str, timeout_s: float = 90) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["curl", "-sS", "--max-time", str(timeout_s), *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
+def by_socks(url: str) -> subprocess.CompletedProcess[bytes]:
+    return curl("--proxy", f"socks5h://{SOCKS}", url)
+
+
+def test_a_file_comes_through_socks_and_is_whole(network: EmbeddedNetwork, page: tuple[int, str]) -> None:
+    done = by_socks(f"http://{CALLEE}.privacy/file")
+    assert done.returncode == 0, done.stderr
+    assert hashlib.sha256(done.stdout).hexdigest() == page[1]
+    for name in (CALLER, CALLEE):
+        engine = told(network.boxes[name])["engine"]
+        assert (engine["streams_broken"], engine["bad_command"], engine["panics"]) == (0, 0, 0)
+
+
+def test_a_forward_leads_to_the_same(network: EmbeddedNetwork) -> None:
+    done = curl("--noproxy", "*", f"http://{FORWARD}/short")
+    assert (done.stdout, done.stderr) == (b"hello", b"")
+
+
+def test_what_is_nobodys_and_what_is_not_offered_is_refused(network: EmbeddedNetwork) -> None:
+    for url in (f"http://{CALLEE}.privacy:81/", "http://dave.privacy/", "http://example.org/", "http://127.0.0.1/"):
+        done = by_socks(url)
+        assert done.returncode in {7, 97}, (url, done)
+        assert done.stdout == b""
+
+
+def test_a_service_that_is_removed_is_offered_no_more_and_another_one_is(network: EmbeddedNetwork, page: tuple[int, str]) -> None:
+    callee = network.boxes[CALLEE].home
+    network.voicebox("service", "add", "more", "--to", f"127.0.0.1:{page[0]}", "--port", "8000", "--allow", CALLER, home=callee)
+    assert by_socks(f"http://{CALLEE}.privacy:8000/short").stdout == b"hello"
+    network.voicebox("service", "remove", "more", home=callee)
+    assert by_socks(f"http://{CALLEE}.privacy:8000/short").returncode in {7, 97}
+    assert "more" not in network.voicebox("service", "list", home=callee)
+
+
+def test_after_a_restart_of_the_contacts_box_streams_begin_anew(network: EmbeddedNetwork) -> None:
+    callee = network.boxes[CALLEE]
+    network.stop_node(callee)
+    network.start_node(callee)
+    network.wait_ready(120)
+    wait_until(lambda: told(network.boxes[CALLER])["streams"]["lines"] == 0, "the end of the line to the box that was stopped", 30)
+    assert by_socks(f"http://{CALLEE}.privacy/short").stdout == b"hello"

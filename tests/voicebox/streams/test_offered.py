@@ -1,0 +1,86 @@
+"""What is offered to contacts: the file, changes, and that nobody is allowed who was not named."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voicebox.config.model import Endpoint
+from voicebox.errors import FileProblem, UsageError
+from voicebox.streams.offered import Offered, changed, parse_offered
+
+TEXT = "service web 127.0.0.1:8080 80 bob,carol\nservice nas [fd00::7]:445 445 -\nforward 127.0.0.1:8022 bob 22\n"
+ALL = frozenset({"bob", "carol"})
+
+
+def test_the_file_is_read_as_it_is_written() -> None:
+    offered = parse_offered(TEXT, "streams")
+    assert offered.serialise() == TEXT
+    assert parse_offered("", "streams") == Offered()
+
+
+def test_nobody_is_allowed_who_was_not_named() -> None:
+    offered = parse_offered(TEXT, "streams")
+    assert offered.allowed("bob", 80) == Endpoint("127.0.0.1", 8080)
+    assert [offered.allowed(*asked) for asked in (("dave", 80), ("bob", 445), ("bob", 8080), ("bob", 22), ("-", 445))] == [None] * 5
+    assert [offered.offers_to(petname) for petname in ("bob", "carol", "dave")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("service web 127.0.0.1:8080 80", "neither"),
+        ("service web localhost:8080 80 bob", "in numbers"),
+        ("service web 127.0.0.1:8080 0 bob", "65535"),
+        ("service web 127.0.0.1:8080 80 b_b", "petname"),
+        ("service w.b 127.0.0.1:8080 80 bob", "letters"),
+        ("forward 127.0.0.1:8022 bob 65536", "65535"),
+        ("", "neither"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(line: str, problem: str) -> None:
+    with pytest.raises(FileProblem, match=f"^streams:4: .*{problem}"):
+        parse_offered(f"{TEXT}{line}\n", "streams")
+
+
+def test_changes() -> None:
+    offered = changed(Offered(), "add", "service web 127.0.0.1:8080 80 bob,bob", ALL)
+    offered = changed(offered, "add", "forward 127.0.0.1:8022 carol 22", ALL)
+    assert offered.serialise() == "service web 127.0.0.1:8080 80 bob\nforward 127.0.0.1:8022 carol 22\n"
+    for what, line, problem in (
+        ("add", "service web 127.0.0.1:1 81 bob", "already"),
+        ("add", "service other 127.0.0.1:1 80 bob", "already"),
+        ("add", "forward 127.0.0.1:8022 bob 23", "already"),
+        ("add", "service mail 127.0.0.1:1 25 dave", "no contact"),
+        ("add", "forward 127.0.0.1:8025 dave 25", "no contact"),
+        ("remove", "service mail", "no service"),
+        ("remove", "forward 127.0.0.1:8023", "no forward"),
+        ("allow", "service web", "added or removed"),
+    ):
+        with pytest.raises(UsageError, match=problem):
+            changed(offered, what, line, ALL)
+    assert changed(changed(offered, "remove", "service web", ALL), "remove", "forward 127.0.0.1:8022", ALL) == Offered()
+
+
+def test_a_contact_has_another_petname_or_is_gone() -> None:
+    offered = parse_offered(TEXT, "streams")
+    assert offered.renamed("bob", "robert").serialise() == TEXT.replace("bob", "robert")
+    assert offered.renamed("bob", None).serialise() == "service web 127.0.0.1:8080 80 carol\nservice nas [fd00::7]:445 445 -\n"
+    assert offered.renamed("dave", None) == offered
+
+
+def test_there_are_64_at_most() -> None:
+    lines = [f"service s{port} 127.0.0.1:1 {port} bob\n" for port in range(1, 66)]
+    assert len(parse_offered("".join(lines[:64]), "streams").services) == 64
+    with pytest.raises(FileProblem, match=r"^streams:65: .* at most 64"):
+        parse_offered("".join(lines), "streams")
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        offered = parse_offered(text, "streams")
+    except FileProblem:
+        return
+    assert parse_offered(offered.serialise(), "streams") == offered

@@ -1,0 +1,1 @@
+"""Streams between programs here and services of contacts, and the other way."""

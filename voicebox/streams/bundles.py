@@ -1,0 +1,330 @@
+"""Which contact's streams go over which call, and who may open one. Pure: takes `now`, in seconds of the monotonic clock.
+
+    a program here -> open() -> the bundle wants to speak -> a call for streams -> Ringing, Tie both ways -> the call carries the bundle -> opened(None)
+    a contact's    -> a call for streams -> Ringing, Tie both ways -> asked: allowed? connect() -> the stream has its socket
+
+A call for streams, here a line, rings nobody. It is given up for people who talk, at once, and begun again when a circuit is free; the bundle goes on where it was, as long as
+both boxes tie it to the same numbers. What was idle for a while is given up too. NOT here: octets (the engine moves them), sockets (server.py), circuits.
+Spec: PROTOCOL.md §11.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+from voicebox.b2bua.events import TIE_OCTETS, CallEvent, End, Offer, Refuse, Ringing, Tie
+from voicebox.b2bua.ports import CircuitLeg
+from voicebox.config.model import Endpoint
+from voicebox.dataplane import BundleBroken, BundleWants, StreamAsked, StreamEvent, StreamOver, StreamTaken
+from voicebox.errors import Bug, UsageError
+from voicebox.streams.offered import Offered
+
+AGAIN_S = (1.0, 4.0)
+"""So long after no circuit was free, or a line ended, the next one is begun: drawn, because both boxes may have begun one, and left it for the other's."""
+REFUSED_S = 30.0
+"""So long after the contact's box did not take a line."""
+IDLE_S = (7.0, 38.0)
+"""As long as dummies last of which nothing comes."""
+FORGOTTEN_S = 300.0
+"""A line that a contact began, and does not end."""
+LOOK_S = 2.0
+OPEN_S = 60.0
+"""A stream that the contact's box did not take by then is given up."""
+MAX_OPENING = 256
+REFUSED, BUSY, UNREACHABLE, GONE = 1, 2, 3, 4
+NEVER = float("inf")
+NO_NUMBER = bytes(TIE_OCTETS)
+
+Listener = Callable[[CallEvent], None]
+Opened = Callable[[int | None], None]
+"""opened(why): None once the contact's box takes the stream, else why not, of PROTOCOL.md §11.3."""
+Connected = Callable[[int | None], None]
+"""connected(descriptor): of a connected socket, which stays the caller's; None where there is none."""
+
+
+class StreamPlane(Protocol):
+    """What this needs of the engine."""
+
+    def bundle_open(self) -> int: ...
+    def bundle_close(self, bundle: int, /) -> None: ...
+    def bundle_idle_us(self, bundle: int, /) -> int: ...
+    def stream_open(self, bundle: int, port: int, /) -> int: ...
+    def stream_attach(self, stream: int, descriptor: int, /) -> None: ...
+    def stream_reset(self, stream: int, why: int, /) -> None: ...
+
+
+@runtime_checkable
+class StreamLeg(Protocol):
+    """A call whose circuits can carry a bundle; circuits/call.py has it."""
+
+    def carry(self, bundle: int) -> None: ...
+
+
+class StreamNetwork(Protocol):
+    """Calls to contacts, as streams need them."""
+
+    def call(self, petname: str, offer: Offer, listener: Listener) -> CircuitLeg: ...
+
+
+@dataclass(eq=False, slots=True)
+class _Line:
+    """One call for streams. began: by this box."""
+
+    began: bool
+    leg: CircuitLeg | None = None
+    tied: bool = False
+    idle_s: float = FORGOTTEN_S
+
+
+@dataclass(eq=False, slots=True)
+class _Peer:
+    """A contact's bundle. own, other: the numbers by which both boxes know it."""
+
+    petname: str
+    own: bytes = field(repr=False)
+    bundle: int
+    other: bytes = field(default=NO_NUMBER, repr=False)
+    wants: bool = False
+    line: _Line | None = None
+    again: float = 0.0
+    look: float = NEVER
+
+
+@dataclass(eq=False, slots=True)
+class Opening:
+    """A stream that the contact's box has not taken yet. stream: its number; another one, where the contact's box turns out to have been started anew."""
+
+    stream: int
+    peer: _Peer
+    port: int
+    opened: Opened
+    until: float
+
+
+class Bundles:
+    """All bundles of a box.
+
+    soon(step): do a step soon, for a call tells what happens inside of what caused it; offered(): what is offered now; connect(to, connected): connect to a service; draw(low, high): seconds evenly between the two; number(): 8 random octets.
+    Contract: call an event method, handle_timer() or open(), then re-arm at next_timer().
+    """
+
+    def __init__(
+        self,
+        plane: StreamPlane,
+        network: StreamNetwork,
+        soon: Callable[[Callable[[], None]], None],
+        offered: Callable[[], Offered],
+        connect: Callable[[Endpoint, Connected], None],
+        clock: Callable[[], float],
+        draw: Callable[[float, float], float],
+        number: Callable[[], bytes],
+    ) -> None:
+        self._plane, self._network, self._soon, self._offered, self._connect = plane, network, soon, offered, connect
+        self._clock, self._draw, self._number = clock, draw, number
+        self._peers: dict[str, _Peer] = {}
+        self._opening: dict[int, Opening] = {}
+        self._asked: set[int] = set()
+
+    @property
+    def lines(self) -> int:
+        """Return how many calls for streams there are."""
+        return sum(peer.line is not None for peer in self._peers.values())
+
+    # --------------------------------------------------------------------------------------------------- programs here
+
+    def open(self, petname: str, port: int, opened: Opened) -> Opening:
+        """Open a stream to a contact's service. Raises UsageError where too many are being opened."""
+        if len(self._opening) >= MAX_OPENING:
+            raise UsageError("Too many streams are being opened.")
+        peer = self._peer(petname)
+        stream = self._plane.stream_open(peer.bundle, port)
+        opening = self._opening[stream] = Opening(stream, peer, port, opened, self._clock() + OPEN_S)
+        return opening
+
+    def give_up(self, opening: Opening) -> None:
+        """Forget a stream whose program is gone before it was taken."""
+        if self._opening.pop(opening.stream, None) is not None:
+            self._plane.stream_reset(opening.stream, GONE)
+
+    def _peer(self, petname: str) -> _Peer:
+        peer = self._peers.get(petname)
+        if peer is None:
+            peer = self._peers[petname] = _Peer(petname, self._number(), self._plane.bundle_open())
+        return peer
+
+    # ------------------------------------------------------------------------------------------------------- the engine
+
+    def handle_event(self, event: StreamEvent) -> None:
+        """Take what happened to a stream or bundle."""
+        match event:
+            case StreamTaken(stream):
+                opening = self._opening.pop(stream, None)
+                if opening is not None:
+                    opening.opened(None)
+            case StreamOver(stream, why):
+                self._asked.discard(stream)
+                opening = self._opening.pop(stream, None)
+                if opening is not None:
+                    opening.opened(why if why is not None else GONE)
+            case StreamAsked(stream, bundle, port):
+                self._ask(stream, bundle, port)
+            case BundleWants(bundle):
+                for peer in self._of_bundle(bundle):
+                    peer.wants = True
+                    self._begin(peer)
+            case BundleBroken(bundle):
+                for peer in self._of_bundle(bundle):
+                    self._leave(peer, End(), REFUSED_S)
+                    self._forget_bundle(peer)
+                    self._peers.pop(peer.petname, None)
+
+    def _of_bundle(self, bundle: int) -> list[_Peer]:
+        return [peer for peer in self._peers.values() if peer.bundle == bundle]
+
+    def _ask(self, stream: int, bundle: int, port: int) -> None:
+        peer = next(iter(self._of_bundle(bundle)), None)
+        to = self._offered().allowed(peer.petname, port) if peer is not None else None
+        if to is None:
+            self._plane.stream_reset(stream, REFUSED)
+            return
+        self._asked.add(stream)
+        self._connect(to, partial(self._connected, stream))
+
+    def _connected(self, stream: int, descriptor: int | None) -> None:
+        if stream not in self._asked:
+            return
+        self._asked.discard(stream)
+        if descriptor is None:
+            self._plane.stream_reset(stream, UNREACHABLE)
+        else:
+            self._plane.stream_attach(stream, descriptor)
+
+    # ------------------------------------------------------------------------------------------------------------ lines
+
+    def _begin(self, peer: _Peer) -> None:
+        now = self._clock()
+        if peer.line is not None or not peer.wants or peer.again > now:
+            return
+        line = peer.line = _Line(began=True, idle_s=self._draw(*IDLE_S))
+        peer.look = now + LOOK_S
+        try:
+            line.leg = self._network.call(peer.petname, Offer((), streams=True), self._listener(peer, line))
+        except UsageError:
+            peer.line, peer.again, peer.look = None, now + self._draw(*AGAIN_S), NEVER
+
+    def accept(self, petname: str, leg: CircuitLeg) -> Listener:
+        """Take a line that a contact begins: one who may reach something here, or whose services a program here uses. Raises UsageError for another."""
+        peer = self._peers.get(petname)
+        if peer is None and not self._offered().offers_to(petname):
+            raise UsageError("nothing is offered to this contact")
+        peer = self._peer(petname)
+        if peer.line is not None:
+            self._leave(peer, End())
+        line = peer.line = _Line(began=False, leg=leg)
+        peer.look = self._clock() + LOOK_S
+        leg.send(Ringing())
+        leg.send(Tie(peer.own, peer.other))
+        return self._listener(peer, line)
+
+    def _listener(self, peer: _Peer, line: _Line) -> Listener:
+        return lambda event: self._soon(partial(self._heard, peer, line, event))
+
+    def _heard(self, peer: _Peer, line: _Line, event: CallEvent) -> None:
+        leg = line.leg
+        if peer.line is not line or leg is None:
+            return
+        match event:
+            case Ringing() if line.began and not line.tied:
+                leg.send(Tie(peer.own, peer.other))
+            case Tie(own, other) if not line.tied:
+                self._tie(peer, line, leg, own, other)
+            case Refuse():
+                self._leave(peer, None, REFUSED_S)
+                self._fail_opening(peer)
+            case End():
+                self._leave(peer, None)
+            case _:
+                self._leave(peer, End(), REFUSED_S)
+
+    def _tie(self, peer: _Peer, line: _Line, leg: CircuitLeg, own: bytes, other: bytes) -> None:
+        """Go on with the bundle where both mean the same one; else, where it was in use, begin another, and ask again for what was not taken."""
+        if not isinstance(leg, StreamLeg):
+            raise Bug("a call that cannot carry streams")
+        same = own == peer.other and other == peer.own
+        if not same and peer.other != NO_NUMBER:
+            self._plane.bundle_close(peer.bundle)
+            peer.bundle = self._plane.bundle_open()
+            for opening in [opening for opening in self._opening.values() if opening.peer is peer]:
+                del self._opening[opening.stream]
+                opening.stream = self._plane.stream_open(peer.bundle, opening.port)
+                self._opening[opening.stream] = opening
+        peer.other, peer.wants, line.tied = own, False, True
+        leg.carry(peer.bundle)
+
+    def _forget_bundle(self, peer: _Peer) -> None:
+        self._fail_opening(peer)
+        self._plane.bundle_close(peer.bundle)
+
+    def _fail_opening(self, peer: _Peer) -> None:
+        for stream in [stream for stream, opening in self._opening.items() if opening.peer is peer]:
+            opening = self._opening.pop(stream)
+            self._plane.stream_reset(stream, GONE)
+            opening.opened(UNREACHABLE)
+
+    def _leave(self, peer: _Peer, say: CallEvent | None, again_s: float | None = None) -> None:
+        line, peer.line, peer.look = peer.line, None, NEVER
+        peer.again = self._clock() + (again_s if again_s is not None else self._draw(*AGAIN_S))
+        if line is not None and line.leg is not None and say is not None:
+            line.leg.send(say)
+
+    def give_way(self) -> None:
+        """Leave the circuits to people, at once."""
+        for peer in self._peers.values():
+            if peer.line is not None:
+                self._leave(peer, End())
+
+    def contact_changed(self, petname: str, to: str | None) -> None:
+        """Take that a contact has another petname; None: there is nothing to do with them any more."""
+        peer = self._peers.pop(petname, None)
+        if peer is None:
+            return
+        if to is None:
+            self._leave(peer, End())
+            self._forget_bundle(peer)
+        else:
+            peer.petname = to
+            self._peers[to] = peer
+
+    def end_all(self) -> None:
+        """Forget everything: the box stops, or begins anew."""
+        for petname in list(self._peers):
+            self.contact_changed(petname, None)
+
+    # ------------------------------------------------------------------------------------------------------------- time
+
+    def handle_timer(self) -> None:
+        """Do what is due."""
+        now = self._clock()
+        for stream in [stream for stream, opening in self._opening.items() if opening.until <= now]:
+            opening = self._opening.pop(stream)
+            self._plane.stream_reset(stream, GONE)
+            opening.opened(UNREACHABLE)
+        for peer in list(self._peers.values()):
+            if peer.look <= now:
+                self._look(peer, now)
+            self._begin(peer)
+
+    def _look(self, peer: _Peer, now: float) -> None:
+        """Give up a line on which nothing was said for long enough."""
+        peer.look = now + LOOK_S
+        if peer.line is not None and self._plane.bundle_idle_us(peer.bundle) / 1e6 >= peer.line.idle_s:
+            self._leave(peer, End())
+
+    def next_timer(self) -> float:
+        """Return when handle_timer() is to be called next; infinity for never."""
+        begins = [peer.again for peer in self._peers.values() if peer.wants and peer.line is None]
+        looks = [peer.look for peer in self._peers.values()]
+        return min([*begins, *looks, *(opening.until for opening in self._opening.values())], default=NEVER)

@@ -1,0 +1,159 @@
+"""What this box offers to contacts, and where programs here find what contacts offer: the file `streams`, one line each.
+
+    service NAME ADDRESS:PORT PORT PETNAME,PETNAME      a service at an address, reached by these contacts under PORT; `-` for nobody
+    forward ADDRESS:PORT PETNAME PORT                   a port here that leads to a contact's service
+
+Nobody is allowed unless named. NOT here: sockets (server.py), who is a contact. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from voicebox.config.model import Endpoint, parse_endpoint
+from voicebox.contacts.contact import checked_petname
+from voicebox.errors import FileProblem, UsageError
+
+STREAMS_FILE = "streams"
+MAX_SERVICES = MAX_FORWARDS = 64
+NOBODY = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A program at `to` that the contacts in `allow` reach under `port`."""
+
+    name: str
+    to: Endpoint
+    port: int
+    allow: tuple[str, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.name) <= 32 or not self.name.isascii() or not self.name.replace("-", "a").isalnum():
+            raise UsageError("A service's name has 1 to 32 letters, digits and hyphens.")
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A port here that leads to the service of a contact."""
+
+    listen: Endpoint
+    petname: str = field(repr=False)
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """All services and forwards of a box; a change is a new one. Raises UsageError for two of a name, port or address, and for too many."""
+
+    services: tuple[Service, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+
+    def __post_init__(self) -> None:
+        names, ports, places = [each.name for each in self.services], [each.port for each in self.services], [each.listen for each in self.forwards]
+        if len(set(names)) < len(names) or len(set(ports)) < len(ports):
+            raise UsageError("There is a service of that name or port already; `voicebox service list` prints them.")
+        if len(set(places)) < len(places):
+            raise UsageError("There is a forward at that address already; `voicebox forward list` prints them.")
+        if len(names) > MAX_SERVICES or len(places) > MAX_FORWARDS:
+            raise UsageError(f"A box has at most {MAX_SERVICES} services and {MAX_FORWARDS} forwards.")
+
+    def allowed(self, petname: str, port: int) -> Endpoint | None:
+        """Return where a contact's stream to a port leads; None where that is nowhere, or not for this contact."""
+        return next((each.to for each in self.services if each.port == port and petname in each.allow), None)
+
+    def offers_to(self, petname: str) -> bool:
+        """Return whether a contact may reach anything here."""
+        return any(petname in each.allow for each in self.services)
+
+    def with_service(self, service: Service) -> Offered:
+        """Return it with one more service."""
+        return replace(self, services=(*self.services, service))
+
+    def without_service(self, name: str) -> Offered:
+        """Return it without a service. Raises UsageError where there is none."""
+        left = tuple(each for each in self.services if each.name != name)
+        if len(left) == len(self.services):
+            raise UsageError("There is no service of that name; `voicebox service list` prints them.")
+        return replace(self, services=left)
+
+    def with_forward(self, forward: Forward) -> Offered:
+        """Return it with one more forward."""
+        return replace(self, forwards=(*self.forwards, forward))
+
+    def without_forward(self, listen: Endpoint) -> Offered:
+        """Return it without a forward. Raises UsageError where there is none."""
+        left = tuple(each for each in self.forwards if each.listen != listen)
+        if len(left) == len(self.forwards):
+            raise UsageError("There is no forward at that address; `voicebox forward list` prints them.")
+        return replace(self, forwards=left)
+
+    def renamed(self, petname: str, to: str | None) -> Offered:
+        """Return it with another petname of a contact; None: nothing is left of them."""
+        return Offered(
+            tuple(replace(each, allow=tuple(_renamed(each.allow, petname, to))) for each in self.services),
+            tuple(replace(each, petname=each.petname if each.petname != petname else to or "") for each in self.forwards if each.petname != petname or to),
+        )
+
+    def serialise(self) -> str:
+        """Return the file's text."""
+        lines = [f"service {each.name} {each.to} {each.port} {','.join(each.allow) or NOBODY}" for each in self.services]
+        return "".join(f"{line}\n" for line in [*lines, *(f"forward {each.listen} {each.petname} {each.port}" for each in self.forwards)])
+
+
+def _renamed(petnames: tuple[str, ...], petname: str, to: str | None) -> Iterator[str]:
+    for each in petnames:
+        if each != petname:
+            yield each
+        elif to is not None:
+            yield to
+
+
+def parse_port(text: str) -> int:
+    """Read a TCP port. Raises UsageError."""
+    if not text.isdecimal() or not text.isascii() or len(text) > 5 or not 0 < int(text) <= 65_535:
+        raise UsageError("A port is a number from 1 to 65535.")
+    return int(text)
+
+
+def parse_offered(text: str, path: str) -> Offered:
+    """Read the file. Raises FileProblem, with the line."""
+    offered = Offered()
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            offered = _with_line(offered, line)
+        except UsageError as problem:
+            raise FileProblem(path, number, str(problem).rstrip("."), "`voicebox service` and `voicebox forward` write it.") from None
+    return offered
+
+
+def changed(offered: Offered, what: str, line: str, petnames: frozenset[str]) -> Offered:
+    """Return it after a change. what: add, with a line of the file, or remove, with `service NAME` or `forward ADDRESS:PORT`; petnames: of all contacts.
+
+    Raises UsageError.
+    """
+    match what, line.split():
+        case "add", _:
+            fresh = _with_line(offered, line)
+            named = {*(each for service in fresh.services for each in service.allow), *(forward.petname for forward in fresh.forwards)}
+            if not named <= petnames:
+                raise UsageError("There is no contact of that petname; `voicebox contact list` prints them.")
+            return fresh
+        case "remove", ["service", name]:
+            return offered.without_service(name)
+        case "remove", ["forward", listen]:
+            return offered.without_forward(parse_endpoint(listen))
+        case _:
+            raise UsageError("A service or forward is added or removed by `voicebox service` and `voicebox forward`.")
+
+
+def _with_line(offered: Offered, line: str) -> Offered:
+    match line.split():
+        case ["service", name, to, port, allow]:
+            petnames = () if allow == NOBODY else tuple(dict.fromkeys(checked_petname(each) for each in allow.split(",")))
+            return offered.with_service(Service(name, parse_endpoint(to), parse_port(port), petnames))
+        case ["forward", listen, petname, port]:
+            return offered.with_forward(Forward(parse_endpoint(listen), checked_petname(petname), parse_port(port)))
+        case _:
+            raise UsageError("neither a service nor a forward")
