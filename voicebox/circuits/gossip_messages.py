@@ -23,6 +23,8 @@ from voicebox.errors import RemoteError
 
 PAGE_OCTETS = 16_384
 PROOF_OCTETS = 32
+HELLO_NUMBER_OCTETS = 31
+HELLO_OCTETS = HELLO_NUMBER_OCTETS + 32
 GREETING_OCTETS = 40
 BUCKET_OCTETS = 8
 MIN_BITS, MAX_BITS = 6, 13
@@ -64,6 +66,11 @@ class Answer:
     more: bool
     buckets: frozenset[int]
     text: str
+
+
+def hello(pin: bytes, number: bytes) -> bytes:
+    """Return what a client says before TLS, so that a relay says nothing to who does not have its descriptor. number: HELLO_NUMBER_OCTETS, drawn."""
+    return number + hmac.digest(pin, b"voicebox/1 gossip hello" + number, "sha256")
 
 
 def proof(network_id: bytes, binding: bytes) -> bytes:

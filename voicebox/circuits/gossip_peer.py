@@ -1,7 +1,7 @@
 """The connections of gossip: TLS 1.3 over TCP, at the port that a relay's UDP has. [io]
 
-The client accepts exactly the key of the relay's descriptor (its pin) and then shows that it belongs to the network; whoever does not is told nothing, and the
-connection ends. NOT here: what is said (gossip.py), when (gossip_rounds.py). Spec: PROTOCOL.md §10.6; RFC 8446.
+The client shows that it has the relay's descriptor, accepts exactly the key of it (its pin) and then shows that it belongs to the network; whoever does not is told
+nothing, and the connection ends. NOT here: what is said (gossip.py), when (gossip_rounds.py). Spec: PROTOCOL.md §10.6; RFC 8446.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import secrets
 import socket
 import ssl
 import time
@@ -21,11 +22,14 @@ from voicebox.circuits.descriptor import Descriptor
 from voicebox.circuits.gossip import Answering, Asking, Gossip
 from voicebox.circuits.gossip_messages import (
     GREETING_OCTETS,
+    HELLO_NUMBER_OCTETS,
+    HELLO_OCTETS,
     MAX_ANSWER_OCTETS,
     MAX_NEWS_OCTETS,
     MAX_SUMMARY_OCTETS,
     PAGE_OCTETS,
     PROOF_OCTETS,
+    hello,
     octets_to_come,
     paged,
     proof,
@@ -53,19 +57,32 @@ FAILURES = (VoiceboxError, OSError, EOFError, ValueError)
 
 async def ask(gossip: Gossip, peer: Descriptor, attempt: int, local_host: str, rounds: Rounds, *, tell_news: bool) -> None:
     """Have one round with a peer. local_host: the address to leave from, or a wildcard. Raises one of FAILURES."""
-    address = peer.address(attempt)
-    local = (local_host, 0) if (":" in local_host) == (":" in address.host) else None
     async with asyncio.timeout(ROUND_S):
         async with asyncio.timeout(CONNECT_S):
-            reader, writer = await asyncio.open_connection(
-                address.host, address.port, ssl=_client_context(), server_hostname="", ssl_shutdown_timeout=PROOF_S, local_addr=local
-            )
+            reader, writer = await connect(peer, attempt, local_host, _client_context())
         try:
             await _asked(gossip, peer, reader, writer, rounds, tell_news=tell_news)
         finally:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+
+async def connect(peer: Descriptor, attempt: int, local_host: str, context: ssl.SSLContext) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a connection to a peer, which has its hello. Raises OSError."""
+    loop, address = asyncio.get_running_loop(), peer.address(attempt)
+    is_v6 = ":" in address.host
+    connection = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        if (":" in local_host) == is_v6:
+            connection.bind((local_host, 0))
+        await loop.sock_connect(connection, (address.host, address.port))
+        await loop.sock_sendall(connection, hello(peer.link_pin, secrets.token_bytes(HELLO_NUMBER_OCTETS)))
+        return await asyncio.open_connection(sock=connection, ssl=context, server_hostname="", ssl_shutdown_timeout=PROOF_S)
+    except BaseException:
+        connection.close()
+        raise
 
 
 async def _asked(gossip: Gossip, peer: Descriptor, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rounds: Rounds, *, tell_news: bool) -> None:
@@ -171,7 +188,7 @@ class GossipListener:
     """Answers those who ask a relay."""
 
     def __init__(self, gossip: Gossip, times: Times, keys: RelayKeys) -> None:
-        self._gossip, self._context = gossip, _server_context(keys)
+        self._gossip, self._context, self._pin = gossip, _server_context(keys), pin_of(keys.certificate)
         self._admission = Admission(times.unit_s)
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -223,17 +240,35 @@ class GossipListener:
         protocol = asyncio.StreamReaderProtocol(reader)
         try:
             async with asyncio.timeout(ROUND_S):
+                try:
+                    await self._greeted(connection)
+                except BaseException:
+                    connection.close()
+                    raise
                 transport, _ = await loop.connect_accepted_socket(
                     lambda: protocol, connection, ssl=self._context, ssl_handshake_timeout=PROOF_S, ssl_shutdown_timeout=PROOF_S
                 )
+                writer = asyncio.StreamWriter(transport, protocol, reader, loop)
                 try:
-                    await self._answer(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+                    await self._answer(reader, writer)
                 finally:
                     transport.abort()
         except FAILURES:
             self._gossip.counters["gossip_clients_dropped"] += 1
         finally:
             self._admission.leaves(source)
+
+    async def _greeted(self, connection: socket.socket) -> None:
+        """Wait for a hello that was made with our pin; to anything else nothing is said."""
+        said = b""
+        async with asyncio.timeout(PROOF_S):
+            while len(said) < HELLO_OCTETS:
+                more = await asyncio.get_running_loop().sock_recv(connection, HELLO_OCTETS - len(said))
+                if not more:
+                    raise EOFError
+                said += more
+        if not hmac.compare_digest(said, hello(self._pin, said[:HELLO_NUMBER_OCTETS])):
+            raise RemoteError("somebody who does not have this relay's descriptor")
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(PROOF_S):

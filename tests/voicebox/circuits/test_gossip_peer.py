@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support.gossip import without
 from voicebox.circuits.descriptor import Descriptor, RelayAddress, Role, VerifiedDescriptor
 from voicebox.circuits.gossip import Asking, Gossip
-from voicebox.circuits.gossip_messages import PAGE_OCTETS, PROOF_OCTETS, proof
-from voicebox.circuits.gossip_peer import Gossiping, GossipListener, ask
+from voicebox.circuits.gossip_messages import HELLO_NUMBER_OCTETS, PAGE_OCTETS, PROOF_OCTETS, hello, proof
+from voicebox.circuits.gossip_peer import Gossiping, GossipListener, ask, connect
 from voicebox.circuits.gossip_rounds import MAX_CLIENTS_OF_ONE, Rounds, Times
 from voicebox.circuits.network import VerifiedNetwork, new_network
 from voicebox.circuits.relay import RelayKeys
@@ -100,10 +100,11 @@ async def test_after_a_round_both_have_the_list(town: Town, client_lacks: tuple[
 
 
 async def test_another_key_than_the_descriptors_is_told_nothing(town: Town) -> None:
-    server = town.node()
-    async with listening(town, server):
+    server, other = town.node(), bytes(32)
+    async with listening(town, server) as listener:
+        listener._pin = other  # it knows the descriptor that it does not belong to
         with pytest.raises(HandshakeError):
-            await ask(town.node(), replace(town.answering, link_pin=bytes(32)), 0, "0.0.0.0", Rounds(TIMES), tell_news=True)
+            await ask(town.node(), replace(town.answering, link_pin=other), 0, "0.0.0.0", Rounds(TIMES), tell_news=True)
         await wait_for(server.counters, "gossip_clients_dropped")
     assert not server.counters["gossip_answered"]
 
@@ -117,10 +118,33 @@ async def test_a_stranger_gets_no_octet(town: Town, said: bytes | None, monkeypa
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     async with listening(town, server):
-        reader, writer = await asyncio.open_connection("127.0.0.1", town.answering.addresses[0].port, ssl=context)
+        reader, writer = await connect(town.answering, 0, "127.0.0.1", context)
         if said is None:
             said = proof(bytes(32), writer.get_extra_info("ssl_object").get_channel_binding("tls-unique"))
         writer.write(said)
+        async with asyncio.timeout(20):
+            try:
+                heard = await reader.read(100)
+            except ConnectionError:
+                heard = b""
+        assert heard == b""
+        writer.close()
+        await wait_for(server.counters, "gossip_clients_dropped")
+
+
+@pytest.mark.parametrize("said", ["clienthello", "http", "another pin", "cut"])
+async def test_who_does_not_have_the_descriptor_hears_nothing_not_even_tls(town: Town, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicebox.circuits.gossip_peer.PROOF_S", 2.0)
+    server, number = town.node(), bytes(HELLO_NUMBER_OCTETS)
+    sent = {
+        "clienthello": b"\x16\x03\x01\x02\x00" + bytes(512),
+        "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + bytes(99),
+        "another pin": hello(bytes(32), number),
+        "cut": hello(town.answering.link_pin, number)[:-1],
+    }[said]
+    async with listening(town, server):
+        reader, writer = await asyncio.open_connection("127.0.0.1", town.answering.addresses[0].port)
+        writer.write(sent)
         async with asyncio.timeout(20):
             try:
                 heard = await reader.read(100)
@@ -138,7 +162,7 @@ async def test_a_proof_is_good_on_its_own_connection_only(town: Town) -> None:
     bindings = []
     async with listening(town, server):
         for _ in range(2):
-            _, writer = await asyncio.open_connection("127.0.0.1", town.answering.addresses[0].port, ssl=context)
+            _, writer = await connect(town.answering, 0, "127.0.0.1", context)
             bindings.append(writer.get_extra_info("ssl_object").get_channel_binding("tls-unique"))
             if len(bindings) == 2:
                 writer.write(proof(town.network.network_id, bindings[0]))
