@@ -264,6 +264,16 @@ proptest! {
     }
 }
 
+#[test]
+fn the_last_pieces_come_over_a_circuit_of_which_every_second_cell_passes() {
+    let wire = Wire { loss_percent: 0, repeat_percent: 0, slots: 13, more_slots: 0, rooms: vec![220, 220, 60, 220, 61], halves: true, splice_slots: u64::MAX };
+    let (mut a, mut b, mut draws) = (Side::default(), Side::default(), Draws(0));
+    b.open(DISCARD, some_octets(0, 35_768));
+    a.open(DISCARD, some_octets(1, 787));
+    let slots = run(&mut a, &mut b, &wire, &mut draws, 20_000);
+    println!("{slots} slots");
+}
+
 fn segment_of(offset: u32, piece: &[u8]) -> Vec<u8> {
     let mut out = vec![0; 7];
     serialise_acknowledgement(&mut out, &Acknowledgement::default());

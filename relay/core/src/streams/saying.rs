@@ -39,6 +39,8 @@ pub(super) struct Saying {
     base: u32,
     /// All octets are in pieces, in their order.
     pieces: VecDeque<Piece>,
+    /// Where the piece begins that was said for want of anything else in the slot before, for the first time of two.
+    twice: Option<u32>,
 }
 
 impl Saying {
@@ -70,11 +72,26 @@ impl Saying {
         Some(self.say_again(place, counter, room))
     }
 
-    /// Say what was said longest ago once more: nothing else is to be said, so it costs nothing, and a loss at the end is found by nobody.
+    /// Say what was said longest ago once more: nothing else is to be said, so it costs nothing, and a loss at the end is found by nobody. In two slots in a row:
+    /// of a metered circuit every second cell comes through, and two pieces by turns would leave one of them out for good.
     pub(super) fn say_oldest(&mut self, counter: u64, room: usize) -> Option<Chosen> {
+        if let Some(place) = self.twice.take().and_then(|offset| self.place_of(offset)).filter(|place| self.pieces[*place].state == State::Said) {
+            return Some(self.say_again(place, counter, room));
+        }
         let said = self.pieces.iter().enumerate().filter(|(_, piece)| piece.state == State::Said);
         let (place, _) = said.min_by_key(|(_, piece)| piece.said_at)?;
-        Some(self.say_again(place, counter, room))
+        let chosen = self.say_again(place, counter, room);
+        self.twice = Some(chosen.0);
+        Some(chosen)
+    }
+
+    /// Return which piece begins there.
+    fn place_of(&self, offset: u32) -> Option<usize> {
+        let mut at = 0;
+        self.pieces.iter().position(|piece| {
+            at += piece.octets;
+            self.base.wrapping_add((at - piece.octets) as u32) == offset // within the window
+        })
     }
 
     fn say_again(&mut self, place: usize, counter: u64, room: usize) -> Chosen {
