@@ -203,6 +203,9 @@ class Engine:
     ) -> None:
         """Send to the phone's address and hear nobody else. rtcp_port: where its RTCP goes; remote_port for both on one (RFC 5761), None for the next."""
 
+    def media_echo(self, port: int, codec: int, payload_type: int) -> None:
+        """Let the port be its own phone: what a circuit brings goes back into it. Not for a port that is joined: there it would go round without end."""
+
     def media_protect(self, port: int, suite: str | None, send_key: bytes, receive_key: bytes) -> None:
         """Let nothing but SRTP and SRTCP pass from now on (RFC 3711, RFC 7714); None: in the clear. A key in use already goes on where it is.
 

@@ -62,6 +62,11 @@ class EngineMediaPort:
         if not self.closed:
             self._plane.media_remote(self.reference, address, port, codec, payload_type, event_payload_type, rtcp_port)
 
+    def echo(self, codec: int, payload_type: int) -> None:
+        """Be its own phone: what a circuit brings goes back into it."""
+        if not self.closed:
+            self._plane.media_echo(self.reference, codec, payload_type)
+
     def fingerprint(self) -> bytes:
         """Return the SHA-256 of the port's certificate, which is made when it is first asked for. Raises LocalError where the engine has stopped."""
         if not self._fingerprint:

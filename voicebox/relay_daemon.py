@@ -47,6 +47,7 @@ class RelayDaemon:
         self._own = verified.descriptor
         remove_former_key(store)
         network, now_s = load_network(store), time.time()
+        is_known = network.relay(self._own.relay_id) is not None
         self._times = Times(network.terms.epoch_s, is_relay=True)
         self._gossip = Gossip(network, now_s, self._times.settled_s)
         self._store = store
@@ -58,7 +59,7 @@ class RelayDaemon:
                 "The network does not have this relay, or what it has of it has expired. `voicebox relay renew` for another year, get the descriptor vouched for and put "
                 "it into its directory, and start again; the others hear of it by themselves."
             )
-        if self._network.relay(self._own.relay_id) is None:
+        if not is_known:  # others have not heard of it either, or never will
             self._keys = replace(self._keys, certificate=certificate_showing(verified, self._keys, dt.datetime.now(dt.UTC)))
         born = self._network.terms.born_unix_us
         if time.time() * 1e6 < born:

@@ -30,6 +30,9 @@ class PlainPort:
     def set_remote(self, address: str, port: int, codec: Codec, payload_type: int, event_payload_type: int | None, rtcp_port: int | None = None) -> None:
         self.remote = (address, port, codec)
 
+    def echo(self, codec: Codec, payload_type: int) -> None:
+        self.remote = ("", self.rtp_port, codec)
+
     def protect(self, protection: Protection | None) -> None: ...
     def set_packets(self, packet_ms: int) -> None: ...
     def set_direction(self, *, to_phone: bool, from_phone: bool) -> None:

@@ -214,7 +214,8 @@ def test_the_call_goes_on(outcome: Outcome) -> None:
 
 def test_the_box_found_no_fault_and_is_not_larger_for_it(outcome: Outcome) -> None:
     assert outcome.rose("bugs") == 0
-    assert outcome.after["counters"] == outcome.before["counters"]
+    before, after = ({name: count for name, count in status["counters"].items() if name != "gossip_rounds"} for status in (outcome.before, outcome.after))
+    assert after == before
     assert len(outcome.after["phones"]) == len(outcome.before["phones"]) == 1
     assert outcome.after["sip"]["transactions"] < 100
     assert outcome.after["engine"]["panics"] == 0

@@ -87,6 +87,8 @@ def test_a_box_with_a_relay_carries_others(tmp_path: Path) -> None:
     alice, bob = network.boxes[CALLER], network.boxes[CALLEE]
     home = alice.home / "relay"
     network.voicebox("relay", "offer", "--operator", OPERATOR, home=alice.home)
+    settings = home / "relay.yaml"
+    settings.write_text(settings.read_text().replace("listed: yes", "listed: no"))
     with network:
         network.start()
         network.wait_ready(READY_S)

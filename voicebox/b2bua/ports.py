@@ -68,6 +68,13 @@ class PhonePort(MediaPort, Protocol):
         """Call listener() where a handshake failed, so that no sound will come: the phone showed another certificate, or nothing."""
 
 
+class EchoPort(MediaPort, Protocol):
+    """A port that can be its own phone."""
+
+    def echo(self, codec: Codec, payload_type: int) -> None:
+        """Be its own phone, in the place of set_remote: what its circuit brings goes back into it."""
+
+
 class MachinePort(MediaPort, Protocol):
     """A port that faces no phone but the box itself: play() goes into the circuit that it is bound to."""
 

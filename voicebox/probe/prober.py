@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from voicebox.b2bua.events import NO_SCORE, CallEvent, Codec, Offer, Refusal, Refuse, Ringing, Score
-from voicebox.b2bua.ports import CircuitLeg, MediaPort
+from voicebox.b2bua.ports import CircuitLeg, EchoPort, MediaPort
 from voicebox.errors import HostError, UsageError
 from voicebox.probe.codecs import ProbeCodec, codec_of
 from voicebox.probe.echo import LEAST_ECHO_S, MOST_ECHO_S, EchoingEnd
@@ -45,7 +45,7 @@ Listener = Callable[[CallEvent], None]
 class PortSource(Protocol):
     """Where an end gets its media port; as b2bua/ports.py's MediaPorts."""
 
-    def open(self, local_address: str) -> MediaPort: ...
+    def open(self, local_address: str) -> EchoPort: ...
 
 
 class ProbeNetwork(Protocol):
@@ -218,7 +218,7 @@ class Prober:
     def _echo(self, codec: Codec, leg: CircuitLeg) -> Listener:
         """Give back what a contact says. Raises HostError where this machine has no port left."""
         port = self._media.open(LOOPBACK)
-        port.set_remote(LOOPBACK, port.rtp_port, codec, ECHO_PAYLOAD_TYPE, None)
+        port.echo(codec, ECHO_PAYLOAD_TYPE)
         most_us = int(self._chance.uniform(LEAST_ECHO_S, MOST_ECHO_S) * 1e6)
         self._echoing = echoing = _Timed(EchoingEnd(codec, port, leg, self._clock(), most_us), port, self._clock)
         self.counters["echoes_answered"] += 1

@@ -433,6 +433,15 @@ impl Engine {
         self.order(Order::MediaRemote { port, address, rtcp_port, command })
     }
 
+    /// Let a port be its own phone: what it sends comes back into its circuit.
+    pub fn media_echo(&self, port: u32, codec: u8, payload_type: u8) -> Result<(), Error> {
+        if payload_type > 127 {
+            return Err(Error::Local("an RTP payload type is 0 to 127"));
+        }
+        let command = Command::MediaRemote { port: PortId(port), codec, payload_type, event_payload_type: None };
+        self.order(Order::MediaEcho { port, command })
+    }
+
     /// Protect what passes a port with a suite and the master keys of both directions, or no longer.
     pub fn media_protect(&self, port: u32, keys: Option<(&str, &[u8], &[u8])>) -> Result<(), Error> {
         const WRONG: Error = Error::Local("no such suite of SRTP, or a key that has not its length");

@@ -172,6 +172,11 @@ impl MediaPort {
         }
     }
 
+    /// Return where its RTP comes in.
+    pub(crate) const fn bound(&self) -> SocketAddr {
+        self.bound
+    }
+
     /// Say whether an address is one of this port's own two.
     pub(crate) fn is_at(&self, address: SocketAddr) -> bool {
         address.ip() == self.bound.ip() && (address.port() == self.bound.port() || address.port() == self.bound.port() + 1)

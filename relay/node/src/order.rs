@@ -21,6 +21,7 @@ pub(crate) enum Order {
     Core(Command),
     MediaOpen { port: u32, with: Box<MediaPort> },
     MediaRemote { port: u32, address: std::net::SocketAddr, rtcp_port: Option<u16>, command: Command },
+    MediaEcho { port: u32, command: Command },
     MediaProtect { port: u32, keys: Option<MediaKeys> },
     MediaIdentify { port: u32, identity: Identity },
     MediaAgree { port: u32, agreed: Agreed },

@@ -507,6 +507,12 @@ impl Runner {
                 self.command(now, command);
                 self.follow_handshakes(now, port);
             }
+            Order::MediaEcho { port, command } => {
+                if let Some(its) = self.media.get_mut(&port) {
+                    its.set_remote(now, Some(its.bound()), None);
+                }
+                self.command(now, command);
+            }
             Order::MediaProtect { port, keys } => {
                 if let Some(port) = self.media.get_mut(&port) {
                     port.protect(keys);

@@ -238,6 +238,10 @@ impl Engine {
         self.engine.media_remote(port, (address, remote_port, rtcp_port), codec, payload_type, event_payload_type).map_err(raise)
     }
 
+    fn media_echo(&self, port: u32, codec: u8, payload_type: u8) -> PyResult<()> {
+        self.engine.media_echo(port, codec, payload_type).map_err(raise)
+    }
+
     fn media_protect(&self, port: u32, suite: Option<&str>, send_key: &[u8], receive_key: &[u8]) -> PyResult<()> {
         self.engine.media_protect(port, suite.map(|suite| (suite, send_key, receive_key))).map_err(raise)
     }

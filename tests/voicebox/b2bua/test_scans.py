@@ -5,6 +5,7 @@ The shapes of the requests are sipvicious's: OPTIONS for 100, REGISTER and INVIT
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from collections.abc import Callable
@@ -59,11 +60,13 @@ def work_of(act: Callable[[], object]) -> list[str]:
             calls.append(frame.f_code.co_qualname)
 
     before = sys.getprofile()
+    gc.disable()  # who collects has callbacks
     sys.setprofile(note)
     try:
         act()
     finally:
         sys.setprofile(before)
+        gc.enable()
     return calls
 
 
