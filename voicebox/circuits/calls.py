@@ -243,6 +243,10 @@ class Calls:
         """Return how many calls there are."""
         return sum(call.is_call for call in self._calls)
 
+    def of_people(self) -> int:
+        """Return how many calls there are but probes, of which one may go on long after its figures."""
+        return sum(call.is_call and not call.is_probe for call in self._calls)
+
     def dummies(self, now_us: int) -> tuple[int, int]:
         """Return how many dummies there are, and how many were begun, here or by contacts, in the last hour."""
         return len(self._calls) - self.active(), sum(now_us - begun_us < COVER_US for begun_us in self._dummies_us)
