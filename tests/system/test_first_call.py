@@ -144,6 +144,7 @@ def test_exactly_three_relays_carry_the_call(tmp_path: Path) -> None:
         assert stopped.within(end + NS // 2, end + NS) > 20  # the sound is back half a second later
 
 
+@pytest.mark.long
 def test_with_two_circuits_a_relay_that_stops_is_not_missed(embedded_network: EmbeddedNetwork, tmp_path: Path) -> None:
     """Stop each relay in turn, twice: the call is over two paths of three, and the sound of either is enough."""
     leave_dummies(embedded_network)

@@ -138,6 +138,7 @@ def test_dummies_come_and_go_and_ring_no_phone(network: EmbeddedNetwork, tmp_pat
     nothing_wrong(network)
 
 
+@pytest.mark.long
 def test_call_goes_on_over_the_end_of_its_epoch(network: EmbeddedNetwork, tmp_path: Path) -> None:
     network.wait_ready()
     with phones(network, tmp_path) as (caller, callee):
@@ -160,6 +161,7 @@ def test_call_goes_on_over_the_end_of_its_epoch(network: EmbeddedNetwork, tmp_pa
     nothing_wrong(network)
 
 
+@pytest.mark.long
 def test_call_outlives_a_relay_of_its_path_and_the_next_takes_the_other_junction(tmp_path: Path) -> None:
     """In a network of its own, which is broken afterwards: a relay's peers notice after a minute that it started anew."""
     plan = Plan(first_port=47_700, prefix="127.0.80")
