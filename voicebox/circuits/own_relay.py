@@ -4,7 +4,7 @@
       relay.yaml           its settings: a port and a name for its operator that were drawn, and caps
       descriptor           from when others were seen to reach it
 
-Nothing in it names the box or is made from the box's keys. NOT here: its process (relaying.py). Spec: PROTOCOL.md §10.6.
+Nothing in it names the box or is made from the box's keys. NOT here: its process (relaying.py). Spec: PROTOCOL.md §10.8.
 """
 
 from __future__ import annotations

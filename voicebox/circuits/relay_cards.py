@@ -3,7 +3,7 @@
     relay.cards    the descriptors, one behind the other, by ascending relay id, none twice
 
 A relay's card is its descriptor with its vouchers. It has to be admitted as any relay of the network is; what it spares is the list, which everybody sees. NOT here: which
-guards are drawn (guards.py: those of cards first), disks (contacts/store.py). Spec: PROTOCOL.md §10.5, §10.6.
+guards are drawn (guards.py: those of cards first), disks (contacts/store.py). Spec: PROTOCOL.md §10.5, §10.8.
 """
 
 from __future__ import annotations

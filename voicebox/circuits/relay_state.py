@@ -120,7 +120,7 @@ def link_certificate(key: ec.EllipticCurvePrivateKey, now: dt.datetime, shows: x
 
 
 def certificate_showing(verified: VerifiedDescriptor, keys: RelayKeys, now: dt.datetime) -> bytes:
-    """Return a certificate (DER) of a relay's link key that holds its descriptor, for a relay that the list does not have. Spec: PROTOCOL.md §10.6."""
+    """Return a certificate (DER) of a relay's link key that holds its descriptor, for a relay that the list does not have. Spec: PROTOCOL.md §10.8."""
     key = serialization.load_der_private_key(keys.link_key.reveal(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey), "the key of a link is made by create_relay()"
     return link_certificate(key, now, x509.UnrecognizedExtension(DESCRIPTOR_EXTENSION, verified.text.encode()))

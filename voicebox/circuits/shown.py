@@ -1,7 +1,7 @@
 """How a relay that is not in the list is known where it connects: its certificate of DTLS holds its descriptor with its vouchers.
 
 A peer's pin is that of its key, so a certificate of the same key may say more. In DTLS 1.3 nobody on the way sees it. NOT here: whether the vouchers suffice (network.py),
-making such a certificate (relay_state.py). Pure. Spec: PROTOCOL.md §10.6.
+making such a certificate (relay_state.py). Pure. Spec: PROTOCOL.md §10.8.
 """
 
 from __future__ import annotations
