@@ -161,7 +161,7 @@ class BoxDaemon:
         self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < COIN)
         config, count, now_us = self._config, self._config.profile.circuits, self._plane.now_us()
         guards, metered = self._guards_here.load(guards_wanted(count), rng), config.profile.is_metered
-        own = self._own_view()
+        own = self._own_view(self._network)
         standing = StandingCircuits(self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=config.middle, metered=metered, own=own)
         calls.use(standing)
         self._standing = standing
@@ -318,7 +318,7 @@ class BoxDaemon:
         """Keep what guards told. It counts from the next epoch on; at once where a box that was off for long finds only now which junctions this epoch has."""
         before, self._network = self._network, self._gossip.network
         if self._standing is not None and self._calls is not None:
-            self._standing.use(self._network)
+            self._standing.use(self._network, self._own_view(self._network))
             epoch = self._standing.epoch
             if not self._gossiping.first_done and not self._calls.active() and _junctions(before, epoch) != _junctions(self._network, epoch):
                 self._begin_anew()
@@ -327,9 +327,9 @@ class BoxDaemon:
     def _now_us(self) -> int:
         return self._plane.now_us()
 
-    def _own_view(self, network: VerifiedNetwork | None = None) -> OwnView:
+    def _own_view(self, network: VerifiedNetwork) -> OwnView:
         """Return what is known of relays beside the list. Raises FileProblem."""
-        return OwnView(self._relaying.ids(), relays_by_card(network or self._network, load_cards(self._store)))
+        return OwnView(self._relaying.ids(), relays_by_card(network, load_cards(self._store)))
 
     def _guards(self) -> list[Descriptor]:
         return self._standing.guards() if self._standing is not None else []

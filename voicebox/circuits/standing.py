@@ -248,8 +248,8 @@ class StandingCircuits:
                 circuit.gives_way.give_way()
             circuit.renew_tokens(now_us)
 
-    def use(self, network: VerifiedNetwork, own: OwnView | None = None) -> None:
-        """Take newer relays of the network; they count from the next epoch on."""
+    def use(self, network: VerifiedNetwork, own: OwnView) -> None:
+        """Take newer relays of the network, and what is known beside them; they count from the next epoch on."""
         self._network, self._own = network, own
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from tests.support.networks import SmallNetwork, make_network, make_relay, vouch
 from voicebox.circuits.circuit import Stage
 from voicebox.circuits.descriptor import Role
 from voicebox.circuits.guards import GuardSet
+from voicebox.circuits.path import OwnView
 from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import GUARD_PATIENCE_US
 
@@ -195,7 +196,7 @@ def test_newer_relays_count_from_the_next_epoch_on() -> None:
     run(world, [box], 8)
     relays = [*small.relays, *(make_relay(Role.GUARD, f"op{number}", 4100 + number) for number in range(50, 60))]
     world.small.relays.extend(relays[5:])
-    box.standing.use(vouched_network(relays, [small.voucher_key], 1, epoch_s=60))
+    box.standing.use(vouched_network(relays, [small.voucher_key], 1, epoch_s=60), OwnView())
     assert len(box.standing.pool.relays) == 3
     run(world, [box], 60)
     assert len(box.standing.pool.relays) == 13

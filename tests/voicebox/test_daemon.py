@@ -1,0 +1,70 @@
+"""A box's daemon in this process, with guards that do not answer: what it makes of news of the network."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.network_commands import join_network, make_network, vouch
+from voicebox.circuits.own_relay import OwnRelay
+from voicebox.cli.main import main
+from voicebox.cli.network_file import read_network
+from voicebox.config.model import with_option
+from voicebox.daemon import BoxDaemon
+
+pytestmark = pytest.mark.system
+
+HERE = "127.0.0.1"
+
+
+def voicebox(*arguments: str, home: Path) -> None:
+    assert main([*arguments, "--home", str(home)]) == 0
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return the directory of a box in a network of three guards and two junctions, whose file is beside it."""
+    descriptors = []
+    for number, role in enumerate(("guard", "guard", "guard", "junction", "junction")):
+        relay = tmp_path / f"relay-{number}"
+        voicebox("relay", "init", "--listen", f"{HERE}:{4200 + number}", "--role", role, "--operator", f"operator {number}", home=relay)
+        descriptors.append(relay / "descriptor")
+    make_network(tmp_path / "network", descriptors)
+    box = tmp_path / "box"
+    voicebox("init", home=box)
+    join_network(box, tmp_path / "network")
+    settings = box / "box.yaml"
+    settings.write_text(with_option(settings.read_text(), "realtime", "no"))
+    return box
+
+
+@contextlib.asynccontextmanager
+async def running(home: Path) -> AsyncIterator[BoxDaemon]:
+    daemon = BoxDaemon(home)
+    await daemon.start()
+    try:
+        yield daemon
+    finally:
+        await daemon.stop()
+
+
+def hear_of_own_relay(daemon: BoxDaemon, home: Path) -> None:
+    """Let the network have the box's own relay, and a guard tell the box."""
+    copy, file = home.parent / "copy", home.parent / "network"
+    copy.write_bytes((home / "relay" / "descriptor").read_bytes())
+    vouch(file, [copy])
+    assert daemon._gossip.take([relay.verified for relay in read_network(file).relays], time.time())
+    daemon._gossip.on_changed()
+
+
+async def test_news_of_the_network_take_nothing_from_what_a_box_knows_beside_it(home: Path) -> None:
+    OwnRelay(home).describe(HERE, dt.datetime.now(dt.UTC))
+    async with running(home) as daemon:
+        assert daemon.answers["path"]({})["path"]["own_relay"] == 1
+        hear_of_own_relay(daemon, home)
+        assert daemon.answers["path"]({})["path"]["own_relay"] == 1, "it still draws no guard that has its own address"
