@@ -119,7 +119,7 @@ class BoxDaemon:
         self._kept = Kept(self._store, self._today)
         self._kept.use(self._kept.opened() if self._plan.takes_messages else None, keeps_missed=self._plan.keeps_missed)
         self._repeating = Repeating()
-        self._relaying = Relaying(self._store, self._config.relay, self._network, self._guards)
+        self._relaying = Relaying(self._store, self._config.relay, lambda: self._network, self._guards)
         self._addresses = AddressWatch(self._look_at_addresses)
         self._guards_here = GuardsHere(self._store, self._config.guards, self._config.prefer)
         self.counters: Counter[str] = Counter()
@@ -445,6 +445,7 @@ class BoxDaemon:
             self._take(Step(known[petname], None))
         for petname in there.keys() - known.keys():
             self._take(Step(None, there[petname]))
+        is_newer = network is not self._network
         self._plan, self._dnd, self._network, self._accounts = plan, dnd, network, accounts
         self._kept.use(mailbox, keeps_missed=plan.keeps_missed)
         if self._server is not None:
@@ -453,7 +454,8 @@ class BoxDaemon:
         self._gossip.use(network, now.timestamp())
         if self._standing is not None:
             self._standing.use(network, own)
-        self._relaying.use(network)
+        if is_newer:
+            self._relaying.hand_on()
         self._offering.use(offered)
         self._kept.write_missed()
 

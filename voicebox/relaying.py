@@ -47,9 +47,12 @@ class Waits:
 
 
 class Relaying:
-    """A box's relay. Contract: start(), use() for each newer list, then stop(). guards: of the box, in its order; only these are asked, since they know its address."""
+    """A box's relay. network(): as the box knows it now; guards(): of the box, in its order; only these are asked, since they know its address.
 
-    def __init__(self, box: StateDirectory, switch: RelaySwitch, network: VerifiedNetwork, guards: Callable[[], Sequence[Descriptor]]) -> None:
+    Contract: start(), hand_on() for each list that the box is given, then stop().
+    """
+
+    def __init__(self, box: StateDirectory, switch: RelaySwitch, network: Callable[[], VerifiedNetwork], guards: Callable[[], Sequence[Descriptor]]) -> None:
         self._box, self._switch, self._network, self._guards = box, switch, network, guards
         self._own = OwnRelay(box.home)
         self._rng = random.SystemRandom()
@@ -74,10 +77,9 @@ class Relaying:
         self.start(address)
         self._woken.set()
 
-    def use(self, network: VerifiedNetwork) -> None:
-        """Take the relays of the network, and hand them on."""
-        changed, self._network = network is not self._network, network
-        if not changed or self._switch is not RelaySwitch.ON:
+    def hand_on(self) -> None:
+        """Let its process have the list that the box was given, or look at once whether it is in it. What relays tell the box comes to both, and changes no time."""
+        if self._switch is not RelaySwitch.ON:
             return
         if self._process is None:
             self._woken.set()
@@ -132,7 +134,7 @@ class Relaying:
         now = dt.datetime.now(dt.UTC)
         described = self._own.describe(address, now)
         self._own.share(self._box)
-        return RelayStage.RUNNING if belongs(self._network, described, now) else RelayStage.UNLISTED
+        return RelayStage.RUNNING if belongs(self._network(), described, now) else RelayStage.UNLISTED
 
     async def _run_until_woken(self) -> None:
         command = [sys.executable, "-m", "voicebox", "relay", "run", "--home", str(self._own.store.home), "--beside", str(os.getpid())]

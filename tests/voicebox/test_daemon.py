@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import time
@@ -11,15 +12,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.network_commands import join_network, make_network, vouch
+from voicebox import relaying
 from voicebox.circuits.own_relay import OwnRelay
 from voicebox.cli.main import main
 from voicebox.cli.network_file import read_network
-from voicebox.config.model import with_option
+from voicebox.config.model import RelaySwitch, with_option
 from voicebox.daemon import BoxDaemon
 
 pytestmark = pytest.mark.system
 
 HERE = "127.0.0.1"
+WAIT_S = 30.0
 
 
 def voicebox(*arguments: str, home: Path) -> None:
@@ -62,9 +65,30 @@ def hear_of_own_relay(daemon: BoxDaemon, home: Path) -> None:
     daemon._gossip.on_changed()
 
 
+async def staged(daemon: BoxDaemon, stage: str) -> None:
+    """Wait until the relay beside the box is so far."""
+    async with asyncio.timeout(WAIT_S):
+        while daemon.status()["relay"]["stage"] != stage:  # noqa: ASYNC110  # told by a process
+            await asyncio.sleep(0.02)
+
+
 async def test_news_of_the_network_take_nothing_from_what_a_box_knows_beside_it(home: Path) -> None:
     OwnRelay(home).describe(HERE, dt.datetime.now(dt.UTC))
     async with running(home) as daemon:
         assert daemon.answers["path"]({})["path"]["own_relay"] == 1
         hear_of_own_relay(daemon, home)
         assert daemon.answers["path"]({})["path"]["own_relay"] == 1, "it still draws no guard that has its own address"
+
+
+async def test_a_relay_beside_a_box_runs_once_relays_told_that_the_list_has_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def reached(*_asked: object) -> str:
+        return HERE
+
+    monkeypatch.setattr(relaying, "look", reached)
+    monkeypatch.setattr(relaying, "FIRST_S", {RelaySwitch.ON: (0.0, 0.0)})
+    monkeypatch.setattr(relaying, "AGAIN_S", {RelaySwitch.ON: (0.02, 0.05)})
+    voicebox("relay", "offer", home=home)
+    async with running(home) as daemon:
+        await staged(daemon, "unlisted")
+        hear_of_own_relay(daemon, home)
+        await staged(daemon, "running")
