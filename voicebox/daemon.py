@@ -549,19 +549,20 @@ class BoxDaemon:
 
     def _take(self, step: Step) -> None:
         self._book.take(step)
-        if step.before is not None and self._server is not None:
-            self._server.contact_changed(step.before.petname, step.after.petname if step.after is not None and step.after.open else None)
-        if step.before is not None and self._streams is not None:
-            self._streams.contact_changed(step.before.petname, step.after.petname if step.after is not None and step.after.open else None)
+        if step.before is not None:
+            petname, to = step.before.petname, step.after.petname if step.after is not None and step.after.open else None
+            if self._server is not None:
+                self._server.contact_changed(petname, to)
+            if self._streams is not None:
+                self._streams.contact_changed(petname, to)
         if self._calls is not None and self._standing is not None:
             self._calls.contact_changed(step, self._plane.now_us())
             if step.doors_change:
                 self._standing.renew_tokens(self._plane.now_us(), at_once=True)
             self._wake()
-        if step.before is not None and (step.after is None or step.after.petname != step.before.petname):
-            petname, to = step.before.petname, None if step.after is None else step.after.petname
-            self._kept.renamed(petname, to)
-            self._offering.renamed(petname, to)
+        if step.renamed is not None:  # last: a disk that does not take it keeps no door open
+            self._offering.renamed(*step.renamed)
+            self._kept.renamed(*step.renamed)
 
     def _load_plan(self, users: tuple[str, ...]) -> DialPlan:
         return load_plan(self._store.home / self._config.dialplan, users, self._config.suffixes)

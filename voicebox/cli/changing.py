@@ -9,6 +9,7 @@ from voicebox.contacts.changes import Change, decide
 from voicebox.contacts.kept import rename_kept
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import ask
+from voicebox.streams.offered import rename_offered
 
 
 def change_contact(home: Path, change: Change) -> None:
@@ -21,5 +22,6 @@ def change_contact(home: Path, change: Change) -> None:
         now = dt.datetime.now(dt.UTC)
         step = decide(change, store.load_contacts(now), store.load_identity(now).contact_id, now)
         store.keep(step)
-        if step.before is not None and (step.after is None or step.after.petname != step.before.petname):
-            rename_kept(store, step.before.petname, None if step.after is None else step.after.petname)
+        if step.renamed is not None:
+            rename_offered(store, *step.renamed)
+            rename_kept(store, *step.renamed)

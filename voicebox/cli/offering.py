@@ -7,13 +7,7 @@ from pathlib import Path
 
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import ask
-from voicebox.streams.offered import STREAMS_FILE, Offered, changed, parse_offered
-
-
-def load_offered(store: StateDirectory) -> Offered:
-    """Read the file of a box. Raises FileProblem, HostError."""
-    text = store.read_text(STREAMS_FILE) if store.exists(STREAMS_FILE) else ""
-    return parse_offered(text, str(store.path(STREAMS_FILE)))
+from voicebox.streams.offered import changed, keep_offered, load_offered
 
 
 def change_offered(home: Path, what: str, line: str) -> None:
@@ -24,4 +18,4 @@ def change_offered(home: Path, what: str, line: str) -> None:
             ask(home, "offering", what=what, line=line)
             return
         petnames = frozenset(contact.petname for contact in store.load_contacts(dt.datetime.now(dt.UTC)))
-        store.write(STREAMS_FILE, changed(load_offered(store), what, line, petnames).serialise().encode())
+        keep_offered(store, changed(load_offered(store), what, line, petnames))

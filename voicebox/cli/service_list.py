@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from voicebox.cli.home import add_home, home_of
-from voicebox.cli.offering import load_offered
 from voicebox.contacts.store import StateDirectory
+from voicebox.streams.offered import load_offered
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

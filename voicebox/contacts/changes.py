@@ -56,6 +56,13 @@ class Step:
         """Return whether somebody can reach the box who could not before, or the other way round."""
         return _door(self.before) != _door(self.after)
 
+    @property
+    def renamed(self) -> tuple[str, str | None] | None:
+        """Return the petname that is this contact's no more, and the one that is now, None where the contact is gone. None where no petname changes."""
+        if self.before is None or (self.after is not None and self.after.petname == self.before.petname):
+            return None
+        return self.before.petname, None if self.after is None else self.after.petname
+
 
 def parse_change(asked: Mapping[str, object]) -> Change:
     """Read a change as the control socket carries it. Raises UsageError."""

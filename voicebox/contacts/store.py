@@ -9,6 +9,7 @@
       guards                the guards and until when each is kept (circuits/guards.py)
       relay.cards           relays that are known by card (circuits/relay_cards.py)
       places/               the places where the box has been, and the guards of all but the first (circuits/places.py)
+      streams               what is offered to contacts, and where programs find what they offer (streams/offered.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
       voicemail/            where the dial plan wants that: messages of contacts, and what they are sealed with (voicemail.py)
       missed                where the dial plan wants that: petname and day of missed calls (missed.py)

@@ -3,7 +3,7 @@
     service NAME ADDRESS:PORT PORT PETNAME,PETNAME      a service at an address, reached by these contacts under PORT; `-` for nobody
     forward ADDRESS:PORT PETNAME PORT                   a port here that leads to a contact's service
 
-Nobody is allowed unless named. NOT here: sockets (server.py), who is a contact. Pure.
+Nobody is allowed unless named. NOT here: sockets (server.py), who is a contact, disks (contacts/store.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from voicebox.config.model import Endpoint, parse_endpoint
 from voicebox.contacts.contact import checked_petname
+from voicebox.contacts.store import StateDirectory
 from voicebox.errors import FileProblem, UsageError
 
 STREAMS_FILE = "streams"
@@ -126,6 +127,23 @@ def parse_offered(text: str, path: str) -> Offered:
         except UsageError as problem:
             raise FileProblem(path, number, str(problem).rstrip("."), "`voicebox service` and `voicebox forward` write it.") from None
     return offered
+
+
+def load_offered(store: StateDirectory) -> Offered:
+    """Read the file of a box; nothing is offered where there is none. Raises FileProblem."""
+    return parse_offered(store.read_text(STREAMS_FILE), str(store.path(STREAMS_FILE))) if store.exists(STREAMS_FILE) else Offered()
+
+
+def keep_offered(store: StateDirectory, offered: Offered) -> None:
+    """Write the file of a box. Raises HostError."""
+    store.write(STREAMS_FILE, offered.serialise().encode())
+
+
+def rename_offered(store: StateDirectory, petname: str, to: str | None) -> None:
+    """Let the file follow a contact's new petname where no box runs; None: nothing is left of them. Raises HostError, FileProblem."""
+    offered = load_offered(store)
+    if (fresh := offered.renamed(petname, to)) != offered:
+        keep_offered(store, fresh)
 
 
 def changed(offered: Offered, what: str, line: str, petnames: frozenset[str]) -> Offered:

@@ -10,7 +10,7 @@ from typing import Any
 
 from voicebox.config.model import Endpoint
 from voicebox.contacts.store import StateDirectory
-from voicebox.streams.offered import STREAMS_FILE, Offered, changed, parse_offered
+from voicebox.streams.offered import Offered, changed, keep_offered, load_offered
 from voicebox.streams.server import StreamServer
 
 
@@ -19,23 +19,22 @@ class Offering:
 
     def __init__(self, store: StateDirectory, socks: Endpoint | None, petnames: Callable[[], frozenset[str]]) -> None:
         self._store, self._socks, self._petnames = store, socks, petnames
-        self.server: StreamServer | None = None
+        self._server: StreamServer | None = None
         self._offered = self.read()
 
     def read(self) -> Offered:
         """Return what the file says now."""
-        text = self._store.read_text(STREAMS_FILE) if self._store.exists(STREAMS_FILE) else ""
-        return parse_offered(text, str(self._store.path(STREAMS_FILE)))
+        return load_offered(self._store)
 
     def serve(self, server: StreamServer | None) -> None:
         """Let a server offer it from now on, or nobody."""
-        self.server = server
+        self._server = server
         self.use(self._offered)
 
     def use(self, offered: Offered) -> None:
         """Offer this from now on; where that cannot be, all is as before."""
-        if self.server is not None:
-            self.server.use(offered, self._socks)
+        if self._server is not None:
+            self._server.use(offered, self._socks)
         self._offered = offered
 
     def change(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,4 +49,4 @@ class Offering:
 
     def _keep(self, offered: Offered) -> None:
         self.use(offered)
-        self._store.write(STREAMS_FILE, offered.serialise().encode())
+        keep_offered(self._store, offered)

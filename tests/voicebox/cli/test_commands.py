@@ -211,8 +211,11 @@ def test_contacts_are_shown_renamed_blocked_and_changed(cli: Cli) -> None:
     assert "none, either way: blocked" in cli.good("contact", "show", "bob", home=ann)
     cli.good("contact", "unblock", "bob", home=ann)
     (ann / "missed").write_text("2026-03-10 bob\n")
+    cli.good("service", "add", "web", "--to", "127.0.0.1:8080", "--allow", "bob", home=ann)
+    cli.good("forward", "add", "127.0.0.1:8022", "bob.privacy:22", home=ann)
     assert "robert now" in cli.good("contact", "rename", "bob", "robert", home=ann)
     assert (ann / "missed").read_text() == "2026-03-10 robert\n"
+    assert (ann / "streams").read_text() == "service web 127.0.0.1:8080 8080 robert\nforward 127.0.0.1:8022 robert 22\n"
     assert "no contact" in cli.bad("contact", "show", "bob", home=ann)
     former = json.loads(cli.good("contact", "show", "robert", "--json", home=ann))
     assert "another card" in cli.good("contact", "add", "robert", str(cards[1]), home=ann)
