@@ -242,6 +242,7 @@ class BoxDaemon:
         if self._prober is not None:
             self._prober.stop()
             self._prober = None
+        self._offering.serve(None)
         if self._streams is not None:
             self._plane.route_streams(None)
             self._streams.stop()
@@ -431,7 +432,7 @@ class BoxDaemon:
 
         Calls that there are go on, but those of phones that are gone or have another password.
 
-        Raises FileProblem, ProblemsFound; then nothing has changed.
+        Raises FileProblem, ProblemsFound, HostError; then nothing has changed.
         """
         accounts = self._load_accounts()
         users = tuple(account.user for account in accounts)
@@ -441,6 +442,7 @@ class BoxDaemon:
         mailbox, own = self._kept.opened() if plan.takes_messages else None, self._own_view(network)
         there = {contact.petname: contact for contact in self._store.load_contacts(now)}
         known = {contact.petname: contact for contact in self._book.contacts()}
+        self._offering.use(offered)  # before contacts go, of whom nothing is left in it then
         for petname in known.keys() - there.keys():
             self._take(Step(known[petname], None))
         for petname in there.keys() - known.keys():
@@ -456,7 +458,6 @@ class BoxDaemon:
             self._standing.use(network, own)
         if is_newer:
             self._relaying.hand_on()
-        self._offering.use(offered)
         self._kept.write_missed()
 
     @property

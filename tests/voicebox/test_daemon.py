@@ -1,4 +1,4 @@
-"""A box's daemon in this process, with guards that do not answer: what it makes of news of the network."""
+"""A box's daemon in this process, with guards that do not answer: what it makes of news of the network, and of files that are gone."""
 
 from __future__ import annotations
 
@@ -92,3 +92,20 @@ async def test_a_relay_beside_a_box_runs_once_relays_told_that_the_list_has_it(h
         await staged(daemon, "unlisted")
         hear_of_own_relay(daemon, home)
         await staged(daemon, "running")
+
+
+async def test_a_contact_whose_file_is_gone_is_offered_nothing_any_more(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    voicebox("init", home=home.parent / "bob")
+    capsys.readouterr()
+    voicebox("contact", "card", home=home.parent / "bob")
+    (home.parent / "bob.card").write_text(capsys.readouterr().out)
+    voicebox("contact", "add", "bob", str(home.parent / "bob.card"), home=home)
+    voicebox("service", "add", "web", "--to", f"{HERE}:8080", "--allow", "bob", home=home)
+    daemon = BoxDaemon(home)
+    (home / "contacts" / "bob.yaml").unlink()
+    with (home / "streams").open("a") as streams:
+        streams.write(f"service nas {HERE}:445 445 -\n")
+    daemon.reload()
+    daemon.answers["offering"]({"what": "add", "line": f"service mail {HERE}:25 25 -"})
+    assert (home / "streams").read_text() == f"service web {HERE}:8080 8080 -\nservice nas {HERE}:445 445 -\nservice mail {HERE}:25 25 -\n"
+    await daemon.stop()
