@@ -172,20 +172,18 @@ class Bundles:
             case StreamAsked(stream, bundle, port):
                 self._ask(stream, bundle, port)
             case BundleWants(bundle):
-                for peer in self._of_bundle(bundle):
+                if (peer := self._of_bundle(bundle)) is not None:
                     peer.wants = True
                     self._begin(peer)
             case BundleBroken(bundle):
-                for peer in self._of_bundle(bundle):
-                    self._leave(peer, End(), REFUSED_S)
-                    self._forget_bundle(peer)
-                    self._peers.pop(peer.petname, None)
+                if (peer := self._of_bundle(bundle)) is not None:
+                    self._forget(peer)
 
-    def _of_bundle(self, bundle: int) -> list[_Peer]:
-        return [peer for peer in self._peers.values() if peer.bundle == bundle]
+    def _of_bundle(self, bundle: int) -> _Peer | None:
+        return next((peer for peer in self._peers.values() if peer.bundle == bundle), None)
 
     def _ask(self, stream: int, bundle: int, port: int) -> None:
-        peer = next(iter(self._of_bundle(bundle)), None)
+        peer = self._of_bundle(bundle)
         to = self._offered().allowed(peer.petname, port) if peer is not None else None
         if to is None:
             self._plane.stream_reset(stream, REFUSED)
@@ -243,7 +241,7 @@ class Bundles:
                 self._tie(peer, line, leg, own, other)
             case Refuse():
                 self._leave(peer, None, REFUSED_S)
-                self._fail_opening(peer)
+                self._fail(self._opening_of(peer))
             case End():
                 self._leave(peer, None)
             case _:
@@ -257,21 +255,25 @@ class Bundles:
         if not same and peer.other != NO_NUMBER:
             self._plane.bundle_close(peer.bundle)
             peer.bundle = self._plane.bundle_open()
-            for opening in [opening for opening in self._opening.values() if opening.peer is peer]:
+            for opening in self._opening_of(peer):
                 del self._opening[opening.stream]
                 opening.stream = self._plane.stream_open(peer.bundle, opening.port)
                 self._opening[opening.stream] = opening
         peer.other, peer.wants, line.tied = own, False, True
         leg.carry(peer.bundle)
 
-    def _forget_bundle(self, peer: _Peer) -> None:
-        self._fail_opening(peer)
+    def _forget(self, peer: _Peer) -> None:
+        del self._peers[peer.petname]
+        self._leave(peer, End())
+        self._fail(self._opening_of(peer))
         self._plane.bundle_close(peer.bundle)
 
-    def _fail_opening(self, peer: _Peer) -> None:
-        for stream in [stream for stream, opening in self._opening.items() if opening.peer is peer]:
-            opening = self._opening.pop(stream)
-            self._plane.stream_reset(stream, GONE)
+    def _opening_of(self, peer: _Peer) -> list[Opening]:
+        return [opening for opening in self._opening.values() if opening.peer is peer]
+
+    def _fail(self, given_up: list[Opening]) -> None:
+        for opening in given_up:
+            self.give_up(opening)
             opening.opened(UNREACHABLE)
 
     def _leave(self, peer: _Peer, say: CallEvent | None, again_s: float | None = None) -> None:
@@ -288,30 +290,27 @@ class Bundles:
 
     def contact_changed(self, petname: str, to: str | None) -> None:
         """Take that a contact has another petname; None: there is nothing to do with them any more."""
-        peer = self._peers.pop(petname, None)
+        peer = self._peers.get(petname)
         if peer is None:
             return
         if to is None:
-            self._leave(peer, End())
-            self._forget_bundle(peer)
+            self._forget(peer)
         else:
+            del self._peers[petname]
             peer.petname = to
             self._peers[to] = peer
 
     def end_all(self) -> None:
         """Forget everything: the box stops, or begins anew."""
-        for petname in list(self._peers):
-            self.contact_changed(petname, None)
+        for peer in list(self._peers.values()):
+            self._forget(peer)
 
     # ------------------------------------------------------------------------------------------------------------- time
 
     def handle_timer(self) -> None:
         """Do what is due."""
         now = self._clock()
-        for stream in [stream for stream, opening in self._opening.items() if opening.until <= now]:
-            opening = self._opening.pop(stream)
-            self._plane.stream_reset(stream, GONE)
-            opening.opened(UNREACHABLE)
+        self._fail([opening for opening in self._opening.values() if opening.until <= now])
         for peer in list(self._peers.values()):
             if peer.look <= now:
                 self._look(peer, now)

@@ -11,7 +11,8 @@ import contextlib
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from voicebox.b2bua.events import TIE_OCTETS
 from voicebox.b2bua.ports import CircuitLeg
@@ -28,7 +29,6 @@ NEGOTIATION_S = 10.0
 CONNECT_S = 5.0
 BACKLOG = 64
 CHUNK_OCTETS = 512
-LONGEST_SLEEP_S = 1.0
 
 
 class StreamServer:
@@ -109,7 +109,12 @@ class StreamServer:
             self._timer = None
         due = self._bundles.next_timer()
         if due < NEVER and not self._closed:
-            self._timer = self._loop.call_later(max(0.0, min(LONGEST_SLEEP_S, due - self._loop.time())), self._tick)
+            self._timer = self._loop.call_at(due, self._tick)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _tick(self) -> None:
         self._timer = None
@@ -156,9 +161,7 @@ class StreamServer:
                 self.counters["programs_refused"] += 1
                 program.close()
                 continue
-            task = self._loop.create_task(self._wait(program, self._wanted[endpoint]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._wait(program, self._wanted[endpoint]))
 
     async def _wait(self, program: socket.socket, to: tuple[str, int] | None) -> None:
         """Take one program, up to where the engine has its socket."""
@@ -212,9 +215,7 @@ class StreamServer:
     # ---------------------------------------------------------------------------------------------------------- services
 
     def _connect(self, to: Endpoint, connected: Connected) -> None:
-        task = self._loop.create_task(self._connect_to(to, connected))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(self._connect_to(to, connected))
 
     async def _connect_to(self, to: Endpoint, connected: Connected) -> None:
         family = socket.AF_INET6 if ":" in to.address else socket.AF_INET
