@@ -121,8 +121,13 @@ def ask(home: Path, do: str, **more: str | bool | int) -> dict[str, Any]:
 
 def reload_if_running(home: Path) -> None:
     """Let the daemon of a directory, where one runs, take anew what was just written. Raises UsageError where something is wrong with it, HostError."""
+    ask_if_running(home, "reload")
+
+
+def ask_if_running(home: Path, do: str) -> None:
+    """Ask the daemon of a directory, where one runs, to do something. Raises UsageError where something is wrong with it, HostError."""
     if (home / SOCKET_NAME).exists():
-        ask(home, "reload")
+        ask(home, do)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from voicebox.cli.network_file import read_descriptor_file
 from voicebox.config.load import load_box
 from voicebox.config.model import RelaySwitch
 from voicebox.contacts.store import StateDirectory
-from voicebox.control import SOCKET_NAME, ask
+from voicebox.control import ask_if_running
 from voicebox.errors import UsageError
 
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"{args.vouched} is the descriptor of another relay, or of this one when it gave something else.")
         own = own.with_vouchers(copy.vouchers)
         store.write(DESCRIPTOR_FILE, own.text.encode())
-        if store.home != home and load_box(home).relay is RelaySwitch.ON and (home / SOCKET_NAME).exists():
-            ask(home, "relay")
+        if store.home != home and load_box(home).relay is RelaySwitch.ON:
+            ask_if_running(home, "relay")
     print(own.text, end="")
     return 0

@@ -10,7 +10,7 @@ from voicebox.cli.home import add_home, home_of
 from voicebox.config.load import load_box, load_text
 from voicebox.config.model import RELAY_OPTIONS, RelaySwitch, check_given, with_option
 from voicebox.contacts.store import StateDirectory
-from voicebox.control import SOCKET_NAME, ask
+from voicebox.control import ask_if_running
 from voicebox.errors import UsageError
 
 
@@ -34,15 +34,14 @@ def run(args: argparse.Namespace) -> int:
     if not own.exists():
         own.prepare(config.link_address)
     _set(own.store, "relay.yaml", given)
-    own.config()
+    port = own.config().listen.port
     _set(StateDirectory(home), "box.yaml", {"relay": (RelaySwitch.OFF if args.no else RelaySwitch.ON).value})
     if args.no:
         print("The box does not relay, from its next start on.")
         return 0
-    if (home / SOCKET_NAME).exists():
-        ask(home, "relay")
+    ask_if_running(home, "relay")
     print(
-        f"The box relays as soon as others reach it at UDP port {own.config().listen.port} (forward it, where a router is in the way), and the network has it. Give "
+        f"The box relays as soon as others reach it at UDP port {port} (forward it, where a router is in the way), and the network has it. Give "
         f"{own.store.path(DESCRIPTOR_FILE)} to those who vouch for relays, once it is there; `voicebox status` says what is missing."
     )
     return 0
