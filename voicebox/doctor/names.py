@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from voicebox.doctor.findings import Finding, Grade
+from voicebox.doctor.reading import files_in, text_of
 
-MAX_OCTETS = 1 << 16
 PLACES = (
     "etc/systemd/resolved.conf",
     "etc/systemd/resolved.conf.d/*.conf",
@@ -31,7 +31,8 @@ RULES = (r"^\s*Domains=(?:.*\s)?~{}\.?(?:\s|$)", r"^\s*(?:server|local|address)=
 
 def look_at_names(root: Path, suffixes: Sequence[str]) -> Finding:
     """Return whether private names stay on the machine whose files lie under a root."""
-    loose = [suffix for suffix in suffixes if not _has_rule(root, suffix)]
+    texts = _texts(root, PLACES)
+    loose = [suffix for suffix in suffixes if not _has_rule(texts, suffix)]
     servers = _servers(root)
     if not loose:
         return Finding("names", Grade.GOOD, "a rule of this machine's resolver keeps private names from other name servers")
@@ -43,9 +44,9 @@ def look_at_names(root: Path, suffixes: Sequence[str]) -> Finding:
     return Finding("names", Grade.NOTE, said, f"For programs besides phones tell the resolver to keep such names, dnsmasq for instance with {rule}")
 
 
-def _has_rule(root: Path, suffix: str) -> bool:
+def _has_rule(texts: Iterable[str], suffix: str) -> bool:
     rules = [re.compile(rule.format(re.escape(suffix)), re.MULTILINE | re.IGNORECASE) for rule in RULES]
-    return any(rule.search(text) for text in _texts(root, PLACES) for rule in rules)
+    return any(rule.search(text) for text in texts for rule in rules)
 
 
 def _servers(root: Path) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
@@ -62,13 +63,4 @@ def _servers(root: Path) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
 
 
 def _texts(root: Path, patterns: Iterable[str]) -> list[str]:
-    """Return what stands in files; one that cannot be read is passed over."""
-    texts = []
-    for pattern in patterns:
-        try:
-            for path in sorted(root.glob(pattern)):
-                with path.open("rb") as opened:
-                    texts.append(opened.read(MAX_OCTETS).decode("utf-8", "replace"))
-        except OSError:
-            continue
-    return texts
+    return [text_of(path) for pattern in patterns for path in files_in(root, pattern)]

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from voicebox.doctor.findings import UNIT_HINT, Finding, Grade
+from voicebox.doctor.reading import files_in, text_of
 
 SYSTEM_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
 USER_FOLDERS = ("/etc/systemd/user", "/run/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user")
-MAX_OCTETS = 1 << 16
 
 Folders = Sequence[Path]
 """Those of one manager, the first of them the strongest."""
@@ -47,28 +47,23 @@ def _runs_a_box(command: str) -> bool:
 
 def _units(folders: Folders) -> list[dict[str, list[str]]]:
     """Return the settings of the units of one manager: what was said of each name, in order."""
-    first: dict[str, Path] = {}
-    for folder in folders:
-        for path in _files(folder, "*.service"):
-            first.setdefault(path.name, path)
-    return [_settings([path, *_additions(folders, name)]) for name, path in first.items()]
+    return [_settings([path, *_additions(folders, name)]) for name, path in _first(folders, "*.service").items()]
 
 
 def _additions(folders: Folders, name: str) -> list[Path]:
     stem, at, _ = name.removesuffix(".service").partition("@")
-    first: dict[str, Path] = {}
-    for more in (f"{name}.d", *([f"{stem}@.service.d"] if at else []), "service.d"):
-        for folder in folders:
-            for path in _files(folder / more, "*.conf"):
-                first.setdefault(path.name, path)
+    places = (f"{name}.d", *([f"{stem}@.service.d"] if at else []), "service.d")
+    first = _first([folder / place for place in places for folder in folders], "*.conf")
     return [first[file] for file in sorted(first)]
 
 
-def _files(folder: Path, pattern: str) -> list[Path]:
-    try:
-        return sorted(folder.glob(pattern))
-    except OSError:
-        return []
+def _first(folders: Folders, pattern: str) -> dict[str, Path]:
+    """Return files by name, of several of one name that of the first folder."""
+    first: dict[str, Path] = {}
+    for folder in folders:
+        for path in files_in(folder, pattern):
+            first.setdefault(path.name, path)
+    return first
 
 
 def _settings(files: Iterable[Path]) -> dict[str, list[str]]:
@@ -76,18 +71,10 @@ def _settings(files: Iterable[Path]) -> dict[str, list[str]]:
     said: dict[str, list[str]] = {}
     for file in files:
         section = ""
-        for line in _text(file).replace("\\\n", " ").splitlines():
+        for line in text_of(file).replace("\\\n", " ").splitlines():
             name, equals, value = (part.strip() for part in line.partition("="))
             if line.startswith("["):
                 section = line.strip()
             elif equals and section == "[Service]" and not line.lstrip().startswith(("#", ";")):
                 said[name] = [*said.get(name, ()), value] if value else []
     return {name: values for name, values in said.items() if values}
-
-
-def _text(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(MAX_OCTETS).decode("utf-8", "replace")
-    except OSError:
-        return ""

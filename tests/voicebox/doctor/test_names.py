@@ -29,6 +29,13 @@ def test_a_name_server_of_somebody_else_is_told_and_what_to_do(tmp_path: Path) -
     assert "a resolver of its own" in look_at_names(tmp_path, SUFFIX).said
 
 
+def test_a_file_that_cannot_be_read_hides_no_rule_behind_it(tmp_path: Path) -> None:
+    write(tmp_path, "etc/resolv.conf", "nameserver 192.0.2.1\n")
+    (tmp_path / "etc" / "dnsmasq.d" / "a-folder").mkdir(parents=True)
+    write(tmp_path, "etc/dnsmasq.d/box", "server=/privacy/127.0.0.1#5354\n")
+    assert look_at_names(tmp_path, SUFFIX).grade is Grade.GOOD
+
+
 @pytest.mark.parametrize(
     ("place", "text"),
     [
