@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from voicebox.circuits.descriptor import RelayAddress
 from voicebox.config.model import Endpoint
 from voicebox.doctor.findings import Finding, Grade
+from voicebox.sip.transport import local_address_towards
 
 SHARED = ipaddress.ip_network("100.64.0.0/10")
 """Of providers that let many customers share an address (RFC 6598)."""
@@ -25,13 +26,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def source_address(targets: Iterable[RelayAddress]) -> Address | None:
     """Return the address from which this machine would send to the first of some relays that it has a way to; None where there is none."""
     for target in targets:
-        family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as trial:
-            try:
-                trial.connect((target.host, target.port))  # of UDP: nothing is sent
-                return ipaddress.ip_address(str(trial.getsockname()[0]).partition("%")[0])
-            except OSError:
-                continue
+        try:
+            return ipaddress.ip_address(local_address_towards(target.host).partition("%")[0])
+        except OSError:
+            continue
     return None
 
 
