@@ -62,16 +62,21 @@ class RelaySwitch(Enum):
 
 def parse_endpoint(text: str) -> Endpoint:
     """Read ADDRESS:PORT or [V6]:PORT. Raises UsageError."""
-    host, _, port_text = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     wrong = "should be ADDRESS:PORT in numbers, for example 192.168.1.10:5060"
+    host, port = _host_and_port(text, wrong)
     try:
-        address = parse_address(bare)
+        return Endpoint(parse_address(host), port)
     except UsageError:
         raise UsageError(wrong) from None
-    if (":" in address) != host.startswith("[") or not port_text.isdecimal() or len(port_text) > 5 or not 0 < int(port_text) <= 65_535:
+
+
+def _host_and_port(text: str, wrong: str) -> tuple[str, int]:
+    """Split HOST:PORT, where what has colons stands in brackets. wrong: what is said where it is none. Raises UsageError."""
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if (":" in bare) != host.startswith("[") or not port.isdecimal() or len(port) > 5 or not 0 < int(port) <= 65_535:
         raise UsageError(wrong)
-    return Endpoint(address, int(port_text))
+    return bare, int(port)
 
 
 def parse_address(text: str) -> str:
@@ -143,11 +148,11 @@ def parse_server(text: str) -> tuple[str, int] | None:
     """Read HOST:PORT, by name or by address in numbers, or none. Raises UsageError."""
     if text == "none":
         return None
-    host, _, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not re.fullmatch(r"[A-Za-z0-9.:-]{1,253}", bare) or (":" in bare) != host.startswith("[") or not port.isdecimal() or not 0 < int(port[:6]) <= 65_535:
-        raise UsageError("should be none, or HOST:PORT, for example sip.example.org:5061")
-    return bare, int(port)
+    wrong = "should be none, or HOST:PORT, for example sip.example.org:5061"
+    host, port = _host_and_port(text, wrong)
+    if not re.fullmatch(r"[A-Za-z0-9.:-]{1,253}", host):
+        raise UsageError(wrong)
+    return host, port
 
 
 def parse_transport(text: str) -> str:

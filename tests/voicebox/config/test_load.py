@@ -103,7 +103,7 @@ def test_a_trunk_is_none_unless_it_is_named_whole(tmp_path: Path) -> None:
     (tmp_path / "box.yaml").write_text("trunk: { server: '[::1]:5060' }\n")
     with pytest.raises(FileProblem, match=r"trunk\.user must be given"):
         load_box(tmp_path)
-    for wrong in ("sip.example.org", "a b:5060", "::1:5060", "x:0", "x:70000"):
+    for wrong in ("sip.example.org", "a b:5060", "::1:5060", "x:0", "x:70000", "x:0000805061"):
         assert "HOST:PORT" in problems(f"trunk: {{ server: '{wrong}' }}\n")[0], wrong
 
 
