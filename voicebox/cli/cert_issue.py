@@ -26,6 +26,6 @@ def run(args: argparse.Namespace) -> int:
     until = dt.datetime.fromtimestamp(entry.until, dt.UTC)
     print(
         f"{store.path(file_of(entry.name))} holds a private key and its certificate, good until {until:%Y-%m-%d}: copy it to {entry.name}. A box that runs makes a newer one a month before "
-        "that, for the same key, and `voicebox doctor` says so."
+        "that, or half-way where that is later, for the same key, and `voicebox doctor` says so."
     )
     return 0

@@ -73,8 +73,8 @@ def issue(identity: Identity, name: str, now: dt.datetime, days: int = DAYS, key
 
 
 def ends_soon(entry: Issued, now: dt.datetime) -> bool:
-    """Return whether a certificate is in its last days, in which it is renewed."""
-    return entry.until - RENEWAL_DAYS * 86_400 < now.timestamp()
+    """Return whether a certificate is in its last days, in which it is renewed: of one that is made for a short time those of its second half."""
+    return entry.until - min(RENEWAL_DAYS * 86_400, (entry.until - entry.made) // 2) < now.timestamp()
 
 
 def latest(entries: list[Issued]) -> dict[str, Issued]:

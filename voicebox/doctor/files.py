@@ -130,7 +130,7 @@ def _device_certificates(store: StateDirectory, now: dt.datetime) -> Finding:
         return Finding("certs", Grade.NOTE, said, "Copy certs/NAME.pem to each; `voicebox cert list` says until when the former one is good.")
     if any(ends_soon(entry, now) for entry in entries):
         return Finding("certs", Grade.NOTE, "some of devices and services end within a month", "A box that runs renews them; or: voicebox cert issue NAME.")
-    return Finding("certs", Grade.GOOD, f"{len(names)} of devices and services, good for a month at least" if names else "none yet")
+    return Finding("certs", Grade.GOOD, f"{len(names)} of devices and services, none of which ends soon" if names else "none yet")
 
 
 def _relay_settings(home: Path) -> Finding:

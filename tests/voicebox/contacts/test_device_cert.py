@@ -202,6 +202,14 @@ def test_a_certificate_is_renewed_in_its_last_month_for_as_long_as_before(store:
     assert renew_due(store, ANN, NOW + 140 * DAY) == [], "whose key is gone from the box is not wanted any more"
 
 
+def test_a_certificate_for_a_short_time_is_not_renewed_each_day(store: StateDirectory) -> None:
+    issue_to(store, ANN, "printer", NOW, 20)
+    assert renew_due(store, ANN, NOW + 9 * DAY) == []
+    (entry,) = renew_due(store, ANN, NOW + 11 * DAY)
+    assert round((entry.until - entry.made) / 86_400) == 20
+    assert renew_due(store, ANN, NOW + 12 * DAY) == []
+
+
 def test_the_register_forgets_what_expired_and_has_a_bound(store: StateDirectory) -> None:
     issue_to(store, ANN, "printer", NOW, 10)
     issue_to(store, ANN, "door", NOW + 20 * DAY, 10)
