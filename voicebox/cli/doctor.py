@@ -22,7 +22,7 @@ from voicebox.doctor.redact import own_words, redact
 from voicebox.doctor.running import finding_of_probe, findings_of_path, findings_of_status
 from voicebox.doctor.surroundings import look_at_address, look_at_ports, source_address
 from voicebox.doctor.units import look_at_units, unit_folders
-from voicebox.errors import VoiceboxError
+from voicebox.errors import UsageError, VoiceboxError
 from voicebox.probe.ends import Outcome
 from voicebox.probing import Watch
 
@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     """Print what was found; exit code 1 where something is in the way."""
     named = args.home or os.environ.get("VOICEBOX_HOME")
     home = Path(named).absolute() if named else None
+    if home is None and args.call:
+        raise UsageError("--call goes through the circuits of a box, so it needs the box's directory: --home DIR.")
     relay = home is not None and is_relay(home)
     found = findings_of(look_at_machine(), relay=relay)
     if home is not None:

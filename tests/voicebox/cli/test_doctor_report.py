@@ -38,6 +38,12 @@ def test_names_that_are_ordinary_words_leave_no_holes(tmp_path: Path, capsys: py
     assert any("joins a network" in line for line in reports[0]), "an error is among them"
 
 
+def test_a_call_needs_a_box(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VOICEBOX_HOME", raising=False)
+    assert main(["doctor", "--call", "echo"]) == 2
+    assert "--home DIR" in capsys.readouterr().err
+
+
 def test_report_and_json_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["doctor", "--report", "--json"])
