@@ -11,8 +11,8 @@ from voicebox.circuits.network import new_network
 from voicebox.circuits.terms import DEFAULT_EPOCH_S, MAX_EPOCH_S, MIN_EPOCH_S, NetworkTerms, make_terms, network_line
 from voicebox.circuits.value import public_part
 from voicebox.cli.network_file import (
+    keep_key,
     keep_value_key,
-    keep_voucher_key,
     new_value_key,
     new_voucher_key,
     own_key_of,
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if own_value:
         keep_value_key(value_file, own_value)
     if own and not args.key:
-        keep_voucher_key(own_key_of(path), own)
+        keep_key(own_key_of(path), own)
     write_public(path, network.text)
     if threshold == 0:
         print(OPEN_NETWORK)

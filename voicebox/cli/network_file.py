@@ -72,8 +72,8 @@ def new_voucher_key(path: Path) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.generate()
 
 
-def keep_voucher_key(path: Path, key: Ed25519PrivateKey) -> None:
-    """Write a voucher key, for its owner alone. Raises HostError."""
+def keep_key(path: Path, key: Ed25519PrivateKey | rsa.RSAPrivateKey) -> None:
+    """Write a voucher key or a value key, for its owner alone. Raises HostError."""
     StateDirectory(path.parent).write(path.name, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 
 
@@ -86,7 +86,7 @@ def new_value_key(path: Path) -> rsa.RSAPrivateKey:
 
 def keep_value_key(path: Path, key: rsa.RSAPrivateKey) -> None:
     """Write a value key, for its owner alone, and its public part beside it as FILE.pub. Raises HostError."""
-    StateDirectory(path.parent).write(path.name, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    keep_key(path, key)
     write_public(path.with_name(path.name + ".pub"), public_part(key).text)
 
 

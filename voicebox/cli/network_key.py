@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from voicebox.cli.network_file import keep_value_key, keep_voucher_key, new_value_key, new_voucher_key
+from voicebox.cli.network_file import keep_key, keep_value_key, new_value_key, new_voucher_key
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"Give {path}.pub to whoever creates the network; it is not secret.")
         return 0
     key = new_voucher_key(path)
-    keep_voucher_key(path, key)
+    keep_key(path, key)
     print(f"Give these digits to whoever creates the network; they are not secret:\n{key.public_key().public_bytes_raw().hex()}")
     return 0
