@@ -313,7 +313,7 @@ class BoxDaemon:
 
     def _guards_asked(self) -> list[Descriptor]:
         """Return the guards that are asked for the list of relays: more than one, also where there is one circuit, so that none can keep news from the box."""
-        return self._standing.guards()[:GUARDS_ASKED] if self._standing is not None else []
+        return self._guards()[:GUARDS_ASKED]
 
     def _list_changed(self) -> None:
         """Keep what guards told. It counts from the next epoch on; at once where a box that was off for long finds only now which junctions this epoch has."""
