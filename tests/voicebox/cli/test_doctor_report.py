@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from voicebox.cli.main import main
+from voicebox.doctor.machine import look_at_machine
 
 
 def test_report_has_no_address_path_or_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,7 +25,9 @@ def test_report_has_no_address_path_or_name(tmp_path: Path, capsys: pytest.Captu
         assert private not in report
 
 
-def test_names_that_are_ordinary_words_leave_no_holes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_are_ordinary_words_leave_no_holes(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = look_at_machine()
+    monkeypatch.setattr("voicebox.cli.doctor.look_at_machine", lambda: machine)  # how late threads wake is another thing each time, and so is what to try then
     home = tmp_path / "box"
     main(["init", "--home", str(home), "--sip", "127.0.0.1:5060"])
     reports = []
@@ -33,7 +36,7 @@ def test_names_that_are_ordinary_words_leave_no_holes(tmp_path: Path, capsys: py
         capsys.readouterr()
         main(["doctor", "--report", "--home", str(home)])
         lines = capsys.readouterr().out.splitlines()
-        reports.append([line for line in lines if not any(word in line for word in (" timing ", " phones ", " clock ", "printed"))])
+        reports.append([line for line in lines if not any(word in line for word in (" phones ", "printed"))])
     assert all(report == reports[0] for report in reports), "whoever reads it does not learn that somebody is called by a word in it"
     assert any("joins a network" in line for line in reports[0]), "an error is among them"
 
