@@ -15,7 +15,7 @@ help:
 	@echo "make check      set up, then formatting, lint, types, import contracts, licences, lock files; no tests"
 	@echo "make bench      set up, then speed and memory, results in build/bench.json; PART='kills speech' runs these parts and keeps the others' figures, PART=all every one"
 	@echo "make lab        set up, then the traffic-analysis lab with strict limits, results in build/lab.json and build/lab.html; TEST=c runs one test"
-	@echo "make lock       renew requirements/*.txt from pyproject.toml (needs uv)"
+	@echo "make lock       requirements/*.txt from pyproject.toml, what is locked stays where it fits; UPGRADE=1 renews all (needs uv)"
 	@echo "make clean      remove what was built; .venv and an installed Rust stay"
 
 demo:
