@@ -27,6 +27,12 @@ class Pin:
     version: str
     marker: str
 
+    def covers(self, other: Pin) -> bool:
+        """Return whether this pin holds wherever another does: by a marker that is the same, or that leaves some of its conditions out."""
+        conditions, of_other = ({each for each in pin.marker.split(" and ") if each} for pin in (self, other))
+        is_wider = conditions <= of_other and " or " not in self.marker + other.marker
+        return (self.name, self.version) == (other.name, other.version) and (self.marker == other.marker or is_wider)
+
 
 def read_pins(text: str) -> tuple[list[Pin], list[str]]:
     """Return the pins of a lock file and what is wrong with its lines."""
@@ -89,8 +95,8 @@ def lock_file_problems(root: Path, digest: str) -> list[str]:
             problems.append(f"{path}: was made from other dependencies than pyproject.toml names now; run `make lock`")
         levels[level], wrong = read_pins(text)
         problems += [f"{path}: {problem}" for problem in wrong]
-    missing = set(levels["demo"]) - set(levels["dev"])
-    problems += [f"requirements/dev.txt: lacks {pin.name} {pin.version}, which requirements/demo.txt has" for pin in sorted(missing, key=lambda pin: pin.name)]
+    missing = [pin for pin in levels["demo"] if not any(other.covers(pin) for other in levels["dev"])]
+    problems += [f"requirements/dev.txt: lacks {pin.name} {pin.version}, which requirements/demo.txt has" for pin in missing]
     problems += installed_problems(levels["dev"])
     cargo_lock = root / "relay" / "Cargo.lock"
     if cargo_lock.exists():

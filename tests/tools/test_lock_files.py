@@ -28,6 +28,17 @@ def test_pins_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [("", "a == 'x'"), ("a == 'x'", "b == 'y' and a == 'x'"), ("a == 'x' or b == 'y'", "a == 'x' or b == 'y'")],
+)
+def test_a_pin_with_fewer_conditions_holds_wherever_one_with_more_does(wide: str, narrow: str) -> None:
+    assert Pin("cffi", "2.1.1", wide).covers(Pin("cffi", "2.1.1", narrow))
+    assert Pin("cffi", "2.1.1", narrow).covers(Pin("cffi", "2.1.1", wide)) == (wide == narrow)
+    assert not Pin("cffi", "2.1.0", wide).covers(Pin("cffi", "2.1.1", narrow))
+    assert not Pin("av", "2.1.1", wide).covers(Pin("cffi", "2.1.1", narrow))
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("rich==15.0.0 \\\n", "no digest"),
