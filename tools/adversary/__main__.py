@@ -101,13 +101,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make lab", description="Traffic-analysis lab")
     parser.add_argument("--quick", action="store_true", help="the sizes of make test")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument(
-        "--test",
-        nargs="*",
-        default=[],
-        metavar="NAME",
-        help="a to g, a_probe, d_junction, d_busy, d_off, d_probe, d_probe_guard or links; all where none is named",
-    )
+    parser.add_argument("--test", nargs="*", default=[], metavar="NAME", help=f"{', '.join((*TESTS, *WITH))}; all where none is named")
     parser.add_argument("--again", action="store_true", help="run what is kept again")
     parser.add_argument("--out", type=Path, default=ROOT / "build")
     arguments = parser.parse_args()

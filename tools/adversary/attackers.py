@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tools.adversary.statistics import Score, Values, correlation
+from tools.adversary.statistics import Control, Score, Values, auc, correlation
 
 Features = Sequence[float]
+Units = tuple[Sequence[Features], Sequence[int]]
+"""Features of each, and whether it is what is looked for."""
 Array = npt.NDArray[np.float64]
 
 BINS = 10
@@ -140,3 +142,20 @@ Learner = Callable[[Sequence[Features], Sequence[int]], Score]
 
 PORTFOLIO: dict[str, Learner] = {"boosted stumps": boosted_stumps, "logistic regression": logistic}
 """Attackers that know nothing of this system but the names of the features."""
+
+
+def scores(train: Units, examined: Units, learner: str, columns: Sequence[int] | None = None) -> tuple[list[float], list[float]]:
+    """Learn on some units, score others: what is looked for, and the rest. columns: what of the features is looked at."""
+
+    def pick(rows: Sequence[Features]) -> list[list[float]]:
+        return [[row[column] for column in columns] if columns else list(row) for row in rows]
+
+    score = PORTFOLIO[learner](pick(train[0]), train[1])
+    rated = [score(row) for row in pick(examined[0])]
+    positive, negative = ([value for value, each in zip(rated, examined[1], strict=True) if each == label] for label in (1, 0))
+    return positive, negative
+
+
+def controls(what: str, train: Units, examined: Units, at_least: float) -> list[Control]:
+    """Return what each attacker of the portfolio finds of a leak made on purpose."""
+    return [Control(what + who, auc(*scores(train, examined, name)), at_least) for name, who in zip(PORTFOLIO, ("", ", second attacker"), strict=True)]

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tools.adversary.attackers import PORTFOLIO, timing_features
+from tools.adversary.attackers import PORTFOLIO, Units, controls, scores, timing_features
 from tools.adversary.result import Result
-from tools.adversary.statistics import Control, auc, compare, correlation, limit
+from tools.adversary.statistics import compare, correlation, limit
 from tools.adversary.world import NEVER, SECOND_US, Cell, Recorded, network, run
 
 NAME, TITLE = "d", "idle against call at a malicious guard"
@@ -102,28 +102,25 @@ def _late_together(up: Sequence[Cell], down: Sequence[Cell]) -> float:
     return correlation(series[0][:length], series[1][:length]) if length > 3 else 0.0
 
 
-def _scores(train: Sequence[Unit], examined: Sequence[Unit], name: str) -> tuple[list[float], list[float]]:
-    score = PORTFOLIO[name]([unit.features for unit in train], [int(unit.in_call) for unit in train])
-    return [score(unit.features) for unit in examined if unit.in_call], [score(unit.features) for unit in examined if not unit.in_call]
+def _units(of: Sequence[Unit]) -> Units:
+    return [unit.features for unit in of], [int(unit.in_call) for unit in of]
 
 
 def test(seed: int, *, strict: bool) -> Result:
     """Run the guard's part of test (d)."""
-    return _examine(NAME, TITLE, seed, *((15, 4) if strict else (16, 1)), metered=False)
+    return _examine(NAME, TITLE, seed, strict=strict, metered=False)
 
 
 def test_metered(seed: int, *, strict: bool) -> Result:
     """Do the same for metered boxes."""
-    return _examine(f"{NAME}_metered", f"{TITLE}, metered boxes", seed, *((15, 4) if strict else (16, 1)), metered=True)
+    return _examine(f"{NAME}_metered", f"{TITLE}, metered boxes", seed, strict=strict, metered=True)
 
 
-def _examine(test_name: str, title: str, seed: int, count: int, parts: int, *, metered: bool) -> Result:
+def _examine(test_name: str, title: str, seed: int, *, strict: bool, metered: bool) -> Result:
     # In several runs, so that what is recorded of one fits into memory.
-    train, examined = ([unit for part in range(parts) for unit in stretches(seed + at + 1_000 * part, count, metered=metered)] for at in (0, 1))
-    comparisons = [compare(name, *_scores(train, examined, name)) for name in PORTFOLIO]
-    made, made_test = (stretches(seed + at, max(4, count * parts // 5), per_call=True, metered=metered) for at in (2, 3))
-    controls = [
-        Control("circuits made for each call" + (", second attacker" if name != "boosted stumps" else ""), auc(*_scores(made, made_test, name)), 0.99)
-        for name in PORTFOLIO
-    ]
-    return Result(test_name, title, seed, limit(*comparisons[0].n, len(comparisons)), comparisons, controls)
+    count, parts = (15, 4) if strict else (16, 1)
+    train, examined = (_units([unit for part in range(parts) for unit in stretches(seed + at + 1_000 * part, count, metered=metered)]) for at in (0, 1))
+    comparisons = [compare(name, *scores(train, examined, name)) for name in PORTFOLIO]
+    made, made_test = (_units(stretches(seed + at, max(4, count * parts // 5), per_call=True, metered=metered)) for at in (2, 3))
+    found = controls("circuits made for each call", made, made_test, 0.99)
+    return Result(test_name, title, seed, limit(*comparisons[0].n, len(comparisons)), comparisons, found)

@@ -12,49 +12,24 @@ The limit is one for the upper bound, and stricter than statistics.limit of so m
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from statistics import median
 
-from tools.adversary.attackers import PORTFOLIO
+from tools.adversary.attackers import PORTFOLIO, Units, controls, scores
 from tools.adversary.result import Result
-from tools.adversary.splices import AGAIN, LENGTH, PAIR, WAITS, JunctionLog, features
-from tools.adversary.statistics import Comparison, Control, auc, compare, limit
+from tools.adversary.splices import AGAIN, LENGTH, PAIR, WAITS, features
+from tools.adversary.statistics import Comparison, auc, compare, limit
 from tools.adversary.town import Town
 
 NAME, TITLE = "d_junction", "a call's splice among dummies at the junction"
 UPPER_BOUND = 0.62
 LEFT_OUT = {"waits": WAITS, "waits and length": (*WAITS, *LENGTH), "waits, length and splices of the same two": (*WAITS, *LENGTH, *AGAIN)}
 """Without what the first attacker is tried once more, to see what tells."""
-Rows = Sequence[Sequence[float]]
 
 
-class Seen:
-    """One town's splices: features and labels."""
-
-    def __init__(self, log: JunctionLog) -> None:
-        self.rows = features(log)
-        self.labels = [int(splice.is_call) for splice in log.splices]
-
-    def lengths_s(self, label: int) -> list[float]:
-        """Return the lengths of the splices with a label, as logarithms of seconds."""
-        return [row[LENGTH[0]] for row, each in zip(self.rows, self.labels, strict=True) if each == label]
-
-
-def watch(seed: int, hours: float, switch: str = "") -> Seen:
-    """Let a town live, and look at one of its junctions."""
-    return Seen(Town(seed, switch=switch).live(hours))
-
-
-def scores(train: Seen, examined: Seen, learner: str, columns: Sequence[int] | None = None) -> tuple[list[float], list[float]]:
-    """Learn on one town, score another; columns: what of the features is looked at."""
-
-    def pick(rows: Rows) -> list[list[float]]:
-        return [[row[column] for column in columns] if columns else list(row) for row in rows]
-
-    score = PORTFOLIO[learner](pick(train.rows), train.labels)
-    rated = [score(row) for row in pick(examined.rows)]
-    positive, negative = ([value for value, each in zip(rated, examined.labels, strict=True) if each == label] for label in (1, 0))
-    return positive, negative
+def watch(seed: int, hours: float, switch: str = "") -> Units:
+    """Let a town live, and return the splices of one of its junctions; calls are looked for."""
+    log = Town(seed, switch=switch).live(hours)
+    return features(log), [int(splice.is_call) for splice in log.splices]
 
 
 def test(seed: int, *, strict: bool) -> Result:
@@ -67,22 +42,17 @@ def test(seed: int, *, strict: bool) -> Result:
     comparisons += [
         compare(name, *scores(train, examined, "boosted stumps", columns)) for name, columns in (("length alone", LENGTH), ("pair of guards alone", PAIR))
     ]
-    controls = [
-        *(
-            Control("circuits made for each call" + who, auc(*scores(made, made_test, name)), 0.99)
-            for name, who in zip(PORTFOLIO, ("", ", second attacker"), strict=True)
-        ),
-        *(
-            Control("dummies to oneself" + who, auc(*scores(loops, loops_test, name)), 0.9)
-            for name, who in zip(PORTFOLIO, ("", ", second attacker"), strict=True)
-        ),
-    ]
+    found = [*controls("circuits made for each call", made, made_test, 0.99), *controls("dummies to oneself", loops, loops_test, 0.9)]
     bound = max(UPPER_BOUND, limit(*comparisons[0].n, len(comparisons)))
-    every = range(len(examined.rows[0]))
+    rows, labels = examined
+    every = range(len(rows[0]))
     rest = {
         f"without {what}": round(auc(*scores(train, examined, "boosted stumps", [column for column in every if column not in columns])), 4)
         for what, columns in LEFT_OUT.items()
     }
-    medians = {name: round(math.exp(median(examined.lengths_s(label))), 1) for name, label in (("calls", 1), ("dummies", 0))}
+    medians = {
+        name: round(math.exp(median(row[LENGTH[0]] for row, each in zip(rows, labels, strict=True) if each == label)), 1)
+        for name, label in (("calls", 1), ("dummies", 0))
+    }
     more = {"hours": hours, "median length in s": medians, "everything": rest}
-    return Result(NAME, TITLE, seed, bound, comparisons, controls, more=more)
+    return Result(NAME, TITLE, seed, bound, comparisons, found, more=more)

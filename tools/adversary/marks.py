@@ -18,7 +18,7 @@ from statistics import median
 
 import numpy as np
 
-from tools.adversary.attackers import PORTFOLIO, timing_features
+from tools.adversary.attackers import PORTFOLIO, scores, timing_features
 from tools.adversary.result import Result
 from tools.adversary.statistics import Comparison, Control, auc, compare, correlation, limit, rate_at
 from tools.adversary.world import NEVER, PHONE, SECOND_US, Cell, Plan, Recorded, network, run
@@ -195,8 +195,12 @@ def by_kind(of: Sequence[Flow], kinds: Sequence[Kind], chance: random.Random) ->
 
 def learnt(train: Sequence[Flow], examined: Sequence[Flow], name: str) -> tuple[list[float], list[float]]:
     """Train a learner of the portfolio on one run, score another: marked by anything against unmarked."""
-    score = PORTFOLIO[name]([flow.features for flow in train], [int(flow.kind is not None) for flow in train])
-    return [score(flow.features) for flow in examined if flow.kind], [score(flow.features) for flow in examined if not flow.kind]
+    learn, rate = (([flow.features for flow in of], _marked(of)) for of in (train, examined))
+    return scores(learn, rate, name)
+
+
+def _marked(of: Sequence[Flow]) -> list[int]:
+    return [int(flow.kind is not None) for flow in of]
 
 
 def octet_scores(of: Sequence[Flow], kind: str) -> tuple[list[float], list[float]]:
@@ -243,9 +247,7 @@ def _flip_control(seed: int, per_class: int) -> list[Control]:
     def rows(of: Sequence[Flow]) -> list[list[float]]:
         return [[float(len(flow.changed)), float(sum(flow.changed)), float(max(flow.changed, default=0))] for flow in of]
 
-    score = PORTFOLIO["logistic regression"](rows(train), [int(flow.kind is not None) for flow in train])
-    second = [score(row) for row in rows(examined)]
-    apart = auc(*([value for value, flow in zip(second, examined, strict=True) if (flow.kind is not None) == wanted] for wanted in (True, False)))
+    apart = auc(*scores((rows(train), _marked(train)), (rows(examined), _marked(examined)), "logistic regression"))
     name = "layers of a stream cipher, flip 2 %"
     return [Control(name, auc(*phone_scores(examined, "flip 2 %")), 0.99), Control(f"{name}, second attacker", apart, 0.95)]
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_left
-from collections.abc import Sequence
 
 from tests.support.probed_network import Port, Probed, plane_of
-from tools.adversary.attackers import PORTFOLIO, timing_features
+from tools.adversary.attackers import PORTFOLIO, Units, controls, scores, timing_features
 from tools.adversary.probing_town import CALL, MEASURED_S, PROBE, ProbingTown
 from tools.adversary.result import Result
 from tools.adversary.splices import AGAIN, LENGTH, OFTEN, WAITS, features
-from tools.adversary.statistics import Comparison, Control, auc, compare, limit
+from tools.adversary.statistics import Comparison, auc, compare, limit
 from voicebox.b2bua.events import Answer, Codec, End, Offer
 from voicebox.probe.codecs import FRAME_MS, ProbeCodec
 from voicebox.probe.ends import ANSWER_US
@@ -34,34 +33,16 @@ SECOND_US = 1_000_000
 LEAST_S = ANSWER_US / SECOND_US + MEASURED_S + BESIDE_S
 """No probe of the town is shorter."""
 STRETCH_S, EARLY_S, TALK_S = 12, 10, 8
-Units = tuple[list[list[float]], list[int]]
-"""Features of each, and whether it is a probe."""
 
 
 def splices(seed: int, hours: float, switch: str = "", least_s: float = LEAST_S) -> Units:
-    """Return the splices of a town's junction that are calls or probes and last at least so long."""
+    """Return the splices of a town's junction that are calls or, looked for, probes, and last at least so long."""
     town = ProbingTown(seed, switch=switch)
     log = town.live(hours)
-    kinds = [town.kinds[splice] for splice in log.splices]
+    kinds = [town.kinds[splice.join_id] for splice in log.splices]
     least = math.log(least_s)
     chosen = [(row, kind) for row, kind in zip(features(log), kinds, strict=True) if kind in {CALL, PROBE} and row[LENGTH[0]] >= least]
     return [row for row, _ in chosen], [int(kind == PROBE) for _, kind in chosen]
-
-
-def scores(train: Units, examined: Units, learner: str, columns: Sequence[int] | None = None) -> tuple[list[float], list[float]]:
-    """Learn on some units, score others; columns: what of the features is looked at."""
-
-    def pick(rows: list[list[float]]) -> list[list[float]]:
-        return [[row[column] for column in columns] for row in rows] if columns else rows
-
-    score = PORTFOLIO[learner](pick(train[0]), train[1])
-    rated = [score(row) for row in pick(examined[0])]
-    positive, negative = ([value for value, each in zip(rated, examined[1], strict=True) if each == label] for label in (1, 0))
-    return positive, negative
-
-
-def _controls(what: str, train: Units, examined: Units, at_least: float) -> list[Control]:
-    return [Control(what + who, auc(*scores(train, examined, name)), at_least) for name, who in zip(PORTFOLIO, ("", ", second attacker"), strict=True)]
 
 
 def test_junction(seed: int, *, strict: bool) -> Result:
@@ -73,13 +54,13 @@ def test_junction(seed: int, *, strict: bool) -> Result:
     comparisons: list[Comparison] = [compare(f"all but habits, {name}", *scores(train, examined, name, own)) for name in PORTFOLIO]
     comparisons.append(compare("length alone", *scores(train, examined, "boosted stumps", LENGTH)))
     bound = max(UPPER_BOUND, limit(*comparisons[0].n, len(comparisons)))
-    controls = _controls("calls that end when all is known", old, old_test, 0.75)
+    found = controls("calls that end when all is known", old, old_test, 0.75)
     with_habits = {name: round(auc(*scores(train, examined, name)), 4) for name in PORTFOLIO}
-    return Result(JUNCTION, JUNCTION_TITLE, seed, bound, comparisons, controls, more={"hours": hours, "with habits": with_habits})
+    return Result(JUNCTION, JUNCTION_TITLE, seed, bound, comparisons, found, more={"hours": hours, "with habits": with_habits})
 
 
 def stretches(seed: int, count: int, *, per_probe: bool = False) -> Units:
-    """Return what the guards of two boxes see in stretches of time, in each of which the two are in a probe or in a call. per_probe: circuits are made for each probe, the control."""
+    """Return what the guards of two boxes see in stretches of time, in each of which the two are in a probe, looked for, or in a call. per_probe: circuits are made for each probe, the control."""
     chance = random.Random(seed)
     network = Probed(ProbeCodec.PCMA, TALK_S, jitter_us=2_000, count=1, seed=seed)
     rows: list[list[float]] = []
@@ -149,5 +130,5 @@ def test_guard(seed: int, *, strict: bool) -> Result:
     train, examined = (stretches(seed + at, count) for at in (0, 1))
     made, made_test = (stretches(seed + at, 24, per_probe=True) for at in (2, 3))
     comparisons = [compare(name, *scores(train, examined, name)) for name in PORTFOLIO]
-    controls = _controls("circuits made for each probe", made, made_test, 0.8)
-    return Result(GUARD, GUARD_TITLE, seed, limit(*comparisons[0].n, len(comparisons)), comparisons, controls)
+    found = controls("circuits made for each probe", made, made_test, 0.8)
+    return Result(GUARD, GUARD_TITLE, seed, limit(*comparisons[0].n, len(comparisons)), comparisons, found)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tools.adversary.splices import Splice
 from tools.adversary.town import House, Town
 from voicebox.b2bua.events import Answer, CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing
 from voicebox.b2bua.ports import CircuitLeg
@@ -38,29 +37,23 @@ class Probe:
 
 
 class ProbingTown(Town):
-    """Houses that probe, too. kinds: of each splice of the junction's log, in the order in which they began.
+    """Houses that probe, too. kinds: of the splices of the junction's log, by their join ids.
 
     switch `round`: the control. A probe's call ends when all is known, and a quarter of that later at most, as it once did.
     """
 
     def __init__(self, seed: int, houses: int = 16, *, switch: str = "") -> None:
-        self.kinds: dict[Splice, int] = {}
-        self._kind = DUMMY
+        self.kinds: dict[bytes, int] = {}
         self.probes: list[Probe] = []
-        self.asked = self.refused = 0
         super().__init__(seed, houses, switch=switch)
-        self.log.on_splice = self._note
         self._probing: dict[House, Probe] = {}
         for house in self.homes:
             self._answer_probes(house)
 
-    def _note(self, splice: Splice) -> None:
-        self.kinds[splice] = self._kind
-
     def _is_call(self, join_id: bytes) -> bool:
         is_probe = any(probe.leg is not None and join_id in probe.leg.circuits.join_ids() for probe in reversed(self.probes[-200:]))
         is_call = super()._is_call(join_id)
-        self._kind = PROBE if is_probe else CALL if is_call else DUMMY
+        self.kinds[join_id] = PROBE if is_probe else CALL if is_call else DUMMY
         return is_call
 
     def _dial_later(self, house: House) -> None:
@@ -85,7 +78,6 @@ class ProbingTown(Town):
             raise Bug("a leg that is no call of circuits")
         probe.leg = leg
         self._probing[probe.caller] = probe
-        self.asked += 1
         self.probes.append(probe)
         probe.caller.touched()
 
@@ -93,7 +85,6 @@ class ProbingTown(Town):
         if isinstance(event, Answer):
             self._after(self._length_s(), lambda: self._end(probe))
         elif isinstance(event, End | Refuse):
-            self.refused += isinstance(event, Refuse)
             probe.over = True
 
     def _length_s(self) -> float:

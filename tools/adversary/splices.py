@@ -36,6 +36,7 @@ class Splice:
     knocker: int
     joiner: int
     token: bytes
+    join_id: bytes
     knocked_us: int
     begun_us: int
     at_first: bool
@@ -66,8 +67,6 @@ class JunctionLog:
         self.splices: list[Splice] = []
         self._knocks: dict[bytes, tuple[int, bytes, int]] = {}
         self._delivered: set[tuple[bytes, int]] = set()
-        self.on_splice: Callable[[Splice], None] = lambda _splice: None
-        """Told of each when it begins, right after its truth was asked for."""
         self._live: dict[bytes, Splice] = {}
         self._parted: dict[bytes, Splice] = {}
 
@@ -106,10 +105,10 @@ class JunctionLog:
 
     def _splice(self, now_us: int, joiner: int, join_id: bytes) -> None:
         knocker, token, knocked_us = self._knocks[join_id]
-        splice = Splice(knocker, joiner, token, knocked_us, now_us, self._is_first(self.circuits[joiner].came_us + PREPARE_AT_MOST_US), self._is_call(join_id))
+        at_first = self._is_first(self.circuits[joiner].came_us + PREPARE_AT_MOST_US)
+        splice = Splice(knocker, joiner, token, join_id, knocked_us, now_us, at_first, self._is_call(join_id))
         self._live[join_id] = splice
         self.splices.append(splice)
-        self.on_splice(splice)
         for number in (knocker, joiner):
             self.circuits[number].splices.append(splice)
 
