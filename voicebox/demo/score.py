@@ -50,17 +50,20 @@ def decoded(frames: Sequence[bytes | None], codec: str) -> array[int]:
 
 
 def sent_frames(heard: Sequence[bytes | None], codec: str) -> list[bytes] | None:
-    """Return the frames of our own recordings that were sent where these were heard; None where most of these are of something else."""
+    """Return the frames of our own recordings that were sent where these were heard; None where most of these are of something else, or the recordings are not here."""
     there = [(place, frame) for place, frame in enumerate(heard) if frame is not None]
     kind = next((each for each in ProbeCodec if there and SCORED_AS[each.codec] == codec and each.frame_octets == len(there[0][1])), None)
     if kind is None:
         return None
-    recorded = recorded_frames(kind)
+    try:
+        recorded = recorded_frames(kind)
+    except HostError:
+        return None
     place_of = {frame: place for place, frame in enumerate(recorded)}
     begins = Counter((place_of[frame] - place) % len(recorded) for place, frame in there if frame in place_of)
-    if not begins or 2 * begins.most_common(1)[0][1] < len(there):
+    begin, count = begins.most_common(1)[0] if begins else (0, 0)
+    if 2 * count < len(there):
         return None
-    begin = begins.most_common(1)[0][0]
     return [recorded[(begin + place) % len(recorded)] for place in range(len(heard))]
 
 

@@ -10,6 +10,7 @@ from voicebox.b2bua.events import NO_SCORE
 from voicebox.demo.quality import drop_frames, pesq_installed, stoi_installed
 from voicebox.demo.score import compared, sent_frames
 from voicebox.demo.speech_frames import recorded_frames
+from voicebox.errors import HostError
 from voicebox.probe.codecs import ProbeCodec
 from voicebox.probe.prober import SCORED_AS
 from voicebox.probe.speech import SPEECH_FRAMES, pack_frames
@@ -35,6 +36,17 @@ def test_other_sound_is_compared_with_nothing() -> None:
     for heard in (noise, half, [None] * SPEECH_FRAMES, [], [b"x"] * 5):
         assert sent_frames(heard, "pcma") is None
         assert compared(pack_frames(heard), "pcma") == (NO_SCORE, NO_SCORE)
+
+
+def test_where_the_recordings_are_not_installed_there_is_nothing_to_compare_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = heard_from(ProbeCodec.PCMA, 0)
+
+    def missing(_codec: ProbeCodec) -> list[bytes]:
+        raise HostError("recorded speech is not installed")
+
+    monkeypatch.setattr("voicebox.demo.score.recorded_frames", missing)
+    monkeypatch.setattr("voicebox.demo.score.pesq_installed", lambda: True)
+    assert compared(pack_frames(heard), "pcma") == (NO_SCORE, NO_SCORE), "the score of the sound by itself is told all the same"
 
 
 @pytest.mark.skipif(not (pesq_installed() or stoi_installed()), reason="neither pesq nor pystoi is installed: the user may install them")
