@@ -28,7 +28,7 @@ class Watch:
 
     def __init__(self, home: Path, petname: str, word: str, seconds: int, speech: Sequence[bytes] = (), *, show_path: bool = False) -> None:
         self._home, self._codec, self._seconds = home, codec_of(word), seconds
-        self._asked: dict[str, bool] = {"show_path": True} if show_path else {}
+        self._show_path = show_path
         self._own: tuple[tuple[str, ...], ...] = ()
         self._there: list[int] = []
         self._back: list[int] = []
@@ -39,13 +39,13 @@ class Watch:
         more = {"speech": base64.b64encode(pack_frames(speech)).decode()} if speech else {}
         while not (about := ask(home, "probe", step="begin", petname=petname, codec=word, seconds=seconds, **more))["begun"]:
             time.sleep(AGAIN_S)  # the call of the last probe, which goes on for its drawn time, is ended for this one
-        self.petname = str(about.get("petname", petname))
+        self.petname = str(about["petname"])
         """Who it is; another where anybody was asked for."""
         self._verified, self._relays = bool(about["verified"]), int(about["relays_at_least"])
 
     def look(self) -> ProbeResult:
         """Return what is known now; only what is new is asked for."""
-        told = ask(self._home, "probe", step="look", there=len(self._there), back=len(self._back), trips=len(self._trips), **self._asked)
+        told = ask(self._home, "probe", step="look", there=len(self._there), back=len(self._back), trips=len(self._trips), show_path=self._show_path)
         self._there += told["there"]
         self._back += told["back"]
         self._trips += told["round_trips_ms"]
@@ -53,7 +53,7 @@ class Watch:
         if told["score"] is not None:
             opinion, pesq, stoi = told["score"]
             self.score = int(opinion), int(pesq), int(stoi)
-        self._own = tuple(tuple(str(relay) for relay in relays) for relays in told.get("relays", ())) or self._own
+        self._own = tuple(tuple(str(relay) for relay in relays) for relays in told["relays"]) or self._own
         found = result_of(
             self._codec,
             Outcome(told["outcome"]),

@@ -108,7 +108,7 @@ def _call(home: Path, petname: str) -> Finding:
             while (result := watch.look()).outcome is Outcome.UNDER_WAY:
                 time.sleep(LOOK_EVERY_S)
         finally:
-            watch.end()  # it would go on for a time, as calls do
+            watch.end()  # where it was interrupted; one that was not goes on for a time, as calls do
     except VoiceboxError as problem:
         return Finding("call", Grade.PROBLEM, str(problem), quoted=True)
     return finding_of_probe(result)

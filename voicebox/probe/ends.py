@@ -109,6 +109,10 @@ class ProbeEnd(ABC):
             self._due(now_us)
 
     @abstractmethod
+    def handle_event(self, event: CallEvent, now_us: int) -> None:
+        """Take what the other box says."""
+
+    @abstractmethod
     def _due(self, now_us: int) -> None:
         """Do what the deadline is for."""
 
@@ -235,7 +239,7 @@ class CallersEnd(ProbeEnd):
                 self._look(now_us)
             case Score() if self.stage is Stage.MEASURING and self._with_speech:
                 self.score = event
-                self._known(now_us)
+                self._known(Outcome.MEASURED, now_us)
             case Arrivals() if self.stage is Stage.TAIL:
                 pass  # all was known
             case Refuse(why):
@@ -265,16 +269,16 @@ class CallersEnd(ProbeEnd):
     def _look(self, now_us: int) -> None:
         """See whether all is known."""
         if not self._with_speech and len(self.there) >= self.frames and self.stream.final(now_us) >= self.frames:
-            self._known(now_us)
+            self._known(Outcome.MEASURED, now_us)
 
-    def _known(self, now_us: int) -> None:
-        self.outcome, self._known_us, self.stage = Outcome.MEASURED, now_us, Stage.TAIL
+    def _known(self, outcome: Outcome, now_us: int) -> None:
+        """Take that nothing more will be known, and let the call go on for its tail."""
+        self.outcome, self._known_us, self.stage = outcome, now_us, Stage.TAIL
         self.deadline_us = max(now_us, self._ends_us)
 
     def _due(self, now_us: int) -> None:
         if self.stage is Stage.MEASURING and self.there:
-            self._decide(Outcome.CUT_SHORT, now_us)
-            self.stage, self.deadline_us = Stage.TAIL, max(now_us, self._ends_us)
+            self._known(Outcome.CUT_SHORT, now_us)
         else:
             self._give_up(now_us)
 

@@ -20,7 +20,7 @@ from voicebox.b2bua.ports import CircuitLeg, EchoPort, MediaPort
 from voicebox.errors import HostError, UsageError
 from voicebox.probe.codecs import ProbeCodec, codec_of
 from voicebox.probe.echo import LEAST_ECHO_S, MOST_ECHO_S, EchoingEnd
-from voicebox.probe.ends import MOST_S, AnsweringEnd, CallersEnd, Stage
+from voicebox.probe.ends import MOST_S, AnsweringEnd, CallersEnd, ProbeEnd, Stage
 from voicebox.probe.length import call_length_s
 from voicebox.probe.limits import ProbeLimits
 from voicebox.probe.speech import pack_frames
@@ -97,6 +97,7 @@ class DrivenEnd(Protocol):
 
 
 Driven = TypeVar("Driven", bound=DrivenEnd)
+Probing = TypeVar("Probing", bound=ProbeEnd)
 
 
 class _Timed(Generic[Driven]):
@@ -137,12 +138,10 @@ class _Timed(Generic[Driven]):
         self._port.close()
 
 
-class _Running(_Timed[AnsweringEnd | CallersEnd]):
+class _Running(_Timed[Probing]):
     """One end with a socket of its own."""
 
-    def __init__(
-        self, make: Callable[[MediaPort, Callable[[bytes], None], int], AnsweringEnd | CallersEnd], media: PortSource, clock: Callable[[], int]
-    ) -> None:
+    def __init__(self, make: Callable[[MediaPort, Callable[[bytes], None], int], Probing], media: PortSource, clock: Callable[[], int]) -> None:
         port = media.open(LOOPBACK)
         try:
             self._socket = connected(port.rtp_port)
@@ -183,9 +182,9 @@ class Prober:
     def __init__(self, network: ProbeNetwork, media: PortSource, clock: Callable[[], int], draw_s: Callable[[], float], *, answers: bool) -> None:
         self._network, self._media, self._clock, self._draw_s = network, media, clock, draw_s
         self._limits = ProbeLimits(answers=answers)
-        self._answering: _Running | None = None
+        self._answering: _Running[AnsweringEnd] | None = None
         self._echoing: _Timed[EchoingEnd] | None = None
-        self._calling: _Running | None = None
+        self._calling: _Running[CallersEnd] | None = None
         self._scoring: asyncio.Task[None] | None = None
         self._chance = random.SystemRandom()
         self.counters: Counter[str] = Counter()
@@ -231,8 +230,7 @@ class Prober:
         assert self._answering is not None
         self._scoring = asyncio.get_running_loop().create_task(self._scored(self._answering, frames))
 
-    async def _scored(self, running: _Running, frames: list[bytes | None]) -> None:
-        assert isinstance(running.end, AnsweringEnd)
+    async def _scored(self, running: _Running[AnsweringEnd], frames: list[bytes | None]) -> None:
         running.end.scored(await score(pack_frames(frames), SCORED_AS[running.end.codec.codec]))
 
     # --------------------------------------------------------------------------------------------------------- for the user
@@ -250,12 +248,10 @@ class Prober:
             raise UsageError("The speech is not in frames of this codec.")
         if not 1 <= seconds <= MOST_S:
             raise UsageError(f"A probe lasts 1 to {MOST_S} seconds.")
-        if self._calling is not None and self._calling.end.stage in {Stage.CALLING, Stage.MEASURING}:
-            raise UsageError("A probe is under way already.")
         if self._calling is not None and not self._calling.end.over:
-            # As who calls again: the other box hears of the end before it hears the next knock.
-            self._calling.end.hang_up()
-            self._calling.arm()
+            if self._calling.end.stage is not Stage.TAIL:
+                raise UsageError("A probe is under way already.")
+            self._calling.stop()  # as who calls again: the other box hears of the end before it hears the next knock
             return False
         length_us = int(call_length_s(seconds, self._draw_s, self._chance) * 1e6)
 
@@ -266,8 +262,7 @@ class Prober:
         try:
             running.end.leg = self._network.call(petname, Offer((codec.codec,), probe=True, speech=bool(speech)), running.hear)
         except UsageError:
-            running.end.stop(self._clock())
-            running.arm()
+            running.stop()
             raise
         self._calling = running
         self.counters["probes_begun"] += 1
@@ -278,7 +273,7 @@ class Prober:
 
         show_path: who runs the relays of our circuits, too, as long as there is a call; nobody is told unasked.
         """
-        end = self._callers_end()
+        end = self._begun().end
         now_us = self._clock()
         return {
             "stage": end.stage.value,
@@ -292,17 +287,15 @@ class Prober:
         }
 
     def end(self) -> None:
-        """End the probe that is under way: the user has seen enough."""
-        end = self._callers_end()
-        if not end.over:
-            end.stop(self._clock())
-            assert self._calling is not None
-            self._calling.arm()
+        """End the probe that is under way: the user has seen enough. A call of which all is known goes on, so that its length does not say what it is."""
+        running = self._begun()
+        if running.end.stage is not Stage.TAIL:
+            running.stop()
 
-    def _callers_end(self) -> CallersEnd:
-        if self._calling is None or not isinstance(self._calling.end, CallersEnd):
+    def _begun(self) -> _Running[CallersEnd]:
+        if self._calling is None:
             raise UsageError("There is no probe.")
-        return self._calling.end
+        return self._calling
 
     def stop(self) -> None:
         """End every probe, tails too, and the echo; idempotent."""

@@ -58,7 +58,7 @@ def _before(result: ProbeResult) -> Json | None:
     worse = result.before.worse
     return {
         "verdict": result.before.grade.name.lower(),
-        "r_factor": round(min(100.0, max(0.0, worse.best.g711.r))),
+        "r_factor": _r_factor(worse.best),
         "lost_pct": round(worse.lost_pct, 3),
         "mouth_to_ear_ms": round(worse.best.mouth_to_ear_ms, 1),
     }
@@ -97,7 +97,7 @@ def _heard(heard: Heard, direction: DirectionFigures) -> Json:
             "idd": round(heard.rating.long_delay, 2),
             "ie_eff": round(heard.rating.loss, 2),
         },
-        "r_factor": round(min(100.0, max(0.0, heard.g711.r))),
+        "r_factor": _r_factor(heard),
         "mos_cq": round(heard.g711.mos, 2),
         "mos": {
             heard.rating.scale.mos_name: round(heard.rating.mos, 2),
@@ -105,6 +105,10 @@ def _heard(heard: Heard, direction: DirectionFigures) -> Json:
             "MOS-CQEN of G.711": round(heard.g711.mos, 2),
         },
     }
+
+
+def _r_factor(heard: Heard) -> int:
+    return round(min(100.0, max(0.0, heard.g711.r)))
 
 
 def _bursts(bursts: Bursts) -> Json:

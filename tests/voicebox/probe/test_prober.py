@@ -140,13 +140,27 @@ async def test_one_at_a_time_and_what_is_ended_gives_everything_back() -> None:
     assert ports.closed == 2
 
 
-async def test_the_tail_of_the_last_probe_ends_for_the_next_one() -> None:
+async def in_its_tail() -> tuple[Prober, Calls, Ports]:
+    """Return a prober whose first probe knows all, and goes on."""
     prober, calls, ports = made()
     assert prober.begin("bob", "opus24", 30)
     calls.listeners[0](Answer(Codec.OPUS))
     await soon()
     assert prober._calling is not None
     prober._calling.end.stage = Stage.TAIL  # half a minute later
+    return prober, calls, ports
+
+
+async def test_whoever_asked_and_knows_all_does_not_end_the_call_whose_length_would_tell() -> None:
+    prober, calls, ports = await in_its_tail()
+    prober.end()
+    assert (calls.legs[0].told, ports.closed) == ([], 0)
+    prober.stop()
+    assert (calls.legs[0].told, ports.closed) == ([End()], 1), "a call that needs its circuit does"
+
+
+async def test_the_tail_of_the_last_probe_ends_for_the_next_one() -> None:
+    prober, calls, ports = await in_its_tail()
     assert not prober.begin("bob", "pcma", 30), "in that moment it ends"
     assert (calls.legs[0].told, ports.closed) == ([End()], 1)
     assert prober.begin("bob", "pcma", 30)
