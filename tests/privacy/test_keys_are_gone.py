@@ -31,6 +31,12 @@ FORGETS_S = 70
 """A relay forgets a circuit a minute after its last cell (PROTOCOL.md §6.3), a link that is silent as well."""
 
 
+def tell(step: str) -> None:
+    """Say which step is done, and go on when a line comes."""
+    print(step, flush=True)
+    sys.stdin.readline()
+
+
 def main() -> None:
     """Run the network; after each step say which, and go on when a line comes."""
     network, circuits = two_boxes(7, make_node=CoreNode)
@@ -38,10 +44,6 @@ def main() -> None:
     callee.tokens = TOKEN + callee.tokens[16:]
     while not all(circuit.ready_us for circuit in circuits):
         network.run(0.5)
-
-    def tell(step: str) -> None:
-        print(step, flush=True)
-        sys.stdin.readline()
 
     print(" ".join(key.hex() for circuit in circuits for hop in circuit.keys for key in hop), flush=True)
     tell("circuits stand")
@@ -63,42 +65,43 @@ def main() -> None:
     tell("boxes forgot")
 
 
-def hold_srtp() -> None:
-    """Hold a protected media port, and then no longer; after each step say which, and go on when a line comes."""
+def running_plane() -> LiveDataPlane:
     plane = LiveDataPlane(born_unix_us=0, realtime=False)
     plane.start()
-    port, _ = plane.media_open("127.0.0.1")
+    return plane
 
-    def tell(step: str) -> None:
-        plane.counters()  # comes back when what was ordered before is done
-        print(step, flush=True)
-        sys.stdin.readline()
 
+def tell_done(plane: LiveDataPlane, step: str) -> None:
+    """Do as tell(), once what was ordered before is done."""
+    plane.counters()  # comes back then
+    tell(step)
+
+
+def hold_srtp() -> None:
+    """Hold a protected media port, and then no longer; after each step say which, and go on when a line comes."""
+    plane = running_plane()
+    port, _ = plane.media_open(LOCAL)
     plane.media_protect(port, SUITE, *SRTP_KEYS)
-    tell("protected")
+    tell_done(plane, "protected")
     plane.media_protect(port, SUITE, bytes(30), bytes(30))
-    tell("other keys")
+    tell_done(plane, "other keys")
     plane.media_protect(port, SUITE, *SRTP_KEYS)
-    tell("protected again")
+    tell_done(plane, "protected again")
     plane.media_close(port)
-    tell("closed")
+    tell_done(plane, "closed")
 
 
 def hold_dtls(phone_port: int, fingerprint: bytes) -> None:
     """Hold a media port whose keys come from a handshake with a phone, say where it is, and go on as hold_srtp()."""
-    plane = LiveDataPlane(born_unix_us=0, realtime=False)
-    plane.start()
+    plane = running_plane()
     port, rtp_port = plane.media_open(LOCAL)
     plane.media_identify(port)
     plane.media_agree(port, False, "sha-256", fingerprint)
     plane.media_remote(port, LOCAL, phone_port, 2, 8, None, phone_port)
-    print(rtp_port, flush=True)
-    sys.stdin.readline()
-    for step in ("protected", "closed"):
-        plane.counters()
-        print(step, flush=True)
-        sys.stdin.readline()
-        plane.media_close(port)
+    tell(str(rtp_port))
+    tell_done(plane, "protected")
+    plane.media_close(port)
+    tell_done(plane, "closed")
 
 
 def _guards_end(place: tuple[str, int]) -> tuple[str, tuple[object, ...]]:

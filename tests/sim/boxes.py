@@ -38,15 +38,15 @@ class CoreNode(Node):
 
     def __init__(self, seed: bytes, *, metered: bool = False) -> None:
         super().__init__(seed)
-        self._core = _relay.CoreMachine(seed, metered=metered)
+        self.core = _relay.CoreMachine(seed, metered=metered)
 
     def handle(self, now_us: int, given: tuple[object, ...]) -> None:
         """Give it an input."""
-        self._outputs += self._core.handle(now_us, given)
+        self._outputs += self.core.handle(now_us, given)
 
     def next_timer(self) -> int | None:
         """Return when it wants to be woken."""
-        return self._core.next_timer()
+        return self.core.next_timer()
 
 
 class _Plane:

@@ -13,10 +13,9 @@ from collections.abc import Callable
 import pytest
 
 from relay.model.cell import parse_cell
-from relay.model.node import Node
+from tests.sim.boxes import CoreNode
 from tests.sim.call import built, call
 from tests.sim.network import Network
-from voicebox import _relay
 
 SEED = 4_021
 BAD_S = 3.0
@@ -75,27 +74,11 @@ KINDS: dict[str, set[str]] = {
 """What a relay does, and the counters of which at least one must show it."""
 
 
-class EngineNode(Node):
-    """The engine's core in the place of the model's node."""
-
-    def __init__(self, seed: bytes, *, metered: bool = False) -> None:
-        super().__init__(seed)
-        self.core = _relay.CoreMachine(seed, metered=metered)
-
-    def handle(self, now_us: int, given: tuple[object, ...]) -> None:
-        """Give an input to the core."""
-        self._outputs += self.core.handle(now_us, given)
-
-    def next_timer(self) -> int | None:
-        """Return when the core wants to be woken."""
-        return self.core.next_timer()
-
-
 def totals(network: Network) -> dict[str, Counter[str]]:
     """Return the counters of all nodes."""
     found = {}
     for name, node in network.nodes.items():
-        assert isinstance(node, EngineNode)
+        assert isinstance(node, CoreNode)
         found[name] = Counter(node.core.counters())
     return found
 
@@ -120,7 +103,7 @@ def heard_in_a_second(network: Network) -> list[int]:
 
 def in_a_call() -> Network:
     """Return a network in which box_a and box_b talk over guard1, junction1 and guard3."""
-    network, caller, callee = built(SEED, make_node=EngineNode)
+    network, caller, callee = built(SEED, make_node=CoreNode)
     call(network, caller, callee)
     assert heard_in_a_second(network) == pytest.approx([50, 50], abs=2)
     return network

@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import pytest
 
-from tests.sim.test_calls_cross_epochs import OFFER, PORT, SLOT_US, PhonePort, plane_of, speak
-from tests.support.boxes import Box, run
+from tests.sim.test_calls_cross_epochs import CODEC, OFFER, SLOT_US, speak
+from tests.support.boxes import Box, acquaint, run
 from tests.support.core_world import CoreWorld
 from tests.support.networks import make_network
+from tests.support.probed_network import Port, plane_of
 from tools.adversary.statistics import auc
 from voicebox.b2bua.events import Answer, Codec, End
 from voicebox.circuits.circuit import ATTACH_LIMIT_US, Stage
@@ -26,19 +27,12 @@ def in_call(count: int, *, metered: bool = False) -> tuple[CoreWorld, Box, Box]:
     """Return a world in which alice is in a call with bob, who talk. metered: alice is."""
     world = CoreWorld(SMALL, 5_000_000, lambda _port: WIRE_US)
     alice, bob = Box(world, "alice", count, 1, metered=metered), Box(world, "bob", count, 2)
-    alice.knows(bob)
-    bob.knows(alice)
-    for box in (alice, bob):
-        box.start()
-    run(world, [alice, bob], 12)
+    acquaint(world, [alice, bob], 12)
     leg = alice.calls.call("bob", OFFER, alice.listener)
     run(world, [alice, bob], 3)
     ((_, _, other),) = bob.rung
     for box, each in ((alice, leg), (bob, other)):
-        plane = plane_of(box)
-        plane.command("media_open", PORT)
-        plane.command("media_remote", PORT, int(Codec.PCMA), 8, None)
-        each.bind(PhonePort(), Codec.PCMA)
+        each.bind(Port(world, plane_of(box), CODEC), Codec.PCMA)
     other.send(Answer(Codec.PCMA))
     run(world, [alice, bob], 2)
     alice.events.clear()

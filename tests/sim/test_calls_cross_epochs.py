@@ -8,31 +8,21 @@ from itertools import pairwise
 
 import pytest
 
-from tests.support.boxes import Box, run
-from tests.support.core_world import CorePlane, CoreWorld
+from tests.support.boxes import Box, acquaint, run
+from tests.support.core_world import CoreWorld
 from tests.support.networks import make_network
+from tests.support.probed_network import PORT, Port, plane_of
 from voicebox.b2bua.events import Answer, Codec, End, Offer
 from voicebox.circuits.dummies import Script
+from voicebox.probe.codecs import ProbeCodec
 
 EPOCH_S = 40
 ENDS = 4
 SMALL = make_network(epoch_s=EPOCH_S)
 OFFER = Offer((Codec.PCMA,))
 SLOT_US = 20_000
-PORT, PAYLOAD_TYPE = 7, 8
+CODEC = ProbeCodec.PCMA
 UNTIL_S = ENDS * EPOCH_S + 14
-
-
-class PhonePort:
-    """The phone's port of a core."""
-
-    reference = PORT
-    rtp_port = 20_000
-
-    def nothing(self, *arguments: object, **named: object) -> None:
-        """Stand for what a call never uses."""
-
-    set_remote = protect = set_packets = set_direction = on_digit = play_digit = join = play = close = nothing
 
 
 def wire_us(port: int) -> int:
@@ -44,19 +34,10 @@ def two_boxes(count: int, *, metered: bool = False) -> tuple[CoreWorld, Box, Box
     """Return a world in which alice and bob have their circuits. metered: alice's is."""
     world = CoreWorld(SMALL, 5_000_000, wire_us)
     alice, bob = Box(world, "alice", count, 1, metered=metered), Box(world, "bob", count, 2)
-    alice.knows(bob)
-    bob.knows(alice)
-    for box in (alice, bob):
-        box.start()
-    run(world, [alice, bob], 12)
+    acquaint(world, [alice, bob], 12)
     assert alice.standing.ready()
     assert bob.standing.ready()
     return world, alice, bob
-
-
-def plane_of(box: Box) -> CorePlane:
-    assert isinstance(box.plane, CorePlane)
-    return box.plane
 
 
 def lives(box: Box) -> list[list[int]]:
@@ -67,7 +48,7 @@ def speak(world: CoreWorld, box: Box, frames: int) -> None:
     """Let a phone talk, one frame a slot; each frame says which it is."""
     plane = plane_of(box)
     for index in range(frames):
-        datagram = struct.pack(">BBHII", 0x80, PAYLOAD_TYPE, index % 2**16, index * 160, 99) + struct.pack(">I", index) * 40
+        datagram = struct.pack(">BBHII", 0x80, CODEC.payload_type, index % 2**16, index * 160, 99) + struct.pack(">I", index) * 40
         world.at(SLOT_US * index, lambda datagram=datagram: world.give(plane.name, "rtp", PORT, datagram))  # type: ignore[misc] # this one
 
 
@@ -95,10 +76,7 @@ def test_no_frame_is_lost_and_links_live_as_when_idle(idle: Idle) -> None:
     run(world, [alice, bob], 3)
     ((_, _, other),) = bob.rung
     for box, each in ((alice, leg), (bob, other)):
-        plane = plane_of(box)
-        plane.command("media_open", PORT)
-        plane.command("media_remote", PORT, int(Codec.PCMA), PAYLOAD_TYPE, None)
-        each.bind(PhonePort(), Codec.PCMA)
+        each.bind(Port(world, plane_of(box), CODEC), Codec.PCMA)
     other.send(Answer(Codec.PCMA))
     run(world, [alice, bob], 1)
     alice.events.clear()
@@ -161,11 +139,7 @@ def test_call_moves_where_dummies_come_and_go_on_the_next_circuits(seed: int) ->
     world = CoreWorld(SMALL, 5_000_000, lambda _port: 200)
     alice, bob = Box(world, "alice", 2, seed), Box(world, "bob", 2, 1_000 + seed)
     boxes = [alice, bob]
-    alice.knows(bob)
-    bob.knows(alice)
-    for box in boxes:
-        box.start()
-    run(world, boxes, 12)
+    acquaint(world, boxes, 12)
     for box in boxes:
         box.start_chaff()
     run(world, boxes, 5)

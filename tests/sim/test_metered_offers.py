@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.boxes import Box, run
+from tests.support.boxes import Box, acquaint, run
 from tests.support.core_world import CoreWorld
 from tests.support.networks import make_network
 from voicebox.b2bua.events import Codec, Offer, Refusal, Refuse
@@ -19,11 +19,7 @@ def two_boxes(metered: tuple[bool, bool]) -> tuple[CoreWorld, Box, Box]:
     """Return a world in which alice and bob have a circuit each. metered: whose is."""
     world = CoreWorld(SMALL, 5_000_000, lambda _port: 2_000)
     alice, bob = Box(world, "alice", 1, 1, metered=metered[0]), Box(world, "bob", 1, 2, metered=metered[1])
-    alice.knows(bob)
-    bob.knows(alice)
-    for box in (alice, bob):
-        box.start()
-    run(world, [alice, bob], 12)
+    acquaint(world, [alice, bob], 12)
     assert alice.standing.ready()
     assert bob.standing.ready()
     return world, alice, bob

@@ -126,6 +126,17 @@ def run(world: FakeWorld, boxes: list[Box], seconds: float) -> None:
     world.run_until(world.now_us + int(seconds * 1e6), timers)
 
 
+def acquaint(world: FakeWorld, boxes: list[Box], seconds: float) -> None:
+    """Start boxes that all know each other, and let time pass until their circuits stand."""
+    for box in boxes:
+        for other in boxes:
+            if other is not box:
+                box.knows(other)
+    for box in boxes:
+        box.start()
+    run(world, boxes, seconds)
+
+
 def two_boxes(small: SmallNetwork, *, counts: tuple[int, int] = (2, 2), mutual: bool = True, start_us: int = 5_000_000) -> tuple[FakeWorld, Box, Box]:
     """Return a world in which alice and bob are up for eight seconds."""
     world = FakeWorld(small, start_us)
@@ -143,10 +154,5 @@ def acquainted(small: SmallNetwork, counts: Mapping[str, int], first_seed: int =
     """Return a world in which boxes that all know each other are up for eight seconds. counts: their circuits, by name."""
     world = FakeWorld(small, 5_000_000)
     boxes = [Box(world, name, count, seed) for seed, (name, count) in enumerate(counts.items(), first_seed)]
-    for box in boxes:
-        for other in boxes:
-            if other is not box:
-                box.knows(other)
-        box.start()
-    run(world, boxes, 8)
+    acquaint(world, boxes, 8)
     return world, boxes

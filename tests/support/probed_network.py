@@ -27,7 +27,7 @@ TAIL_US = 5_000_000
 
 
 class Port:
-    """The media port of a core that an end of a probe is the phone of. reference: its number there."""
+    """A media port of a core, for whoever is its phone: an end of a probe, or a test that speaks. reference: its number there."""
 
     rtp_port = 20_000
 

@@ -19,9 +19,14 @@ pytestmark = pytest.mark.system
 SCHEMA = json.loads((Path(voicebox.probe.report.__file__).parent / "schema.json").read_text())
 
 
-def probe(network: EmbeddedNetwork, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "voicebox", "probe", CALLEE, *arguments, "--home", str(network.boxes[CALLER].home)]
+def told_to(network: EmbeddedNetwork, *words: str) -> subprocess.CompletedProcess[str]:
+    """Give a command to the caller's box."""
+    command = [sys.executable, "-m", "voicebox", *words, "--home", str(network.boxes[CALLER].home)]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+
+
+def probe(network: EmbeddedNetwork, *arguments: str, whom: str = CALLEE) -> subprocess.CompletedProcess[str]:
+    return told_to(network, "probe", whom, *arguments)
 
 
 def in_call(network: EmbeddedNetwork, name: str) -> int:
@@ -49,21 +54,7 @@ def test_figures_of_both_directions_and_the_call_ends(embedded_network: Embedded
 
 
 def test_anybody_is_drawn_among_the_contacts_and_the_users_own_relays_are_named_where_asked_for(embedded_network: EmbeddedNetwork) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "voicebox",
-        "probe",
-        "echo",
-        "--seconds",
-        "1",
-        "--codec",
-        "g722",
-        "--show-path",
-        "--home",
-        str(embedded_network.boxes[CALLER].home),
-    ]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    done = probe(embedded_network, "--seconds", "1", "--codec", "g722", "--show-path", whom="echo")
     assert done.returncode in {0, 1, 2}, done.stderr
     assert f"you -> {CALLEE}" in done.stdout, "the only one there is"
     (named,) = (line for line in done.stdout.splitlines() if "your relays:" in line)
@@ -81,12 +72,8 @@ def test_a_table_for_people(embedded_network: EmbeddedNetwork) -> None:
 
 def test_doctor_looks_at_the_running_box_and_its_report_names_nobody(embedded_network: EmbeddedNetwork) -> None:
     home = embedded_network.boxes[CALLER].home
-
-    def doctor(*options: str) -> str:
-        command = [sys.executable, "-m", "voicebox", "doctor", *options, "--home", str(home)]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False).stdout
-
-    found = {finding["what"]: finding for finding in json.loads(doctor("--json", "--call", "echo"))["findings"]}
+    told_json = told_to(embedded_network, "doctor", "--json", "--call", "echo").stdout
+    found = {finding["what"]: finding for finding in json.loads(told_json)["findings"]}
     assert found["circuits"]["grade"] == "good"
     assert found["registered"]["said"].startswith("no phone is")
     assert found["call"]["grade"] != "problem", found["call"]
@@ -94,7 +81,7 @@ def test_doctor_looks_at_the_running_box_and_its_report_names_nobody(embedded_ne
     assert found["ports"]["grade"] == "good"
     assert found["nat"]["said"] == "the relays are on this machine"
     assert {"links", "names", "reachable", "keeper"} <= found.keys()
-    report = doctor("--report")
+    report = told_to(embedded_network, "doctor", "--report").stdout
     assert "circuits" in report
     for private in (str(home), embedded_network.plan.box_address(CALLER), CALLEE, "desk"):
         assert private not in report
