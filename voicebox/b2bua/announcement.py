@@ -23,7 +23,7 @@ LAST_FRAME_S = 0.2
 """Between the last frame and the refusal, so that it is heard to the end."""
 _PREFERRED = (Codec.PCMA, Codec.PCMU, Codec.OPUS)
 """What every phone decodes without a fault comes first."""
-FRAME_OCTETS = {Codec.PCMA: 160, Codec.PCMU: 160, Codec.OPUS: 60}
+_FRAME_OCTETS = {Codec.PCMA: 160, Codec.PCMU: 160, Codec.OPUS: 60}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,15 @@ class Announcement:
     @property
     def seconds(self) -> float:
         """Return how long it is."""
-        return max(len(octets) // FRAME_OCTETS[codec] for codec, octets in self.frames.items()) * FRAME_S
+        return max(len(octets) // _FRAME_OCTETS[codec] for codec, octets in self.frames.items()) * FRAME_S
 
     def codec_for(self, offer: Offer) -> Codec | None:
         """Return in which codec a phone is to hear it, None where it has none of them."""
         return next((codec for codec in _PREFERRED if codec in offer.codecs and codec in self.frames), None)
+
+    def play(self, port: MediaPort, codec: Codec) -> None:
+        """Play it at a port, in one of its codecs."""
+        port.play(codec, _FRAME_OCTETS[codec], self.frames[codec])
 
 
 @cache
@@ -78,7 +82,7 @@ class Speaker:
 
     def connect(self, port: MediaPort, codec: Codec) -> None:
         """Play it at a phone's port."""
-        port.play(codec, FRAME_OCTETS[codec], self._announcement.frames[codec])
+        self._announcement.play(port, codec)
 
     def handle(self, event: CallEvent, now: float) -> None:  # noqa: ARG002  # the shape of every Party
         """Take that the caller has hung up."""

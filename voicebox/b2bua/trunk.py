@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, unique
 
-from voicebox.b2bua.announcement import FRAME_OCTETS, LAST_FRAME_S, Announcement, recording
+from voicebox.b2bua.announcement import LAST_FRAME_S, Announcement, recording
 from voicebox.b2bua.call import Call, Seat, Side
 from voicebox.b2bua.context import ALLOW, DialogUser, LegContext, LegTimer, our_contact
 from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Offer, Progress, Refusal, Refuse, Ringing
@@ -262,7 +262,7 @@ class TrunkParty:
 
     def _play(self, announcement: Announcement) -> None:
         if self._phone is not None:
-            self._phone.play(self._codec, FRAME_OCTETS[self._codec], announcement.frames[self._codec])
+            announcement.play(self._phone, self._codec)
 
     def _hear(self) -> None:
         if self._phone is not None and self._leg is not None:

@@ -82,7 +82,7 @@ class Machine:
         self._tell(Answer(codec), now)
         if self._over:
             return  # the call had ended meanwhile
-        self.port.play(codec, FRAME_OCTETS, self._greeting.frames[codec])
+        self._greeting.play(self.port, codec)
         self._context.timers.set((self, LegTimer.SPOKEN), now + self._greeting.seconds + PAUSE_S)
 
     def connect(self, port: MediaPort, codec: Codec) -> None:
