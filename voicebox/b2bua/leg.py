@@ -182,7 +182,6 @@ class UacLeg:
     def __init__(self, context: LegContext, binding: Binding, caller: str, offer: Offer, tell: Tell, now: float) -> None:
         self._context, self._tell, self._codecs = context, tell, offer.codecs
         self._flow, self._binding, self._caller = binding.flow, binding, caller
-        self._stage = _Stage.CALLING
         self._given_up: tuple[tuple[str, str], ...] | None = None
         self._acks: dict[str, bytes] = {}
         self._rang = self._progressed = False
@@ -197,10 +196,11 @@ class UacLeg:
         self._asked: list[tuple[Codec, ...]] = []
         self._more: tuple[tuple[str, str], ...] = ()
         """Fields of the INVITE that a phone does not need: an answer to a challenge."""
-        self._invite = self._ask(offer.codecs, now)
+        self._ask(offer.codecs, now)
 
-    def _ask(self, codecs: tuple[Codec, ...], now: float) -> Transaction:
+    def _ask(self, codecs: tuple[Codec, ...], now: float) -> None:
         """Invite the phone with an offer; the second time under the next number. Spec: RFC 3261 §8.1.3.5."""
+        self._stage = _Stage.CALLING
         self._asked.append(codecs)
         uri = self._binding.uri
         fields = (
@@ -214,7 +214,7 @@ class UacLeg:
             *self._more,
             SDP_TYPE,
         )
-        return self._context.layer.send_request(OutgoingRequest("INVITE", uri, fields, self._media.offer(codecs)), self._flow, self, now)
+        self._invite = self._context.layer.send_request(OutgoingRequest("INVITE", uri, fields, self._media.offer(codecs)), self._flow, self, now)
 
     @property
     def port(self) -> MediaPort:
@@ -275,8 +275,7 @@ class UacLeg:
             why = REFUSAL_OF.get(response.status, Refusal.NO_ANSWER)
             others = tuple(codec for codec in ALL_CODECS if codec not in self._codecs)
             if why is Refusal.NO_COMMON_CODEC and len(self._asked) == 1 and self._given_up is None and others and self._context.media.transcodes:
-                self._stage = _Stage.CALLING
-                self._invite = self._ask(others, now)
+                self._ask(others, now)
                 return
             self._refused(why, now)
 

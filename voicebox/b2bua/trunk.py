@@ -24,7 +24,7 @@ from voicebox.b2bua.registrar import Binding
 from voicebox.b2bua.voicemail import G711
 from voicebox.errors import HostError, SipError
 from voicebox.sensitive import Secret
-from voicebox.sip.auth import digest_answer
+from voicebox.sip.auth import digest_answer, says_stale
 from voicebox.sip.flow import Flow
 from voicebox.sip.headers import parse_seconds
 from voicebox.sip.message import SipResponse
@@ -83,7 +83,7 @@ class Credentials:
             return None
         asks, answers = CHALLENGES[response.status]
         texts = response.headers.all(asks)
-        if self._challenges and not any("stale=true" in text.replace(" ", "").replace('"', "").lower() for text in texts):
+        if self._challenges and not any(says_stale(text) for text in texts):
             return None
         self._challenges += 1
         try:
@@ -109,7 +109,7 @@ class Trunk:
         """Call over this account from now on; None: over none. connect(): asked for a flow to the provider, which comes by connected(), or failed() does."""
         self._context.timers.cancel((self, LegTimer.TRUNK))
         self._account, self._connect = account, connect
-        self.flow, self._state = None, TrunkState.IDLE
+        self._lose_flow()
         if account is not None and account.registers:
             self.want()
 
@@ -144,9 +144,13 @@ class Trunk:
 
     def failed(self, now: float) -> None:
         """Take that there is none to be had, or no longer."""
-        self.flow, self._state = None, TrunkState.IDLE
+        self._lose_flow()
         if self._account is not None and self._account.registers:
             self._context.timers.set((self, LegTimer.TRUNK), now + AGAIN_S)
+
+    def _lose_flow(self) -> None:
+        """Have no flow, and so no REGISTER that is waited for."""
+        self.flow, self._register, self._state = None, None, TrunkState.IDLE
 
     def flow_closed(self, flow: Flow, now: float) -> None:
         """Take that a connection is gone."""
@@ -221,7 +225,7 @@ class TrunkLeg(UacLeg):
             authorization = self._credentials.answer(response, "INVITE", self._binding.uri)
             if authorization is not None:
                 self._more = (authorization,)
-                self._invite = self._ask(self._asked[-1], now)
+                self._ask(self._asked[-1], now)
                 return
         super().response_came(transaction, response, now)
 

@@ -140,6 +140,14 @@ def digest_answer(challenges: list[str], user: str, password: Secret, method: st
     raise SipError(401, "no challenge that is spoken here")
 
 
+def says_stale(challenge: str) -> bool:
+    """Return whether a server's challenge says that the answer before was right, but for the age of its nonce. Spec: RFC 7616 §3.3."""
+    try:
+        return parse_digest(challenge).get("stale", "").lower() == "true"
+    except SipError:
+        return False
+
+
 def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

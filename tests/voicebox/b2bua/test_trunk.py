@@ -154,13 +154,33 @@ def test_a_wrong_password_is_shown_once_and_a_stale_nonce_answered_anew(house: H
     assert final(house.alice.inbox).status == 480
 
 
+def cancels(house: House) -> None:
+    branch = f"z9hG4bKplantedalice1x{house.alice.branches}"
+    house.alice.send(house.alice.text("CANCEL", "sip:0441234567@voicebox", cseq=house.alice.cseq, branch=branch))
+
+
+def test_who_hangs_up_once_the_password_was_shown_is_not_cancelled_before_the_provider_has_said_anything(house: House) -> None:
+    """A CANCEL that comes before its INVITE cancels nothing. Spec: RFC 3261 §9.1."""
+    provider, invite = called(house)
+    provider.answer(invite, 100)
+    provider.challenges(invite)
+    again = provider.last_request("INVITE")
+    cancels(house)
+    assert provider.requests("CANCEL") == []
+    provider.answer(again, 100)
+    cancel = provider.last_request("CANCEL")
+    assert cancel.cseq.number == again.cseq.number
+    provider.answer(cancel, 200)
+    provider.answer(again, 487, tag="them")
+    assert (house.box.board.calls, house.box.media.open_ports()) == (0, 0)
+
+
 def test_who_hangs_up_while_the_voice_speaks_is_never_known_there(house: House) -> None:
     provider = Provider(house)
     dials(house)
     provider.connects()
     house.box.advance(NOTICE_S / 2)
-    cancel = house.alice.text("CANCEL", "sip:0441234567@voicebox", cseq=house.alice.cseq, branch=f"z9hG4bKplantedalice1x{house.alice.branches}")
-    house.alice.send(cancel)
+    cancels(house)
     house.box.advance(2 * NOTICE_S)
     assert provider.inbox == []
     assert (house.box.board.calls, house.box.media.open_ports()) == (0, 0)
@@ -221,6 +241,21 @@ def test_a_call_over_it_is_not_transferred(house: House) -> None:
     for target in ("carol", "*3"):
         assert final(house.alice.inside("REFER", answer, f"Refer-To: <sip:{target}@voicebox>")).status == 403, "nor into the conference, where contacts may be"
     assert final(provider.from_callee("REFER", invite, "Refer-To: <sip:carol@voicebox>", tag="them")).status == 481
+
+
+def test_a_register_that_is_not_answered_before_its_connection_breaks_or_the_account_is_another_changes_nothing(house: House) -> None:
+    provider = Provider(house, registers=True)
+    provider.connects()
+    assert provider.requests("REGISTER")
+    house.box.board.flow_closed(provider.flow, house.box.now)
+    house.box.settle()
+    assert state(house) is TrunkState.IDLE
+    provider.connects()
+    assert state(house) is TrunkState.CONNECTED
+    register = provider.last_request("REGISTER")
+    house.box.board.trunk.use(ACCOUNT, provider._connect)
+    provider.answer(register, 200)
+    assert state(house) is TrunkState.IDLE
 
 
 def test_it_registers_where_it_is_to_and_again_before_that_ends(house: House) -> None:

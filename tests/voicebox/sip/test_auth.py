@@ -8,7 +8,18 @@ import pytest
 
 from voicebox.errors import SipError, UsageError
 from voicebox.sensitive import Secret
-from voicebox.sip.auth import Account, DigestAlgorithm, DigestServer, GuessLimiter, Verdict, claimed_user, digest_answer, digest_response, parse_digest
+from voicebox.sip.auth import (
+    Account,
+    DigestAlgorithm,
+    DigestServer,
+    GuessLimiter,
+    Verdict,
+    claimed_user,
+    digest_answer,
+    digest_response,
+    parse_digest,
+    says_stale,
+)
 
 ALICE = Account.from_password("alice", Secret(b"secret"), "voicebox")
 
@@ -210,3 +221,18 @@ def test_a_challenge_without_qop_is_answered_as_rfc_2069_has_it_and_quotes_stay_
 def test_what_cannot_be_answered_is_not(challenge: str) -> None:
     with pytest.raises(SipError):
         digest_answer([challenge] * 9, "u", Secret(b"p"), "REGISTER", "sip:x", "c")
+
+
+@pytest.mark.parametrize(
+    ("challenge", "stale"),
+    [
+        (server().challenge(DigestAlgorithm.MD5, 10.0, stale=True), True),
+        ('Digest realm="x", nonce="n", stale="TRUE"', True),
+        (server().challenge(DigestAlgorithm.MD5, 10.0), False),
+        ('Digest realm="stale=true", nonce="n", stale=false', False),
+        ("Basic stale=true", False),
+    ],
+    ids=["ours", "in quotes", "ours without", "another field", "no digest"],
+)
+def test_a_server_says_that_a_nonce_was_too_old(challenge: str, *, stale: bool) -> None:
+    assert says_stale(challenge) is stale
