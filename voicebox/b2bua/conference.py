@@ -96,13 +96,11 @@ class Conference:
         self._forget(party)
         if party.is_phone and not self._has_phone:
             self._end(now)
-        self._close_if_empty()
 
     def timer_due(self, timer: LegTimer, now: float) -> None:
         """Take that no phone of the house came."""
         if timer is LegTimer.ALONE and not self._has_phone:
             self._end(now)
-            self._close_if_empty()
 
     def _end(self, now: float) -> None:
         """Hang up at everybody."""
@@ -115,6 +113,7 @@ class Conference:
         self._parties.remove(party)
         if self._mixer is not None:
             self._mixer.leave(party.port)
+        self._close_if_empty()
 
     def _close_if_empty(self) -> None:
         if not self._parties and self._mixer is not None:

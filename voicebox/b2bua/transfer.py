@@ -62,15 +62,15 @@ class Transfers:
         if call.taking is not None:
             raise SipError(491, "a transfer is under way")
         texts = request.headers.all("refer-to")
-        target = parse_uri(parse_name_addr(texts[0]).uri) if len(texts) == 1 else None
-        replaced = _replaced_dialog(target) if target is not None else None
-        if target is not None and replaced is None and self._is_conference(target, dialog):
+        if len(texts) != 1:
+            raise SipError(400, "a REFER has one Refer-To")
+        target = parse_uri(parse_name_addr(texts[0]).uri)
+        replaced = _replaced_dialog(target)
+        if replaced is None and self._is_conference(target, dialog):
             is_phone = other.dialog is not None
             return lambda when: self._into_conference(dialog, (call, side), codec, when, is_phone=is_phone)
         if other.dialog is None:
             raise SipError(403, "only calls between phones of the house are transferred")
-        if target is None:
-            raise SipError(400, "a REFER has one Refer-To")
         if replaced is not None:
             return self._attended(dialog, call, side, replaced)
         blind = BlindTransfer(self._context, call, side, dialog)
