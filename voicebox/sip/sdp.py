@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from voicebox.errors import SipError
@@ -232,8 +232,8 @@ def _medium(section: _Section, session: _Section) -> Medium:
     rtcp_port = int(found[2]) if section.is_muxed else section.rtcp_port
     encodings = _encodings(section, formats)
     times_ms = (section.ptime_ms, section.max_ptime_ms)
-    medium = Medium(found[1], int(found[2]), found[4], formats, address or "", encodings, direction, *times_ms, rtcp_port, section.cryptos)
-    return replace(medium, fingerprint=section.fingerprint or session.fingerprint, setup=section.setup or session.setup)
+    handshake = (section.fingerprint or session.fingerprint, section.setup or session.setup)
+    return Medium(found[1], int(found[2]), found[4], formats, address or "", encodings, direction, *times_ms, rtcp_port, section.cryptos, *handshake)
 
 
 def _encodings(section: _Section, formats: tuple[str, ...]) -> tuple[Encoding, ...]:
