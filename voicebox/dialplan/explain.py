@@ -14,7 +14,7 @@ from voicebox.dialplan.read_tests import described
 def explain_outgoing(plan: DialPlan, dialled: str, house: House) -> Iterator[str]:
     """Yield lines about something dialled."""
     act, chosen = choose_outgoing(plan, dialled, house)
-    if isinstance(act, EmergencyCall):
+    if isinstance(act, EmergencyCall) and chosen is None:
         yield "an emergency number: refused before any rule"
         return
     for rule in plan.outgoing[:chosen]:

@@ -65,10 +65,6 @@ def outgoing(plan: DialPlan, dialled: str, house: House) -> OutgoingDecision:
             return _called(house, plan.speed_dials.get(number, ""))
         case EchoAt(target):
             return _far_echo(house, plan.speed_dials.get(target, target))
-        case CallTrunk(number):
-            if is_emergency(plan.emergency, number):
-                return EmergencyCall()
-            return act if TRUNK_NUMBER.fullmatch(number) else RefuseCall(NOT_FOUND)
         case Ring():
             ring = _phones(plan, house, act)
             if ring is None:
@@ -77,7 +73,7 @@ def outgoing(plan: DialPlan, dialled: str, house: House) -> OutgoingDecision:
             return left if left is not None else RefuseCall(NOBODY_THERE)
         case Local():
             return RefuseCall(NOT_FOUND)  # no such place: choose_outgoing() has put a Ring where there is one
-        case EchoTest() | JoinConference() | VoicemailBox() | RefuseCall() | EmergencyCall():
+        case EchoTest() | JoinConference() | CallTrunk() | VoicemailBox() | RefuseCall() | EmergencyCall():
             return act
 
 
@@ -149,7 +145,10 @@ def _filled(plan: DialPlan, house: House, rule: OutgoingRule, dialled: str, word
         case EchoAt(target):
             return EchoAt(fill(target))
         case CallTrunk(number):
-            return CallTrunk(fill(number))
+            number = fill(number)
+            if is_emergency(plan.emergency, number):
+                return EmergencyCall()
+            return CallTrunk(number) if TRUNK_NUMBER.fullmatch(number) else RefuseCall(NOT_FOUND)
         case Ring(place):
             return replace(act, place=fill(place))
         case Local():

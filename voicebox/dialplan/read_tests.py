@@ -95,6 +95,8 @@ def same(plan: DialPlan, house: House, act: OutgoingAct | IncomingAct, expected:
         return rings and then and expected.timeout_s in {None, act.timeout_s}
     if isinstance(act, SpeedDial) and isinstance(expected, Call):
         return plan.speed_dials.get(act.number) == expected.petname
+    if isinstance(act, EchoAt) and isinstance(expected, EchoAt):
+        return plan.speed_dials.get(act.target, act.target) == plan.speed_dials.get(expected.target, expected.target)
     return act == expected
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from voicebox.dialplan.explain import explain_outgoing
 from voicebox.dialplan.hours import parse_at
 from voicebox.dialplan.load import DEFAULT_PLAN, load_plan, parse_plan
 from voicebox.dialplan.match import incoming, outgoing
@@ -103,7 +104,8 @@ def test_the_echo_of_a_contacts_box_is_that_of_whom_the_rule_names_or_of_any_who
     rules = (
         '  - { dial: "*44<n:XX>", do: { far-echo: "{n}" } }\n  - { dial: "*44<contact>", do: { far-echo: "{contact}" } }\n  - { dial: "*44", do: far-echo }\n'
     )
-    plan = parse_plan(speed + rules, "plan.yaml", HOUSE.phones)
+    tests = 'tests:\n  - { dial: "*4412", expect: { far-echo: mum } }\n  - { dial: "*4412", expect: { far-echo: "12" } }\n'
+    plan = parse_plan(speed + rules + tests, "plan.yaml", HOUSE.phones)
     asked = {"*4412": FarEcho(("mum",)), "*4413": RefuseCall(404), "*44bob": FarEcho(("bob",)), "*44eve": RefuseCall(403), "*44dave": RefuseCall(404)}
     for text, decided in asked.items():
         assert outgoing(plan, text, HOUSE) == decided, text
@@ -123,6 +125,14 @@ def test_the_trunk_takes_numbers_alone_and_no_emergency_however_a_rule_makes_it(
     }
     for text, decided in asked.items():
         assert dialled(rules, text) == decided, text
+
+
+def test_what_the_trunk_does_not_take_is_refused_to_a_plans_own_tests_and_in_explanations_too() -> None:
+    rules = 'outgoing:\n  - { dial: "55<n:.>", do: { trunk: "{n}" } }\n'
+    tests = 'tests:\n  - { dial: "55123", expect: { trunk: "123" } }\n  - { dial: "55112", expect: refuse }\n  - { dial: "55x", expect: refuse }\n'
+    plan = plan_of(rules + tests)
+    explained = {text: list(explain_outgoing(plan, text, HOUSE)) for text in ("55123", "55112", "55x")}
+    assert explained == {"55123": ["line 4: yes, trunk: 123"], "55112": ["line 4: yes, refuse"], "55x": ["line 4: yes, refuse: 404"]}
 
 
 def test_unknown_contact_falls_through_to_later_rules() -> None:
