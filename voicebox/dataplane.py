@@ -251,6 +251,7 @@ Event = (
     | EngineFailed
 )
 StreamEvent = StreamAsked | StreamTaken | StreamOver | BundleWants | BundleBroken
+_OfPort = PhoneDigit | Taped | MediaFailed
 
 _KINDS: dict[str, Callable[..., Event | StreamEvent]] = {
     "link_up": LinkUp,
@@ -365,9 +366,7 @@ class LiveDataPlane(Engine):
 
     _loop: asyncio.AbstractEventLoop | None = None
     _listener: Callable[[Event], None] | None = None
-    _digits: dict[int, Callable[[int, int], None]]
-    _tapes: dict[int, Callable[[bytes], object]]
-    _failures: dict[int, Callable[[], None]]
+    _routes: dict[tuple[type[_OfPort], int], Callable[..., object]]
     _streams: Callable[[StreamEvent], None] | None = None
 
     def attach(self, listener: Callable[[Event], None]) -> None:
@@ -384,26 +383,33 @@ class LiveDataPlane(Engine):
 
     def route_digits(self, port: int, listener: Callable[[int, int], None] | None) -> None:
         """Give the digits of one media port to listener(code, duration_ms); None ends that."""
-        self._route("_digits", port, listener)
+        self._route(PhoneDigit, port, listener)
 
     def route_tape(self, port: int, listener: Callable[[bytes], object] | None) -> None:
         """Give what a tape keeps to listener(entries); None ends that."""
-        self._route("_tapes", port, listener)
+        self._route(Taped, port, listener)
 
     def route_failure(self, port: int, listener: Callable[[], None] | None) -> None:
         """Tell listener() where the handshake of a media port failed; None ends that."""
-        self._route("_failures", port, listener)
+        self._route(MediaFailed, port, listener)
 
     def route_streams(self, listener: Callable[[StreamEvent], None] | None) -> None:
         """Give what happens to streams to a listener of its own; None ends that."""
         self._streams = listener
 
-    def _route(self, table: str, port: int, listener: Callable[..., object] | None) -> None:
-        routes = self.__dict__.setdefault(table, {})
+    def _route(self, kind: type[_OfPort], port: int, listener: Callable[..., object] | None) -> None:
+        routes = self.__dict__.setdefault("_routes", {})
         if listener is None:
-            routes.pop(port, None)
+            routes.pop((kind, port), None)
         else:
-            routes[port] = listener
+            routes[kind, port] = listener
+
+    def _tell(self, event: _OfPort, *what: object) -> bool:
+        """Tell the listener of an event's port; return whether there is one."""
+        routed = self.__dict__.get("_routes", {}).get((type(event), event.port))
+        if routed is not None:
+            routed(*what)
+        return routed is not None
 
     def _take(self) -> None:
         for fields in self.events():
@@ -416,23 +422,12 @@ class LiveDataPlane(Engine):
                 loop.call_exception_handler({"message": "a listener of the data plane failed", "exception": error})
 
     def _hand_on(self, event: Event | StreamEvent, listener: Callable[[Event], None]) -> None:
-        if isinstance(event, StreamAsked | StreamTaken | StreamOver | BundleWants | BundleBroken):
+        if isinstance(event, StreamEvent):
             if self._streams is not None:
                 self._streams(event)
-            return
-        if isinstance(event, Taped):
-            taped = self.__dict__.get("_tapes", {}).get(event.port)
-            if taped is not None:
-                taped(event.entries)
-            return
-        if isinstance(event, MediaFailed):
-            failed = self.__dict__.get("_failures", {}).get(event.port)
-            if failed is not None:
-                failed()
-            return
-        if isinstance(event, PhoneDigit):
-            routed = self.__dict__.get("_digits", {}).get(event.port)
-            if routed is not None:
-                routed(event.code, event.duration_ms)
-                return
-        listener(event)
+        elif isinstance(event, Taped):
+            self._tell(event, event.entries)
+        elif isinstance(event, MediaFailed):
+            self._tell(event)
+        elif not (isinstance(event, PhoneDigit) and self._tell(event, event.code, event.duration_ms)):
+            listener(event)

@@ -44,9 +44,9 @@ class EngineMediaPort:
     reference: the engine's number for it, for media_bind(); closed: it was given back.
     """
 
-    def __init__(self, plane: DigitRoutes, local_address: str) -> None:
+    def __init__(self, plane: DigitRoutes, reference: int, rtp_port: int = 0) -> None:
         self._plane = plane
-        self.reference, self._rtp_port = plane.media_open(local_address)
+        self.reference, self._rtp_port = reference, rtp_port
         self.closed = False
         self._fingerprint = b""
         self._behind: list[EngineMediaPort | Transcoder] = []
@@ -143,13 +143,6 @@ class EngineMediaPort:
 class EngineMachinePort(EngineMediaPort):
     """A port of the engine that faces no phone; the MachinePort of b2bua/ports.py."""
 
-    def __init__(self, plane: DigitRoutes) -> None:
-        self._plane = plane
-        self.reference, self._rtp_port = plane.media_machine(), 0
-        self.closed = False
-        self._fingerprint = b""
-        self._behind = []
-
     def tape(self, slots: int, listener: Callable[[bytes], object]) -> None:
         """Keep what comes out of the circuit, for so many slots from now on."""
         if not self.closed:
@@ -181,7 +174,6 @@ class EngineMixer:
             its_port = self._process.add(number, facing.rtp_port, _LAWS[mixed], hears_tone=hears_tone)
             held.callback(self._process.remove, number)
             facing.set_remote(LOOPBACK, its_port, mixed, _PAYLOAD_TYPE, None, its_port)
-            facing.set_direction(to_phone=True, from_phone=True)
             given = facing if mixed == codec else self._ports.transcode(facing, mixed, codec)
             held.pop_all()
         self._seats[given] = number, facing
@@ -243,14 +235,14 @@ class EngineMediaPorts:
     def open(self, local_address: str) -> EngineMediaPort:
         """Bind a fresh pair on local_address. Raises HostError where none is free."""
         self._make_room()
-        port = EngineMediaPort(self._plane, local_address)
+        port = EngineMediaPort(self._plane, *self._plane.media_open(local_address))
         self._open.append(port)
         return port
 
     def machine(self) -> EngineMachinePort:
         """Open one that faces no phone. Raises HostError where none is free."""
         self._make_room()
-        port = EngineMachinePort(self._plane)
+        port = EngineMachinePort(self._plane, self._plane.media_machine())
         self._open.append(port)
         return port
 

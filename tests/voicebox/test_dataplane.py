@@ -15,7 +15,7 @@ from tests.support.engine import wait_for
 from voicebox import dataplane
 from voicebox.dataplane import Event, LinkFailed, LinkUp, LiveDataPlane, PhoneDigit, parse_event
 from voicebox.errors import Bug, HostError, LocalError
-from voicebox.media_ports import MAX_MEDIA_PORTS, EngineMediaPort, EngineMediaPorts
+from voicebox.media_ports import MAX_MEDIA_PORTS, EngineMediaPorts
 
 pytestmark = pytest.mark.system
 
@@ -198,7 +198,8 @@ async def test_a_phones_digit_reaches_its_ports_listener_and_no_other(plane: Liv
     told: list[Event] = []
     digits: list[tuple[int, int]] = []
     plane.attach(told.append)
-    routed, plain = EngineMediaPort(plane, LOCAL), EngineMediaPort(plane, LOCAL)
+    ports = EngineMediaPorts(plane)
+    routed, plain = ports.open(LOCAL), ports.open(LOCAL)
     routed.on_digit(lambda code, duration_ms: digits.append((code, duration_ms)))
     with socket.socket(type=socket.SOCK_DGRAM) as phone:
         phone.bind((LOCAL, 0))
