@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import subprocess
-import sys
-import threading
 
 from voicebox.errors import HostError
 from voicebox.g711 import Law
-from voicebox.transcoder import connected
+from voicebox.transcoder import connected, start_apart
 
 
 class Mixer:
@@ -22,16 +19,12 @@ class Mixer:
     def __init__(self) -> None:
         self._control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        command, nothing = [sys.executable, "-I", "-m", "voicebox.mixing"], subprocess.DEVNULL
         with its:
             try:
-                # Of the box it has nothing but this pair: no file, no variable of its environment, no directory.
-                self._process = subprocess.Popen(command, stdin=its.fileno(), stdout=nothing, stderr=nothing, cwd="/", env={})
+                self._process = start_apart(["-m", "voicebox.mixing"], its.fileno())
             except OSError as error:
                 self._control.close()
                 raise HostError("No process could be started that mixes a conference.") from error
-        # Its end is waited for where nobody waits.
-        threading.Thread(target=self._process.wait, name="mixer", daemon=True).start()
 
     def running(self) -> bool:
         """Say whether the process lives."""

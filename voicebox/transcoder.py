@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
 
@@ -37,15 +38,9 @@ class Transcoder:
                 self.ports: tuple[int, int] = sockets[0].getsockname()[1], sockets[1].getsockname()[1]
                 descriptors = [each.fileno() for each in sockets]
                 (first, _), (second, _) = ends
-                # Of the box it has nothing but these two sockets: no file, no variable of its environment, no directory.
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", str(PROGRAM), first, str(descriptors[0]), second, str(descriptors[1])],
-                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", env={}, pass_fds=descriptors,
-                )  # fmt: skip
+                self._process = start_apart([str(PROGRAM), first, str(descriptors[0]), second, str(descriptors[1])], subprocess.PIPE, descriptors)
             except OSError as error:
                 raise HostError("No process could be started that converts a call's sound.") from error
-        # Its end is waited for where nobody waits.
-        threading.Thread(target=self._process.wait, name="transcoder", daemon=True).start()
 
     def running(self) -> bool:
         """Say whether the process lives."""
@@ -56,6 +51,17 @@ class Transcoder:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+
+
+def start_apart(arguments: list[str], stdin: int, descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """Start a process of Python that has of the box nothing but its standard input and these descriptors: no file, no variable of its environment, no directory.
+
+    Its end is waited for in a thread, so that nobody else has to. Raises OSError.
+    """
+    command, nothing = [sys.executable, "-I", *arguments], subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=stdin, stdout=nothing, stderr=nothing, cwd="/", env={}, pass_fds=descriptors)
+    threading.Thread(target=process.wait, name="apart", daemon=True).start()
+    return process
 
 
 def connected(port: int) -> socket.socket:
