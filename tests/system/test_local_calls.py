@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
+from tests.support.looped import Looped
 from tests.support.phones import Baresip, LinphoneDaemon, Login, PhoneDriver, PhoneSetup, assert_heard, free_port_block, installed, make_phone
 from tests.support.tone import BLOCK_S, read_recording, seconds_of_tone, tone_share, write_tone
 from tests.voicebox.b2bua.house import NoNetwork
@@ -46,16 +45,15 @@ PLAN: dict[str, OutgoingDecision] = {
 }
 
 
-class House:
+class House(Looped):
     """A box with an engine and without circuits, in a loop of its own thread."""
 
     def __init__(self, mailbox: VoicemailBox | None = None) -> None:
+        super().__init__()
         self.mailbox = mailbox
         self.bugs: list[Exception] = []
         self.port = free_port_block(2)
         self.plane = LiveDataPlane(born_unix_us=0, realtime=False)
-        self._ready, self._stop = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     async def _run(self) -> None:
         self.plane.start()
@@ -73,15 +71,6 @@ class House:
         await server.stop()
         self.plane.detach()
         self.plane.stop()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(10)
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import threading
 import time
 from pathlib import Path
-from typing import Self
 
 import pytest
 
+from tests.support.looped import Looped
 from tests.support.phones import Login, PhoneDriver, assert_heard, free_port_block, make_phone
 from tests.support.tone import seconds_of_tone
 from tests.voicebox.b2bua.house import NoNetwork
@@ -34,21 +33,19 @@ ADDRESS, NUMBER = "127.0.0.1", "0441234567"
 PASSWORD, OWNERS = Secret(b"a-long-password"), Secret(b"what the provider gave")
 TONES_HZ = {"ann": 440, "far": 700}
 TALK_S = 2.0
-BEEP_HZ = 1_000
 
 
-class Town:
+class Town(Looped):
     """A box with ann's phone, and its provider with the phone at the number, in one loop of its own thread."""
 
     def __init__(self, transport: str) -> None:
+        super().__init__()
         self.transport, self.bugs = transport, list[Exception]()
         self.box_port, self.far_port = free_port_block(2), free_port_block(4)
         self.state: TrunkState | None = None
         self.counters: dict[str, int] = {}
         self.planes = [LiveDataPlane(born_unix_us=0, realtime=False) for _ in range(2)]
         """The box's and the provider's: sound to a port of the same engine goes nowhere."""
-        self._ready, self._stop = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     def _server(self, plane: LiveDataPlane, accounts: list[Account], plan: dict[str, OutgoingDecision]) -> SipServer:
         media, settings = EngineMediaPorts(plane), SwitchboardSettings(realm=ADDRESS)
@@ -79,15 +76,6 @@ class Town:
         for plane in self.planes:
             plane.detach()
             plane.stop()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(10)
 
 
 @pytest.mark.parametrize("transport", ["tls", pytest.param("udp", marks=pytest.mark.long)])

@@ -6,14 +6,13 @@ The network between the boxes is in memory here; everything a phone sees is the 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
+from tests.support.looped import Looped
 from tests.support.phones import PHONES, Login, PhoneDriver, PhoneSetup, free_port_block, installed
 from tests.support.tone import seconds_of_tone, write_tone
 from tests.voicebox.b2bua.loopback import LoopMedia, LoopNetwork
@@ -37,18 +36,17 @@ def ringing(users: list[str]) -> Callable[[str], IncomingDecision]:
     return lambda petname: RingPhones((tuple(users),))
 
 
-class TwoBoxes:
+class TwoBoxes(Looped):
     """Alice's box and Bob's, in a loop of their own thread. alice_port, bob_port: UDP and TCP alike."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.alice, self.bob = LoopNetwork("alice"), LoopNetwork("bob")
         self.alice.contacts["bob"], self.bob.contacts["alice"] = self.bob, self.alice
         self.media = LoopMedia()
         self.bugs: list[Exception] = []
         self.alice_port, self.bob_port = free_port_block(2), free_port_block(2)
         self.servers: list[SipServer] = []
-        self._ready, self._stop = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     async def _run(self) -> None:
         settings = SwitchboardSettings(realm=ADDRESS)
@@ -63,15 +61,6 @@ class TwoBoxes:
             await asyncio.sleep(0.004)
         for server in self.servers:
             await server.stop()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(10)
 
 
 @pytest.fixture
