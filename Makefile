@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check bench lab lock clean
+.PHONY: help setup demo test test-long matrix check bench lab lock clean
 .NOTPARALLEL:
 
 CARGO := cargo
@@ -12,6 +12,7 @@ help:
 	@echo "make demo       set up, then a real call between two softphones over six relays on this machine, with a report"
 	@echo "make test       set up, then all tests (Rust, then Python)"
 	@echo "make test-long  the same with a hundred times as many fuzz inputs"
+	@echo "make matrix     set up, then every pair of phones over every way, and a table of what came of each; JOBS=6 runs more at once, ONLY='linphonec and tls' some"
 	@echo "make check      set up, then formatting, lint, types, import contracts, licences, lock files; no tests"
 	@echo "make bench      set up, then speed and memory, results in build/bench.json; PART='kills speech' runs these parts and keeps the others' figures, PART=all every one"
 	@echo "make lab        set up, then the traffic-analysis lab with strict limits, results in build/lab.json and build/lab.html; TEST=c runs one test"
@@ -30,6 +31,9 @@ test-long:
 	@tools/setup.sh test; . build/env; export VOICEBOX_LONG=1; \
 	if [ -f relay/Cargo.toml ]; then $(CARGO_TEST); fi; \
 	exec .venv/bin/python -m tools.run_tests --timeout 7200
+
+matrix:
+	@tools/setup.sh test; . build/env; exec .venv/bin/python -m tests.interop.run_matrix $(if $(JOBS),--jobs $(JOBS)) $(if $(ONLY),--only "$(ONLY)")
 
 check:
 	@tools/setup.sh check; . build/env; exec .venv/bin/python tools/check.py

@@ -9,9 +9,12 @@ one, and each phone with each other; the long ones every way of every phone with
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 STEPS = (
     "register",
     "call",
@@ -111,6 +114,11 @@ class Side:
 Pair = tuple[Side, Side]
 
 
+def run_name(pair: Pair) -> str:
+    """Return what a run of two phones is called."""
+    return f"{pair[0]}_to_{pair[1]}"
+
+
 def sides(end: str) -> list[Side]:
     """Return every phone over every way that it goes at an end."""
     return [Side(kind.name, way) for kind in PHONES for way in kind.ways(end)]
@@ -139,7 +147,8 @@ def covering_pairs() -> list[Pair]:
     return chosen
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table in Markdown."""
     return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
@@ -166,28 +175,30 @@ def document() -> str:
         for end in ENDS:
             steps.append([kind.name, end, *(notes.cell(kind.gap(step, end)) for step in STEPS)])
             ways.append([kind.name, end, *(notes.cell(kind.ways_shut.get(way) or (kind.not_called.get(way) if end == "callee" else None)) for way in WAYS)])
-    lines = ["# Phones", "", *INTRODUCTION, "", *_table(["phone", "what it was"], ([kind.name, kind.version] for kind in PHONES)), "", "## What each does", ""]
+    lines = ["# Phones", "", *INTRODUCTION, "", *table(["phone", "what it was"], ([kind.name, kind.version] for kind in PHONES)), "", "## What each does", ""]
     lines += [
-        *_table(["phone", "as", *STEPS], steps),
+        *table(["phone", "as", *STEPS], steps),
         "",
         "## Over which ways",
         "",
         "Over TLS the sound is SRTP: keys in SDP, or, in the last column, of a handshake (DTLS-SRTP). Else it is RTP.",
         "",
     ]
-    lines += [*_table(["phone", "as", *(str(way) for way in WAYS)], ways), "", "## Causes of the gaps", ""]
+    lines += [*table(["phone", "as", *(str(way) for way in WAYS)], ways), "", "## Causes of the gaps", ""]
     lines += [f"{number}. {text}." for number, text in enumerate(notes.texts, 1)]
     lines += ["", "## Who calls whom", "", *WHO_CALLS_WHOM, ""]
-    calls = [[f"{caller.name} calls", *("yes" for _ in PHONES)] for caller in PHONES]
-    return "\n".join([*lines, *_table(["", *(callee.name for callee in PHONES)], calls), ""])
+    runs = Counter((caller.phone, callee.phone) for caller, callee in every_pair())
+    calls = [[f"{caller.name} calls", *(str(runs[caller.name, callee.name]) for callee in PHONES)] for caller in PHONES]
+    return "\n".join([*lines, *table(["", *(callee.name for callee in PHONES)], calls), ""])
 
 
 INTRODUCTION = (
     "Made by `python -m tests.interop.matrix`; do not edit. What is not a gap is shown by `tests/interop/test_matrix.py` with real calls between two boxes over six relays: `make test` has a few",
     f"runs that cover every phone at both ends, each of its ways, and each pair of phones ({len(covering_pairs())}), `make test-long` all of them ({len(every_pair())}). In each run one call is answered, digits are pressed",
-    "and the call is held by both ends before the caller hangs up; in a second the callee hangs up; a third is cancelled while it rings, and a fourth refused.",
+    "and the call is held by both ends before the caller hangs up; in a second the callee hangs up; a third is cancelled while it rings, and a fourth refused. `make matrix` runs all of them alone, and prints",
+    "what came of each.",
 )  # fmt: skip
-WHO_CALLS_WHOM = ("In each of these directions, and over each of the ways that both have.",)
+WHO_CALLS_WHOM = ("In each of these directions, each way of the one with each of the other: so many runs.",)
 
 if __name__ == "__main__":
     print(document(), end="")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.matrix import ENDS, KINDS, PHONES, STEPS, Pair, Side, covering_pairs, document, every_pair
+from tests.interop.matrix import ENDS, KINDS, PHONES, ROOT, STEPS, Pair, Side, covering_pairs, document, every_pair, run_name
 from tests.interop.over_network import ALICE_HZ, BOB_HZ, URIS, Calls, Kind, settled, without_calls
 from tests.support.embedded import CALLEE, CALLER, told, wait_until
 from tests.support.phones import PhoneDriver, recordings_of
@@ -28,7 +28,6 @@ from voicebox.demo.network import EmbeddedNetwork
 pytestmark = [pytest.mark.interop, pytest.mark.system]
 
 LONG = os.environ.get("VOICEBOX_LONG") == "1"
-ROOT = Path(__file__).resolve().parents[2]
 HELD_S, SETTLES_S, WAIT_S = 0.5, 0.3, 30.0
 TONE_S, HEARD_S = 2.0, 0.4
 """The last of the first call, and what must be heard of it: a phone that presses digits or holds says nothing else meanwhile."""
@@ -173,7 +172,7 @@ def sent_to(wire: list[Datagram], address: str, rtp_port: int, between_ns: tuple
     )
 
 
-@pytest.mark.parametrize("pair", every_pair() if LONG else covering_pairs(), ids=lambda pair: f"{pair[0]}_to_{pair[1]}")
+@pytest.mark.parametrize("pair", every_pair() if LONG else covering_pairs(), ids=run_name)
 def test_a_run(embedded_network: EmbeddedNetwork, tmp_path: Path, pair: Pair) -> None:
     network = embedded_network
     if any(side.way.ipv6 for side in pair) and not network.plan.ipv6:
