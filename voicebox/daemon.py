@@ -104,7 +104,7 @@ class BoxDaemon:
         self.failed = asyncio.Event()
         self._book = PairBook(identity, self._network.network_id, self._store.load_contacts(now), self._store.save_contact)
         epoch_us = self._network.epoch_us
-        self._pairing = Pairing(self._book, serialise_card(identity), self._add_contact, self._now_us, random.SystemRandom(), epoch_us)
+        self._pairing = Pairing(self._book, serialise_card(identity), self._add_contact, self._now_us, random.SystemRandom(), epoch_us, self._store)
         self._driver: CircuitDriver | None = None
         self._standing: StandingCircuits | None = None
         self._calls: Calls | None = None

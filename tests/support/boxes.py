@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from random import Random
 
 from tests.support.fake_engine import FakeWorld
@@ -14,13 +15,35 @@ from voicebox.circuits.calls import COIN, Calls
 from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.pair_book import PairBook
-from voicebox.circuits.pairing import Pairing
+from voicebox.circuits.pairing import Files, Pairing
 from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.contacts.card import parse_card, serialise_card
 from voicebox.contacts.changes import Change, What, decide
 from voicebox.contacts.contact import Contact
 from voicebox.contacts.identity import Identity, new_identity
+
+
+class MemoryFiles:
+    """What a box keeps in its directory, without one."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytes] = {}
+
+    def path(self, name: str) -> Path:
+        return Path(name)
+
+    def exists(self, name: str) -> bool:
+        return name in self._files
+
+    def read(self, name: str) -> bytes:
+        return self._files[name]
+
+    def write(self, name: str, octets: bytes) -> None:
+        self._files[name] = octets
+
+    def remove(self, name: str) -> None:
+        self._files.pop(name, None)
 
 
 class Box:
@@ -32,6 +55,7 @@ class Box:
         self.metered = metered
         self.plane = world.make_plane(metered=metered)
         self.saved: list[Contact] = []
+        self.files: Files = MemoryFiles()
         self.rung: list[tuple[str, Offer, CircuitLeg]] = []
         self.events: list[CallEvent] = []
         self.events_at_us: list[int] = []
@@ -55,9 +79,15 @@ class Box:
         self.standing = StandingCircuits(self.plane, network, self.count, self.guards, make, rng, now_us, middle=self.middle, metered=self.metered)
         self.calls.use(self.standing)
         self.calls.on_call(self._rings)
-        self.pairing = Pairing(self.book, serialise_card(self.identity), self.add_contact, lambda: self.world.now_us, Random(self.seed), network.epoch_us)
-        self.pairing.use(self.calls)
+        self.start_pairing()
         self.plane.listen = self._event
+
+    def start_pairing(self) -> None:
+        """Have what is asked for by words, with the invitations that were kept."""
+        epoch_us = self.world.small.network.epoch_us
+        self.book.guests.clear()
+        self.pairing = Pairing(self.book, serialise_card(self.identity), self.add_contact, lambda: self.world.now_us, Random(self.seed), epoch_us, self.files)
+        self.pairing.use(self.calls)
 
     def add_contact(self, petname: str, card: str) -> None:
         """Make a contact, as a running box does."""

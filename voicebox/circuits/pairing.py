@@ -1,29 +1,32 @@
 """The invitations of a box, and the meeting to which it goes itself: what `voicebox invite`, `invited` and `accept` ask the running box for.
 
-An invitation waits in memory: its box has to run, and forgets it when it ends. It is good once, until its time is over, and for MAX_WRONG wrong words; who has the
+An invitation waits in its box, which has to run, and lies in a file, with what came of it, so that a restart changes nothing. It is good once, until its time is over, and for MAX_WRONG wrong words; who has the
 right words hears which of these it was, all others hear that theirs are wrong, or nothing. A spent one is remembered for KEPT_US for that.
 
     WAITING --the words--> CAME --the user said yes or no--> ADDED or gone
             --three wrong words, or too many meetings--> BURNED
             --time--> EXPIRED
 
-NOT here: what is said (meeting.py), the splice (calls.py), the words (contacts/words.py). Pure: takes the clock. Spec: PROTOCOL.md §8.8.
+NOT here: what is said (meeting.py), the splice (calls.py), the words (contacts/words.py), what the file looks like (invitation_file.py). Pure: takes the clock, and where files are. Spec: PROTOCOL.md §8.8.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from itertools import count
+from pathlib import Path
 from typing import Any, Protocol
 
 from voicebox.circuits.dummies import Rng, Script, draw_answered, scale_of
 from voicebox.circuits.guest import SECRET_OCTETS, Guest
+from voicebox.circuits.invitation_file import INVITATIONS_FILE, KeptInvitation, parse_invitations, serialise_invitations
 from voicebox.circuits.meeting import AccepterMeeting, InviterMeeting, Meeting, Outcome, Shown, Word
 from voicebox.circuits.pair_book import PairBook
 from voicebox.contacts.contact import checked_petname
-from voicebox.errors import UsageError, VoiceboxError
+from voicebox.errors import HostError, UsageError, VoiceboxError
 from voicebox.sensitive import Secret
 
 MAX_WRONG = 3
@@ -56,11 +59,25 @@ class Calls(Protocol):
     def guests_changed(self, now_us: int) -> None: ...
 
 
+class Files(Protocol):
+    """Where a box keeps what is secret (contacts/store.py)."""
+
+    def path(self, name: str) -> Path: ...
+    def exists(self, name: str) -> bool: ...
+    def read(self, name: str) -> bytes: ...
+    def write(self, name: str, octets: bytes) -> None: ...
+    def remove(self, name: str) -> None: ...
+
+
 @dataclass(eq=False, slots=True)
 class _Invitation:
-    """One invitation; what a meeting asks of it (meeting.py Invited). petname, sure: add who comes under it, without asking; on_came, on_wrong: somebody did, somebody tried."""
+    """One invitation; what a meeting asks of it (meeting.py Invited). petname, sure: add who comes under it, without asking.
+
+    on_came, on_wrong: somebody did, somebody tried; on_welcome: the words were used.
+    """
 
     place: int
+    secret: Secret
     password: Secret
     until_us: int
     petname: str = field(repr=False)
@@ -68,9 +85,12 @@ class _Invitation:
     clock: Callable[[], int]
     on_came: Callable[[_Invitation], None]
     on_wrong: Callable[[_Invitation], None]
+    on_welcome: Callable[[], None]
     wrong_tries: int = 0
     meetings: int = 0
-    welcomed: Shown | None = None
+    card: str = field(default="", repr=False)
+    """Of whoever used the words, and the name that it claims."""
+    claims: str = field(default="", repr=False)
     here: bool = False
     settled: bool = False
 
@@ -97,26 +117,31 @@ class _Invitation:
         self.on_wrong(self)
 
     def welcome(self, shown: Shown) -> Word:
-        if self.welcomed is not None:
+        if self.card:
             return Word.USED
         if self.clock() >= self.until_us:
             return Word.EXPIRED
-        self.welcomed = shown
+        self.card, self.claims = shown.text, shown.card.authority.claimed_name
+        self.on_welcome()
         return Word.WELCOME
 
     def came(self) -> None:
         self.here = True
         self.on_came(self)
 
+    def kept(self) -> KeptInvitation:
+        secret, words, tried = self.secret.reveal().hex(), self.password.reveal().decode(), (self.wrong_tries, self.meetings)
+        return KeptInvitation(self.place, secret, words, self.until_us, self.petname, self.sure, *tried, self.card, self.claims, self.settled)
+
 
 class Pairing:
     """Contract: use(calls, ...) whenever the calls are made anew; answers is asked by the control socket.
 
-    card: ours, as text. add(petname, card): makes a contact; raises VoiceboxError where that cannot be. epoch_us: the length of an epoch.
+    card: ours, as text. add(petname, card): makes a contact; raises VoiceboxError where that cannot be. epoch_us: the length of an epoch. Raises FileProblem where the invitations that were kept cannot be read.
     """
 
-    def __init__(self, book: PairBook, card: str, add: Callable[[str, str], None], clock: Callable[[], int], rng: Rng, epoch_us: int) -> None:
-        self._book, self._card, self._add, self._clock, self._rng = book, card, add, clock, rng
+    def __init__(self, book: PairBook, card: str, add: Callable[[str, str], None], clock: Callable[[], int], rng: Rng, epoch_us: int, files: Files) -> None:
+        self._book, self._card, self._add, self._clock, self._rng, self._files = book, card, add, clock, rng, files
         self._scale = scale_of(epoch_us)
         self._calls: Calls | None = None
         self._invitations: list[_Invitation] = []
@@ -125,13 +150,41 @@ class Pairing:
         """The name of the guest to whom we go, or went last."""
         self._going = False
         self._outcome: tuple[Outcome, Shown | None] | None = None
+        if files.exists(INVITATIONS_FILE):
+            self._take_up(parse_invitations(files.read(INVITATIONS_FILE), str(files.path(INVITATIONS_FILE))))
+
+    def _take_up(self, kept: list[KeptInvitation]) -> None:
+        for each in kept[:MAX_INVITATIONS]:
+            invitation = self._made(each.place, Secret(bytes.fromhex(each.secret)), Secret(each.password.encode()), each.until_us, each.petname, sure=each.sure)
+            invitation.wrong_tries, invitation.meetings, invitation.settled = each.wrong_tries, each.meetings, each.settled
+            invitation.card, invitation.claims = each.card, each.claims
+            if not invitation.may_try():
+                self._book.guests.pop(invitation.name, None)
+        self._places = count(1 + max((each.place for each in kept), default=0))
+
+    def _made(self, place: int, secret: Secret, password: Secret, until_us: int, petname: str, *, sure: bool) -> _Invitation:
+        invitation = _Invitation(place, secret, password, until_us, petname, sure, self._clock, self._came, self._look, self._save)
+        self._invitations.append(invitation)
+        self._book.guests[invitation.name] = Guest(secret, invited=True)
+        return invitation
+
+    def _save(self) -> None:
+        """Keep how things are: after a restart they are so again. Where the disk does not take it, they are as they were."""
+        with contextlib.suppress(HostError):
+            self._write()
+
+    def _write(self) -> None:
+        if self._invitations:
+            self._files.write(INVITATIONS_FILE, serialise_invitations(invitation.kept() for invitation in self._invitations))
+        else:
+            self._files.remove(INVITATIONS_FILE)
 
     def use(self, calls: Calls) -> None:
         """Take the calls over whose circuits boxes meet. A meeting over former ones is no more; who was welcome at one may have our card, so the user is asked."""
         self._calls = calls
         calls.on_guest = self._meeting_of
         for invitation in self._invitations:
-            invitation.here = invitation.welcomed is not None
+            invitation.here = bool(invitation.card)
         if self._going:
             self._told(Outcome.INTERRUPTED, None)
 
@@ -157,9 +210,12 @@ class Pairing:
         self._make_room()
         sure = asked.get("sure") is True and bool(petname)
         until_us = self._clock() + 1_000_000 * int(for_s)
-        invitation = _Invitation(next(self._places), password, until_us, petname, sure, self._clock, self._came, self._look)
-        self._invitations.append(invitation)
-        self._book.guests[invitation.name] = Guest(Secret(secret), invited=True)
+        invitation = self._made(next(self._places), Secret(secret), password, until_us, petname, sure=sure)
+        try:
+            self._write()
+        except HostError:
+            self._forget(invitation)
+            raise
         self._changed()
         return {"place": invitation.place}
 
@@ -175,6 +231,7 @@ class Pairing:
             else:
                 self._forget(invitation)
                 self._changed()
+            self._write()
         return {"invitations": [_told(invitation, self._clock()) for invitation in self._invitations]}
 
     def _make_room(self) -> None:
@@ -200,22 +257,25 @@ class Pairing:
             self._book.guests.pop(name, None)
             return None
         invitation.meetings += 1
+        self._save()
         return InviterMeeting(invitation, self._card)
 
     def _look(self, invitation: _Invitation) -> None:
         """Take that wrong words were tried: who knocks after the last of them is a stranger."""
         if not invitation.may_try():
             self._book.guests.pop(invitation.name, None)
+        self._save()
 
     def _came(self, invitation: _Invitation) -> None:
         """Somebody with the words has our card, and we have theirs: add them where the user has said so before; else the user is asked."""
-        if not invitation.sure or invitation.welcomed is None:
+        if not invitation.sure or not invitation.card:
             return
         try:
-            self._add(self._free(invitation.petname), invitation.welcomed.text)
+            self._add(self._free(invitation.petname), invitation.card)
         except VoiceboxError:
             return  # the petname is another's by now, or they are a contact already: the user is asked
         invitation.settled = True
+        self._save()
 
     def _free(self, petname: str) -> str:
         """Return a petname that nobody has: a card under one that somebody has would be another card of theirs. Raises UsageError."""
@@ -251,7 +311,8 @@ class Pairing:
         if not self._going and self._outcome is None:
             raise UsageError("This box goes to no meeting: it was started anew meanwhile. Try again.")
         outcome, shown = self._outcome or ("", None)
-        return {"outcome": str(outcome), **_card_of(shown)}
+        card, claims = (shown.text, shown.card.authority.claimed_name) if shown is not None else ("", "")
+        return {"outcome": str(outcome), "card": card, "claims": claims}
 
 
 def _told(invitation: _Invitation, now_us: int) -> dict[str, Any]:
@@ -261,12 +322,9 @@ def _told(invitation: _Invitation, now_us: int) -> dict[str, Any]:
         "wrong": invitation.wrong_tries,
         "petname": invitation.petname,
         "left_s": max(0, (invitation.until_us - now_us) // 1_000_000),
-        **_card_of(invitation.welcomed if invitation.here else None),
+        "card": invitation.card if invitation.here else "",
+        "claims": invitation.claims if invitation.here else "",
     }
-
-
-def _card_of(shown: Shown | None) -> dict[str, Any]:
-    return {"card": shown.text if shown is not None else "", "claims": shown.card.authority.claimed_name if shown is not None else ""}
 
 
 def _octets(asked: Mapping[str, Any], key: str) -> bytes:

@@ -15,8 +15,8 @@ from voicebox.contacts.backup import MAGIC, MAX_FILES_OCTETS, seal_backup
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import HostError, UsageError
 
-LEFT_OUT = frozenset({"lock", "log"})
-"""Beside hidden files, the control socket, which is no file, and the box's own relay, which belongs to the machine and has a backup of its own."""
+LEFT_OUT = frozenset({"lock", "log", "invitations"})
+"""An invitation that was used since would be good again. Beside hidden files, the control socket, which is no file, and the box's own relay, which belongs to the machine and has a backup of its own."""
 TRIES = 10
 PAUSE_S = 0.5
 

@@ -12,6 +12,7 @@
       streams               what is offered to contacts, and where programs find what they offer (streams/offered.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
       voicemail/            where the dial plan wants that: messages of contacts, and what they are sealed with (voicemail.py)
+      invitations           what others become contacts by, and what came of each (circuits/invitation_file.py)
       missed                where the dial plan wants that: petname and day of missed calls (missed.py)
       relay/                the box's own relay: a directory as this one, with a seal and a backup of its own (circuits/own_relay.py)
       backup.made           ids of the contacts with whom the last backup shares a secret of a first call
@@ -53,7 +54,7 @@ MAX_FILE_OCTETS = 96 << 20
 SEAL_FILE = "seal"
 PHONE_AUTHORITY, PHONE_SERVER = "tls/authority.pem", "tls/box.pem"
 SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "certs", "voicemail", "places"})
-SECRET_FILES = frozenset({"guards", "relay.cards", "streams", "backup.made", MISSED_FILE})
+SECRET_FILES = frozenset({"guards", "relay.cards", "streams", "backup.made", "invitations", MISSED_FILE})
 
 
 class DirectoryInUse(UsageError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +22,11 @@ from voicebox.circuits.call_record import RecordType
 from voicebox.circuits.call_state import State
 from voicebox.circuits.dummies import LONGEST, Script
 from voicebox.circuits.guest import Guest
+from voicebox.circuits.invitation_file import INVITATIONS_FILE
 from voicebox.circuits.meeting import Outcome
 from voicebox.circuits.pairing import KEPT_US, MAX_INVITATIONS, MAX_MEETINGS, MAX_WRONG
-from voicebox.errors import UsageError
+from voicebox.contacts.store import StateDirectory
+from voicebox.errors import HostError, UsageError
 from voicebox.sensitive import Secret
 
 SMALL = make_network()
@@ -166,6 +169,61 @@ def test_three_wrong_tries_burn_the_words_and_their_owner_is_told() -> None:
     assert row(alice) == row(alice) | {"state": "burned", "wrong": MAX_WRONG, "card": ""}
 
 
+def test_an_invitation_outlives_its_boxs_restart(tmp_path: Path) -> None:
+    world, alice, bob = boxes()
+    store = StateDirectory(tmp_path / "alice")
+    store.create()
+    alice.files = store
+    alice.start_pairing()
+    invite(alice)
+    alice.start_pairing()
+    assert row(alice)["state"] == "waiting"
+    met(world, alice, bob)
+    alice.start_pairing()
+    assert row(alice) == row(alice) | {"state": "came", "claims": "bob"}, "the user is asked about who came"
+    alice.add_contact("robert", row(alice)["card"])
+    place = invite(alice, OTHER_NUMBER)
+    assert place == 2, "no number is given twice"
+    for settled in ({"settle": "1"}, {"settle": "2"}):
+        alice.pairing.answers["invited"](settled)
+    assert not store.exists(INVITATIONS_FILE)
+
+
+def test_a_restart_gives_no_tries_back_and_makes_no_words_good_again() -> None:
+    world, alice, bob = boxes()
+    invite(alice)
+    for _ in range(MAX_WRONG - 1):
+        accept(bob, words=WRONG)
+        run(world, [alice, bob], 6)
+        alice.start_pairing()
+    assert row(alice)["wrong"] == MAX_WRONG - 1
+    met(world, alice, bob)
+    run(world, [alice, bob], 6)
+    alice.start_pairing()
+    carol = Box(world, "carol", 2, 3)
+    carol.start()
+    run(world, [alice, bob, carol], 8)
+    for words, said in ((WORDS, "used"), (WRONG, "wrong"), (WORDS, "nobody")):
+        accept(carol, words=words)
+        run(world, [alice, bob, carol], 12)
+        assert outcome(carol) == said
+        alice.start_pairing()
+    assert row(alice)["wrong"] == MAX_WRONG
+
+
+def test_an_invitation_that_cannot_be_kept_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, alice, _ = boxes()
+
+    def refuse(name: str, octets: bytes) -> None:
+        raise HostError("full")
+
+    monkeypatch.setattr(alice.files, "write", refuse)
+    with pytest.raises(HostError, match="full"):
+        invite(alice)
+    assert alice.pairing.answers["invited"]({}) == {"invitations": []}
+    assert not alice.book.guests
+
+
 def test_tries_at_the_same_time_are_counted_together() -> None:
     """Whoever goes to several meetings at once, over circuits of several boxes, has no more tries."""
     world, alice, bob = boxes((8, 2))
@@ -233,7 +291,7 @@ def test_an_invitation_that_is_taken_back_while_somebody_comes_adds_nobody(welco
     place = invite(alice, petname="robert")
     (invitation,) = alice.pairing._invitations
     accept(bob)
-    run_until(world, alice, bob, lambda: invitation.welcomed is not None if welcomed else invitation.meetings > 0)
+    run_until(world, alice, bob, lambda: bool(invitation.card) if welcomed else invitation.meetings > 0)
     assert row(alice)["state"] == "waiting"
     alice.pairing.answers["invited"]({"settle": str(place)})
     run(world, [alice, bob], 6)
@@ -366,7 +424,7 @@ def test_somebody_who_was_welcome_when_the_circuits_were_made_anew_is_asked_abou
     invite(alice)
     (invitation,) = alice.pairing._invitations
     accept(bob)
-    run_until(world, alice, bob, lambda: invitation.welcomed is not None)
+    run_until(world, alice, bob, lambda: bool(invitation.card))
     alice.pairing.use(alice.calls)
     assert (row(alice)["state"], row(alice)["claims"]) == ("came", "bob")
 
