@@ -117,7 +117,7 @@ class BoxDaemon:
         self._meter = CostMeter()
         self._provisioning = ProvisioningServer(self._account_page)
         self._kept = Kept(self._store, self._today)
-        self._kept.use(self._kept.opened() if self._plan.takes_messages else None, keeps_missed=self._plan.keeps_missed)
+        self._kept.use(self._kept.opened() if self._plan.mailboxes else None, keeps_missed=self._plan.keeps_missed)
         self._repeating = Repeating()
         self._relaying = Relaying(self._store, self._config.relay, lambda: self._network, self._guards)
         self._addresses = AddressWatch(self._look_at_addresses)
@@ -211,7 +211,7 @@ class BoxDaemon:
             tls=self._tls,
             missed=self._kept.note_missed,
         )
-        self._server.use_mailbox(self._kept.mailbox)
+        self._server.use_messages(self._kept.messages, self._mailboxes_of)
         self._kept.on_messages = self._server.messages_changed
         await self._server.start(listen)
         self._server.use_trunk(trunk_place(self._config.trunk, self._store.home))
@@ -352,6 +352,9 @@ class BoxDaemon:
         """Ask the dial plan what rings for a contact."""
         return incoming(self._plan, petname, self._house(), dt.datetime.now(dt.UTC))
 
+    def _mailboxes_of(self, user: str) -> frozenset[str]:
+        return self._plan.mailboxes_of(user)
+
     def _house(self) -> House:
         return house_of(self._users(), self._book.contacts(), self._dnd)
 
@@ -439,7 +442,7 @@ class BoxDaemon:
         now = dt.datetime.now(dt.UTC)
         plan, dnd, network = self._load_plan(users), load_dnd(self._store.home), reread_network(self._store, self._network, now)
         offered = self._offering.read()
-        mailbox, own = self._kept.opened() if plan.takes_messages else None, self._own_view(network)
+        messages, own = self._kept.opened() if plan.mailboxes else None, self._own_view(network)
         there = {contact.petname: contact for contact in self._store.load_contacts(now)}
         known = {contact.petname: contact for contact in self._book.contacts()}
         self._offering.use(offered)  # before contacts go, of whom nothing is left in it then
@@ -449,10 +452,10 @@ class BoxDaemon:
             self._take(Step(None, there[petname]))
         is_newer = network is not self._network
         self._plan, self._dnd, self._network, self._accounts = plan, dnd, network, accounts
-        self._kept.use(mailbox, keeps_missed=plan.keeps_missed)
+        self._kept.use(messages, keeps_missed=plan.keeps_missed)
         if self._server is not None:
             self._server.use_accounts(accounts)
-            self._server.use_mailbox(mailbox)
+            self._server.use_messages(messages, self._mailboxes_of)
         self._gossip.use(network, now.timestamp())
         if self._standing is not None:
             self._standing.use(network, own)

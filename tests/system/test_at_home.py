@@ -27,12 +27,12 @@ TONE_HZ, OWN_HZ, BEEP_HZ = 440, 700, 1_000
 SAID_S = 2.0
 PLAN = """version: 1
 emergency: { numbers: ["112"], do: refuse }
-settings: { voicemail: true }
+extensions: { "21": { phones: [desk], voicemail: true } }
 outgoing:
   - { dial: "*97", do: voicemail-box }
   - { dial: "<contact>", do: { call: "{contact}" } }
 incoming:
-  - { from: contacts, do: { ring: all, timeout: 1s } }
+  - { from: contacts, do: { ring: "21", timeout: 1s } }
 """
 
 
@@ -141,7 +141,7 @@ def home(embedded_network: EmbeddedNetwork) -> Iterator[Path]:
 
 
 @pytest.mark.long  # twenty seconds of real time; what is in it is tested by itself in virtual time
-def test_a_message_is_left_and_heard(embedded_network: EmbeddedNetwork, home: Path, tmp_path: Path) -> None:
+def test_a_message_is_left_and_heard(embedded_network: EmbeddedNetwork, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     greeting_s = recording("greeting", G711).seconds
     with make_phone("pjsua2", CALLER, TONE_HZ, "pcma", tmp_path, embedded_network.login(CALLER)) as caller:
         caller.wait_for("registered")
@@ -154,6 +154,9 @@ def test_a_message_is_left_and_heard(embedded_network: EmbeddedNetwork, home: Pa
     assert heard is not None
     assert seconds_of_tone(heard, BEEP_HZ) >= 0.2, "the tone behind the greeting, through the circuits"
     wait_until(lambda: told(embedded_network.boxes[CALLEE])["messages"] == {"new": 1, "heard": 0}, "the message")
+    capsys.readouterr()
+    assert main(["voicemail", "--home", str(home)]) == 0
+    assert re.fullmatch(rf"\S+  {CALLER}  \d+ s  new  for 21\n", capsys.readouterr().out)
     with make_phone("pjsua2", CALLEE, OWN_HZ, "pcma", tmp_path, embedded_network.login(CALLEE)) as phone:
         phone.wait_for("registered")
         phone.dial(f"sip:*97@{embedded_network.plan.box_address(CALLEE)}")

@@ -20,9 +20,9 @@ from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.config.load import KnownPhone
 from voicebox.config.model import Endpoint
 from voicebox.contacts.store import StateDirectory
-from voicebox.contacts.voicemail import VoicemailBox
+from voicebox.contacts.voicemail import MessageFiles
 from voicebox.dataplane import LiveDataPlane
-from voicebox.dialplan.model import EchoTest, EmergencyCall, JoinConference, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
+from voicebox.dialplan.model import EVERYBODYS, EchoTest, EmergencyCall, JoinConference, NoAnswer, OutgoingDecision, RefuseCall, RingPhones
 from voicebox.media_ports import EngineMediaPorts
 from voicebox.provisioning.forms import Login as FormLogin
 from voicebox.provisioning.forms import baresip_line
@@ -48,9 +48,9 @@ PLAN: dict[str, OutgoingDecision] = {
 class House(Looped):
     """A box with an engine and without circuits, in a loop of its own thread."""
 
-    def __init__(self, mailbox: VoicemailBox | None = None) -> None:
+    def __init__(self, messages: MessageFiles | None = None) -> None:
         super().__init__()
-        self.mailbox = mailbox
+        self.messages = messages
         self.bugs: list[Exception] = []
         self.port = free_port_block(2)
         self.plane = LiveDataPlane(born_unix_us=0, realtime=False)
@@ -63,7 +63,7 @@ class House(Looped):
         server = SipServer(
             accounts, NoNetwork(), media, lambda dialled: PLAN.get(dialled, RefuseCall(404)), lambda petname: NoAnswer(), settings, on_bug=self.bugs.append
         )
-        server.use_mailbox(self.mailbox)
+        server.use_messages(self.messages, lambda _user: frozenset({EVERYBODYS}))
         await server.start([("udp", ADDRESS, self.port), ("tcp", ADDRESS, self.port)])
         self._ready.set()
         while not self._stop.is_set():  # noqa: ASYNC110  # set by another thread
@@ -168,10 +168,10 @@ class OneLine(Baresip):
 def test_baresip_reads_its_line_and_shows_how_many_messages_there_are(tmp_path: Path) -> None:
     store = StateDirectory(tmp_path / "box")
     store.create()
-    mailbox = VoicemailBox(store, lambda: dt.date(2026, 3, 10))
-    mailbox.keep("bob", bytes(8_000))
+    messages = MessageFiles(store, lambda: dt.date(2026, 3, 10))
+    messages.keep(EVERYBODYS, "bob", bytes(8_000))
     ports = free_port_block(20)
-    with House(mailbox) as house:
+    with House(messages) as house:
         setup = PhoneSetup(
             "ann", Login(ADDRESS, house.port, "ann", PASSWORD), ADDRESS, ports, ports + 4, write_tone(tmp_path / "ann.wav", TONES_HZ["ann"], TALK_S)
         )

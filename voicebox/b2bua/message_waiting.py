@@ -1,8 +1,8 @@
-"""The light at a phone that says that there are messages: subscriptions of phones to the mailbox. Pure: takes `now`.
+"""The light at a phone that says that there are messages: subscriptions of phones to their mailboxes. Pure: takes `now`.
 
  1. A phone subscribes (SUBSCRIBE, message-summary) and is answered 200, then told how things are (NOTIFY), and again whenever they change.
  2. It renews or ends the subscription inside its dialog; one that runs out, or whose phone does not answer, is forgotten.
-NOT here: who may subscribe (switchboard.py). Spec: RFC 6665, RFC 3842. Departure: one mailbox for the house, whatever address was asked for.
+NOT here: who may subscribe (switchboard.py). Spec: RFC 6665, RFC 3842. Departure: a phone is told of the mailboxes that are its own, whatever address was asked for.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _TYPE = ("content-type", "application/simple-message-summary")
 
 
 class MessageWaiting:
-    """All subscriptions of a box. count(): how many messages are new, and how many old."""
+    """All subscriptions of a box. count(user): how many messages of a phone are new, and how many old."""
 
-    def __init__(self, context: LegContext, count: Callable[[], tuple[int, int]]) -> None:
+    def __init__(self, context: LegContext, count: Callable[[str], tuple[int, int]]) -> None:
         self.context, self._count = context, count
         self._subscriptions: set[_Subscription] = set()
 
@@ -45,9 +45,9 @@ class MessageWaiting:
         self.context.dialogs[dialog.key] = subscription
         subscription.renew(transaction, seconds, now)
 
-    def body(self) -> bytes:
+    def body(self, user: str) -> bytes:
         """Return what a phone is told. Spec: RFC 3842 §5.2."""
-        new, old = self._count()
+        new, old = self._count(user)
         return f"Messages-Waiting: {'yes' if new else 'no'}\r\nVoice-Message: {new}/{old}\r\n".encode()
 
     def changed(self, now: float) -> None:
@@ -90,7 +90,7 @@ class _Subscription:
         """Say how things are."""
         state = state or f"active;expires={max(1, round(self._ends_at - now))}"
         extra = (our_contact(self.dialog.flow), ("event", EVENT), ("subscription-state", state), _TYPE)
-        self._waiting.context.layer.send_request(self.dialog.request("NOTIFY", extra, self._waiting.body()), self.dialog.flow, self, now)
+        self._waiting.context.layer.send_request(self.dialog.request("NOTIFY", extra, self._waiting.body(self.user)), self.dialog.flow, self, now)
 
     def end(self, now: float, why: str) -> None:
         """Say so for the last time. Spec: RFC 6665 §4.1.3."""

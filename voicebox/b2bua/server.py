@@ -13,11 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from voicebox.b2bua.messages import MailboxesOf
 from voicebox.b2bua.ports import MediaPorts, Network
 from voicebox.b2bua.registrar import Registration
 from voicebox.b2bua.switchboard import Admit, Resolve, Switchboard, SwitchboardSettings
 from voicebox.b2bua.trunk import Trunk, TrunkAccount, TrunkState
-from voicebox.b2bua.voicemail import Mailbox
+from voicebox.b2bua.voicemail import KeptMessages
 from voicebox.errors import HostError, UsageError, VoiceboxError
 from voicebox.sip.auth import Account
 from voicebox.sip.flow import Flow, Transport
@@ -112,9 +113,9 @@ class SipServer:
         """Serve these phones from now on; calls of others end."""
         self._guarded(lambda: self._board.use_accounts(accounts, time.monotonic()))
 
-    def use_mailbox(self, mailbox: Mailbox | None) -> None:
-        """Keep messages of contacts there from now on, or take none."""
-        self._guarded(lambda: self._board.use_mailbox(mailbox, time.monotonic()))
+    def use_messages(self, kept: KeptMessages | None, mailboxes_of: MailboxesOf) -> None:
+        """Keep messages of contacts there from now on, or take none. mailboxes_of(user): which a phone plays and shows."""
+        self._guarded(lambda: self._board.use_messages(kept, mailboxes_of, time.monotonic()))
 
     def use_trunk(self, place: TrunkPlace | None) -> None:
         """Make calls to ordinary numbers over this provider from now on; None: over nobody. Contract: between start() and stop()."""

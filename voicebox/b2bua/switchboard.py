@@ -24,14 +24,14 @@ from voicebox.b2bua.dialled import caller_address, dialled_name, is_name, local_
 from voicebox.b2bua.events import Answer, CallEvent, End, Offer, Refusal, Refuse, Ringing
 from voicebox.b2bua.fork import PhoneFork, Turn, places_of, turns_of
 from voicebox.b2bua.leg import UasLeg
-from voicebox.b2bua.messages import Messages
+from voicebox.b2bua.messages import MailboxesOf, Messages
 from voicebox.b2bua.phone_dialog import check_require
 from voicebox.b2bua.ports import CircuitLeg, MediaPorts, Network
 from voicebox.b2bua.registrar import Binding, Registrar, Registration
 from voicebox.b2bua.texts import Done, Texts
 from voicebox.b2bua.transfer import Transfers
 from voicebox.b2bua.trunk import Trunk
-from voicebox.b2bua.voicemail import Machine, Mailbox
+from voicebox.b2bua.voicemail import KeptMessages, Machine
 from voicebox.dialplan.model import (
     CallContact,
     CallTrunk,
@@ -137,9 +137,9 @@ class Switchboard:
         self._contact_texts.use(network)
         network.on_call(self._accept_call)
 
-    def use_mailbox(self, mailbox: Mailbox | None, now: float) -> None:
-        """Let contacts whom nobody answers leave messages there from now on; None: none are taken."""
-        self._messages.use(mailbox, now)
+    def use_messages(self, kept: KeptMessages | None, mailboxes_of: MailboxesOf, now: float) -> None:
+        """Let contacts whom nobody answers leave messages there from now on; None: none are taken. mailboxes_of(user): which a phone plays and shows."""
+        self._messages.use(kept, mailboxes_of, now)
         self._drain(now)
 
     def contact_changed(self, petname: str, to: str | None) -> None:
@@ -455,7 +455,7 @@ class Switchboard:
                 self._conference.answer(call, leg.offer, now)
             case VoicemailBox():
                 self.counters["calls_voicemail"] += 1
-                self._messages.play(call, leg.offer, now)
+                self._messages.play(call, account.user, leg.offer, now)
             case _:
                 self.counters["calls_echo"] += 1
                 echo_seat = Seat()
@@ -576,7 +576,9 @@ class Switchboard:
         turns = (Turn((), decision.after_s),) if isinstance(decision, NoAnswer) else self._turns(decision, None, now)
         # It rings as soon as the box knows of the call, whatever its phones do: when they do it, and whether, is nobody's business.
         call.tell(Side.CALLEE, Ringing(), now)
-        unanswered = partial(self._messages.answer, call, lambda: self._callers.get(call), offer) if self._messages.has_room(petname) else None
+        box, unanswered = decision.mailbox, None
+        if box is not None and self._messages.has_room(box, petname):
+            unanswered = partial(self._messages.answer, call, box, lambda: self._callers.get(call), offer)
         self._reach_phones(call, turns, caller_address(petname, self.settings.suffixes[0]), offer, now, discreet=True, unanswered=unanswered)
 
     def _far_event(self, call: Call, side: Side, event: CallEvent, now: float) -> None:

@@ -10,7 +10,7 @@ events are those of any call. NOT here: where messages are kept (contacts/voicem
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from voicebox.b2bua.announcement import Announcement
@@ -31,26 +31,27 @@ Tell = Callable[[CallEvent, float], None]
 
 
 class Message(Protocol):
-    """One message, without its sound."""
+    """One message, without its sound. mailbox: as in dialplan/model.py."""
 
     @property
     def reference(self) -> str: ...
+    @property
+    def mailbox(self) -> str: ...
+    @property
+    def heard(self) -> bool: ...
 
 
-class Mailbox(Protocol):
-    """Where messages are kept. Methods that read or write raise VoiceboxError where the disk does not let them."""
+class KeptMessages(Protocol):
+    """Where messages are kept, those of all mailboxes. Methods that read or write raise VoiceboxError where the disk does not let them."""
 
-    def has_room(self, petname: str) -> bool:
+    def has_room(self, mailbox: str, petname: str) -> bool:
         """Say whether a contact may leave one more."""
 
-    def keep(self, petname: str, sound: bytes) -> None:
+    def keep(self, mailbox: str, petname: str, sound: bytes) -> None:
         """Keep a message, PCMA."""
 
     def messages(self) -> Sequence[Message]:
         """Return what there is, the oldest first."""
-
-    def count(self) -> tuple[int, int]:
-        """Return how many are new, and how many were heard."""
 
     def sound(self, reference: str) -> bytes:
         """Return a message, PCMA; empty where it is gone."""
@@ -126,18 +127,27 @@ def sound_of(entries: bytes, codec: Codec) -> bytes:
 
 
 class Player:
-    """The party that plays messages to a phone. changed(now): one was heard or removed. Call begin() once tell may be called."""
+    """The party that plays messages to a phone. references: which, in their order; changed(now): one was heard or removed. Call begin() once tell may be called."""
 
     port: MediaPort | None = None
     dialog: DialogUser | None = None
     user = ""
 
-    def __init__(self, context: LegContext, tell: Tell, mailbox: Mailbox, between: Announcement, none: Announcement, changed: Callable[[float], None]) -> None:
-        self._context, self._tell, self._mailbox = context, tell, mailbox
+    def __init__(
+        self,
+        context: LegContext,
+        tell: Tell,
+        messages: KeptMessages,
+        references: Iterable[str],
+        between: Announcement,
+        none: Announcement,
+        changed: Callable[[float], None],
+    ) -> None:
+        self._context, self._tell, self._messages = context, tell, messages
         self._between, self._none, self._changed = between, none, changed
         self._phone: MediaPort | None = None
         self._codec = Codec.PCMA
-        self._left: list[str] = []
+        self._left = list(references)
         self._playing = ""
 
     def begin(self, offer: Offer, now: float) -> None:
@@ -147,7 +157,6 @@ class Player:
             self._tell(Refuse(Refusal.NO_COMMON_CODEC), now)
             return
         self._codec = codec
-        self._left = [message.reference for message in self._mailbox.messages()]
         self._tell(Answer(codec), now)
         if self._left:
             self._play_next(now)
@@ -170,7 +179,7 @@ class Player:
                     self._left.insert(0, self._playing)
                 elif code == _DELETE:
                     with contextlib.suppress(VoiceboxError):
-                        self._mailbox.remove(self._playing)
+                        self._messages.remove(self._playing)
                     self._changed(now)
                 self._play_next(now)
             case _:
@@ -180,7 +189,7 @@ class Player:
         """Take that a message was heard to its end."""
         if self._playing:
             with contextlib.suppress(VoiceboxError):  # it is played again next time
-                self._mailbox.mark_heard(self._playing)
+                self._messages.mark_heard(self._playing)
             self._changed(now)
         self._play_next(now)
 
@@ -191,7 +200,7 @@ class Player:
             return
         sound = b""
         with contextlib.suppress(VoiceboxError):  # the tone alone: the message is damaged
-            sound = self._mailbox.sound(self._playing)
+            sound = self._messages.sound(self._playing)
         self._say(self._between.frames[self._codec] + (sound if self._codec is Codec.PCMA else mu_law_of(sound)), now)
 
     def _say(self, frames: bytes, now: float) -> None:

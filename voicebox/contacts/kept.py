@@ -11,26 +11,30 @@ from typing import Any
 
 from voicebox.contacts.missed import MISSED_FILE, MissedCalls
 from voicebox.contacts.store import StateDirectory
-from voicebox.contacts.voicemail import KEY_FILE, VoicemailBox
+from voicebox.contacts.voicemail import KEY_FILE, MessageFiles
 
 
 class Kept:
-    """What a running box keeps. today(): the day; mailbox: None where no messages are taken. Call use() first. Methods raise HostError and FileProblem."""
+    """What a running box keeps. today(): the day; messages: None where none are taken. Call use() first. Methods raise HostError and FileProblem."""
 
     def __init__(self, store: StateDirectory, today: Callable[[], dt.date]) -> None:
         self._store, self._today = store, today
-        self.mailbox: VoicemailBox | None = None
+        self.messages: MessageFiles | None = None
         self._missed: MissedCalls | None = None
         self.on_messages: Callable[[], None] = lambda: None
         """Called when messages are fewer, or another's."""
 
-    def opened(self) -> VoicemailBox:
-        """Return where messages are kept. The one that is open stays: somebody may be listening."""
-        return self.mailbox or VoicemailBox(self._store, self._today)
+    def opened(self) -> MessageFiles:
+        """Return where messages are kept. What is open stays so: somebody may be listening."""
+        return self.messages or MessageFiles(self._store, self._today)
 
-    def use(self, mailbox: VoicemailBox | None, *, keeps_missed: bool) -> None:
+    def _there(self) -> MessageFiles | None:
+        """Return what there is of messages, where no more are taken too; None where there is none."""
+        return self.opened() if self.messages is not None or self._store.exists(KEY_FILE) else None
+
+    def use(self, messages: MessageFiles | None, *, keeps_missed: bool) -> None:
         """Keep messages there, or take none; and note missed calls from now on, or no more."""
-        self.mailbox = mailbox
+        self.messages = messages
         if keeps_missed and self._missed is None:
             self._missed = self._store.load_missed()
         elif not keeps_missed:
@@ -57,26 +61,25 @@ class Kept:
         return {"kept": self._missed is not None, "missed": [{"day": day.isoformat(), "petname": petname} for day, petname in entries]}
 
     def tell_messages(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the messages that contacts left. clear: delete them then."""
-        mailbox = self.mailbox
-        messages = mailbox.messages() if mailbox is not None else []
-        if mailbox is not None and asked.get("clear") is True:
-            for message in messages:
-                mailbox.remove(message.reference)
+        """Return the messages that contacts left, also before none were taken any more. clear: delete them then."""
+        there = self._there()
+        messages = there.messages() if there is not None else []
+        if there is not None and asked.get("clear") is True:
+            there.clear()
             self.on_messages()
-        return {"kept": mailbox is not None, "messages": [message.told() for message in messages]}
+        return {"kept": self.messages is not None, "messages": [message.told() for message in messages]}
 
     def count(self) -> dict[str, int] | None:
         """Return how many messages there are, None where none are taken."""
-        return dict(zip(("new", "heard"), self.mailbox.count(), strict=True)) if self.mailbox is not None else None
+        return dict(zip(("new", "heard"), self.messages.count(), strict=True)) if self.messages is not None else None
 
     def renamed(self, petname: str, to: str | None) -> None:
         """Let it follow a contact's new petname; None: it goes."""
         if self._missed is not None:
             self._missed.renamed(petname, to)
         self.write_missed()
-        if self.mailbox is not None:
-            self.mailbox.renamed(petname, to)
+        if (there := self._there()) is not None:
+            there.renamed(petname, to)
         self.on_messages()
 
 
@@ -87,4 +90,4 @@ def rename_kept(store: StateDirectory, petname: str, to: str | None) -> None:
         missed.renamed(petname, to)
         store.write(MISSED_FILE, missed.text().encode())
     if store.exists(KEY_FILE):
-        VoicemailBox(store, dt.date.today).renamed(petname, to)
+        MessageFiles(store, dt.date.today).renamed(petname, to)

@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Iterator
 
 from voicebox.dialplan.hours import DAYS
-from voicebox.dialplan.match import choose_incoming, choose_outgoing, misfit, named, shut_out
-from voicebox.dialplan.model import Caller, Callers, DialPlan, EmergencyCall, House, IncomingRule, Ring, Silence
+from voicebox.dialplan.match import choose_incoming, choose_outgoing, incoming, misfit, named, shut_out
+from voicebox.dialplan.model import EVERYBODYS, Caller, Callers, DialPlan, EmergencyCall, House, IncomingRule, Ring, Silence
 from voicebox.dialplan.read_tests import described
 
 
@@ -38,6 +38,10 @@ def explain_incoming(plan: DialPlan, caller: Caller, house: House, at: dt.dateti
         yield "no rule matches: no-answer"
     if isinstance(act, Silence) and (isinstance(rules[chosen].do, Ring) if chosen is not None else plan.incoming is None):
         yield f"but {'nobody is to be disturbed' if house.dnd else 'these are quiet hours'}: no-answer"
+    if plan.mailboxes:
+        mailbox = incoming(plan, caller, house, at).mailbox
+        whose = "nobody" if mailbox is None else "everybody" if mailbox == EVERYBODYS else f"extension {mailbox}"
+        yield f"where nobody answers, a message is taken for {whose}"
 
 
 def _misfit(rule: IncomingRule, caller: Caller, at: dt.datetime) -> str:

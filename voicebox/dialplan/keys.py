@@ -27,4 +27,7 @@ NOT_BUILT = {
     "share_name": "Leave it out: no name is sent with a call.",
 }
 """What other systems have, and people may write, with what to write until it is built."""
-ELSEWHERE = {"suffix": "`suffix` stands in box.yaml.", "voicemail": "Write `voicemail: true` under `settings`: it is for all contacts whom nobody answers."}
+ELSEWHERE = {
+    "suffix": "`suffix` stands in box.yaml.",
+    "voicemail": "Write `voicemail: true` under `settings`, or at an extension: it is for all contacts whom nobody answers there.",
+}

@@ -13,7 +13,7 @@ from dataclasses import replace
 from voicebox.dialplan.emergency import is_emergency
 from voicebox.dialplan.model import (
     ALL_PHONES,
-    DEFAULT_RING_S,
+    EVERYBODYS,
     FORBIDDEN,
     NOBODY_THERE,
     NOT_FOUND,
@@ -161,15 +161,15 @@ def _filled(plan: DialPlan, house: House, rule: OutgoingRule, dialled: str, word
 # ------------------------------------------------------------------------------------------------------------- incoming
 
 
-def incoming(plan: DialPlan, petname: str, house: House, at: dt.datetime) -> IncomingDecision:
+def incoming(plan: DialPlan, caller: Caller, house: House, at: dt.datetime) -> IncomingDecision:
     """Return who rings for a contact's call. at: now, with its zone.
 
-    Whoever gets no answer gets it after as long as the phones would have rung for him at another hour.
+    Whoever gets no answer gets it after as long as the phones would have rung for him otherwise, and leaves his message where he would have left it then.
     """
-    act, _ = choose_incoming(plan, petname, house, at)
-    ring = _phones(plan, house, act) if isinstance(act, Ring) else None
+    act, chosen = choose_incoming(plan, caller, house, at)
+    ring = _ringing(plan, house, act) if isinstance(act, Ring) else None
     left = _without(ring, house.dnd_phones) if ring is not None else None
-    return left if left is not None else NoAnswer(_patience_s(plan, petname, house))
+    return replace(left, mailbox=ring.mailbox) if ring is not None and left is not None else _no_answer(plan, caller, house, chosen)
 
 
 def choose_incoming(plan: DialPlan, caller: Caller, house: House, at: dt.datetime) -> tuple[IncomingAct, int | None]:
@@ -196,11 +196,16 @@ def named(rule: IncomingRule, caller: Caller) -> bool:
     return caller in rule.callers or (isinstance(caller, str) and Callers.CONTACTS in rule.callers)
 
 
-def _patience_s(plan: DialPlan, petname: str, house: House) -> int:
-    rules = (rule.do for rule in plan.incoming or () if named(rule, petname))
-    act = EVERY_PHONE if plan.incoming is None else next((act for act in rules if isinstance(act, Ring)), None)
-    ring = _phones(plan, house, act) if act is not None else None
-    return ring.total_s if ring is not None else DEFAULT_RING_S
+def _no_answer(plan: DialPlan, caller: Caller, house: House, chosen: int | None) -> NoAnswer:
+    """Return how a caller gets no answer: as if those had rung whom the rule that was chosen rings; where it rings nobody, whom the first rule rings that would at another hour."""
+    if shut_out(house, caller):
+        return NoAnswer()
+    rules = plan.incoming or ()
+    acts = [rules[chosen].do] if chosen is not None else []
+    acts += [rule.do for rule in rules if named(rule, caller)]
+    act = EVERY_PHONE if plan.incoming is None else next((act for act in acts if isinstance(act, Ring)), None)
+    ring = _ringing(plan, house, act) if act is not None else None
+    return NoAnswer(ring.total_s, ring.mailbox) if ring is not None else NoAnswer(mailbox=EVERYBODYS if plan.takes_messages else None)
 
 
 # --------------------------------------------------------------------------------------------------------------- phones
@@ -221,6 +226,16 @@ def _phones(plan: DialPlan, house: House, ring: Ring) -> RingPhones | None:
     if place is None:
         return then
     return RingPhones(place.members, place.strategy, ring.timeout_s or place.timeout_s, then)
+
+
+def _ringing(plan: DialPlan, house: House, ring: Ring) -> RingPhones | None:
+    """Return what rings for a contact, and where a message of his goes: to the extension that is rung, or whose phones all those are that ring first; else to everybody."""
+    found, place = _phones(plan, house, ring), place_of(plan, ring.place, house)
+    if found is None:
+        return None
+    extensions = [each for each in plan.places.values() if each.has_mailbox and place is not None and (each == place or place.phones <= each.phones)]
+    own = place if place in extensions else next(iter(extensions), None)
+    return replace(found, mailbox=own.number if own is not None else EVERYBODYS if plan.takes_messages else None)
 
 
 def _without(ring: RingPhones, phones: frozenset[str]) -> RingPhones | None:

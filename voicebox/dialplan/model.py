@@ -25,6 +25,8 @@ MAX_RING_S = 90
 FORBIDDEN = 403
 NOT_FOUND = 404
 NOBODY_THERE = 480
+EVERYBODYS = ""
+"""The mailbox of messages that are for everybody; every other is an extension's, by its number."""
 
 # ------------------------------------------------------------------------------------------------------------ decisions
 
@@ -55,13 +57,15 @@ class RingPhones:
     """Ring phones of this box.
 
     members: the phones of each member; those of one member ring together; never empty, and no member is. timeout_s: ALL: for how long all ring; else
-    how long each member rings. then: what rings when nobody has answered; None: the caller gets no answer.
+    how long each member rings. then: what rings when nobody has answered; None: the caller gets no answer. mailbox: which takes a message of a contact
+    whom nobody answers, None where none does.
     """
 
     members: tuple[tuple[str, ...], ...] = field(repr=False)
     strategy: Strategy = Strategy.ALL
     timeout_s: int = DEFAULT_RING_S
     then: RingPhones | None = None
+    mailbox: str | None = None
 
     @property
     def phones(self) -> tuple[str, ...]:
@@ -112,9 +116,10 @@ class EmergencyCall:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Let it ring at the caller's, and nowhere here. after_s: when the caller is told that nobody answers, as if a phone had rung for that long."""
+    """Let it ring at the caller's, and nowhere here. after_s: when the caller is told that nobody answers, as if a phone had rung for that long; mailbox: as in RingPhones."""
 
     after_s: int = DEFAULT_RING_S
+    mailbox: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +138,19 @@ ALL_PHONES = "all"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An extension or a group: what can be rung inside the house. members, strategy, timeout_s: as in RingPhones."""
+    """An extension or a group: what can be rung inside the house. members, strategy, timeout_s: as in RingPhones; has_mailbox: an extension, with messages of its own."""
 
     number: str
     name: str
     members: tuple[tuple[str, ...], ...] = field(repr=False)
     strategy: Strategy = Strategy.ALL
     timeout_s: int = DEFAULT_RING_S
+    has_mailbox: bool = False
+
+    @property
+    def phones(self) -> frozenset[str]:
+        """Return every phone."""
+        return frozenset(phone for member in self.members for phone in member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +248,8 @@ class DialPlan:
 
     emergency: numbers that are refused before any rule; places: by number, and by name; speed_dials: number to petname; incoming: None where the file
     has no such part, and every phone rings for every contact; quiet: hours in which nothing rings but by rules that say so; suffixes: of names; zone: in which times that name
-    none are meant; keeps_missed: whether missed calls are kept, with petname and day, for seven days; takes_messages: whether a machine answers contacts whom nobody answered.
+    none are meant; keeps_missed: whether missed calls are kept, with petname and day, for seven days; takes_messages: whether a machine answers contacts whom nobody answered, for everybody;
+    an extension's place says whether for that one.
     """
 
     emergency: frozenset[str]
@@ -251,6 +263,15 @@ class DialPlan:
     zone: ZoneInfo
     keeps_missed: bool = False
     takes_messages: bool = False
+
+    @property
+    def mailboxes(self) -> frozenset[str]:
+        """Return every mailbox that there is."""
+        return frozenset(place.number for place in self.places.values() if place.has_mailbox) | ({EVERYBODYS} if self.takes_messages else set())
+
+    def mailboxes_of(self, phone: str) -> frozenset[str]:
+        """Return the mailboxes whose messages a phone plays and shows: those of its extensions, and everybody's."""
+        return self.mailboxes - {place.number for place in self.places.values() if phone not in place.phones}
 
 
 @dataclass(frozen=True, slots=True)

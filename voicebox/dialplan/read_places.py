@@ -121,8 +121,7 @@ def _numbered(reading: Reading, node: yaml.Node | None, part: str, emergency: fr
 def _extension(reading: Reading, node: yaml.Node, number: str) -> Place | None:
     path = f"extensions.{number}"
     values = reading.mapping(node, path, EXTENSION)
-    if "voicemail" in values and reading.switch(values["voicemail"], f"{path}.voicemail"):
-        reading.not_taken(values["voicemail"], f"{path}.voicemail", "voicemail", ())
+    has_mailbox = "voicemail" in values and reading.switch(values["voicemail"], f"{path}.voicemail")
     phones = []
     for item in reading.items(values.get("phones"), f"{path}.phones", MAX_MEMBERS):
         phone = reading.source.text(item, f"{path}.phones") or ""
@@ -133,7 +132,7 @@ def _extension(reading: Reading, node: yaml.Node, number: str) -> Place | None:
     if not phones:
         reading.source.problem(node, path, "has no phone", "Write `phones: [NAME]`.")
         return None
-    return Place(number, _name(reading, values, path, number), (tuple(dict.fromkeys(phones)),))
+    return Place(number, _name(reading, values, path, number), (tuple(dict.fromkeys(phones)),), has_mailbox=has_mailbox)
 
 
 def _name(reading: Reading, values: dict[str, yaml.Node], path: str, number: str) -> str:

@@ -15,8 +15,8 @@ from voicebox.b2bua.events import Answer, Codec, End, Refusal, Refuse, Ringing
 from voicebox.b2bua.g711 import a_law_of
 from voicebox.b2bua.voicemail import G711, LEAST_S, MAX_MESSAGE_S, PAUSE_S, SLOTS_S
 from voicebox.contacts.store import StateDirectory
-from voicebox.contacts.voicemail import VoicemailBox as Mailbox
-from voicebox.dialplan.model import NoAnswer, RingPhones, VoicemailBox
+from voicebox.contacts.voicemail import MessageFiles
+from voicebox.dialplan.model import EVERYBODYS, NoAnswer, RingPhones, VoicemailBox
 from voicebox.errors import HostError
 from voicebox.sip.message import SipRequest
 
@@ -31,13 +31,15 @@ class House:
 
     def __init__(self, folder: Path, *, takes: bool = True) -> None:
         self.box = Box()
+        self.mailboxes: dict[str, frozenset[str]] = {}
+        """Those of a phone; of one that is not here everybody's."""
         store = StateDirectory(folder / "box")
         store.create()
-        self.mailbox = Mailbox(store, lambda: dt.date(2026, 3, 10))
+        self.messages = MessageFiles(store, lambda: dt.date(2026, 3, 10))
         if takes:
-            self.box.board.use_mailbox(self.mailbox, self.box.now)
+            self.box.board.use_messages(self.messages, lambda user: self.mailboxes.get(user, frozenset({EVERYBODYS})), self.box.now)
         self.box.plan["*97"] = VoicemailBox()
-        self.box.incoming = RingPhones((("alice",),), timeout_s=RING_S)
+        self.box.incoming = RingPhones((("alice",),), timeout_s=RING_S, mailbox=EVERYBODYS)
         self.alice = Phone(self.box, "alice")
         assert self.alice.register("Expires: 3600").status == 200
 
@@ -81,7 +83,7 @@ class House:
 
     def seconds(self, message: int) -> float:
         """How long one message plays, with its tone."""
-        return TONE.seconds + len(self.mailbox.sound(self.mailbox.messages()[message].reference)) / 8_000 + PAUSE_S
+        return TONE.seconds + len(self.messages.sound(self.messages.messages()[message].reference)) / 8_000 + PAUSE_S
 
 
 @pytest.fixture
@@ -104,9 +106,9 @@ def test_a_contact_whom_nobody_answers_hears_the_greeting_and_leaves_a_message(h
     listener((bytes([160]) + FRAME) * 100 + b"\0" + (bytes([160]) + FRAME) * 49)
     leg.send(End())
     house.box.settle()
-    message = house.mailbox.messages()[0]
+    message = house.messages.messages()[0]
     assert (message.petname, message.seconds) == ("bob", 3)
-    sound = house.mailbox.sound(message.reference)
+    sound = house.messages.sound(message.reference)
     assert sound[: 160 * 100] == FRAME * 100
     assert sound[160 * 100 : 160 * 101] == b"\xd5" * 160, "silence where nothing came"
     assert house.machine.closed
@@ -115,24 +117,24 @@ def test_a_contact_whom_nobody_answers_hears_the_greeting_and_leaves_a_message(h
 
 def test_mu_law_is_kept_as_a_law(house: House) -> None:
     house.leave(100, FRAME, Codec.PCMU)
-    assert house.mailbox.sound(house.mailbox.messages()[0].reference) == a_law_of(FRAME) * 100
+    assert house.messages.sound(house.messages.messages()[0].reference) == a_law_of(FRAME) * 100
 
 
 def test_who_says_nothing_leaves_nothing_and_a_long_message_ends(house: House) -> None:
     house.leave(round(LEAST_S * SLOTS_S) - 1)
-    assert house.mailbox.messages() == []
+    assert house.messages.messages() == []
     house.box.far_heard.clear()
     house.answered()
     house.box.advance(GREETING_S + MAX_MESSAGE_S + 1)
     assert house.box.far_heard[-1] == End()
-    assert (house.mailbox.messages(), house.box.board.calls, house.box.media.open_ports()) == ([], 0, 0)
+    assert (house.messages.messages(), house.box.board.calls, house.box.media.open_ports()) == ([], 0, 0)
 
 
 def test_who_hangs_up_in_the_greeting_leaves_nothing(house: House) -> None:
     house.answered().send(End())
     house.box.settle()
     house.box.advance(GREETING_S + MAX_MESSAGE_S)
-    assert (house.mailbox.messages(), house.box.board.calls, house.box.media.open_ports()) == ([], 0, 0)
+    assert (house.messages.messages(), house.box.board.calls, house.box.media.open_ports()) == ([], 0, 0)
 
 
 def nobody_picks_up(house: House) -> None:
@@ -141,7 +143,7 @@ def nobody_picks_up(house: House) -> None:
 
 
 def not_to_be_disturbed(house: House) -> None:
-    house.box.incoming = NoAnswer(RING_S)
+    house.box.incoming = NoAnswer(RING_S, EVERYBODYS)
     house.box.far_calls()
 
 
@@ -168,19 +170,32 @@ def test_who_cannot_be_answered_is_told_that_nobody_does(house: House, tmp_path:
     house.answered(Codec.OPUS)
     assert house.box.far_heard == [Ringing(), Refuse(Refusal.NO_ANSWER)]
     full = House(tmp_path / "full")
-    while full.mailbox.has_room("bob"):
-        full.mailbox.keep("bob", b"\xd5" * 8_000)
+    while full.messages.has_room(EVERYBODYS, "bob"):
+        full.messages.keep(EVERYBODYS, "bob", b"\xd5" * 8_000)
     full.answered()
     off = House(tmp_path / "off", takes=False)
     off.answered()
     assert full.box.far_heard == off.box.far_heard == [Ringing(), Refuse(Refusal.NO_ANSWER)]
 
 
+def test_a_mailbox_that_is_full_or_none_takes_nothing_and_others_do(house: House) -> None:
+    while house.messages.has_room("21", "bob"):
+        house.messages.keep("21", "bob", b"\xd5" * 8_000)
+    for mailbox in ("21", None):
+        house.box.incoming = RingPhones((("alice",),), timeout_s=RING_S, mailbox=mailbox)
+        house.answered()
+    house.box.incoming = NoAnswer(RING_S, "22")
+    house.box.far_calls()
+    house.box.advance(RING_S + 0.1)
+    refused, taken = [Ringing(), Refuse(Refusal.NO_ANSWER)], [Ringing(), Answer(Codec.PCMA)]
+    assert house.box.far_heard == [*refused, *refused, *taken]
+
+
 def test_a_disk_that_does_not_take_it_costs_the_message_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(petname: str, sound: bytes) -> None:
+    def refuse(mailbox: str, petname: str, sound: bytes) -> None:
         raise HostError("full")
 
-    monkeypatch.setattr(house.mailbox, "keep", refuse)
+    monkeypatch.setattr(house.messages, "keep", refuse)
     house.leave()
     assert house.box.board.totals()["messages_lost"] == 1
     assert house.box.board.calls == 0
@@ -194,7 +209,7 @@ def test_a_message_is_of_who_the_caller_is_when_it_ends(house: House, to: str | 
     house.box.board.contact_changed("bob", to)
     leg.send(End())
     house.box.settle()
-    assert [message.petname for message in house.mailbox.messages()] == expected
+    assert [message.petname for message in house.messages.messages()] == expected
     assert house.box.board.calls == 0
 
 
@@ -208,10 +223,10 @@ def test_a_phone_plays_the_messages_the_oldest_first(house: House) -> None:
     assert port.frames == TONE.frames[Codec.PCMA] + b"\x11" * 16_000
     house.box.advance(house.seconds(0) + 0.1)
     assert port.frames == TONE.frames[Codec.PCMA] + b"\x22" * 16_000
-    assert [message.heard for message in house.mailbox.messages()] == [True, False]
+    assert [message.heard for message in house.messages.messages()] == [True, False]
     house.box.advance(house.seconds(1) + 0.1)
     assert len(house.alice.requests("BYE")) == 1
-    assert house.mailbox.count() == (0, 2)
+    assert house.messages.count() == (0, 2)
 
 
 def test_keys_play_again_skip_and_delete(house: House) -> None:
@@ -224,12 +239,12 @@ def test_keys_play_again_skip_and_delete(house: House) -> None:
     assert port.frames[-1] == 0x22
     house.presses(port, 7)
     assert port.frames[-1] == 0x33
-    assert [house.mailbox.sound(message.reference)[0] for message in house.mailbox.messages()] == [0x11, 0x33]
+    assert [house.messages.sound(message.reference)[0] for message in house.messages.messages()] == [0x11, 0x33]
     house.presses(port, 5)
     assert port.frames[-1] == 0x33, "no key of the mailbox"
     house.presses(port, 10)
     assert len(house.alice.requests("BYE")) == 1
-    assert house.mailbox.count() == (2, 0), "what was not heard to its end is new"
+    assert house.messages.count() == (2, 0), "what was not heard to its end is new"
 
 
 def test_without_messages_that_is_said(house: House) -> None:
@@ -237,6 +252,30 @@ def test_without_messages_that_is_said(house: House) -> None:
     assert port.frames == recording("no_messages", G711).frames[Codec.PCMA]
     house.box.advance(recording("no_messages", G711).seconds + PAUSE_S + 0.1)
     assert len(house.alice.requests("BYE")) == 1
+
+
+def test_a_phone_plays_and_shows_what_is_in_its_mailboxes_alone(house: House) -> None:
+    carol = Phone(house.box, "carol", 2)
+    house.mailboxes = {"alice": frozenset({EVERYBODYS, "21"}), "carol": frozenset({EVERYBODYS, "22"})}
+    for phone in (house.alice, carol):
+        phone.call_id = f"light-{phone.user}"
+        assert subscribe(phone)[-1] == 200
+        take_all(phone)
+    for mailbox, frame in (("21", b"\x21"), ("22", b"\x22"), (EVERYBODYS, b"\x33"), ("23", b"\x44")):
+        house.box.incoming = RingPhones((("alice",),), timeout_s=RING_S, mailbox=mailbox)
+        house.leave(100, frame * 160)
+        take_all(house.alice)
+        take_all(carol)
+    assert summaries(house.alice)[-1] == summaries(carol)[-1] == ("active", "Voice-Message: 2/0")
+    port = house.listens()
+    for last in (0x21, 0x33):
+        assert port.frames[-1] == last
+        house.presses(port, 7)
+        take_all(house.alice)
+    assert len(house.alice.requests("BYE")) == 1, "there are no more of hers"
+    assert summaries(house.alice)[-1] == ("active", "Voice-Message: 0/0")
+    assert summaries(carol)[-1] == ("active", "Voice-Message: 1/0")
+    assert [message.mailbox for message in house.messages.messages()] == ["22", "23"]
 
 
 def test_who_may_not_listen(house: House, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from voicebox.dialplan.explain import explain_outgoing
+from voicebox.dialplan.explain import explain_incoming, explain_outgoing
 from voicebox.dialplan.hours import parse_at
 from voicebox.dialplan.load import DEFAULT_PLAN, load_plan, parse_plan
 from voicebox.dialplan.match import incoming, outgoing
 from voicebox.dialplan.model import (
+    EVERYBODYS,
     CallContact,
     CallTrunk,
     DialPlan,
@@ -254,6 +255,54 @@ def test_a_phone_that_is_not_to_be_disturbed_is_left_out() -> None:
     house = replace(HOUSE, dnd_phones=frozenset(FAMILY))
     assert called(NIGHT, "carol-2", house=house) == NoAnswer(90)
     assert called(NIGHT, "mum", house=house) == NoAnswer(25)
+
+
+MAILBOXES = PLACES.replace("[laptop, mobile]", "[laptop, mobile], voicemail: true").replace("[kitchen] }", "[kitchen, mobile], voicemail: true }")
+VOICEMAIL = """
+  - { from: mum, do: { ring: alice, timeout: 20s, then: kitchen } }
+  - { from: carol-2, when: { days: [sat, sun] }, do: { ring: kitchen } }
+  - { from: carol-2, do: { ring: laptop, timeout: 20s } }
+  - { from: contacts, when: { hours: "09:00-12:00" }, do: no-answer }
+  - { from: contacts, do: { ring: family } }
+"""
+
+
+@pytest.mark.parametrize("everybodys", [EVERYBODYS, None], ids=["everybody's too", "none else"])
+@pytest.mark.parametrize("dnd", [False, True])
+@pytest.mark.parametrize(
+    ("petname", "at", "mailbox"),
+    [
+        ("mum", "mon 12:00", "21"),
+        ("carol-2", "mon 12:00", "21"),
+        ("carol-2", "sat 12:00", "20"),
+        ("bob", "mon 13:00", EVERYBODYS),
+        ("bob", "mon 11:00", EVERYBODYS),
+    ],
+)
+def test_a_message_is_for_the_extension_that_is_rung_or_whose_phones_are_and_else_for_everybody(
+    petname: str, at: str, mailbox: str, *, dnd: bool, everybodys: str | None
+) -> None:
+    """And do-not-disturb changes nothing in it, so that nobody learns of that by a machine."""
+    plan = plan_of(
+        (f"settings: {{ tz: Europe/Zurich, voicemail: {'false' if everybodys is None else 'true'} }}\n") + MAILBOXES + ANYBODY + "incoming:" + VOICEMAIL
+    )
+    for phones in (frozenset[str](), frozenset({"laptop", "mobile"}), frozenset(FAMILY)):
+        assert incoming(plan, petname, replace(HOUSE, dnd=dnd, dnd_phones=phones), parse_at(at, ZURICH)).mailbox == (mailbox or everybodys)
+    assert incoming(plan, "eve", replace(HOUSE, dnd=dnd), parse_at(at, ZURICH)).mailbox is None, "who is blocked leaves none"
+
+
+def test_a_phone_has_the_mailboxes_of_its_extensions_and_everybodys() -> None:
+    mine = plan_of(MAILBOXES + ANYBODY)
+    assert {phone: mine.mailboxes_of(phone) for phone in HOUSE.phones} == {"kitchen": {"20"}, "laptop": {"21"}, "mobile": {"20", "21"}, "Attic": set()}
+    ours = plan_of("settings: { voicemail: true }\n" + MAILBOXES + ANYBODY)
+    assert {phone: ours.mailboxes_of(phone) for phone in ("laptop", "Attic")} == {"laptop": {EVERYBODYS, "21"}, "Attic": {EVERYBODYS}}
+    assert plan_of(PLACES + ANYBODY).mailboxes == frozenset()
+
+
+def test_an_explanation_says_for_whom_a_message_would_be() -> None:
+    plan = plan_of("settings: { tz: Europe/Zurich }\n" + MAILBOXES + ANYBODY + "incoming:" + VOICEMAIL)
+    said = {petname: list(explain_incoming(plan, petname, HOUSE, NOON))[-1].rpartition(" for ")[2] for petname in ("mum", "bob")}
+    assert said == {"mum": "extension 21", "bob": "nobody"}
 
 
 # ------------------------------------------------------------------------------------------------------------- anything

@@ -119,8 +119,8 @@ PLACES = {
         "plan.yaml:5:27 extensions.20.name: `all` means every phone. Take another name.",
     ),
     "voicemail": (
-        HEAD + ANYBODY + "extensions: { 20: { phones: [kitchen], voicemail: true } }\n",
-        "plan.yaml:5:51 extensions.20.voicemail: is not set here. Write `voicemail: true` under `settings`: it is for all contacts whom nobody answers.",
+        HEAD + ANYBODY + "extensions: { 20: { phones: [kitchen], voicemail: on } }\n",
+        "plan.yaml:5:51 extensions.20.voicemail: should be true or false. Write one of the two, without quotes.",
     ),
     "group that rings nobody": (HEAD + ANYBODY + "groups: { 30: { name: a } }\n", 'plan.yaml:5:15 groups.30: rings nobody. Write `ring: ["20", "21"]`.'),
     "group of somebody unknown": (
@@ -200,7 +200,7 @@ OUTGOING = {
     ),
     "then voicemail": (
         "{ dial: a, do: { ring: kitchen, then: voicemail } }",
-        "plan.yaml:4:43 outgoing[0].do.then: is not set here. Write `voicemail: true` under `settings`: it is for all contacts whom nobody answers.",
+        "plan.yaml:4:43 outgoing[0].do.then: is not set here. Write `voicemail: true` under `settings`, or at an extension: it is for all contacts whom nobody answers there.",
     ),
     "unknown contact": (
         '{ dial: "<name>", do: { call: "{name}" }, unknown: contact-request }',
@@ -236,7 +236,7 @@ INCOMING = {
     "contact dropped": ("{ from: bob, do: drop }", "plan.yaml:6:22 incoming[0].do: contacts are not dropped. Write `no-answer`, or block the contact."),
     "voicemail": (
         "{ from: bob, do: voicemail }",
-        "plan.yaml:6:22 incoming[0].do: is not set here. Write `voicemail: true` under `settings`: it is for all contacts whom nobody answers.",
+        "plan.yaml:6:22 incoming[0].do: is not set here. Write `voicemail: true` under `settings`, or at an extension: it is for all contacts whom nobody answers there.",
     ),
     "no hours": (
         "{ from: bob, when: { tz: UTC }, do: no-answer }",
