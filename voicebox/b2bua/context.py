@@ -32,11 +32,11 @@ Post = Callable[[Callable[[float], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
-    """Limits of calls. ring_limit_s: how long a call may stay unanswered; check_interval_s: how often a silent phone in a call is asked
+    """Limits of calls. ring_limit_s: how long a call may stay unanswered, more than any dial plan lets it ring, so that a machine behind that answers; check_interval_s: how often a silent phone in a call is asked
     whether it is still there; max_calls: all together; max_calls_of_user: begun by the phones of one account; max_forks: phones rung at once.
     """
 
-    ring_limit_s: float = 90.0
+    ring_limit_s: float = 120.0
     check_interval_s: float = 300.0
     max_calls: int = 32
     max_calls_of_user: int = 16

@@ -21,7 +21,7 @@ from voicebox.dialplan.pattern import Pattern
 
 DEFAULT_RING_S = 60
 MAX_RING_S = 90
-"""What a whole call rings at most; the box ends it then in any case."""
+"""What a whole call rings at most."""
 FORBIDDEN = 403
 NOT_FOUND = 404
 NOBODY_THERE = 480

@@ -12,7 +12,7 @@ from voicebox.b2bua.context import CallSettings
 from voicebox.b2bua.events import Answer, CallEvent, Codec, Digit, End, Hold, Offer, Progress, Refusal, Refuse, Resume, Ringing
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.b2bua.switchboard import SwitchboardSettings
-from voicebox.dialplan.model import FarEcho
+from voicebox.dialplan.model import MAX_RING_S, FarEcho
 from voicebox.sip.flow import Transport
 from voicebox.sip.message import SipRequest, SipResponse
 from voicebox.sip.sdp import Direction, parse_sdp
@@ -170,7 +170,7 @@ def test_the_far_side_ends_before_it_answers() -> None:
 def test_nobody_answers() -> None:
     box, phone, port = started()
     box.far_says(Ringing())
-    box.advance(91)
+    box.advance(CallSettings().ring_limit_s + 1)
     assert final(phone.inbox).status == 480
     assert box.network.legs[-1].sent == [End()]
     assert port.closed
@@ -484,6 +484,16 @@ def test_a_short_ring_limit_is_kept() -> None:
     phone.invite()
     box.advance(5.1)
     assert final(phone.inbox).status == 480
+
+
+def test_a_contact_may_let_it_ring_as_long_as_a_plan_can_say_and_have_a_machine_behind_it() -> None:
+    box = Box()
+    phone = Phone(box, "alice")
+    phone.invite()
+    box.far_says(Ringing())
+    box.advance(MAX_RING_S + 10)
+    box.far_says(Answer(Codec.PCMA))
+    assert final(phone.inbox).status == 200
 
 
 def test_a_phone_that_has_moved_shows_its_password() -> None:

@@ -16,7 +16,7 @@ from voicebox.b2bua.g711 import a_law_of
 from voicebox.b2bua.voicemail import G711, LEAST_S, MAX_MESSAGE_S, PAUSE_S, SLOTS_S
 from voicebox.contacts.store import StateDirectory
 from voicebox.contacts.voicemail import MessageFiles
-from voicebox.dialplan.model import EVERYBODYS, NoAnswer, RingPhones, VoicemailBox
+from voicebox.dialplan.model import EVERYBODYS, MAX_RING_S, NoAnswer, RingPhones, VoicemailBox
 from voicebox.errors import HostError
 from voicebox.sip.message import SipRequest
 
@@ -176,6 +176,16 @@ def test_who_cannot_be_answered_is_told_that_nobody_does(house: House, tmp_path:
     off = House(tmp_path / "off", takes=False)
     off.answered()
     assert full.box.far_heard == off.box.far_heard == [Ringing(), Refuse(Refusal.NO_ANSWER)]
+
+
+def test_a_machine_answers_after_the_longest_ringing_too(house: House) -> None:
+    house.box.incoming = RingPhones((("alice",),), timeout_s=MAX_RING_S, mailbox=EVERYBODYS)
+    house.box.far_calls()
+    house.alice.answer(house.alice.last_request("INVITE"), 180)
+    house.box.advance(MAX_RING_S - 0.1)
+    assert house.box.far_heard == [Ringing()]
+    house.box.advance(0.2)
+    assert house.box.far_heard == [Ringing(), Answer(Codec.PCMA)]
 
 
 def test_a_mailbox_that_is_full_or_none_takes_nothing_and_others_do(house: House) -> None:
