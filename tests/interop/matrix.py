@@ -79,11 +79,7 @@ _SILENT = "sipp does not listen to what it is sent"
 PHONES = (
     PhoneKind("baresip", "baresip 1.0.0 (Debian 12)", gaps={"decline, callee": _ONE_REFUSAL}),
     PhoneKind(
-        "linphonec", "linphone 5.1.65 (Debian 12)", ways_shut={Way("udp", ipv6=True): "it calls and is called so, but does not unregister when it ends, so that nobody comes after it"},
-        not_called={
-            Way("tcp", ipv6=True): "a second call in a row did not come in (seen, not understood)",
-            Way("tls", ipv6=True): "it does not take the end of a call in which it was called (seen, not understood)",
-        },
+        "linphonec", "linphone 5.1.65 (Debian 12)",
         gaps={"busy, callee": _DECLINES, "busy, caller": "it does not print the status of a refusal other than 603"},
     ),
     PhoneKind("pjsua2", "pjsua2 2.15.1 (PyPI), the built-in phone", ways_shut={**{way: _NO_IPV6 for way in WAYS if way.ipv6}, DTLS: "the wheel is built without DTLS-SRTP"}),

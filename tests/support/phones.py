@@ -51,6 +51,7 @@ register_only_when_network_is_up=0
 use_rfc2833=1
 use_info=0
 use_ipv6={ipv6}
+auto_net_state_mon=0
 ipv6_migration_done=1
 default_proxy=0
 media_encryption={encryption}
@@ -109,7 +110,8 @@ class _Linphone(PhoneDriver):
     """What both forms of linphone share: the configuration, which linphone rewrites, and the home it wants.
 
     Known of it: it needs an existing $HOME/.local/share/linphone; a port of 0 disables a transport; it sends no RTP while no file plays,
-    and STUN requests to the media ports; without ipv6_migration_done it switches IPv6 on again by itself; its Contact carries +sip.instance.
+    and STUN requests to the media ports; without ipv6_migration_done it switches IPv6 on again by itself; five seconds after its start
+    it drops every connection where it sees no way out over IPv6, as on a loopback, without auto_net_state_mon=0; its Contact carries +sip.instance.
     """
 
     def __init__(self, setup: PhoneSetup, directory: Path, *, realm: str | None = None) -> None:
