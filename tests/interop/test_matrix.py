@@ -17,7 +17,7 @@ import pytest
 
 from tests.interop.matrix import ENDS, KINDS, PHONES, ROOT, STEPS, Pair, Side, covering_pairs, document, every_pair, run_name
 from tests.interop.over_network import ALICE_HZ, BOB_HZ, URIS, Calls, Kind, settled, without_calls
-from tests.support.embedded import CALLEE, CALLER, told, wait_until
+from tests.support.embedded import CALLEE, CALLER, leave_phones, told, wait_until
 from tests.support.phones import PhoneDriver, recordings_of
 from tests.support.sipp import DIGITS, Sipp
 from tests.support.tone import seconds_of_tone
@@ -177,6 +177,7 @@ def test_a_run(embedded_network: EmbeddedNetwork, tmp_path: Path, pair: Pair) ->
     network = embedded_network
     if any(side.way.ipv6 for side in pair) and not network.plan.ipv6:
         pytest.skip("this machine has no IPv6")
+    leave_phones(network)
     with ExitStack() as stack, Capture(tmp_path / "wire.pcap"):
         calls = Calls(network, tmp_path, stack)
         phones = {

@@ -40,9 +40,19 @@ def running(network: EmbeddedNetwork) -> EmbeddedNetwork:
 def leave_dummies(network: EmbeddedNetwork) -> None:
     """Start the boxes anew that are in a dummy, for a test whose call is to have both circuits: it would have one of them for minutes."""
     while busy := [box for box in network.boxes.values() if told(box)["dummies"]["now"]]:
-        for box in busy:
-            network.stop_node(box)
-            network.start_node(box)
+        _start_anew(network, busy)
+
+
+def leave_phones(network: EmbeddedNetwork) -> None:
+    """Start the boxes anew that still have a phone or a call, of a test that failed: a phone that died is registered for minutes, and each call rings it, too."""
+    _start_anew(network, [box for box in network.boxes.values() if (status := told(box))["phones"] or status["sip"]["calls"]])
+
+
+def _start_anew(network: EmbeddedNetwork, boxes: list[Node]) -> None:
+    for box in boxes:
+        network.stop_node(box)
+        network.start_node(box)
+    if boxes:
         network.wait_ready(READY_S)
 
 
