@@ -109,3 +109,22 @@ async def test_a_contact_whose_file_is_gone_is_offered_nothing_any_more(home: Pa
     daemon.answers["offering"]({"what": "add", "line": f"service mail {HERE}:25 25 -"})
     assert (home / "streams").read_text() == f"service web {HERE}:8080 8080 -\nservice nas {HERE}:445 445 -\nservice mail {HERE}:25 25 -\n"
     await daemon.stop()
+
+
+async def test_an_invitation_is_there_when_a_box_starts_anew_and_sealed_where_the_directory_is(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"secret": "11" * 32, "password": "kettle rocket violin", "for_s": "3600", "petname": "robert", "sure": True}
+    async with running(home) as daemon:
+        daemon.answers["invite"](asked)
+        assert daemon.status()["invitations"] == 1
+    assert b"kettle rocket violin" in (home / "invitations").read_bytes()
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("correct horse battery\n")
+    monkeypatch.setenv("VOICEBOX_PASSPHRASE_FILE", str(passphrase))
+    voicebox("seal", "--passphrase-file", str(passphrase), home=home)
+    assert b"kettle" not in (home / "invitations").read_bytes()
+    async with running(home) as daemon:
+        assert daemon.status()["invitations"] == 1
+        (told,) = daemon.answers["invited"]({})["invitations"]
+        assert (told["state"], told["petname"]) == ("waiting", "robert")
