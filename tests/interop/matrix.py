@@ -194,7 +194,11 @@ INTRODUCTION = (
     "and the call is held by both ends before the caller hangs up; in a second the callee hangs up; a third is cancelled while it rings, and a fourth refused. `make matrix` runs all of them alone, and prints",
     "what came of each.",
 )  # fmt: skip
-WHO_CALLS_WHOM = ("In each of these directions, each way of the one with each of the other: so many runs.",)
+WHO_CALLS_WHOM = (
+    "In each of these directions, each way of the one with each of the other: so many runs. When `make matrix` went through all of them, in two parts, four or five at once on two cores that others",
+    "used too, in 32 minutes, 474 passed at once, and nine when they ran again: a twinkle had died of a call that was cancelled as it rang, and stayed registered for the seven runs after it (the boxes start anew",
+    "since then); and a sipp, which goes by its own clock, held while sound was counted.",
+)
 
 if __name__ == "__main__":
     print(document(), end="")
