@@ -1,7 +1,10 @@
 //! The channel between two boxes (PROTOCOL.md §9.2): whatever the wire does, each message comes once and in order; junk changes nothing.
 
+mod draws;
+
 use std::collections::VecDeque;
 
+use draws::Draws;
 use proptest::prelude::*;
 use voicebox_core::channel::{Channel, PushError, MAX_MESSAGE_OCTETS, MAX_SEGMENT_OCTETS, MAX_WAITING_MESSAGES};
 
@@ -31,19 +34,6 @@ fn wires() -> impl Strategy<Value = Wire> {
 
 fn message(index: usize, octets: usize) -> Vec<u8> {
     (0..octets).map(|place| (index * 31 + place * 7 + place / 251) as u8).collect()
-}
-
-/// A generator whose draws depend on the seed alone (splitmix64).
-struct Draws(u64);
-
-impl Draws {
-    fn next(&mut self, below: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word ^ word >> 31) % u64::from(below)) as u32
-    }
 }
 
 type OnTheWay = VecDeque<(u64, Vec<u8>, bool)>;

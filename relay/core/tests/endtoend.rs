@@ -36,8 +36,7 @@ fn sealed(end: &EndToEnd, counter: u64, content: &Content<'_>) -> [u8; BODY_OCTE
 fn a_cell_opens_once_under_whichever_key_sealed_it() {
     for (index, key) in [[1; 16], [2; 16], [3; 16]].into_iter().enumerate() {
         let (from, mut to) = ends(key, &[[1; 16], [2; 16], [3; 16]]);
-        let content =
-            Content { codec: Some(Codec::Pcma), frame: &[7; 160], segment: &[9; 60], ends_message: true, copy: &[], of_streams: false, metered: false };
+        let content = Content { codec: Some(Codec::Pcma), frame: &[7; 160], segment: &[9; 60], ends_message: true, ..SILENCE };
         let cell = sealed(&from, 41, &content);
         let mut body = cell;
         let opened = to.open(&mut body).expect("its key is there");
@@ -78,11 +77,7 @@ fn what_does_not_follow_the_layout_is_malformed_and_takes_no_counter() {
     let key = Layer::new(&[5; 16]);
     let (from, mut to) = ends([5; 16], &[[5; 16]]);
     let mut plain = [0; BODY_OCTETS];
-    serialise_content(
-        &mut plain,
-        9,
-        &Content { codec: Some(Codec::Opus), frame: &[1; 40], segment: &[2; 10], ends_message: false, copy: &[], of_streams: false, metered: false },
-    );
+    serialise_content(&mut plain, 9, &Content { codec: Some(Codec::Opus), frame: &[1; 40], segment: &[2; 10], ..SILENCE });
     for (what, changes) in [
         ("counter 0", vec![(23, 0)]),
         ("unknown codec", vec![(24, 5)]),

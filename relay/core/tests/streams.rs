@@ -1,7 +1,10 @@
 //! Streams between two boxes (PROTOCOL.md §11): whatever the wire does, each stream's octets come once and in order; what an attacker's box says is taken or refused.
 
+mod draws;
+
 use std::collections::{BTreeMap, VecDeque};
 
+use draws::Draws;
 use proptest::prelude::*;
 use voicebox_core::streams::frame::{serialise_frame, Frame};
 use voicebox_core::streams::segment::{serialise_acknowledgement, Acknowledgement};
@@ -11,19 +14,6 @@ const WHOLE_CELL: usize = 220;
 /// The port of what echoes, and of what only reads.
 const ECHO: u16 = 7;
 const DISCARD: u16 = 9;
-
-/// A generator whose draws depend on the seed alone (splitmix64).
-struct Draws(u64);
-
-impl Draws {
-    fn next(&mut self, below: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word ^ word >> 31) % u64::from(below)) as u32
-    }
-}
 
 /// What the way between two boxes does to cells, each way.
 #[derive(Debug, Clone)]

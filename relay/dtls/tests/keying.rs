@@ -1,21 +1,12 @@
 //! Two sides of a handshake for SRTP and a wire that loses, in virtual time. Seeds are in the failure texts.
 
+mod dice;
+
 use boring::hash::MessageDigest;
 use boring::x509::X509;
+use dice::Dice;
 use voicebox_dtls::{Fingerprint, Identity, Keying, KeyingState, Keys};
 use voicebox_srtp::{Receiver, Sender};
-
-/// Numbers that are the same in every run (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 fn fingerprint(identity: &Identity) -> Fingerprint {
     Fingerprint::new("sha-256", &identity.fingerprint().expect("a digest")).expect("32 octets")

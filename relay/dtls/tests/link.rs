@@ -1,5 +1,7 @@
 //! Two associations and a wire that loses, delays and reorders, in virtual time. Seeds are in the failure texts.
 
+mod dice;
+
 use std::net::IpAddr;
 
 use boring::asn1::Asn1Time;
@@ -9,6 +11,7 @@ use boring::hash::MessageDigest;
 use boring::nid::Nid;
 use boring::pkey::PKey;
 use boring::x509::X509Builder;
+use dice::Dice;
 use voicebox_dtls::{
     hello, Association, BoringAssociation, Cookie, CookieJar, Dial, Dialer, Error, Identity, Listener, Received, State, CELL_OCTETS, COOKIE_OCTETS,
     HELLO_NUMBER_OCTETS, HELLO_OCTETS, KIND_FIRST, MAX_DATAGRAM_OCTETS, RECORD_OCTETS,
@@ -30,18 +33,6 @@ fn identity() -> (Vec<u8>, Vec<u8>) {
     builder.set_pubkey(&key).expect("the key fits");
     builder.sign(&key, MessageDigest::sha256()).expect("the key signs");
     (builder.build().to_der().expect("DER"), key.private_key_to_der_pkcs8().expect("DER"))
-}
-
-/// Numbers that are the same in every run (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }
 
 struct Wire {

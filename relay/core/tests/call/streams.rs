@@ -17,7 +17,7 @@ fn octets(from: usize, count: usize) -> Vec<u8> {
 
 /// One stream from A to B, written as fast as it takes octets and read at once.
 struct Flow {
-    stream: Option<StreamId>,
+    stream: StreamId,
     written: usize,
     read: usize,
 }
@@ -29,7 +29,7 @@ impl Flow {
             world.command(node, Command::BundleOpen { bundle: BUNDLE });
         }
         let stream = world.core(BOX_A).bundle(BUNDLE).expect("opened").open(80).expect("the first");
-        Self { stream: Some(stream), written: 0, read: 0 }
+        Self { stream, written: 0, read: 0 }
     }
 
     fn bind(world: &mut World) {
@@ -43,9 +43,8 @@ impl Flow {
         let before = self.read;
         for _ in 0..us / SLOT_US {
             world.run_for(SLOT_US);
-            let stream = self.stream.expect("open");
             let sender = world.core(BOX_A).bundle(BUNDLE).expect("opened");
-            self.written += sender.write(stream, &octets(self.written, sender.room(stream)));
+            self.written += sender.write(self.stream, &octets(self.written, sender.room(self.stream)));
             let receiver = world.core(BOX_B).bundle(BUNDLE).expect("opened");
             while let Some(event) = receiver.poll() {
                 match event {
@@ -55,7 +54,7 @@ impl Flow {
                 }
             }
             let mut out = [0; 40_000];
-            let length = receiver.read(StreamId { ours: false, ..stream }, &mut out);
+            let length = receiver.read(StreamId { ours: false, ..self.stream }, &mut out);
             assert_eq!(out[..length], octets(self.read, length)[..]);
             self.read += length;
         }

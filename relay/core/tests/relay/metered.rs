@@ -81,7 +81,7 @@ fn a_circuit_is_not_extended_under_a_number_of_the_other_kind() {
     for (circuit, next_circuit) in [(CIRCUIT, 88), (77, METERED | 88)] {
         let mut relay = Relay::new(16);
         relay.open(BOX, circuit, false);
-        relay.say(BOX, circuit, Kind::Extend as u8, vec![5; 36 + HANDSHAKE_OCTETS]);
+        relay.say(BOX, circuit, Kind::Extend as u8, vec![5; Kind::Extend.payload_octets()]);
         let (circuit_id, next_circuit) = (CircId(circuit), CircId(next_circuit));
         relay.give(Input::Command(Command::Extend { link: BOX, circuit: circuit_id, next_link: TO, next_circuit, handshake: vec![7; HANDSHAKE_OCTETS] }));
         relay.wait(10 * SLOT_US);
