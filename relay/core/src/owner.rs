@@ -372,7 +372,8 @@ impl Owner {
         let Some(own) = &mut self.links[index].circuit else { return };
         let (name, mates, was_spare) = (own.name, std::mem::take(&mut own.mates), std::mem::take(&mut own.is_spare));
         let Some(heir) = mates.iter().next() else { return };
-        let (talk, port, bundle) = (own.take_talk(), own.port.take(), own.bundle.take());
+        own.bundle = None;
+        let (talk, port) = (own.take_talk(), own.port.take());
         for mate in mates.iter() {
             self.own(mate.0, mate.1).into_iter().for_each(|other| other.mates.remove(name));
         }
@@ -382,9 +383,6 @@ impl Owner {
         }
         if let Some(phone) = port.and_then(|port| self.ports.get_mut(&port)) {
             phone.bound = Some(heir);
-        }
-        if let Some(its) = bundle.and_then(|bundle| self.bundles.get_mut(&bundle)) {
-            its.bound = Some(heir);
         }
     }
 

@@ -5,7 +5,7 @@
 //!
 //! Spec: PROTOCOL.md §11.1.
 
-use super::circuit::Name;
+use super::circuit::{Name, OwnCircuit};
 use super::Owner;
 use crate::ids::{BundleId, Micros};
 use crate::streams::{Bundle, StreamEvent};
@@ -13,11 +13,10 @@ use crate::streams::{Bundle, StreamEvent};
 /// Bundles of a box, at most: one for each contact, and a few that end.
 pub const MAX_BUNDLES: usize = 64;
 
-/// A bundle, and what carries it.
+/// A bundle. Which circuits carry it they know themselves.
 #[derive(Default)]
 pub(super) struct OwnBundle {
     pub(super) bundle: Bundle,
-    pub(super) bound: Option<Name>,
     /// When something last waited to be said, or to be acknowledged.
     pub(super) busy_at: Micros,
     /// It was told that something waits, and no circuit carries it.
@@ -47,8 +46,10 @@ impl Owner {
 
     /// Return a bundle that has something to say and no circuit, once until it has one.
     pub fn next_wanting(&mut self) -> Option<BundleId> {
-        let wants = |its: &OwnBundle| its.bound.is_none() && !its.told_wanting && its.bundle.has_something_to_say();
-        let (id, its) = self.bundles.iter_mut().find(|(_, its)| wants(its))?;
+        let links = &self.links;
+        let is_carried = |bundle| links.iter().filter_map(|access| access.circuit.as_ref()).any(|own| own.bundle == Some(bundle));
+        let wants = |id: BundleId, its: &OwnBundle| !its.told_wanting && its.bundle.has_something_to_say() && !is_carried(id);
+        let (id, its) = self.bundles.iter_mut().find(|(id, its)| wants(**id, its))?;
         its.told_wanting = true;
         Some(*id)
     }
@@ -70,13 +71,15 @@ impl Owner {
 
     /// Let a circuit that speaks, and its mates, carry a bundle, which goes on where it was.
     pub(super) fn bundle_bind(&mut self, now: Micros, bundle: BundleId, name: Name) -> bool {
-        let carries = self.own(name.0, name.1).filter(|own| own.in_call()).map(|own| own.bundle);
-        let Some(before) = carries.filter(|_| self.bundles.contains_key(&bundle)) else { return false };
+        let carrier = self.own(name.0, name.1).filter(|own| own.in_call()).map(|own| (own.bundle, own.mates));
+        let Some((before, mates)) = carrier.filter(|_| self.bundles.contains_key(&bundle)) else { return false };
         before.into_iter().for_each(|before| self.bundle_unbind(before));
         self.bundle_unbind(bundle);
-        self.set_bundle(name, Some(bundle));
+        for carrier in std::iter::once(name).chain(mates.iter()) {
+            self.own(carrier.0, carrier.1).into_iter().for_each(|own| own.bundle = Some(bundle));
+        }
         if let Some(its) = self.bundles.get_mut(&bundle) {
-            (its.bound, its.busy_at) = (Some(name), now);
+            its.busy_at = now;
             its.bundle.begin_anew();
         }
         true
@@ -84,25 +87,13 @@ impl Owner {
 
     /// Let no circuit carry a bundle.
     pub(super) fn bundle_unbind(&mut self, bundle: BundleId) {
-        let Some(its) = self.bundles.get_mut(&bundle) else { return };
-        its.told_wanting = false;
-        if let Some(name) = its.bound.take() {
-            self.set_bundle(name, None);
-        }
+        let carries = |own: &&mut OwnCircuit| own.bundle == Some(bundle);
+        self.links.iter_mut().filter_map(|access| access.circuit.as_mut()).filter(carries).for_each(|own| own.bundle = None);
+        self.bundles.get_mut(&bundle).into_iter().for_each(|its| its.told_wanting = false);
     }
 
     pub(super) fn bundle_close(&mut self, bundle: BundleId) -> bool {
         self.bundle_unbind(bundle);
         self.bundles.remove(&bundle).is_some()
-    }
-
-    /// Say what a circuit carries, and its mates.
-    fn set_bundle(&mut self, name: Name, bundle: Option<BundleId>) {
-        let Some(own) = self.own(name.0, name.1) else { return };
-        own.bundle = bundle;
-        let mates = own.mates;
-        for mate in mates.iter() {
-            self.own(mate.0, mate.1).into_iter().for_each(|other| other.bundle = bundle);
-        }
     }
 }

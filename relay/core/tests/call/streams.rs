@@ -2,10 +2,10 @@
 //! splice is given up and another one comes.
 
 use voicebox_core::streams::{StreamEvent, StreamId};
-use voicebox_core::{BundleId, Command};
+use voicebox_core::{BundleId, Command, LinkId, LinkKind};
 
 use super::world::Wire;
-use super::{begin_talk, call, meet, standing_with, End, World, BOX_A, BOX_B, CONTINENT, LOCAL, SECOND_US, SLOT_US};
+use super::{begin_talk, call, meet, standing_with, End, World, BOX_A, BOX_B, CONTINENT, GUARD_A, LOCAL, SECOND_US, SLOT_US};
 
 const BUNDLE: BundleId = BundleId(70);
 /// Of 50 cells a second.
@@ -33,9 +33,11 @@ impl Flow {
     }
 
     fn bind(world: &mut World) {
-        for end in [End::a(), End::b()] {
-            world.command(end.node, Command::BundleBind { bundle: BUNDLE, link: end.name.0, circuit: end.name.1 });
-        }
+        [End::a(), End::b()].into_iter().for_each(|end| Self::bind_at(world, end));
+    }
+
+    fn bind_at(world: &mut World, end: End) {
+        world.command(end.node, Command::BundleBind { bundle: BUNDLE, link: end.name.0, circuit: end.name.1 });
     }
 
     /// Work in each slot of a time; returns the octets that came.
@@ -98,6 +100,30 @@ fn a_stream_goes_on_over_the_next_splice() {
         assert_eq!(world.core(BOX_A).next_wanting(), Some(BUNDLE));
     }
     assert!(flow.written > flow.read);
+}
+
+#[test]
+fn a_bundle_goes_on_with_a_circuit_over_another_link_and_is_not_carried_in_its_next_call() {
+    let mut world = standing_with(LOCAL, (0, 0), 55, 5_000);
+    let mut flow = Flow::begin(&mut world);
+    meet(&mut world, End::a(), End::b(), [7; 16]);
+    Flow::bind(&mut world);
+    assert!(flow.run_for(&mut world, 2 * SECOND_US) > OCTETS_A_SECOND);
+    let (link, circuit) = End::a().name;
+    let moved = End { name: (LinkId(9), circuit), ..End::a() };
+    world.connect(BOX_A, GUARD_A, moved.name.0 .0, (LinkKind::AccessOwner, LinkKind::AccessGuard), LOCAL);
+    world.run_for(SECOND_US);
+    world.command(BOX_A, Command::Attach { link, circuit, next_link: moved.name.0 });
+    moved.answer(&mut world, 31);
+    assert!(flow.run_for(&mut world, 2 * SECOND_US) > OCTETS_A_SECOND);
+    for end in [moved, End::b()] {
+        end.hang_up(&mut world, [7; 16]);
+    }
+    flow.run_for(&mut world, SECOND_US);
+    assert_eq!(world.core(BOX_A).next_wanting(), Some(BUNDLE));
+    meet(&mut world, moved, End::b(), [8; 16]);
+    Flow::bind_at(&mut world, End::b());
+    assert_eq!(flow.run_for(&mut world, 2 * SECOND_US), 0, "the call is another contact's");
 }
 
 #[test]
