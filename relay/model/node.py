@@ -51,7 +51,7 @@ class Link:
     tick_us: int | None = None
     hop: Hop | None = None
     refusal: tuple[int, Speech] | None = None
-    stride: int = 1  # of the circuit that was attached elsewhere
+    stride: int = 1  # of its ticks, while it has no circuit: 2 since one was metered
 
 
 class Node:
@@ -140,7 +140,7 @@ class Node:
 
     def _tick(self, link: Link, tick_us: int) -> int:
         """Send one cell towards the box (§5.2); return the next tick."""
-        slots = link.hop.stride if link.hop is not None else max(map(stride, link.creates), default=link.stride)
+        slots = link.stride if link.hop is None else link.hop.stride
         number = tick_us // SLOT_US // slots * slots
         carried = link.hop.tick(tick_us) if link.hop is not None and link.refusal is None else None
         if link.refusal is not None:
@@ -210,9 +210,9 @@ class Node:
         """Let a circuit of this number go on over another access link, where its owner says so (§6.5); return it."""
         hop = next((hop for hop in self.hops.values() if hop.before[1] == place[1] and hop.attach_in(slot, body) is not None), None)
         if hop is not None:
-            former = self.links[hop.before[0]]
+            self.links[hop.before[0]].hop = None
             del self._places[hop.before]
-            former.hop, former.stride, link.hop, hop.before, self._places[place] = None, hop.stride, hop, place, hop
+            link.hop, link.stride, hop.before, self._places[place] = hop, hop.stride, place, hop
         return hop
 
     def _take_create(self, place: Place, link: Link, slot: int, body: bytes) -> None:
@@ -225,7 +225,7 @@ class Node:
                 return self.drop("creates_full")
             if len(self.hops) + sum(len(each.creates) for each in self.links.values()) >= self.max_circuits:
                 return self.drop("circuits_full")
-            create = link.creates[place[1]] = Create(self.now_us)
+            create, link.stride = link.creates.setdefault(place[1], Create(self.now_us)), max(link.stride, stride(place[1]))
         handshake = create.collector.add(speech)
         create.refusal = create.refusal if create.collector.whole and handshake is None else None
         if handshake is not None:

@@ -4,7 +4,7 @@
 
 use crate::cell::{shows_zeros, Body};
 use crate::drop_reason::DropReason;
-use crate::ids::{CircId, Micros, SLOT_US};
+use crate::ids::{Micros, SLOT_US};
 use crate::io::LinkKind;
 use crate::keyed_map::{HashKey, KeyedMap};
 use crate::speech::{parse_speech, Collected, Collector, Kind};
@@ -62,12 +62,6 @@ impl Creates {
     #[must_use]
     pub fn has(&self, circuit: u32) -> bool {
         self.creates.contains_key(&circuit)
-    }
-
-    /// Return the greatest stride of the circuits that are being made; 1 where none is.
-    #[must_use]
-    pub fn stride(&self) -> i64 {
-        self.creates.keys().map(|circuit| CircId(*circuit).stride()).max().unwrap_or(1)
     }
 
     /// Take a cell on a number that is not in use. room: whether the relay may have another circuit.

@@ -48,7 +48,7 @@ struct Link {
     hop: Option<HopIndex>,
     refusal: Option<(CircId, Body)>,
     jitter: Jitter,
-    /// Of the circuit that went on over another link.
+    /// Slots from one of its ticks to the next: 2 from the first create of a metered circuit on, or from when one was attached.
     stride: i64,
 }
 
@@ -175,7 +175,7 @@ impl Relay {
         let Some(link) = self.links.get_mut(&link_id.0).filter(|link| link.order == order) else { return false };
         let Some(tick_us) = link.tick_us.filter(|tick_us| (tick_us - due_us) % SLOT == 0) else { return false };
         let hop = link.hop.and_then(|index| self.hops.get_mut(index as usize)?.as_deref_mut());
-        let stride = hop.as_ref().map_or_else(|| link.creates.stride().max(link.stride), |hop| hop.stride);
+        let stride = hop.as_ref().map_or(link.stride, |hop| hop.stride);
         if tick_us > due_us || (due_us - tick_us) % (stride * SLOT) != 0 {
             return true;
         }
@@ -288,11 +288,11 @@ impl Relay {
         hop.move_to((link_id, circuit));
         self.forget_place(Some(former));
         if let Some(link) = self.links.get_mut(&former.0 .0) {
-            (link.hop, link.stride) = (None, stride);
+            link.hop = None;
         }
         if let Some(link) = self.links.get_mut(&link_id.0) {
             link.places.insert(circuit.0, (index, Side::Before));
-            link.hop = Some(index);
+            (link.hop, link.stride) = (Some(index), stride);
         }
     }
 
@@ -301,7 +301,11 @@ impl Relay {
         let Some(link) = self.links.get_mut(&place.0 .0) else { return };
         let count = link.creates.count();
         let heard = link.creates.take(place.1 .0, body, now, room);
-        self.creates = self.creates + link.creates.count() - count;
+        let begun = link.creates.count() - count;
+        self.creates += begun;
+        if begun > 0 {
+            link.stride = link.stride.max(place.1.stride());
+        }
         match heard {
             Err(reason) => context.count(reason),
             Ok(Heard::Nothing) => {}

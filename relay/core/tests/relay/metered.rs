@@ -53,6 +53,20 @@ fn a_guard_ticks_for_a_metered_box_in_every_second_slot_from_its_create_on() {
 }
 
 #[test]
+fn a_guard_ticks_for_a_metered_box_as_before_also_when_its_circuit_has_ended_and_when_its_create_is_forgotten() {
+    let mut relay = Relay::new(16);
+    relay.open(BOX, CIRCUIT, false);
+    relay.wait(2 * SLOT_US);
+    let first = relay.on(BOX).len();
+    relay.say(BOX, CIRCUIT, Kind::Tokens as u8, vec![0; 2_048]); // not for a guard
+    assert_eq!(relay.core.circuits(), 0);
+    relay.wait(20 * SLOT_US);
+    relay.create(BOX, METERED | 78);
+    relay.wait(600 * SLOT_US);
+    assert!(even(&relay.on(BOX)[first..]), "PROTOCOL.md §5.7: from then on");
+}
+
+#[test]
 fn a_settled_guard_sends_both_ways_in_every_second_slot_and_takes_no_odd_number() {
     let mut relay = Relay::new(16);
     relay.open(BOX, CIRCUIT, false);
