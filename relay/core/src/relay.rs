@@ -265,35 +265,36 @@ impl Relay {
             return context.count(DropReason::ControlIn);
         }
         let slot = number.unwrap_near(now);
-        if link.kind == LinkKind::AccessGuard && link.hop.is_none() {
-            self.attach(link_id, circuit, slot, &body);
-        }
-        let Some(link) = self.links.get_mut(&link_id.0) else { return };
-        let hop = link.places.get(&circuit.0).and_then(|(index, side)| Some((self.hops.get(*index as usize)?.as_deref()?, *side)));
+        let found = link.places.get(&circuit.0).copied();
+        let hop = found.and_then(|(index, side)| Some((self.hops.get(index as usize)?.as_deref()?, side)));
         if let Some(late_us) = hop.and_then(|(hop, side)| hop.late_us(side == Side::Before, slot, now)) {
             link.jitter.note(late_us);
         }
-        match link.places.get(&circuit.0).copied() {
+        match found {
             Some((index, Side::Before)) => self.forward(now, index, slot, &body, context),
             Some((index, Side::Behind)) => self.backward(now, index, slot, &body, context),
-            None => self.create(now, (link_id, circuit), number, &body, context),
+            None => match self.attach((link_id, circuit), slot, &body) {
+                Some(index) => self.forward(now, index, slot, &body, context),
+                None => self.create(now, (link_id, circuit), number, &body, context),
+            },
         }
     }
 
-    /// Let a circuit of this number go on over another access link, where its owner says so (PROTOCOL.md §6.5).
-    fn attach(&mut self, link_id: LinkId, circuit: CircId, slot: i64, body: &Body) {
-        let Some(index) = self.guarded.get(&circuit.0).copied() else { return };
-        let Some(hop) = self.hop_mut(index).filter(|hop| hop.is_attach(slot, body)) else { return };
+    /// Let a circuit of this number go on over another access link, which has none, where its owner says so (PROTOCOL.md §6.5). Return it.
+    fn attach(&mut self, place: Place, slot: i64, body: &Body) -> Option<HopIndex> {
+        self.links.get(&place.0 .0).filter(|link| link.kind == LinkKind::AccessGuard && link.hop.is_none())?;
+        let index = *self.guarded.get(&place.1 .0)?;
+        let hop = self.hop_mut(index).filter(|hop| hop.is_attach(slot, body))?;
         let (former, stride) = (hop.before, hop.stride);
-        hop.move_to((link_id, circuit));
+        hop.move_to(place);
         self.forget_place(Some(former));
         if let Some(link) = self.links.get_mut(&former.0 .0) {
             link.hop = None;
         }
-        if let Some(link) = self.links.get_mut(&link_id.0) {
-            link.places.insert(circuit.0, (index, Side::Before));
-            (link.hop, link.stride) = (Some(index), stride);
-        }
+        let link = self.links.get_mut(&place.0 .0)?;
+        link.places.insert(place.1 .0, (index, Side::Before));
+        (link.hop, link.stride) = (Some(index), stride);
+        Some(index)
     }
 
     fn create(&mut self, now: Micros, place: Place, number: Slot, body: &Body, context: &mut Context<'_>) {
