@@ -49,7 +49,7 @@ pub enum PushError {
 pub struct JunkSegment;
 
 /// What [`Channel::segment_for_slot`] put into the slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SlotSegment {
     /// Octets written, from the start of the buffer; 0 where there was no room.
     pub octets: usize,

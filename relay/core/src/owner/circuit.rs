@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::copying::SaidFrame;
 use super::mates::Mates;
 use crate::cell::{shows_zeros, Body, BODY_OCTETS};
-use crate::channel::Channel;
+use crate::channel::{Channel, SlotSegment};
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::endtoend::{serialise_content, Codec, Content, EndToEnd, NotOpened, Opened, MAX_RECEIVE_KEYS, PAYLOAD_OCTETS};
@@ -359,10 +359,10 @@ impl OwnCircuit {
         let counter = self.end.count_slots(slots);
         // Whether a spare's cells arrive anywhere is not known before something came: an acknowledgement must not be said to nobody.
         let talks = says && (self.end.has_heard() || !self.is_spare);
-        let mut talk = speaking.talk.as_deref_mut();
-        talk.take_if(|_| !talks).into_iter().for_each(|talk| talk.channel.pass_slot());
+        let talk = speaking.talk.as_deref_mut();
         // A long segment of the channel may need the whole cell.
-        let needs_all = |port: &&mut Port| talk.as_ref().is_some_and(|talk| talk.channel.wants_whole_cell(PAYLOAD_OCTETS - port.frame_octets_of(counter)));
+        let needs_all =
+            |port: &&mut Port| talks && talk.as_ref().is_some_and(|talk| talk.channel.wants_whole_cell(PAYLOAD_OCTETS - port.frame_octets_of(counter)));
         // In a slot that a hop is spoken to in, a mate says the frame, and the next cell here has its copy.
         let takes = says || self.end.speaks() && !self.mates.is_empty();
         let mut port = port.filter(|port| takes && !needs_all(port));
@@ -370,30 +370,26 @@ impl OwnCircuit {
         let frame = port.and_then(|port| frame_of(port, at, counter));
         let octets = frame.as_ref().map_or(&[][..], |(_, frame)| frame.as_slice());
         let mut room = [0; PAYLOAD_OCTETS];
-        let segment = match talk {
-            Some(talk) if talk.channel.has_something_to_say() => {
-                let segment = talk.channel.segment_for_slot(&mut room[..PAYLOAD_OCTETS - octets.len()]);
-                (&room[..segment.octets], segment.ends_message)
-            }
-            Some(talk) => {
-                talk.channel.pass_slot();
-                (&room[..0], false)
-            }
-            None => (&room[..0], false),
-        };
+        let mut segment = SlotSegment::default();
+        match talk {
+            Some(talk) if talks && talk.channel.has_something_to_say() => segment = talk.channel.segment_for_slot(&mut room[..PAYLOAD_OCTETS - octets.len()]),
+            Some(talk) => talk.channel.pass_slot(),
+            None => {}
+        }
         let newest = if metered { SaidFrame::new(counter - 1, before.as_ref()) } else { SaidFrame::new(counter, frame.as_ref()) };
         let former = std::mem::replace(&mut speaking.said_frame, newest);
         let said_before = if metered { speaking.said_frame.as_ref() } else { former.as_ref() };
-        let copy = said_before.and_then(|said| said.beside(counter, frame.as_ref(), segment.0.len()));
+        let copy = said_before.and_then(|said| said.beside(counter, frame.as_ref(), segment.octets));
         let codec = frame.as_ref().map(|(codec, _)| *codec).or(copy.map(|(codec, _)| codec));
         let copy = copy.map_or(&[][..], |(_, copy)| copy);
         // Streams have what the sound, its copy and the channel leave.
-        let mut free = [0; PAYLOAD_OCTETS];
-        let room = PAYLOAD_OCTETS.saturating_sub(octets.len() + copy.len() + usize::from(!copy.is_empty()));
-        let said = bundle.filter(|_| talks && segment.0.is_empty()).map_or(0, |bundle| bundle.segment_for_slot(counter, &mut free[..room]));
-        let of_streams = said > 0;
-        let segment = if of_streams { (&free[..said], false) } else { segment };
-        serialise_content(&mut body, counter, &Content { codec, frame: octets, segment: segment.0, ends_message: segment.1, copy, of_streams, metered });
+        let of_streams = talks && segment.octets == 0;
+        if let Some(bundle) = bundle.filter(|_| of_streams) {
+            let left = PAYLOAD_OCTETS.saturating_sub(octets.len() + copy.len() + usize::from(!copy.is_empty()));
+            segment.octets = bundle.segment_for_slot(counter, &mut room[..left]);
+        }
+        let SlotSegment { octets: said, ends_message } = segment;
+        serialise_content(&mut body, counter, &Content { codec, frame: octets, segment: &room[..said], ends_message, copy, of_streams, metered });
         self.end.seal(&mut body);
         body
     }
