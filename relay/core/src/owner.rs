@@ -22,7 +22,7 @@ use crate::cell::{parse_cell, serialise_cell, Cell};
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::endtoend::Codec;
-use crate::ids::{BundleId, CircId, LinkId, Micros, PortId, Slot, CONTROL, METERED, SLOT_US};
+use crate::ids::{BundleId, CircId, LinkId, Micros, PortId, Slot, CONTROL, SLOT_US};
 use crate::io::{Command, Event, Output};
 use crate::jitter::Jitter;
 use crate::lab::{is_on, note_real, Switch};
@@ -33,7 +33,6 @@ use crate::tape::{Tape, MAX_TAPED_SLOTS};
 
 use attaching::slots_late;
 use bundles::OwnBundle;
-pub use bundles::MAX_BUNDLES;
 use circuit::{Carried, Name, OwnCircuit, Received};
 use clock::Clock;
 use joined::Joined;
@@ -316,7 +315,7 @@ impl Owner {
 
     fn open(&mut self, link: LinkId, circuit: CircId, handshake: Vec<u8>) -> bool {
         let Some(access) = self.links.iter_mut().find(|access| access.link == link) else { return false };
-        if access.circuit.is_some() || circuit == CONTROL || (circuit.0 & METERED != 0) != (self.stride == 2) {
+        if access.circuit.is_some() || circuit == CONTROL || circuit.stride() != i64::from(self.stride) {
             return false;
         }
         access.circuit = OwnCircuit::new((link, circuit), handshake);

@@ -3,17 +3,16 @@
 //! In order: `attach` takes it to the new link, whose ticks say so to the guard; the guard's answer tells by how much cells come too late there, and the numbers
 //! go on by as many slots. Not here: the guard's side ([`crate::relay`]), links and their making.
 
-use super::circuit::Name;
+use super::circuit::{Name, OwnCircuit};
 use super::Owner;
 use crate::ids::{LinkId, SLOT_US};
 
 impl Owner {
     /// Let a settled circuit go on over another access link that stands and has none. Its own end is due by the first cell that comes there.
     pub(super) fn attach(&mut self, name: Name, next_link: LinkId) -> bool {
-        let from = self.index_of(name.0).filter(|_| self.own(name.0, name.1).is_some());
         let to = self.index_of(next_link).filter(|index| self.links[*index].circuit.is_none());
-        let (Some(from), Some(to)) = (from, to) else { return false };
-        if !self.own(name.0, name.1).is_some_and(super::OwnCircuit::attach) {
+        let (Some(from), Some(to)) = (self.index_of(name.0), to) else { return false };
+        if !self.own(name.0, name.1).is_some_and(OwnCircuit::attach) {
             return false;
         }
         let new = (next_link, name.1);

@@ -11,7 +11,7 @@ use crate::ids::{BundleId, Micros};
 use crate::streams::{Bundle, StreamEvent};
 
 /// Bundles of a box, at most: one for each contact, and a few that end.
-pub const MAX_BUNDLES: usize = 64;
+const MAX_BUNDLES: usize = 64;
 
 /// A bundle. Which circuits carry it they know themselves.
 #[derive(Default)]

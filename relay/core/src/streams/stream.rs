@@ -44,7 +44,7 @@ pub(super) struct Stream {
     granted: u32,
     end_heard: bool,
     /// The reader knows that something waits.
-    pub(super) readable_told: bool,
+    readable_told: bool,
 }
 
 impl Stream {
