@@ -79,20 +79,9 @@ impl Hop {
     }
 
     fn may_hear(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Phase | Kind::Settle => true,
-            Kind::Extend | Kind::Attach => self.role != Role::Junction,
-            Kind::Tokens | Kind::Knock | Kind::Join | Kind::Part => self.role == Role::Junction,
-            Kind::Create
-            | Kind::Created
-            | Kind::Refused
-            | Kind::Extended
-            | Kind::NotExtended
-            | Kind::Phased
-            | Kind::Settled
-            | Kind::Left
-            | Kind::Knocked
-            | Kind::Attached => false,
+        match self.role {
+            Role::Guard | Role::Middle => matches!(kind, Kind::Phase | Kind::Settle | Kind::Extend | Kind::Attach),
+            Role::Junction => matches!(kind, Kind::Phase | Kind::Settle | Kind::Tokens | Kind::Knock | Kind::Join | Kind::Part),
         }
     }
 
