@@ -126,7 +126,7 @@ impl Fingerprint {
     }
 }
 
-/// The keys of both directions.
+/// The keys of both directions, by a handshake or by SDP.
 pub struct Keys {
     /// Under which the box sends.
     pub send: Master,

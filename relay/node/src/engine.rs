@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use voicebox_core::streams::Why;
 use voicebox_core::{BundleId, Command, Config, Core, LinkKind, PortId, RandomSource, SeededRandom};
-use voicebox_dtls::{Dialer, Fingerprint, Identity, Listener, Pin};
+use voicebox_dtls::{Dialer, Fingerprint, Identity, Keys, Listener, Pin};
 use voicebox_srtp::{Master, Suite};
 
 use crate::clock::Clock;
@@ -21,7 +21,7 @@ use crate::event::NodeEvent;
 use crate::handshakes::Agreed;
 use crate::keeper::Keeper;
 use crate::links::Links;
-use crate::media::{MediaKeys, MediaPort};
+use crate::media::MediaPort;
 use crate::order::Order;
 use crate::poller::Poller;
 use crate::random::{system_octets, Expanded};
@@ -449,7 +449,7 @@ impl Engine {
             None => None,
             Some((suite, send, receive)) => {
                 let suite = Suite::from_name(suite).ok_or(WRONG)?;
-                Some(MediaKeys { send: Master::new(suite, send).ok_or(WRONG)?, receive: Master::new(suite, receive).ok_or(WRONG)? })
+                Some(Keys { send: Master::new(suite, send).ok_or(WRONG)?, receive: Master::new(suite, receive).ok_or(WRONG)? })
             }
         };
         self.order(Order::MediaProtect { port, keys })

@@ -3,7 +3,7 @@
 use voicebox_dtls::{Fingerprint, Identity, Keying, KeyingState};
 
 use crate::counters::Counter;
-use crate::media::{Half, MediaKeys, Protection};
+use crate::media::{Half, Protection};
 
 const HALVES: [Half; 2] = [Half::Rtp, Half::Rtcp];
 
@@ -53,7 +53,7 @@ impl Handshakes {
     pub(crate) fn take(&mut self, now: u64, half: Half, datagram: &[u8]) {
         if let Some(handshake) = &mut self.halves[half as usize] {
             if let Some(keys) = handshake.keying.handle_datagram(now, datagram) {
-                handshake.protection = Some(Protection::new(MediaKeys { send: keys.send, receive: keys.receive }));
+                handshake.protection = Some(Protection::new(keys));
             }
         }
     }

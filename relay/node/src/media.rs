@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use voicebox_dtls::Identity;
-use voicebox_srtp::{Master, Receiver, Refused, Sender};
+use voicebox_dtls::{Identity, Keys};
+use voicebox_srtp::{Receiver, Refused, Sender};
 
 use crate::counters::Counter;
 use crate::datagrams::bind;
@@ -52,12 +52,6 @@ impl Peer {
     }
 }
 
-/// The keys of both directions.
-pub(crate) struct MediaKeys {
-    pub(crate) send: Master,
-    pub(crate) receive: Master,
-}
-
 /// SRTP both ways.
 pub(crate) struct Protection {
     sender: Sender,
@@ -65,12 +59,12 @@ pub(crate) struct Protection {
 }
 
 impl Protection {
-    pub(crate) fn new(keys: MediaKeys) -> Self {
+    pub(crate) fn new(keys: Keys) -> Self {
         Self { sender: Sender::new(keys.send), receiver: Receiver::new(keys.receive) }
     }
 
     /// Change to other keys; one that is in use already goes on where it is: no number comes twice under it.
-    fn changed(self, MediaKeys { send, receive }: MediaKeys) -> Self {
+    fn changed(self, Keys { send, receive }: Keys) -> Self {
         Self {
             sender: if self.sender.has(&send) { self.sender } else { Sender::new(send) },
             receiver: if self.receiver.has(&receive) { self.receiver } else { Receiver::new(receive) },
@@ -192,7 +186,7 @@ impl MediaPort {
     }
 
     /// Protect from now on, or no longer.
-    pub(crate) fn protect(&mut self, keys: Option<MediaKeys>) {
+    pub(crate) fn protect(&mut self, keys: Option<Keys>) {
         self.guard = match (std::mem::replace(&mut self.guard, Guard::Clear), keys) {
             (_, None) => Guard::Clear,
             (Guard::Keyed(before), Some(keys)) => Guard::Keyed(before.changed(keys)),
@@ -288,10 +282,10 @@ pub(crate) type MediaPorts = HashMap<u32, MediaPort>;
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-    use voicebox_dtls::{Fingerprint, Identity};
+    use voicebox_dtls::{Fingerprint, Identity, Keys};
     use voicebox_srtp::{Master, Receiver, Sender, Suite};
 
-    use super::{Half, MediaKeys, MediaPort, Taken};
+    use super::{Half, MediaPort, Taken};
     use crate::counters::Counter;
     use crate::handshakes::Agreed;
 
@@ -326,7 +320,7 @@ mod tests {
         let mut port = MediaPort::bind(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("loopback has ports").0;
         let phone = |number| SocketAddr::from((Ipv4Addr::new(127, 0, 0, 9), number));
         port.set_remote(0, Some(phone(4_000)), None);
-        port.protect(Some(MediaKeys { send: master(1), receive: master(2) }));
+        port.protect(Some(Keys { send: master(1), receive: master(2) }));
         assert_eq!(port.receive(0, Half::Rtp, Some(phone(5_000)), &rtp(1)), Err(Counter::SrtpForged));
         assert_eq!(port.to(Half::Rtp), Some(phone(4_000)));
         let genuine = Sender::new(master(2)).protect(&rtp(1)).expect("fresh");
@@ -365,7 +359,7 @@ mod tests {
         let mut port = MediaPort::bind(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("loopback has ports").0;
         assert_eq!(port.seal(false, rtp(1)), Ok(rtp(1)));
         assert_eq!(open(&mut port, &rtp(1)), Ok(Taken::Plain));
-        port.protect(Some(MediaKeys { send: master(1), receive: master(2) }));
+        port.protect(Some(Keys { send: master(1), receive: master(2) }));
         assert_eq!(open(&mut port, &rtp(1)), Err(Counter::SrtpForged));
         assert_eq!(open(&mut port, b"\x00 no RTP"), Ok(Taken::Plain), "for the core to drop");
         let mut phone = Sender::new(master(2));
@@ -379,13 +373,13 @@ mod tests {
     #[test]
     fn a_key_that_is_said_again_goes_on_and_another_begins_anew() {
         let mut port = MediaPort::bind(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("loopback has ports").0;
-        port.protect(Some(MediaKeys { send: master(1), receive: master(2) }));
+        port.protect(Some(Keys { send: master(1), receive: master(2) }));
         let came = Sender::new(master(2)).protect(&rtp(1)).expect("fresh");
         assert!(open(&mut port, &came).is_ok() && port.seal(false, rtp(9)).is_ok());
-        port.protect(Some(MediaKeys { send: master(1), receive: master(2) }));
+        port.protect(Some(Keys { send: master(1), receive: master(2) }));
         assert_eq!(open(&mut port, &came), Err(Counter::SrtpReplayed));
         assert_eq!(port.seal(false, rtp(9)), Err(Counter::SrtpExhausted), "no key stream twice");
-        port.protect(Some(MediaKeys { send: master(3), receive: master(4) }));
+        port.protect(Some(Keys { send: master(3), receive: master(4) }));
         assert_eq!(open(&mut port, &came), Err(Counter::SrtpForged));
         assert!(port.seal(false, rtp(9)).is_ok());
         port.protect(None);

@@ -5,11 +5,11 @@ use std::sync::mpsc::SyncSender;
 
 use voicebox_core::streams::Why;
 use voicebox_core::{Command, LinkKind};
-use voicebox_dtls::{Dialer, Identity, Listener, Pin};
+use voicebox_dtls::{Dialer, Identity, Keys, Listener, Pin};
 
 use crate::handshakes::Agreed;
 use crate::links::SocketNumber;
-use crate::media::{MediaKeys, MediaPort};
+use crate::media::MediaPort;
 
 /// What the thread is asked.
 pub(crate) enum Order {
@@ -22,7 +22,7 @@ pub(crate) enum Order {
     MediaOpen { port: u32, with: Box<MediaPort> },
     MediaRemote { port: u32, address: std::net::SocketAddr, rtcp_port: Option<u16>, command: Command },
     MediaEcho { port: u32, command: Command },
-    MediaProtect { port: u32, keys: Option<MediaKeys> },
+    MediaProtect { port: u32, keys: Option<Keys> },
     MediaIdentify { port: u32, identity: Identity },
     MediaAgree { port: u32, agreed: Agreed },
     MediaClose { port: u32 },
