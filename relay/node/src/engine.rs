@@ -212,26 +212,13 @@ impl Engine {
 
     /// Totals since start; empty before it, and after the end only what is known without the thread.
     pub fn counters(&self) -> Result<Vec<(&'static str, u64)>, Error> {
-        if self.running.load(Ordering::Acquire) {
-            let (answer, answered) = sync_channel(1);
-            self.order(Order::Counters { answer })?;
-            if let Ok(totals) = answered.recv_timeout(ANSWER_LIMIT) {
-                return Ok(totals);
-            }
-        }
-        Ok(vec![("panics", self.panics.load(Ordering::Relaxed))])
+        let totals = self.ask(|answer| Order::Counters { answer })?;
+        Ok(totals.unwrap_or_else(|| vec![("panics", self.panics.load(Ordering::Relaxed))]))
     }
 
     /// The de-jitter step in microseconds that each link's jitter asks for, where enough cells came; empty before start and after the end.
     pub fn jitter(&self) -> Result<Vec<(u32, i64)>, Error> {
-        if self.running.load(Ordering::Acquire) {
-            let (answer, answered) = sync_channel(1);
-            self.order(Order::Jitter { answer })?;
-            if let Ok(steps) = answered.recv_timeout(ANSWER_LIMIT) {
-                return Ok(steps);
-            }
-        }
-        Ok(Vec::new())
+        Ok(self.ask(|answer| Order::Jitter { answer })?.unwrap_or_default())
     }
 
     /// Gather the lateness of ticks anew, for `seconds`.
@@ -254,6 +241,16 @@ impl Engine {
         self.orders.try_send(Box::new(order)).map_err(|_| Error::Local("the engine has stopped, or 65 536 commands wait for it"))?;
         self.order_bell.ring();
         Ok(())
+    }
+
+    /// Ask the thread; `None` before start and after the end, and where it does not answer in time.
+    fn ask<T>(&self, order: impl FnOnce(SyncSender<T>) -> Order) -> Result<Option<T>, Error> {
+        if !self.running.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let (answer, answered) = sync_channel(1);
+        self.order(order(answer))?;
+        Ok(answered.recv_timeout(ANSWER_LIMIT).ok())
     }
 
     /// Take links on a UDP socket; its port.
@@ -372,14 +369,7 @@ impl Engine {
 
     /// For how many microseconds nothing has waited to be said on a bundle; 0 before start and after the end.
     pub fn bundle_idle_us(&self, bundle: u32) -> Result<u64, Error> {
-        if self.running.load(Ordering::Acquire) {
-            let (answer, answered) = sync_channel(1);
-            self.order(Order::BundleIdle { bundle, answer })?;
-            if let Ok(idle_us) = answered.recv_timeout(ANSWER_LIMIT) {
-                return Ok(idle_us);
-            }
-        }
-        Ok(0)
+        Ok(self.ask(|answer| Order::BundleIdle { bundle, answer })?.unwrap_or_default())
     }
 
     /// Open a stream to a service of the contact's box: its number.

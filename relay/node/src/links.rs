@@ -65,6 +65,14 @@ struct Link {
     muted: bool,
 }
 
+impl Link {
+    /// Begin one. cookie: what the other side showed, where that began it.
+    fn new(now: u64, association: Box<dyn Association>, (socket, peer): (SocketNumber, SocketAddr), cookie: Option<Cookie>, kind: LinkKind) -> Self {
+        let (raw_peer, incoming, rates) = (RawAddress::new(peer), cookie.is_some(), Rates::new(now, 1));
+        Self { association, socket, peer, raw_peer, cookie, incoming, kind, stands: false, last_valid_at: now, rates, muted: false }
+    }
+}
+
 /// Cells in and out: of the preceding hop, of the next hop, or, of all links, overall (PROTOCOL.md §6.3).
 struct Rates {
     came: Bucket,
@@ -147,14 +155,11 @@ impl Links {
             return;
         };
         let association = Box::new(Dial::<BoringAssociation>::new(now, hello, move |now| dialer.connect(pin, now)));
-        let (raw_peer, rates) = (RawAddress::new(peer), Rates::new(now, 1));
-        let made = Link { association, socket, peer, raw_peer, cookie: None, incoming: false, kind, stands: false, last_valid_at: now, rates, muted: false };
-        self.insert(now, link, made);
+        self.insert(link, Link::new(now, association, (socket, peer), None, kind));
         self.settle(now, link);
     }
 
-    fn insert(&mut self, now: u64, number: u32, mut link: Link) {
-        link.last_valid_at = now;
+    fn insert(&mut self, number: u32, link: Link) {
         let place = self.places.entry((link.socket, link.peer)).or_default();
         let former = place.coming.replace(number);
         self.links.insert(number, link);
@@ -271,23 +276,7 @@ impl Links {
             }
         };
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.insert(
-            now,
-            number,
-            Link {
-                association,
-                socket,
-                peer: from,
-                raw_peer: RawAddress::new(from),
-                cookie: Some(cookie),
-                incoming: true,
-                kind: LinkKind::AccessGuard,
-                stands: false,
-                last_valid_at: now,
-                rates: Rates::new(now, 1),
-                muted: false,
-            },
-        );
+        self.insert(number, Link::new(now, association, (socket, from), Some(cookie), LinkKind::AccessGuard));
         Some(number)
     }
 
@@ -503,14 +492,8 @@ mod tests {
     fn relay() -> (Links, Counters) {
         let mut links = Links::new([1; 32], Expanded::new().expect("randomness"), Arc::new(AtomicU32::new(1)), 10, 16, 60_000_000);
         for (number, pin) in [(1, None), (2, Some([2; 32])), (3, Some([3; 32])), (4, None)] {
-            let peer = address(number as u16);
-            let (raw_peer, rates, association) = (RawAddress::new(peer), Rates::new(0, 1), Box::new(Believed(pin)));
-            let kind = LinkKind::AccessGuard;
-            links.insert(
-                0,
-                number,
-                Link { association, socket: 9, peer, raw_peer, cookie: None, incoming: true, kind, stands: false, last_valid_at: 0, rates, muted: false },
-            );
+            let place = (9, address(number as u16));
+            links.insert(number, Link::new(0, Box::new(Believed(pin)), place, Some([0; COOKIE_OCTETS]), LinkKind::AccessGuard));
             links.settle(0, number);
         }
         assert_eq!((links.count(), links.relay_links().len()), ((4, 0), 2));
