@@ -330,7 +330,9 @@ impl Links {
     fn settle(&mut self, now: u64, number: u32) {
         let Some(link) = self.links.get_mut(&number) else { return };
         while let Some(datagram) = link.association.poll_datagram() {
-            self.happenings.push(Happening::Reply { socket: link.socket, to: link.peer, datagram });
+            if !link.muted {
+                self.happenings.push(Happening::Reply { socket: link.socket, to: link.peer, datagram });
+            }
         }
         match link.association.state() {
             State::Handshaking | State::AwaitFirstCell => {}
@@ -453,14 +455,15 @@ mod tests {
     use super::*;
     use voicebox_dtls::Error;
 
-    /// A peer who holds the key of a standing link: each datagram of the right length is a valid cell.
-    struct Believed(Option<Pin>);
+    /// A peer who holds the key of a standing link: each datagram of the right length is a valid cell, and any other is answered.
+    struct Believed(Option<Pin>, bool);
 
     impl Association for Believed {
         fn handle_datagram(&mut self, _now: u64, datagram: &[u8], _cell: &mut [u8; 256]) -> Received {
             if datagram.len() == RECORD_OCTETS {
                 Received::Cell
             } else {
+                self.1 = true;
                 Received::Misfit
             }
         }
@@ -468,7 +471,7 @@ mod tests {
             Ok(())
         }
         fn poll_datagram(&mut self) -> Option<Vec<u8>> {
-            None
+            std::mem::take(&mut self.1).then(|| vec![22; 40])
         }
         fn next_timeout(&self, _now: u64) -> Option<u64> {
             None
@@ -493,7 +496,7 @@ mod tests {
         let mut links = Links::new([1; 32], Expanded::new().expect("randomness"), Arc::new(AtomicU32::new(1)), 10, 16, 60_000_000);
         for (number, pin) in [(1, None), (2, Some([2; 32])), (3, Some([3; 32])), (4, None)] {
             let place = (9, address(number as u16));
-            links.insert(number, Link::new(0, Box::new(Believed(pin)), place, Some([0; COOKIE_OCTETS]), LinkKind::AccessGuard));
+            links.insert(number, Link::new(0, Box::new(Believed(pin, false)), place, Some([0; COOKIE_OCTETS]), LinkKind::AccessGuard));
             links.settle(0, number);
         }
         assert_eq!((links.count(), links.relay_links().len()), ((4, 0), 2));
@@ -556,6 +559,19 @@ mod tests {
         links.forget(1);
         assert_eq!((links.places.len(), links.count().0), (3, 3));
         assert_eq!(take(&mut links, 80_000, address(77)), None, "a relay's link keeps its port");
+    }
+
+    #[test]
+    fn nothing_leaves_on_a_muted_link_not_even_an_answer_of_its_dtls() {
+        let (mut links, mut counters) = relay();
+        let mut leaves = |links: &mut Links| {
+            links.happenings.clear();
+            links.receive(1, 9, address(1), &[22; 40], &mut [0; 256], &mut counters);
+            (links.happenings.len(), links.seal(1, 1, &[0; 256], &mut [0; RECORD_OCTETS]).is_ok())
+        };
+        assert_eq!(leaves(&mut links), (1, true));
+        links.mute(1);
+        assert_eq!(leaves(&mut links), (0, false));
     }
 
     #[test]
