@@ -117,15 +117,11 @@ class Row:
     def acknowledgement(self) -> bytes:
         """Return what the next segment says of all this."""
         expected = self.next
-        edges = sorted(place for place in self.octets if place > expected)
-        ranges: list[tuple[int, int]] = []
-        begin = end = expected
-        for place in edges:
-            if place > end:
-                ranges += [(begin, end)]
-                begin = place
-            end = place + 1
-        ranges = [*ranges, (begin, end)][1:] if edges else []
+        ranges: list[list[int]] = []
+        for place in sorted(place for place in self.octets if place > expected):
+            if not ranges or place > ranges[-1][1]:
+                ranges.append([place, place])
+            ranges[-1][1] = place + 1
         ends = [expected, *(end for _, end in ranges)]
         told = tuple((begin - before, end - begin) for before, (begin, end) in zip(ends, ranges, strict=False))
         return serialise_segment(Segment(self.heard & 0xFFFF, expected, told[:MAX_RANGES], len(told) > MAX_RANGES))
