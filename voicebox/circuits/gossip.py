@@ -17,7 +17,7 @@ import datetime as dt
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from voicebox.circuits.descriptor import MAX_DESCRIPTOR_CHARACTERS, VerifiedDescriptor, parse_descriptor
@@ -59,8 +59,14 @@ _NEXT = "\nvoicebox "
 class ListState:
     """A list at one moment. digests: SHA-256 of the text of each entry, by its id: descriptors with their vouchers, and signatures of values."""
 
-    def __init__(self, network: VerifiedNetwork, digests: Mapping[bytes, bytes]) -> None:
-        self.network, self.digests = network, digests
+    def __init__(self, network: VerifiedNetwork, former: ListState | None = None) -> None:
+        """former: the list before this one, of whose entries nothing is computed again."""
+        self.network = network
+        self.entries: dict[bytes, Admitted | ValueSignature] = {**network.by_id, **network.signed}
+        had: dict[bytes, bytes] = {}
+        if former is not None:
+            had = {entry_id: former.digests[entry_id] for entry_id, entry in former.entries.items() if self.entries.get(entry_id) is entry}
+        self.digests: dict[bytes, bytes] = {entry_id: had.get(entry_id) or hashlib.sha256(entry.text.encode()).digest() for entry_id, entry in self.entries.items()}
 
     @functools.cached_property
     def known(self) -> frozenset[bytes]:
@@ -80,8 +86,7 @@ class ListState:
 
     def text(self, entry_id: bytes) -> str:
         """Return the text of an entry."""
-        relay = self.network.by_id.get(entry_id)
-        return relay.verified.text if relay is not None else self.network.signed[entry_id].text
+        return self.entries[entry_id].text
 
     def buckets(self, bits: int) -> list[list[bytes]]:
         """Return the entries of each bucket."""
@@ -89,10 +94,6 @@ class ListState:
         for relay_id in self.digests:
             found[bucket_of(relay_id, bits)].append(relay_id)
         return found
-
-
-def _digest(entry: Admitted | ValueSignature) -> bytes:
-    return hashlib.sha256((entry.text if isinstance(entry, ValueSignature) else entry.verified.text).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,11 @@ class Gossip:
 
     def __init__(self, network: VerifiedNetwork, now_s: float, settled_s: float) -> None:
         self._settled_s = settled_s
-        self._since: dict[bytes, tuple[bytes, float]] = {}
-        self.state = ListState(network, {})
+        self.state = ListState(network)
+        self._since = dict.fromkeys(self.state.digests, now_s)
+        """From when on each entry was there as it is."""
         self.counters: Counter[str] = Counter()
         self.on_changed: Callable[[], None] = lambda: None
-        self._have(network, now_s)
 
     @property
     def network(self) -> VerifiedNetwork:
@@ -120,8 +121,9 @@ class Gossip:
         return self.state.network
 
     def use(self, network: VerifiedNetwork, now_s: float) -> None:
-        """Take a network that was merged elsewhere with this one."""
-        self._have(network, now_s)
+        """Take a network that was merged with this one."""
+        before, self.state = self.state.digests, ListState(network, self.state)
+        self._since = {entry_id: self._since[entry_id] if before.get(entry_id) == digest else now_s for entry_id, digest in self.state.digests.items()}
 
     def take(self, found: list[VerifiedDescriptor], now_s: float, signed: Iterable[ValueSignature] = ()) -> bool:
         """Merge what a peer told. Return whether that changed the list."""
@@ -132,31 +134,15 @@ class Gossip:
         self.counters["gossip_refused"] += changes.refused
         if (network.by_id, network.signed) == (self.network.by_id, self.network.signed):
             return False
-        self._have(network, now_s)
+        self.use(network, now_s)
         return True
 
     def settled(self, relay_id: bytes, now_s: float) -> bool:
         """Return whether a relay has been in the list as it is for long, and will be for a while. Signatures of values never are: they come and go with their periods."""
-        if relay_id not in self.network.by_id:
+        relay = self.network.by_id.get(relay_id)
+        if relay is None:
             return False
-        since = self._since[relay_id][1]
-        return now_s - since >= self._settled_s and self.network.by_id[relay_id].verified.descriptor.valid_until.timestamp() >= now_s + EXPIRES_S
-
-    def _have(self, network: VerifiedNetwork, now_s: float) -> None:
-        before = self.state
-        entries: dict[bytes, Admitted | ValueSignature] = {**network.by_id, **network.signed}
-        digests = {
-            entry_id: before.digests[entry_id]
-            if entry_id in before.digests and (before.network.by_id.get(entry_id) is entry or before.network.signed.get(entry_id) is entry)
-            else _digest(entry)
-            for entry_id, entry in entries.items()
-        }
-        self._since = {relay_id: _since(self._since.get(relay_id), digest, now_s) for relay_id, digest in digests.items()}
-        self.state = ListState(network, digests)
-
-
-def _since(had: tuple[bytes, float] | None, digest: bytes, now_s: float) -> tuple[bytes, float]:
-    return had if had is not None and had[0] == digest else (digest, now_s)
+        return now_s - self._since[relay_id] >= self._settled_s and relay.verified.descriptor.valid_until.timestamp() >= now_s + EXPIRES_S
 
 
 class _Hearing:

@@ -114,8 +114,9 @@ async def _look(hearing: Asking | Answering, texts: Iterable[str]) -> None:
             hearing.take(time.time())
 
 
-async def _message(reader: asyncio.StreamReader, most: int) -> bytes:
-    first = await reader.readexactly(PAGE_OCTETS)
+async def _message(reader: asyncio.StreamReader, most: int, begun: bytes = b"") -> bytes:
+    """Return the content of the next message. begun: what was read of it already."""
+    first = begun + await reader.readexactly(PAGE_OCTETS - len(begun))
     return unpaged(first + await reader.readexactly(octets_to_come(first, most)))
 
 
@@ -283,8 +284,7 @@ class GossipListener:
         self._gossip.counters["gossip_answered"] += 1
         if not (begun := await reader.read(1)):
             return  # a box, or a relay that knows nothing more
-        first = begun + await reader.readexactly(PAGE_OCTETS - 1)
-        texts = answering.news(unpaged(first + await reader.readexactly(octets_to_come(first, MAX_NEWS_OCTETS))))
+        texts = answering.news(await _message(reader, MAX_NEWS_OCTETS, begun))
         try:
             await _look(answering, texts)
         finally:

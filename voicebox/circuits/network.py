@@ -44,6 +44,11 @@ class Admitted:
     descriptor: Descriptor
     verified: VerifiedDescriptor = field(repr=False)
 
+    @property
+    def text(self) -> str:
+        """Return what was signed as it is written, with its vouchers."""
+        return self.verified.text
+
 
 @dataclass(frozen=True, slots=True)
 class VerifiedNetwork:
@@ -64,7 +69,7 @@ class VerifiedNetwork:
     @property
     def text(self) -> str:
         """Return the file."""
-        return self.terms.text + f"relays {len(self.by_id)}\n" + "".join(relay.verified.text for relay in self.by_id.values()) + self._signed_text
+        return self.terms.text + f"relays {len(self.by_id)}\n" + "".join(relay.text for relay in self.by_id.values()) + self._signed_text
 
     @property
     def _signed_text(self) -> str:

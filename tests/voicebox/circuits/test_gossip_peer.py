@@ -86,6 +86,24 @@ async def wait_for(counters: Mapping[str, int], name: str, count: int = 1) -> No
     await until(lambda: counters.get(name, 0) >= count)
 
 
+async def assert_silent(server: Gossip, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """See that a server says no octet, and drops who wrote to it."""
+    async with asyncio.timeout(20):
+        try:
+            heard = await reader.read(100)
+        except ConnectionError:
+            heard = b""
+    assert heard == b""
+    writer.close()
+    await wait_for(server.counters, "gossip_clients_dropped")
+
+
+def any_certificate() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 @pytest.mark.parametrize(("client_lacks", "server_lacks"), [((1,), ()), ((), (1,)), ((), ())], ids=["client lacks", "server lacks", "same"])
 async def test_after_a_round_both_have_the_list(town: Town, client_lacks: tuple[int, ...], server_lacks: tuple[int, ...]) -> None:
     client, server, taken, rounds = town.node(*client_lacks), town.node(*server_lacks), list[str](), Rounds(TIMES)
@@ -115,21 +133,12 @@ async def test_another_key_than_the_descriptors_is_told_nothing(town: Town) -> N
 async def test_a_stranger_gets_no_octet(town: Town, said: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voicebox.circuits.gossip_peer.PROOF_S", 2.0)
     server = town.node()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     async with listening(town, server):
-        reader, writer = await connect(town.answering, 0, "127.0.0.1", context)
+        reader, writer = await connect(town.answering, 0, "127.0.0.1", any_certificate())
         if said is None:
             said = proof(bytes(32), writer.get_extra_info("ssl_object").get_channel_binding("tls-unique"))
         writer.write(said)
-        async with asyncio.timeout(20):
-            try:
-                heard = await reader.read(100)
-            except ConnectionError:
-                heard = b""
-        assert heard == b""
-        writer.close()
-        await wait_for(server.counters, "gossip_clients_dropped")
+        await assert_silent(server, reader, writer)
 
 
 @pytest.mark.parametrize("said", ["clienthello", "http", "another pin", "cut"])
@@ -145,24 +154,15 @@ async def test_who_does_not_have_the_descriptor_hears_nothing_not_even_tls(town:
     async with listening(town, server):
         reader, writer = await asyncio.open_connection("127.0.0.1", town.answering.addresses[0].port)
         writer.write(sent)
-        async with asyncio.timeout(20):
-            try:
-                heard = await reader.read(100)
-            except ConnectionError:
-                heard = b""
-        assert heard == b""
-        writer.close()
-        await wait_for(server.counters, "gossip_clients_dropped")
+        await assert_silent(server, reader, writer)
 
 
 async def test_a_proof_is_good_on_its_own_connection_only(town: Town) -> None:
     server = town.node()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     bindings = []
     async with listening(town, server):
         for _ in range(2):
-            _, writer = await connect(town.answering, 0, "127.0.0.1", context)
+            _, writer = await connect(town.answering, 0, "127.0.0.1", any_certificate())
             bindings.append(writer.get_extra_info("ssl_object").get_channel_binding("tls-unique"))
             if len(bindings) == 2:
                 writer.write(proof(town.network.network_id, bindings[0]))
