@@ -389,7 +389,7 @@ class BoxDaemon:
                 "value": self._network.value_told(now),
                 **self._gossiping.rounds.told(time.time(), [guard.relay_id for guard in self._guards_asked()]),
             },
-            "calls": self._calls.of_people(),
+            "calls": self._calls.but_probes(),
             "transcoding": {"possible": self._media.transcodes, "now": self._media.transcoding, "calls": self._media.transcoded},
             "dummies": {"now": dummies, "last_hour": dummies_last_hour},
             "contacts": len(self._book.contacts()),

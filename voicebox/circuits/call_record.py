@@ -75,10 +75,10 @@ class RecordType(IntEnum):
     ELEMENT = 48
     SHOW = 49
     WRONG = 50
-    STREAMS = 52
-    """As an offer of no codec: nobody is rung, and streams are carried."""
     SEEN = 51
     """In a meeting only, 48 to 51: two boxes pair by words (meeting.py)."""
+    STREAMS = 52
+    """As an offer of no codec: nobody is rung, and streams are carried."""
 
 
 HANDSHAKE_TYPES = frozenset({RecordType.ANSWER_KEY, RecordType.FIRST, RecordType.SECOND, RecordType.THIRD})

@@ -89,7 +89,7 @@ class Calls:
         self.on_dummy_over: Callable[[str, int], None] = lambda _petname, _now_us: None
         """Told of each dummy that is over, and of each probe, whoever began it: with whom it was. After either another dummy may begin, as people call again after a call."""
         self.on_scarce: Callable[[], None] = lambda: None
-        """Told where a call finds no circuit: whoever measures with one (a probe) is to end that now."""
+        """Told where a call or a meeting finds no circuit: whoever measures with one (a probe) is to end that now, and what can wait is to leave them."""
         self.on_people: Callable[[], None] = lambda: None
         """Told where people begin a call, or are called: what can wait (streams) is to leave them the circuits."""
         self.on_guest: Callable[[str], Meeting | None] = lambda _name: None
@@ -117,17 +117,20 @@ class Calls:
             raise UsageError("There is no contact of that name.")
         offer = self._carried(offer)
         now_us = self._setting.clock()
-        circuits = self._for_streams() if offer.streams else self._for_a_call()
-        if _is_of_people(offer):
-            self.on_people()
-        if not offer.probe and not offer.streams and not circuits:
-            self.on_scarce()
+        if offer.streams:
+            circuits = self._for_streams()
+        elif offer.probe:
+            circuits = self._for_a_call()
+        else:
+            if _is_of_people(offer):
+                self.on_people()
+            circuits = self._made_room()
         call = Call(self._setting, petname, self._circuits(), now_us)
         call.is_of_people = _is_of_people(offer)
         self._waiting = None
         self._calls.append(call)
         call.listener = listener
-        call.begin(offer, circuits if offer.streams else self._for_a_call(), now_us)
+        call.begin(offer, circuits, now_us)
         self._wake()
         return call
 
@@ -158,9 +161,10 @@ class Calls:
         """Knock for a meeting with a guest; it takes its circuit as a call does. rest: how it goes on once its words are said."""
         now_us = self._setting.clock()
         call = MeetingCall(self._setting, name, self._circuits(), meeting, rest, now_us)
+        circuits = self._made_room()
         self._waiting = None
         self._calls.append(call)
-        call.begin(MEETING_OFFER, self._for_a_call(), now_us)
+        call.begin(MEETING_OFFER, circuits, now_us)
         self._wake()
 
     def guests_changed(self, now_us: int) -> None:
@@ -171,6 +175,12 @@ class Calls:
     def _for_a_call(self) -> list[Circuit]:
         """Return the circuits over which a call may begin: those that will be free, and those of what gives way."""
         return [circuit for circuit in self._circuits().present() if circuit.soon_free or circuit.gives_way is not None]
+
+    def _made_room(self) -> list[Circuit]:
+        """Return those circuits, once there is room where there was none and somebody could make it."""
+        if not self._for_a_call():
+            self.on_scarce()
+        return self._for_a_call()
 
     def _room(self) -> list[Circuit]:
         """Return the circuits over which a dummy may begin: all that will be free, where those are two, so that one is left for a call, or all there are."""
@@ -243,7 +253,7 @@ class Calls:
         """Return how many calls there are."""
         return sum(call.is_call for call in self._calls)
 
-    def of_people(self) -> int:
+    def but_probes(self) -> int:
         """Return how many calls there are but probes, of which one may go on long after its figures."""
         return sum(call.is_call and not call.is_probe for call in self._calls)
 
@@ -299,7 +309,7 @@ class Calls:
             self._sweep()
         elif free is not None and fits:
             circuit = free
-        elif holder is not None and (self._may_give_way(holder, current) if opened.dummy else not elsewhere and (holder.is_dummy or not _for_streams(what))):
+        elif holder is not None and (self._may_give_way(holder, current) if opened.dummy else not elsewhere and (holder.is_dummy or not _is_for_streams(what))):
             self._waiting, self._awaited = None, knock.join_id
             holder.give_way()  # the knock comes again, and finds the circuit free
             self._sweep()
@@ -479,5 +489,5 @@ def _is_of_people(offer: Offer) -> bool:
     return bool(offer.codecs) and not offer.probe
 
 
-def _for_streams(what: Offer | Script) -> bool:
+def _is_for_streams(what: Offer | Script) -> bool:
     return isinstance(what, Offer) and what.streams

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.boxes import acquainted, run
 from tests.support.networks import make_network
+from tests.voicebox.circuits.test_pairing import accept, invite, outcome
 from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Ringing, Tie
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.call import Call
@@ -71,6 +72,25 @@ def test_people_who_call_have_the_circuits(circuits: int) -> None:
     assert ("bob", End()) in town.heard
     with pytest.raises(UsageError, match="No circuit is free"):
         town.alice.calls.call("bob", STREAMS, town.alice.listener)
+
+
+def test_what_measures_goes_on_where_streams_make_room() -> None:
+    town, ended = Streaming(1), list[str]()
+    town.alice.calls.on_scarce = lambda: ended.append("probe")
+    town.alice.calls.call("carol", OFFER, town.alice.listener)
+    town.run(6)
+    assert [petname for petname, *_ in town.carol.rung] == ["alice"]
+    assert ended == []
+
+
+def test_a_meeting_has_the_circuit_that_streams_had() -> None:
+    town = Streaming(1)
+    invite(town.carol)
+    town.run(2)
+    accept(town.alice)
+    town.run(6)
+    assert ("bob", End()) in town.heard
+    assert outcome(town.alice) == "met"
 
 
 @pytest.mark.parametrize("circuits", [1, 2])
