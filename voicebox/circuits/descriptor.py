@@ -112,9 +112,9 @@ class VerifiedDescriptor:
         return _unsigned(self.descriptor) + hex_line("signature", self.signature) + vouchers
 
     def with_vouchers(self, vouchers: Iterable[Voucher]) -> VerifiedDescriptor:
-        """Return it with more vouchers: of each key the last one made, of two made at once the shorter, in the order of the keys. Raises UsageError for too many."""
+        """Return it with more vouchers: of each key the last one made, of two made at once the shorter, then the younger, in the order of the keys. Raises UsageError for too many."""
         last: dict[bytes, Voucher] = {}
-        for voucher in sorted((*self.vouchers, *vouchers), key=lambda voucher: (voucher.made, -voucher.valid_until.timestamp())):
+        for voucher in sorted((*self.vouchers, *vouchers), key=lambda voucher: (voucher.made, -voucher.valid_until.timestamp(), voucher.since)):
             last[voucher.key] = voucher
         if len(last) > MAX_VOUCHERS:
             raise UsageError(f"A descriptor has at most {MAX_VOUCHERS} vouchers.")

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from voicebox.circuits.gossip import SETTLED_UNITS, Comparison
 from voicebox.circuits.path import Rng
+from voicebox.circuits.terms import unit_s
 
-LONGEST_UNIT_S = 3_600
 FIRST = (1 / 360, 1 / 60)
 """Units before the first round, from the start of a node."""
 BETWEEN_BOX = (1 / 2, 3 / 2)
@@ -45,7 +45,7 @@ class Times:
     @property
     def unit_s(self) -> float:
         """Return the unit in seconds."""
-        return min(self.epoch_s, LONGEST_UNIT_S)
+        return unit_s(self.epoch_s)
 
     @property
     def settled_s(self) -> float:

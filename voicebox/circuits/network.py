@@ -30,6 +30,7 @@ MAX_SIGNED = MAX_VOUCHERS * (MAX_KEPT_PERIODS + 1)
 MAX_NETWORK_CHARACTERS = 4096 * (1 + MAX_VOUCHERS) + MAX_RELAYS * CHARACTERS_PER_RELAY + MAX_SIGNED * 1024
 SLOT_US = 20_000
 HINT = "Take the network file again from where it came from."
+ALWAYS, NEVER = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 def slots_between(earlier: int, later: int) -> int:
@@ -39,10 +40,14 @@ def slots_between(earlier: int, later: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A relay of a network. descriptor: valid for as long as both what was signed and enough vouchers are; verified: what was signed."""
+    """A relay of a network. descriptor: valid for as long as both what was signed and enough vouchers are; verified: what was signed.
+
+    since: when enough holders had begun to vouch for it, who have not taken that back; in an open network always.
+    """
 
     descriptor: Descriptor
     verified: VerifiedDescriptor = field(repr=False)
+    since: dt.datetime = ALWAYS
 
     @property
     def text(self) -> str:
@@ -138,11 +143,13 @@ def admit(terms: NetworkTerms, network_id: bytes, verified: VerifiedDescriptor) 
         voucher.verify(network_id, descriptor.vouched)
     if len(counted) < terms.threshold:
         raise HandshakeError(f"{terms.threshold} vouchers are needed, and it has {len(counted)}")
+    since = ALWAYS
     if terms.threshold:
+        since = sorted(voucher.since if voucher.valid_until >= voucher.made else NEVER for voucher in counted)[terms.threshold - 1]
         lasting = sorted((voucher.valid_until for voucher in counted), reverse=True)[terms.threshold - 1]
         if lasting < descriptor.valid_until:
             descriptor = replace(descriptor, valid_until=lasting)
-    return Admitted(descriptor, replace(verified, vouchers=counted))
+    return Admitted(descriptor, replace(verified, vouchers=counted), since)
 
 
 def belongs(network: VerifiedNetwork, own: VerifiedDescriptor, now: dt.datetime) -> bool:

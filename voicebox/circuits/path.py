@@ -19,11 +19,13 @@ from hashlib import sha256
 from typing import Protocol
 
 from voicebox.circuits.descriptor import Descriptor, Role
-from voicebox.circuits.network import VerifiedNetwork
-from voicebox.circuits.terms import NetworkTerms
+from voicebox.circuits.network import Admitted, VerifiedNetwork
+from voicebox.circuits.terms import NetworkTerms, unit_s
 from voicebox.errors import PolicyError
 
 JUNCTIONS_PER_EPOCH = 2
+KNOWN_UNITS = 48
+"""So long a relay is vouched for before it is a junction like others: by then every box has heard of it."""
 DRAWS = 64
 """So often a relay is drawn that may not be taken, before all that may are looked through."""
 
@@ -116,20 +118,35 @@ class Pool:
 
 
 def junctions_of_epoch(network: VerifiedNetwork, epoch: int) -> list[Descriptor]:
-    """Return the junctions of an epoch in their order, at most two: the same for everybody who has the same relays. Spec: PROTOCOL.md §10.4.
+    """Return the junctions of an epoch in their order, at most two: the same for everybody who has the same relays, but those that are new. Spec: PROTOCOL.md §10.4.
 
-    Valid from its first slot to its last. Of u, evenly between 0 and 1 from a hash, -ln(u) / weight is least with a probability in proportion to the weight.
+    Of u, evenly between 0 and 1 from a hash, -ln(u) / weight is least with a probability in proportion to the weight. What is not known to all yet comes behind the rest.
     """
-    begin, end = network.date(epoch * network.epoch_us), network.date((epoch + 1) * network.epoch_us)
+    known = known_since(network, epoch)
     start = sha256(b"voicebox/1 junction" + network.shared_at(epoch) + (epoch & 0xFFFFFFFF).to_bytes(4, "big"))
 
-    def rank(relay: Descriptor) -> float:
+    def rank(relay: Admitted) -> tuple[bool, float]:
         digest = start.copy()
-        digest.update(relay.relay_id)
-        return -math.log(((int.from_bytes(digest.digest()[:8], "big") >> 11) + 0.5) / 2**53) / weight(network.terms, relay)
+        digest.update(relay.descriptor.relay_id)
+        spread = -math.log(((int.from_bytes(digest.digest()[:8], "big") >> 11) + 0.5) / 2**53) / weight(network.terms, relay.descriptor)
+        return relay.since > known, spread
 
-    ranked = sorted((relay for relay in network.with_role(Role.JUNCTION, begin) if relay.valid_at(end)), key=rank)
-    return ranked[:JUNCTIONS_PER_EPOCH]
+    return [relay.descriptor for relay in sorted(candidates(network, epoch), key=rank)[:JUNCTIONS_PER_EPOCH]]
+
+
+def candidates(network: VerifiedNetwork, epoch: int) -> list[Admitted]:
+    """Return the relays that may be junctions of an epoch, by their ids: those that are valid from its first slot to its last."""
+    begin, end = (network.date(each * network.epoch_us) for each in (epoch, epoch + 1))
+    return [
+        relay
+        for relay in network.by_id.values()
+        if relay.descriptor.role is Role.JUNCTION and relay.descriptor.valid_at(begin) and relay.descriptor.valid_at(end)
+    ]
+
+
+def known_since(network: VerifiedNetwork, epoch: int) -> dt.datetime:
+    """Return since when a relay must have been vouched for to be known to everybody at an epoch's first slot."""
+    return network.date(epoch * network.epoch_us) - dt.timedelta(seconds=KNOWN_UNITS * unit_s(network.terms.epoch_s))
 
 
 def paths_of_epoch(terms: NetworkTerms, guards: Sequence[Descriptor], junctions: Sequence[Descriptor], count: int) -> list[Path]:

@@ -30,6 +30,7 @@ from voicebox.errors import UsageError
 MIN_EPOCH_S = 20
 MAX_EPOCH_S = 86_400
 DEFAULT_EPOCH_S = 3600
+LONGEST_UNIT_S = 3_600
 LINE_START = "voicebox-network-"
 _CHECK_OCTETS = 3
 
@@ -63,6 +64,11 @@ class NetworkTerms:
     def network_id(self) -> bytes:
         """Return the network's id: 32 octets."""
         return hashlib.sha256(b"voicebox/1 network" + self.text.encode()).digest()
+
+
+def unit_s(epoch_s: int) -> int:
+    """Return the unit in which the list's news are timed, in seconds. Spec: PROTOCOL.md §10.6."""
+    return min(epoch_s, LONGEST_UNIT_S)
 
 
 def read_terms(reader: LineReader) -> NetworkTerms:

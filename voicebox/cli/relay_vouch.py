@@ -6,7 +6,8 @@ import argparse
 import datetime as dt
 from pathlib import Path
 
-from voicebox.circuits.network import admit
+from voicebox.circuits.descriptor import Descriptor
+from voicebox.circuits.network import VerifiedNetwork, admit
 from voicebox.circuits.voucher import DEFAULT_DAYS, MAX_DAYS, vouch
 from voicebox.cli.network_file import add_relays, own_key_of, read_descriptor_file, read_network, voucher_key, write_public
 from voicebox.errors import HandshakeError, UsageError
@@ -37,11 +38,12 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.days <= MAX_DAYS:
         raise UsageError(f"A voucher counts for 1 to {MAX_DAYS} days.")
     key = voucher_key((args.key or own_key_of(path)).absolute())
-    if key.public_key().public_bytes_raw() not in network.terms.keys:
+    public = key.public_key().public_bytes_raw()
+    if public not in network.terms.keys:
         raise UsageError("Your key is none of this network's voucher keys.")
     until = now - dt.timedelta(seconds=1) if args.withdraw else now + dt.timedelta(days=args.days)
     vouched = [
-        verified.with_vouchers([vouch(network.network_id, verified.descriptor.vouched, now, until, key)])
+        verified.with_vouchers([vouch(network.network_id, verified.descriptor.vouched, now, until, key, _since(network, verified.descriptor, public, now))])
         for verified in (read_descriptor_file(each, now) for each in args.descriptors)
     ]
     enough = []
@@ -60,3 +62,10 @@ def run(args: argparse.Namespace) -> int:
     elif len(enough) < len(vouched):
         print("Your vouchers are in the descriptors; give them to the next who vouches.")
     return 0
+
+
+def _since(network: VerifiedNetwork, relay: Descriptor, key: bytes, now: dt.datetime) -> dt.datetime:
+    """Return since when a key vouches for what a relay says of itself, by the network file: a voucher that still counts is gone on from."""
+    listed = network.by_id.get(relay.relay_id)
+    former = listed.verified.vouchers if listed is not None and listed.descriptor.vouched == relay.vouched else ()
+    return next((voucher.since for voucher in former if voucher.key == key and voucher.valid_until >= now), now)

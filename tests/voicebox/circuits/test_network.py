@@ -209,7 +209,20 @@ def test_a_relay_is_valid_for_as_long_as_enough_vouchers_are() -> None:
     assert parse_network(network.text, "town") == network
 
 
-@pytest.mark.parametrize("forgery", ["another relay", "another network", "more bandwidth", "another operator", "longer", "a flipped bit"])
+def test_a_relay_is_known_since_enough_holders_vouch_for_it_who_have_not_taken_that_back() -> None:
+    terms, relay = terms_of(2), FOUR[0]
+    days = [NOW + dt.timedelta(days=day) for day in range(10)]
+    vouchers = [vouch(terms.network_id, relay.descriptor.vouched, days[made], days[9], key, NOW) for made, key in ((0, THREE[0]), (3, THREE[1]))]
+    late = vouch(terms.network_id, relay.descriptor.vouched, days[5], days[9], THREE[2])
+    network = new_network(terms, [relay.verified.with_vouchers([*vouchers, late])])
+    assert network.relays[0].since == NOW
+    assert parse_network(network.text, "town") == network
+    withdrawn = vouch(terms.network_id, relay.descriptor.vouched, days[6], days[5], THREE[1], NOW)
+    assert merged(network, [relay.verified.with_vouchers([withdrawn])], days[6])[0].relays[0].since == days[5]
+    assert vouched_network(FOUR, [], 0).relays[0].since < NOW
+
+
+@pytest.mark.parametrize("forgery", ["another relay", "another network", "more bandwidth", "another operator", "longer", "earlier", "a flipped bit"])
 def test_forged_vouchers_are_refused(forgery: str) -> None:
     relay, until = SMALL.relays[0], NOW + dt.timedelta(days=9)
     good = vouch(TERMS.network_id, relay.descriptor.vouched, NOW, until, SMALL.voucher_key)
@@ -224,6 +237,8 @@ def test_forged_vouchers_are_refused(forgery: str) -> None:
             verified = changed(relay, operator="op99").with_vouchers([good])
         case "longer":
             verified = relay.verified.with_vouchers([replace(good, valid_until=until + dt.timedelta(days=1))])
+        case "earlier":
+            verified = relay.verified.with_vouchers([replace(good, since=NOW - dt.timedelta(days=9))])
         case _:
             verified = relay.verified.with_vouchers([replace(good, signature=bytes([good.signature[0] ^ 1]) + good.signature[1:])])
     with pytest.raises(HandshakeError, match="does not verify"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import hashlib
 import math
@@ -13,7 +14,10 @@ import pytest
 from tests.support.networks import NOW, make_network, make_relay
 from tests.support.simulated import simulated_network
 from voicebox.circuits.descriptor import Role
-from voicebox.circuits.path import OwnView, Path, Pool, apart, junctions_of_epoch, paths_of_epoch, prefix_of, with_middle
+from voicebox.circuits.merge import merged
+from voicebox.circuits.network import VerifiedNetwork
+from voicebox.circuits.path import KNOWN_UNITS, OwnView, Path, Pool, apart, junctions_of_epoch, paths_of_epoch, prefix_of, with_middle
+from voicebox.circuits.voucher import vouch
 from voicebox.errors import PolicyError
 
 SMALL = make_network(guards=6, junctions=5)
@@ -77,6 +81,42 @@ def test_junction_that_expires_within_an_epoch_is_none_of_it() -> None:
     last = SMALL.network.epoch_at(363 * 86_400 * 1_000_000)
     assert len(junctions_of_epoch(SMALL.network, last)) == 2
     assert junctions_of_epoch(SMALL.network, last + 24) == []
+
+
+# Lists of different hours. A junction of a hundred times the bandwidth would be the first of nearly every epoch.
+LATE = make_relay(Role.JUNCTION, "late", 4500, mbit_s=1_000)
+VOUCHED = NOW + dt.timedelta(days=3, hours=-1)
+
+
+def with_late(since: dt.datetime, *, renewed: dt.datetime | None = None) -> VerifiedNetwork:
+    """Return the network with one more junction. renewed: when its voucher was made anew, that goes on from the first one."""
+    made, until = renewed or since, NOW + dt.timedelta(days=300)
+    voucher = vouch(TERMS.network_id, LATE.descriptor.vouched, made, until, SMALL.voucher_key, since)
+    return merged(SMALL.network, [LATE.verified.with_vouchers([voucher])], made)[0]
+
+
+def test_boxes_whose_lists_are_two_days_apart_choose_the_same_junctions() -> None:
+    newer = with_late(VOUCHED)
+    first = newer.epoch_of(VOUCHED)
+    assert all(junctions_of_epoch(newer, epoch) == junctions_of_epoch(SMALL.network, epoch) for epoch in range(first, first + KNOWN_UNITS))
+    later = range(first + KNOWN_UNITS, first + KNOWN_UNITS + 10)
+    assert sum(junctions_of_epoch(newer, epoch)[0] == newer.relay(LATE.descriptor.relay_id) for epoch in later) >= 7, "19 of 20 by weight"
+
+
+def test_a_voucher_that_goes_on_from_another_makes_no_junction_new() -> None:
+    renewed, anew = VOUCHED + dt.timedelta(days=50), with_late(VOUCHED + dt.timedelta(days=50))
+    epochs = range(anew.epoch_of(renewed), anew.epoch_of(renewed) + 10)
+    went_on = with_late(VOUCHED, renewed=renewed)
+    assert [junctions_of_epoch(went_on, epoch) for epoch in epochs] == [junctions_of_epoch(with_late(VOUCHED), epoch) for epoch in epochs]
+    assert all(LATE.descriptor.relay_id not in {relay.relay_id for relay in junctions_of_epoch(anew, epoch)} for epoch in epochs)
+
+
+def test_where_two_are_not_known_yet_new_ones_come_behind_those_that_are() -> None:
+    town = make_network(guards=1, junctions=1)
+    voucher = vouch(town.network.network_id, LATE.descriptor.vouched, VOUCHED, NOW + dt.timedelta(days=300), town.voucher_key)
+    both = merged(town.network, [LATE.verified.with_vouchers([voucher])], VOUCHED)[0]
+    begun = both.epoch_of(VOUCHED)
+    assert {tuple(relay.operator for relay in junctions_of_epoch(both, epoch)) for epoch in range(begun, begun + KNOWN_UNITS)} == {("op1", "late")}
 
 
 # ---------------------------------------------------------------------------------------------------------------------- drawing

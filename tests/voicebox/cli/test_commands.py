@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import stat
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from voicebox.circuits.descriptor import Role
+from voicebox.circuits.voucher import vouch
 from voicebox.cli.main import COMMANDS, main
+from voicebox.cli.network_file import add_relays, read_descriptor_file, read_network, voucher_key
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str, home: Path | None = None) -> tuple[int, str, str]:
@@ -289,6 +293,17 @@ def test_two_of_three_vouchers_admit_a_relay(cli: Cli) -> None:
     assert "3 relays" in cli.good("network", "join", line, str(file), home=ann)
     cli.good("network", "key", str(cli.folder / "stranger"))
     assert "none of this network's" in cli.bad("relay", "vouch", "--network", str(file), "--key", str(cli.folder / "stranger"), *cli.descriptors(homes))
+
+
+def test_vouching_anew_goes_on_from_the_voucher_that_the_network_file_has(cli: Cli) -> None:
+    homes, now = cli.relays(), dt.datetime.now(dt.UTC).replace(microsecond=0)
+    file, _ = cli.network([])
+    network, relay, first = read_network(file), read_descriptor_file(homes[2] / "descriptor", now), now - dt.timedelta(days=40)
+    former = vouch(network.network_id, relay.descriptor.vouched, first, now + dt.timedelta(days=9), voucher_key(cli.folder / "town.key"))
+    add_relays(file, network, [relay.with_vouchers([former])], now)
+    cli.good("relay", "vouch", "--network", str(file), *cli.descriptors(homes))
+    assert {relay.since == first for relay in read_network(file).relays if relay.verified.vouchers[0].made >= now} == {True, False}
+    assert [relay.since for relay in read_network(file).relays if relay.descriptor.role is Role.JUNCTION] == [first]
 
 
 def test_values_are_signed_by_a_holder_for_a_relay_that_tells_them_in_time(cli: Cli) -> None:
