@@ -24,7 +24,6 @@ from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.circuits.call import CallSetting
 from voicebox.circuits.calls import COIN, Calls
-from voicebox.circuits.circuit import Circuit
 from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
 from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
 from voicebox.circuits.descriptor import Descriptor
@@ -39,7 +38,7 @@ from voicebox.circuits.network_state import keep_network, load_network, reread_n
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.pairing import Pairing
 from voicebox.circuits.path import OwnView, junctions_of_epoch
-from voicebox.circuits.path_report import path_report
+from voicebox.circuits.path_report import circuit_status, path_report
 from voicebox.circuits.relay_cards import load_cards, relays_by_card
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
@@ -381,7 +380,7 @@ class BoxDaemon:
             "epoch": self._standing.epoch,
             "epoch_s": self._network.terms.epoch_s,
             "epoch_left_s": round(self._epoch_left_s()),
-            "circuits": [_circuit_status(circuit, present=circuit in present, show_path=show_path) for circuit in circuits],
+            "circuits": [circuit_status(circuit, present=circuit in present, show_path=show_path) for circuit in circuits],
             "no_path": self._standing.no_path,
             "links": len(circuits),
             "list": {
@@ -583,16 +582,3 @@ class BoxDaemon:
 
 def _junctions(network: VerifiedNetwork, epoch: int) -> list[bytes]:
     return [relay.relay_id for relay in junctions_of_epoch(network, epoch)]
-
-
-def _circuit_status(circuit: Circuit, *, present: bool, show_path: bool) -> dict[str, Any]:
-    in_call = circuit.busy and not (circuit.gives_way is not None and circuit.gives_way.is_dummy)
-    told: dict[str, Any] = {
-        "state": circuit.stage.name.lower(),
-        "present": present,
-        "in_call": in_call,
-        "spare": in_call and circuit.gives_way is not None,
-    }
-    if show_path:
-        told["relays"] = [relay.operator for relay in circuit.path.relays]
-    return told

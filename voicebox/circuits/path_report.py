@@ -1,4 +1,4 @@
-"""What `voicebox path` tells: the relays of the circuits in use, and what their choice went by.
+"""What `voicebox path` and `status` tell of circuits: the relays of those in use, and what their choice went by.
 
 Of a contact's half of a path nothing is known here but its junction. NOT here: probabilities (exposure.py), words (cli/path.py). Pure.
 """
@@ -33,6 +33,20 @@ def path_report(standing: StandingCircuits, network: VerifiedNetwork, *, middle:
         "distinct": {"operators": terms.distinct_operators, "prefixes": terms.distinct_prefixes},
         "epochs_per_day": DAY_S / terms.epoch_s,
     }
+
+
+def circuit_status(circuit: Circuit, *, present: bool, show_path: bool) -> dict[str, Any]:
+    """Return what `voicebox status` tells of a circuit. show_path: who runs its relays too."""
+    in_call = circuit.busy and not (circuit.gives_way is not None and circuit.gives_way.is_dummy)
+    told: dict[str, Any] = {
+        "state": circuit.stage.name.lower(),
+        "present": present,
+        "in_call": in_call,
+        "spare": in_call and circuit.gives_way is not None,
+    }
+    if show_path:
+        told["relays"] = [relay.operator for relay in circuit.path.relays]
+    return told
 
 
 def _circuit(circuit: Circuit) -> dict[str, Any]:
