@@ -22,6 +22,8 @@ from typing import Any
 from voicebox.addresses import AddressWatch, asked_gateway, gateway
 from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
+from voicebox.circuits.agreement import Agreement
+from voicebox.circuits.between import Words
 from voicebox.circuits.call import CallSetting
 from voicebox.circuits.calls import COIN, Calls
 from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
@@ -117,6 +119,7 @@ class BoxDaemon:
         self._provisioning = ProvisioningServer(self._account_page)
         self._kept = Kept(self._store, self._today)
         self._kept.use(self._kept.opened() if self._plan.mailboxes else None, keeps_missed=self._plan.keeps_missed)
+        self._agreement = Agreement(lambda: self._network, self._now_us)
         self._repeating = Repeating()
         self._relaying = Relaying(self._store, self._config.relay, lambda: self._network, self._guards)
         self._addresses = AddressWatch(self._look_at_addresses)
@@ -155,7 +158,8 @@ class BoxDaemon:
         self._realtime = self._plane.start()
 
     def _start_circuits(self) -> None:
-        setting = CallSetting(self._plane, self._identity, self._network.network_id, self._network.terms.born_unix_us, self._book, self._plane.now_us)
+        born, words = self._network.terms.born_unix_us, Words(agreement=self._agreement)
+        setting = CallSetting(self._plane, self._identity, self._network.network_id, born, self._book, self._plane.now_us, words)
         rng = random.SystemRandom()
         self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < COIN)
         config, count, now_us = self._config, self._config.profile.circuits, self._plane.now_us()
@@ -388,6 +392,7 @@ class BoxDaemon:
                 "value": self._network.value_told(now),
                 **self._gossiping.rounds.told(time.time(), [guard.relay_id for guard in self._guards_asked()]),
             },
+            "compared": self._agreement.told(),
             "calls": self._calls.but_probes(),
             "transcoding": {"possible": self._media.transcodes, "now": self._media.transcoding, "calls": self._media.transcoded},
             "dummies": {"now": dummies, "last_hour": dummies_last_hour},
@@ -427,7 +432,7 @@ class BoxDaemon:
         contact = str(asked.get("contact") or "")
         if contact and self._book.get(contact) is None:
             raise UsageError("There is no contact of that petname; `voicebox contact list` prints them.")
-        return {"path": path_report(self._standing, self._network, middle=self._config.middle)}
+        return {"path": path_report(self._standing, self._network, middle=self._config.middle, compared=self._agreement.told())}
 
     def reload(self) -> None:
         """Take phones, dial plan, do-not-disturb and contacts of the directory: new ones are added, missing ones forgotten; and the relays, from the next epoch on.

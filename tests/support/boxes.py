@@ -10,6 +10,8 @@ from tests.support.fake_engine import FakeWorld
 from tests.support.networks import NOW, SmallNetwork
 from voicebox.b2bua.events import CallEvent, Offer
 from voicebox.b2bua.ports import CircuitLeg
+from voicebox.circuits.agreement import Agreement
+from voicebox.circuits.between import Words
 from voicebox.circuits.call import CallSetting
 from voicebox.circuits.calls import COIN, Calls
 from voicebox.circuits.dummies import Dummies
@@ -63,15 +65,17 @@ class Box:
         self.chance = Random(seed)
         self.dummies: Dummies | None = None
         self.middle = False
+        self.network = world.small.network
+        self.agreement = Agreement(lambda: self.network, lambda: self.world.now_us)
 
     def knows(self, other: Box) -> None:
         text = serialise_card(other.identity)
         self.contacts.append(Contact(other.name, parse_card(text, NOW, "card"), text))
 
     def start(self) -> None:
-        network = self.world.small.network
+        network, words = self.network, Words(agreement=self.agreement)
         self.book = PairBook(self.identity, network.network_id, self.contacts, self.saved.append)
-        setting = CallSetting(self.plane, self.identity, network.network_id, network.terms.born_unix_us, self.book, lambda: self.world.now_us)
+        setting = CallSetting(self.plane, self.identity, network.network_id, network.terms.born_unix_us, self.book, lambda: self.world.now_us, words)
         self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < COIN)
         rng = Random(self.seed)
         self.guards = GuardSet(guards_wanted(self.count), rng, lambda _text: None)

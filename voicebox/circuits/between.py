@@ -1,13 +1,15 @@
-"""What the two boxes of a call say to each other of their own accord: the code that both people compare, and that one of them runs twice.
+"""What the two boxes of a call say to each other of their own accord: the code that both people compare, that one of them runs twice, which junctions they know.
 
 No phone hears of it. In a dummy nothing of this is said: whether it was joined is not for its caller to know. NOT here: call events (call_record.py), the
-further circuits of a call (call.py). Pure. Spec: PROTOCOL.md §9.7, §9.8.
+further circuits of a call (call.py). Pure. Spec: PROTOCOL.md §9.7, §9.8, §10.9.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
+from voicebox.circuits.agreement import LIST_OCTETS, Agreement
 from voicebox.circuits.call_record import COMPARISON_TYPES, RecordType
 from voicebox.circuits.comparison import Comparison
 from voicebox.circuits.copies import COPY_OCTETS, Copies
@@ -15,15 +17,24 @@ from voicebox.circuits.pair import FullBinding
 from voicebox.errors import RemoteError
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a box has to say in all its calls, and has heard there. agreement: where it says which junctions it knows."""
+
+    copies: Copies = field(default_factory=Copies)
+    agreement: Agreement | None = None
+
+
 class Between:
     """One box's side of one open call. say: puts a message on the channel. binding: C, by which both boxes know the call."""
 
-    def __init__(self, binding: FullBinding, say: Callable[[bytes], None], copies: Copies, *, is_caller: bool) -> None:
+    def __init__(self, binding: FullBinding, say: Callable[[bytes], None], words: Words, *, is_caller: bool) -> None:
         self.binding = binding.digest()
         self.comparison = Comparison(self.binding, say, is_caller=is_caller)
         self._contact_id = binding.callee_id if is_caller else binding.caller_id
-        self._say, self._copies = say, copies
-        say(bytes([RecordType.COPY]) + copies.own)
+        self._say, self._words = say, words
+        self._compared = False
+        say(bytes([RecordType.COPY]) + words.copies.own)
 
     def message(self, message: bytes, now_us: int) -> None:
         """Take a message of BETWEEN_TYPES. Raises RemoteError where it is not one for now."""
@@ -31,9 +42,19 @@ class Between:
         if kind in COMPARISON_TYPES:
             self.comparison.message(message)
         elif kind == RecordType.COPY and len(payload) == COPY_OCTETS:
-            if self._copies.heard(self._contact_id, payload, now_us):
+            if self._words.copies.heard(self._contact_id, payload, now_us):
                 self._say(bytes([RecordType.DOUBLED]))
+            self._compare()
         elif kind == RecordType.DOUBLED and not payload:
-            self._copies.told(now_us)
+            self._words.copies.told(now_us)
+        elif kind == RecordType.LIST and len(payload) == LIST_OCTETS:
+            if self._words.agreement is not None:
+                self._words.agreement.heard(self._contact_id, payload, now_us)
         else:
             raise RemoteError("the other box says what it cannot")
+
+    def _compare(self) -> None:
+        """Say which junctions we know, once the other box has spoken: in front of what people do at the beginning it would delay that."""
+        if self._words.agreement is not None and not self._compared:
+            self._compared = True
+            self._say(bytes([RecordType.LIST]) + self._words.agreement.own())

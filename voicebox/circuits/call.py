@@ -15,12 +15,11 @@ from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse,
 from voicebox.b2bua.ports import MediaPort
 from voicebox.circuits import pair
 from voicebox.circuits.attempts import Attempt, attempts_at
-from voicebox.circuits.between import Between
+from voicebox.circuits.between import Between, Words
 from voicebox.circuits.call_circuits import MOVE_AGAIN_US, BoxCircuits, CallCircuits, NumberedPort
 from voicebox.circuits.call_record import BETWEEN_TYPES, HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
 from voicebox.circuits.call_state import DUMMY_SLACK_US, HANDSHAKE_US, KNOCK_US, LINGER_US, MAX_HELD, PART_US, WAIT_FREE_US, WAIT_STEP_US, WITHDRAWN_US, State
 from voicebox.circuits.circuit import NEVER_US, SAID_US, Circuit
-from voicebox.circuits.copies import Copies
 from voicebox.circuits.dummies import Script
 from voicebox.circuits.kdf import X25519_OCTETS
 from voicebox.circuits.network import SLOT_US
@@ -42,7 +41,7 @@ class CallSetting:
     born_unix_us: int
     book: PairBook
     clock: Callable[[], int]
-    copies: Copies = field(default_factory=Copies)
+    words: Words = field(default_factory=Words)
 
 
 @dataclass(slots=True)
@@ -573,7 +572,7 @@ class Call:
         self.state, self.ran = State.OPEN, True
         self.deadline_us = NEVER_US
         if not self.is_dummy:
-            self.between = Between(self._binding(caller=self._is_caller), self._send, self._setting.copies, is_caller=self._is_caller)
+            self.between = Between(self._binding(caller=self._is_caller), self._send, self._setting.words, is_caller=self._is_caller)
         if self.script is not None:
             self.deadline_us = now_us + self.script.length_us + (0 if self._is_caller else DUMMY_SLACK_US)
 

@@ -79,11 +79,13 @@ class RecordType(IntEnum):
     """In a meeting only, 48 to 51: two boxes pair by words (meeting.py)."""
     STREAMS = 52
     """As an offer of no codec: nobody is rung, and streams are carried."""
+    LIST = 53
+    """Between boxes only: which junctions everybody should know (agreement.py)."""
 
 
 HANDSHAKE_TYPES = frozenset({RecordType.ANSWER_KEY, RecordType.FIRST, RecordType.SECOND, RecordType.THIRD})
 COMPARISON_TYPES = frozenset({RecordType.COMMIT, RecordType.NONCE, RecordType.OPEN})
-BETWEEN_TYPES = COMPARISON_TYPES | {RecordType.COPY, RecordType.DOUBLED, RecordType.ROOM}
+BETWEEN_TYPES = COMPARISON_TYPES | {RecordType.COPY, RecordType.DOUBLED, RecordType.ROOM, RecordType.LIST}
 MEETING_TYPES = frozenset({RecordType.ELEMENT, RecordType.SHOW, RecordType.WRONG, RecordType.SEEN})
 MAX_CODECS = 8
 DIGEST_OCTETS = 32

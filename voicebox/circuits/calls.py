@@ -217,7 +217,7 @@ class Calls:
 
     def has_copy(self, now_us: int) -> bool:
         """Return whether a contact's box heard another copy of this box within the last day."""
-        return self._setting.copies.doubled(now_us)
+        return self._setting.words.copies.doubled(now_us)
 
     def contact_changed(self, step: Step, now_us: int) -> None:
         """Take a change of a contact: calls go on under a new petname; those with whom there are none any more end, in silence.

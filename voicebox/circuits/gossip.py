@@ -66,7 +66,9 @@ class ListState:
         had: dict[bytes, bytes] = {}
         if former is not None:
             had = {entry_id: former.digests[entry_id] for entry_id, entry in former.entries.items() if self.entries.get(entry_id) is entry}
-        self.digests: dict[bytes, bytes] = {entry_id: had.get(entry_id) or hashlib.sha256(entry.text.encode()).digest() for entry_id, entry in self.entries.items()}
+        self.digests: dict[bytes, bytes] = {
+            entry_id: had.get(entry_id) or hashlib.sha256(entry.text.encode()).digest() for entry_id, entry in self.entries.items()
+        }
 
     @functools.cached_property
     def known(self) -> frozenset[bytes]:

@@ -16,8 +16,11 @@ from voicebox.circuits.scores import FLOOR_BITS, delay_counts
 from voicebox.circuits.standing import StandingCircuits
 
 
-def path_report(standing: StandingCircuits, network: VerifiedNetwork, *, middle: bool) -> dict[str, Any]:
-    """Return it for the owner of the box alone: it names operators. delay_ms: from the box to the junction, one way, as it was when the circuit was made."""
+def path_report(standing: StandingCircuits, network: VerifiedNetwork, *, middle: bool, compared: dict[str, int]) -> dict[str, Any]:
+    """Return it for the owner of the box alone: it names operators. delay_ms: from the box to the junction, one way, as it was when the circuit was made.
+
+    compared: what contacts' boxes said of the junctions that they know (agreement.py).
+    """
     terms, pool = network.terms, standing.pool
     junctions = Pool(network, Role.JUNCTION, pool.date)
     return {
@@ -29,6 +32,7 @@ def path_report(standing: StandingCircuits, network: VerifiedNetwork, *, middle:
         "entropy_bits": {"guards": round(pool.entropy_bits, 1), "junctions": round(junctions.entropy_bits, 1), "floor": FLOOR_BITS},
         "delay_counts": middle and delay_counts(pool.entropy_bits),
         "relays": {"guards": len(pool.relays), "junctions": len(junctions.relays)},
+        "compared": compared,
         "threshold": terms.threshold,
         "distinct": {"operators": terms.distinct_operators, "prefixes": terms.distinct_prefixes},
         "epochs_per_day": DAY_S / terms.epoch_s,

@@ -92,11 +92,23 @@ def _rules(path: dict[str, Any]) -> list[str]:
         f"In the order in which they are used: {', '.join(path['guards'])}.",
         *_by_card(path),
         f"Junctions are the same for everybody in an epoch, drawn among {relays['junctions']}; entropy of a draw: {entropy['junctions']} bits.",
+        *_compared(path["compared"]),
         f"No two relays of a path are of one {' or '.join(rules)}."
         if rules
         else "This network lets one operator, and one network of addresses, have two relays of a path.",
         f"{delay} The floor is {entropy['floor']:g} bits.",
     ]
+
+
+def differ_said(count: int) -> str:
+    """Say that contacts' boxes know other junctions than this one. count: of how many contacts."""
+    return f"the boxes of {count} contacts have known other junctions for hours: this box or they are told another list. `voicebox doctor` says what to do"
+
+
+def _compared(told: dict[str, int]) -> list[str]:
+    """Say whether contacts' boxes know the same, where one has said so."""
+    agree = [f"The boxes of {told['agree']} contacts said lately that they know the same junctions."] if told["agree"] else []
+    return [*agree, f"Problem: {differ_said(told['differ'])}."] if told["differ"] else agree
 
 
 def _by_card(path: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from voicebox.cli.home import add_home, home_of
+from voicebox.cli.path import differ_said
 from voicebox.control import ask
 
 EXIT_NOT_READY = 1
@@ -76,6 +77,8 @@ def _lines(status: dict[str, Any]) -> list[str]:
     if clear:
         speak = "speak" if len(clear) > 1 else "speaks"
         lines.append(f"clear      {', '.join(clear)} {speak} in the clear: who is on the same network can listen; `voicebox phone add` makes accounts for TLS")
+    if status["compared"]["differ"]:
+        lines.append(f"problem    {differ_said(status['compared']['differ'])}")
     if status["other_copy"]:
         lines.append("problem    another copy of this box runs, a contact's box says: the two take each other's calls. Stop one of them, for good")
     if status["no_path"]:

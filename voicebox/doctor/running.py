@@ -21,7 +21,7 @@ def findings_of_status(status: Mapping[str, Any]) -> list[Finding]:
     """Return the findings of a status (daemon.py, relay_daemon.py)."""
     found = [_granted(status), _ticks(status["engine"]), _bugs(status), _list(status["list"]), _clock(status["list"]), _value(status["list"])]
     if status["kind"] == "box":
-        found += [_circuits(status), _phones(status), _copy(status), _relay(status["relay"])]
+        found += [_circuits(status), _phones(status), _copy(status), _compared(status["compared"]), _relay(status["relay"])]
     return found
 
 
@@ -44,6 +44,13 @@ def _bugs(status: Mapping[str, Any]) -> Finding:
     if not faults:
         return Finding("faults", Grade.GOOD, "none of its own")
     return Finding("faults", Grade.PROBLEM, f"{faults} of its own were passed over", "Please report them; `voicebox status --json` has the counters.")
+
+
+def _compared(told: Mapping[str, Any]) -> Finding:
+    if told["differ"]:
+        advice = "One of you is told another list than the others. Compare its digits (`voicebox network update` prints them); if theirs has more relays, take their file."
+        return Finding("compared", Grade.PROBLEM, f"the boxes of {told['differ']} contacts have known other junctions for hours", advice)
+    return Finding("compared", Grade.GOOD, f"the boxes of {told['agree']} contacts said lately that they know the same junctions")
 
 
 def _list(told: Mapping[str, Any]) -> Finding:

@@ -9,7 +9,7 @@ from tests.support.fake_engine import FakeWorld
 from tests.support.networks import make_network
 from tests.voicebox.circuits.test_calls import OFFER, finish_first_call
 from voicebox.b2bua.events import End
-from voicebox.circuits.between import Between
+from voicebox.circuits.between import Between, Words
 from voicebox.circuits.call_record import RecordType
 from voicebox.circuits.copies import COPY_OCTETS, DAY_US, REMEMBERED, Copies
 from voicebox.circuits.pair import CallKeys, FullBinding
@@ -67,7 +67,7 @@ def test_who_was_told_says_so_for_a_day() -> None:
 def test_what_is_no_message_ends_the_call(message: bytes) -> None:
     said: list[bytes] = []
     binding = FullBinding(CallKeys(Secret(bytes(16)), Secret(bytes(16)), Secret(bytes(16))), b"n" * 32, b"a" * 32, BOB)
-    between = Between(binding, said.append, Copies(number(7)), is_caller=True)
+    between = Between(binding, said.append, Words(Copies(number(7))), is_caller=True)
     assert said == [bytes([RecordType.COPY]) + number(7)]
     with pytest.raises(RemoteError):
         between.message(message, 0)

@@ -23,7 +23,7 @@ def report(*, middle: bool) -> dict[str, Any]:
     box.start()
     run(world, [box], 12)
     assert box.standing.ready()
-    found: dict[str, Any] = json.loads(json.dumps(path_report(box.standing, world.small.network, middle=middle)))
+    found: dict[str, Any] = json.loads(json.dumps(path_report(box.standing, world.small.network, middle=middle, compared=box.agreement.told())))
     return found
 
 
@@ -95,3 +95,11 @@ def test_what_a_box_knows_beside_the_list_is_explained(told: Any) -> None:
     lines = path._by_card(known)
     assert "2 relays are known by card, 1 of them not in the list: they are drawn first; 1 of the guards above are such." in lines
     assert "The relay beside this box is never on its own paths: both have one address." in lines
+
+
+def test_what_contacts_said_of_the_junctions_that_they_know_is_explained(told: Any) -> None:
+    assert "the boxes of" not in told("--explain").lower()
+    compared = report(middle=False) | {"compared": {"agree": 3, "differ": 1}}
+    lines = path._rules(compared)
+    assert "The boxes of 3 contacts said lately that they know the same junctions." in lines
+    assert any("the boxes of 1 contacts have known other junctions for hours" in line for line in lines)
