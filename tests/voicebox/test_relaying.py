@@ -78,7 +78,7 @@ async def test_what_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatch
 
 BESIDE = """
 import os, sys, time
-from voicebox.cli.running import live_beside
+from voicebox.own_process import live_beside
 live_beside(int(sys.argv[1]))
 print(os.getpid(), os.nice(0), flush=True)
 time.sleep(600)

@@ -11,10 +11,10 @@ from typing import Any
 
 from voicebox.circuits.meeting import Outcome
 from voicebox.cli.home import add_home, home_of
-from voicebox.cli.meeting import NOT_ADDED, add_met, added, claim, free_petname, network_of, request_of
+from voicebox.cli.meeting import NOT_ADDED, add_met, added, claim, free_petname, network_of
 from voicebox.cli.terminal import can_ask, is_yes
-from voicebox.contacts.invitation import is_invitation, parse_invitation
-from voicebox.contacts.words import EXAMPLE, InvitationWords, parse_words
+from voicebox.contacts.invitation import parse_said
+from voicebox.contacts.words import EXAMPLE, request_of
 from voicebox.control import ask
 from voicebox.errors import UsageError
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if not (args.yes or can_ask()):
         raise UsageError("Nobody is here to be asked whether to add them. With --yes they are added.")
     network_id = network_of(home)
-    words, inviter = _read(said, network_id)
+    words, inviter = parse_said(said, network_id)
     request = request_of(words, network_id)
     met = _meet(home, lambda: ask(home, "accept", inviter=inviter, **request), time.monotonic() + args.wait)
     outcome = Outcome(met["outcome"])
@@ -63,16 +63,6 @@ def run(args: argparse.Namespace) -> int:
     add_met(home, petname, met["card"])
     print(added(petname))
     return 0
-
-
-def _read(said: str, network_id: bytes) -> tuple[InvitationWords, str]:
-    """Return the words, and the id of whose card it must be, or an empty text where words do not tell."""
-    if not is_invitation(said):
-        return parse_words(said), ""
-    invitation = parse_invitation(said)
-    if invitation.network_id != network_id:
-        raise UsageError("This invitation is of another network than this box belongs to. Make a box for that network: `voicebox init --network LINE FILE`.")
-    return invitation.words, invitation.inviter_id.hex()
 
 
 def _meet(home: Path, begin: Callable[[], object], end: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import datetime as dt
 import json
 
 from voicebox.cli.home import add_home, home_of
-from voicebox.contacts.contact import Contact
+from voicebox.contacts.facts import facts_of
 from voicebox.contacts.store import StateDirectory
 
 
@@ -27,14 +27,3 @@ def run(args: argparse.Namespace) -> int:
             state = "blocked" if row["blocked"] else row["state"]
             print(f"{row['petname']:<32} {state:<12} {'met' if row['met'] else 'not met yet':<12} {row['claims']}")
     return 0
-
-
-def facts_of(contact: Contact) -> dict[str, str | bool]:
-    """Return what a list says of a contact."""
-    return {
-        "petname": contact.petname,
-        "state": contact.trust.value,
-        "blocked": contact.blocked,
-        "met": contact.pair is not None and contact.pair.met,
-        "claims": contact.card.authority.claimed_name,
-    }

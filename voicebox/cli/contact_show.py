@@ -6,9 +6,9 @@ import argparse
 import datetime as dt
 import json
 
-from voicebox.cli.contact_list import facts_of
 from voicebox.cli.home import add_home, home_of
 from voicebox.contacts.contact import checked_petname
+from voicebox.contacts.facts import all_facts_of
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import UsageError
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     contact = next((contact for contact in contacts if contact.petname == petname), None)
     if contact is None:
         raise UsageError("There is no contact of that petname; `voicebox contact list` prints all.")
-    facts = facts_of(contact) | {"id": contact.contact_id.hex(), "new_id": contact.changed.card.contact_id.hex() if contact.changed is not None else ""}
+    facts = all_facts_of(contact)
     if args.json:
         print(json.dumps(facts))
         return 0

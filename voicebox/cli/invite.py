@@ -11,12 +11,12 @@ from voicebox.circuits.network_state import NETWORK_FILE
 from voicebox.circuits.terms import network_line
 from voicebox.cli.home import add_home, home_of
 from voicebox.cli.invited import watch
-from voicebox.cli.meeting import free_petname, network_of, request_of
+from voicebox.cli.meeting import free_petname, network_of
 from voicebox.cli.qr import drawn
 from voicebox.cli.terminal import can_ask
 from voicebox.contacts.invitation import Invitation, serialise_invitation
 from voicebox.contacts.store import StateDirectory
-from voicebox.contacts.words import InvitationWords, draw_words
+from voicebox.contacts.words import InvitationWords, draw_words, request_of
 from voicebox.control import ask
 from voicebox.errors import UsageError
 

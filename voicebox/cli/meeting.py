@@ -1,4 +1,4 @@
-"""What `voicebox invite`, `invited` and `accept` share: the box's network, petnames that are free, what of the words the box is asked with, and the contact that is made. [io]"""
+"""What `voicebox invite`, `invited` and `accept` share: the box's network, petnames that are free, and the contact that is made. [io]"""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from voicebox.cli.changing import change_contact
 from voicebox.contacts.changes import Change, What
 from voicebox.contacts.contact import checked_petname
 from voicebox.contacts.store import StateDirectory
-from voicebox.contacts.words import InvitationWords
 from voicebox.errors import UsageError
 
 NOT_ADDED = "They are no contact of yours, and no call of theirs rings here."
@@ -19,11 +18,6 @@ NOT_ADDED = "They are no contact of yours, and no call of theirs rings here."
 def network_of(home: Path) -> bytes:
     """Return the id of the network that a box belongs to. Raises FileProblem where it belongs to none."""
     return load_network(StateDirectory(home)).network_id
-
-
-def request_of(words: InvitationWords, network_id: bytes) -> dict[str, str]:
-    """Return what of the words the box is asked with. Takes as long as a guess does (contacts/words.py)."""
-    return {"secret": words.meeting_secret(network_id).reveal().hex(), "password": words.password().reveal().decode()}
 
 
 def free_petname(home: Path, petname: str) -> str:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
-import secrets
-import string
 
 from voicebox.cli.home import add_home, home_of
-from voicebox.config.load import KnownPhone, load_box, load_phones
+from voicebox.config.account import KEYINGS
+from voicebox.config.load import load_box
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import reload_if_running
-from voicebox.errors import UsageError
-from voicebox.provisioning.forms import Login, login_of
-from voicebox.sensitive import Secret
-from voicebox.softphone.account import AUTHORITY_FILE, KEYINGS, PhoneAccount, account_path, serialise_account
-
-PASSWORD_LENGTH = 20
-LETTERS = "".join(letter for letter in string.ascii_letters + string.digits if letter not in "0O1lI")
-"""Without those that look alike: a desk phone's password is typed by hand. 20 of 57 are 116 bits."""
-MAX_PHONES = 64
+from voicebox.provisioning.accounts import add_phone
+from voicebox.provisioning.forms import Login
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,22 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the account; a box that runs takes it at once."""
     home = home_of(args)
-    config = load_box(home)
-    path = account_path(home, args.name)
-    phones = load_phones(home)
-    if path.exists() or any(phone.user == args.name for phone in phones):
-        raise UsageError(f"There is a phone of that name. `voicebox phone revoke {args.name}` first if you want a new password.")
-    if len(phones) >= MAX_PHONES:
-        raise UsageError(f"A box has at most {MAX_PHONES} phones.")
-    password = "".join(secrets.choice(LETTERS) for _ in range(PASSWORD_LENGTH))
-    login = login_of(config, KnownPhone(args.name, Secret(password.encode()), args.transport, args.keying))
-    store = StateDirectory(home)
-    if login.private:
-        store.write(f"phones/{AUTHORITY_FILE}", store.renew_phone_tls(config.tls_addresses, dt.datetime.now(dt.UTC)).to_install)
-    account = PhoneAccount(login.server.address, login.server.port, args.name, login.phone.password, args.transport, args.keying)
-    store.write(f"phones/{args.name}.yaml", serialise_account(account).encode())
+    login = add_phone(StateDirectory(home), load_box(home), args.name, args.transport, args.keying)
     if args.json:
-        print(json.dumps({"server": str(login.server), "user": args.name, "password": password, "transport": args.transport, "keying": args.keying}))
+        print(json.dumps({"server": str(login.server), "user": args.name, "password": login.password, "transport": args.transport, "keying": args.keying}))
     else:
         _print_account(login)
     reload_if_running(home)

@@ -10,8 +10,8 @@ from voicebox.config.load import load_box, load_users
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import ask
 from voicebox.dialplan.load import load_plan
-from voicebox.errors import LocalError, UsageError
-from voicebox.softphone.account import account_path
+from voicebox.errors import LocalError
+from voicebox.provisioning.accounts import remove_phone
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Delete the account, whatever else is wrong in the directory; a box that runs ends its calls, and takes nothing more of the phone."""
     home = home_of(args)
-    path = account_path(home, args.name)
-    if not path.is_file():
-        raise UsageError(f"There is no phone of that name: no file {path}.")
     store = StateDirectory(home)
     with store.locked_if_free() as is_free:
-        store.remove(str(path.relative_to(home)))
+        remove_phone(store, args.name)
         if not is_free:
             ask(home, "revoke", user=args.name)
     print(f"{args.name} is no phone of this box any more: its password opens nothing.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from voicebox.cli.home import add_home, home_of
-from voicebox.cli.running import live_beside, run_daemon
+from voicebox.cli.running import run_daemon
+from voicebox.own_process import live_beside
 from voicebox.relay_daemon import RelayDaemon
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -16,11 +13,9 @@ from typing import Any, Protocol
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import ControlServer
 from voicebox.errors import HostError, VoiceboxError
+from voicebox.own_process import keep_memory_private
 
 READY_CHECK_S = 0.1
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
-NICER = 10
-"""How much later a process that gives way is served (nice(2))."""
 
 
 class Daemon(Protocol):
@@ -44,24 +39,6 @@ def run_daemon(home: Path, make: Callable[[Path], Daemon], ready_line: str) -> i
     keep_memory_private()
     with StateDirectory(home).locked():
         return asyncio.run(_run(home, make, ready_line))
-
-
-def keep_memory_private() -> None:
-    """Let no core dump of this process be written, and no other program of the same user look into its memory (prctl(2), PR_SET_DUMPABLE).
-
-    Raises HostError where the kernel refuses: the keys of contacts would be in the next crash's file.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0):
-        raise HostError("Core dumps cannot be switched off on this machine, so nothing was started.")
-
-
-def live_beside(pid: int) -> None:
-    """Be told to stop when the process that started this one ends, however it does (prctl(2), PR_SET_PDEATHSIG), and let it go first. Raises HostError."""
-    failed = ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), 0, 0, 0)
-    if failed or os.getppid() != pid:
-        raise HostError("The process beside which this one was to run is gone.")
-    os.nice(NICER)
 
 
 async def _run(home: Path, make: Callable[[Path], Daemon], ready_line: str) -> int:

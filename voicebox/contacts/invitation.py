@@ -13,7 +13,7 @@ import binascii
 import hashlib
 from dataclasses import dataclass, field
 
-from voicebox.contacts.words import WORD_COUNT, InvitationWords
+from voicebox.contacts.words import WORD_COUNT, InvitationWords, parse_words
 from voicebox.errors import UsageError
 
 START = "voicebox-invitation-"
@@ -67,3 +67,13 @@ def parse_invitation(text: str) -> Invitation:
 
 def _check(body: bytes) -> bytes:
     return hashlib.sha256(b"voicebox/1 invitation" + body).digest()[:CHECK_OCTETS]
+
+
+def parse_said(said: str, network_id: bytes) -> tuple[InvitationWords, str]:
+    """Return the words of what somebody was told, and the id of whose card it must be, 64 hexadecimal digits, or empty where words alone do not tell. Raises UsageError."""
+    if not is_invitation(said):
+        return parse_words(said), ""
+    invitation = parse_invitation(said)
+    if invitation.network_id != network_id:
+        raise UsageError("This invitation is of another network than this box belongs to. Make a box for that network: `voicebox init --network LINE FILE`.")
+    return invitation.words, invitation.inviter_id.hex()

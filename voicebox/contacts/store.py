@@ -3,7 +3,7 @@
     DIR/                    0700; every file 0600, written beside and renamed into place, so that none is ever half written
       identity/             authority.key authority.crt box.key box.crt static.key
       contacts/NAME.yaml    the card of a contact, and the secret shared with it (contact_file.py)
-      phones/NAME.yaml      the account of a phone (softphone/account.py)
+      phones/NAME.yaml      the account of a phone (config/account.py)
       tls/                  authority.pem box.pem: for TLS with phones, a key and its certificate each (phone_authority.py)
       certs/                keys and certificates of devices and services, and what was issued and revoked (device_certs.py)
       guards                the guards and until when each is kept (circuits/guards.py)

@@ -55,6 +55,11 @@ class InvitationWords:
         return Secret(Scrypt(salt=salt, length=SECRET_OCTETS, n=2**COST, r=8, p=1).derive(f"{self.number:0{NUMBER_DIGITS}}".encode()))
 
 
+def request_of(words: InvitationWords, network_id: bytes) -> dict[str, str]:
+    """Return what of the words a box is asked with on its control socket: it never has the number. Takes COST."""
+    return {"secret": words.meeting_secret(network_id).reveal().hex(), "password": words.password().reveal().decode()}
+
+
 def draw_words() -> InvitationWords:
     """Draw a number and three words."""
     first, second, third = (secrets.randbelow(len(WORDS)) for _ in range(WORD_COUNT))

@@ -2,7 +2,7 @@
 
 Linphone takes an XML page from a URL (lpconfig, as liblinphone's config files name their entries), baresip a line of its file `accounts`, MicroSIP a section of
 MicroSIP.ini, people a card. Each says what the box expects: where the phone speaks TLS its sound is SRTP, where it is for DTLS that, and nothing else will do.
-NOT here: who may fetch the page (tickets.py, server.py), the account's own file (softphone/account.py).
+NOT here: who may fetch the page (tickets.py, server.py), the account's own file (config/account.py).
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from voicebox.config.account import AUTHORITY_FILE, TRANSPORTS, PhoneAccount, account_path, load_account, parse_server
 from voicebox.errors import UsageError
 from voicebox.sensitive import Secret
-from voicebox.softphone.account import AUTHORITY_FILE, TRANSPORTS, PhoneAccount, account_path, load_account, parse_server
 from voicebox.softphone.control import Command, Verb, serialise_event, sip_uri
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ except ImportError as missing:
 
     raise HostError("the built-in softphone needs pjsua2. Install it with `pip install voicebox[softphone]`, or use any other softphone") from missing
 
+from voicebox.config.account import PhoneAccount
 from voicebox.errors import UsageError, VoiceboxError
-from voicebox.softphone.account import PhoneAccount
 from voicebox.softphone.control import Command, LineBuffer, Verb, parse_command
 
 CLOCK_RATE_HZ = 8000

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from voicebox.config.account import PhoneAccount, account_path, serialise_account
 from voicebox.sensitive import Secret
-from voicebox.softphone.account import PhoneAccount, account_path, serialise_account
 
 ROOT = Path(__file__).resolve().parents[3]
 needs_pjsua2 = pytest.mark.skipif(util.find_spec("pjsua2") is None, reason="the extra `softphone` is not installed")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voicebox.config.account import MAX_ACCOUNT_OCTETS, PhoneAccount, account_path, load_account, parse_account, parse_server, serialise_account
 from voicebox.errors import FileProblem, UsageError
 from voicebox.sensitive import Secret
-from voicebox.softphone.account import MAX_ACCOUNT_OCTETS, PhoneAccount, account_path, load_account, parse_account, parse_server, serialise_account
 
 GOOD = "server: 192.168.1.10:5060\nuser: kitchen\npassword: '0123'\n"
 
