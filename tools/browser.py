@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -44,15 +45,15 @@ class Seen:
 
 
 class Browser:
-    """A running browser: a context manager. Raises RuntimeError where it does not do what it is asked, or says nothing for a minute."""
+    """A running browser: a context manager. more: options of the command. Raises RuntimeError where it does not do what it is asked, or says nothing for a minute."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, more: Sequence[str] = ()) -> None:
         self._profile = tempfile.TemporaryDirectory(prefix="voicebox-browser-")
         pipes = [_high(end) for pair in (os.pipe(), os.pipe()) for end in pair]
         theirs_in, self._out, self._in, theirs_out = pipes
         rights = ["--no-sandbox"] if os.geteuid() == 0 else []  # as root it has no sandbox of its own
         self._process = subprocess.Popen(
-            [path, *OPTIONS, *rights, "--remote-debugging-pipe", f"--user-data-dir={self._profile.name}", "about:blank"],
+            [path, *OPTIONS, *rights, *more, "--remote-debugging-pipe", f"--user-data-dir={self._profile.name}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -63,7 +64,7 @@ class Browser:
         os.close(theirs_out)
         self._numbers = itertools.count(1)
         self._rest = b""
-        self._events: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -82,25 +83,20 @@ class Browser:
 
     def show(self, page: Path, width: int, height: int, *, scale: float = 1.0) -> Seen:
         """Show a file at a width and return a picture of all of it. height: of the window, px; scale: px of the picture for each."""
-        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
-        where = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for what in ("Network", "Page", "Log", "Runtime"):
-            self._ask(f"{what}.enable", where)
-        self._ask("Emulation.setDeviceMetricsOverride", where, width=width, height=height, deviceScaleFactor=scale, mobile=False)
-        self._events.clear()
-        self._ask("Page.navigate", where, url=page.as_uri())
-        self._wait_for("Page.loadEventFired")
+        tab = self.tab()
+        tab.size(width, height, scale=scale)
+        tab.go(page.as_uri())
         self._read_for(SETTLE_S)
-        found = self._ask("Runtime.evaluate", where, expression="document.documentElement.scrollWidth")
-        size = self._ask("Page.getLayoutMetrics", where)["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": width, "height": max(height, size["height"]), "scale": 1}
-        picture = self._ask("Page.captureScreenshot", where, format="png", captureBeyondViewport=True, clip=clip)
-        requests = [event["params"]["request"]["url"] for event in self._events if event["method"] == "Network.requestWillBeSent"]
-        complaints = [event["params"]["entry"]["text"] for event in self._events if event["method"] == "Log.entryAdded"]
-        self._ask("Target.closeTarget", targetId=target)
-        return Seen(base64.b64decode(picture["data"]), requests, int(found["result"]["value"]), complaints)
+        seen = tab.seen()
+        tab.close()
+        return seen
 
-    def _ask(self, method: str, where: str = "", **params: object) -> dict[str, Any]:
+    def tab(self) -> Tab:
+        """Open a tab, which shows nothing as yet."""
+        return Tab(self)
+
+    def ask(self, method: str, where: str = "", **params: object) -> dict[str, Any]:
+        """Ask by the protocol. where: the tab, or the browser itself."""
         number = next(self._numbers)
         asked = {"id": number, "method": method, "params": params} | ({"sessionId": where} if where else {})
         os.write(self._out, json.dumps(asked).encode() + b"\0")
@@ -113,9 +109,10 @@ class Browser:
                 answer: dict[str, Any] = said["result"]
                 return answer
 
-    def _wait_for(self, method: str) -> None:
+    def wait_for(self, method: str) -> None:
+        """Wait until an event has come since `events` was cleared."""
         until_s = time.monotonic() + ANSWER_S
-        while not any(event["method"] == method for event in self._events):
+        while not any(event["method"] == method for event in self.events):
             self._next(until_s)
 
     def _read_for(self, seconds: float) -> None:
@@ -135,8 +132,87 @@ class Browser:
         line, _, self._rest = self._rest.partition(b"\0")
         said: dict[str, Any] = json.loads(line)
         if "method" in said:
-            self._events.append(said)
+            self.events.append(said)
         return said
+
+
+class Tab:
+    """One tab of a browser, as somebody uses it. Contract: size(), then go(). Raises RuntimeError where something does not come about."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
+        self._where = browser.ask("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
+        self._width = self._height = 0
+        for what in ("Network", "Page", "Log", "Runtime"):
+            self.ask(f"{what}.enable")
+
+    def ask(self, method: str, **params: object) -> dict[str, Any]:
+        """Ask what the protocol has and this class has not."""
+        return self._browser.ask(method, self._where, **params)
+
+    def size(self, width: int, height: int, *, scale: float = 1.0, dark: bool = False) -> None:
+        """Set the window, px, and which of the two looks the user likes."""
+        self._width, self._height = width, height
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False)
+        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+
+    def scripts(self, *, on: bool) -> None:
+        """Let pages run scripts, or none."""
+        self.ask("Emulation.setScriptExecutionDisabled", value=not on)
+
+    def go(self, url: str) -> None:
+        """Open an address and wait until it is loaded; what was asked and complained before is forgotten."""
+        self._browser.events.clear()
+        self.ask("Page.navigate", url=url)
+        self._browser.wait_for("Page.loadEventFired")
+
+    def run(self, script: str) -> Any:
+        """Return the value of an expression of JavaScript, or of what it promises. Raises RuntimeError with what it threw."""
+        found = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        if "exceptionDetails" in found:
+            raise RuntimeError(found["exceptionDetails"].get("exception", {}).get("description", "a script failed"))
+        return found["result"].get("value")
+
+    def wait(self, script: str, seconds: float = 20.0) -> None:
+        """Wait until an expression is true. Raises RuntimeError that has it where it does not become so."""
+        until_s = time.monotonic() + seconds
+        while True:
+            try:
+                if self.run(script):
+                    return
+            except RuntimeError:
+                pass  # the page is just another one
+            if time.monotonic() > until_s:
+                raise RuntimeError(f"this did not come about: {script}")
+            time.sleep(0.1)
+
+    def send(self, form: str, **fields: str) -> None:
+        """Fill the form that a CSS selector names, press its button, and wait for the page that follows."""
+        self._browser.events.clear()
+        for name, value in fields.items():
+            self.run(f"document.querySelector({json.dumps(form)}).elements[{json.dumps(name)}].value = {json.dumps(value)}")
+        self.run(f"document.querySelector({json.dumps(form)}).requestSubmit()")
+        self._browser.wait_for("Page.loadEventFired")
+
+    def text(self) -> str:
+        """Return what is read on the page."""
+        return str(self.run("document.body.innerText"))
+
+    def seen(self) -> Seen:
+        """Return the page as it is shown, whole, with what it asked for since it was opened."""
+        scroll_width = int(self.run("document.documentElement.scrollWidth"))
+        size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": self._width, "height": max(self._height, size["height"]), "scale": 1}
+        picture = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+        events = [event for event in self._browser.events if event.get("sessionId") == self._where]
+        requests = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        complaints = [event["params"]["entry"]["text"] for event in events if event["method"] == "Log.entryAdded"]
+        return Seen(base64.b64decode(picture["data"]), requests, scroll_width, complaints)
+
+    def close(self) -> None:
+        """Close it."""
+        self._browser.ask("Target.closeTarget", targetId=self._target)
 
 
 def _high(end: int) -> int:

@@ -24,5 +24,5 @@ digest() { # of what decides about the lock files: the dependencies and extras, 
 }
 
 mkdir -p requirements
-lock demo softphone quality build
-lock dev softphone quality build dev
+lock demo softphone quality page build
+lock dev softphone quality page build dev

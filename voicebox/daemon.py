@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from voicebox.addresses import AddressWatch, asked_gateway, gateway
+from voicebox.answering import Answering
 from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.circuits.agreement import Agreement
@@ -60,6 +61,7 @@ from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingD
 from voicebox.errors import HostError, LocalError, UsageError
 from voicebox.keeper import start_keeper
 from voicebox.media_ports import EngineMediaPorts
+from voicebox.paging import Paging
 from voicebox.probe.prober import ANYBODY, Prober
 from voicebox.probe.speech import unpacked_speech
 from voicebox.provisioning.forms import linphone_page, login_of
@@ -122,6 +124,9 @@ class BoxDaemon:
         self._agreement = Agreement(lambda: self._network, self._now_us)
         self._repeating = Repeating()
         self._relaying = Relaying(self._store, self._config.relay, lambda: self._network, self._guards)
+        self._paging = Paging(self._store, self._config)
+        own_id = self._network.network_id
+        self._answering = Answering(self._store, self._config, own_id, lambda: self._identity, self._book.contacts, self.reload, self._revoke)
         self._addresses = AddressWatch(self._look_at_addresses)
         self._guards_here = GuardsHere(self._store, self._config.guards, self._config.prefer)
         self.counters: Counter[str] = Counter()
@@ -240,6 +245,7 @@ class BoxDaemon:
         finally:
             self._stop_circuits()
             await self._relaying.stop()
+            await self._paging.stop()
 
     def _stop_circuits(self) -> None:
         if self._prober is not None:
@@ -470,7 +476,16 @@ class BoxDaemon:
     @property
     def answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
         """Return what else a box can be asked on its control socket."""
-        return {"contact": self._change_contact, "compare": self._compare, "path": self._path, "probe": self._probe, **self._pairing.answers} | {
+        return {
+            "contact": self._change_contact,
+            "compare": self._compare,
+            "path": self._path,
+            "probe": self._probe,
+            **self._pairing.answers,
+            **self._answering.answers,
+        } | {
+            "page": self._paging.answer,
+            "jitter": lambda _asked: {"steps_us": [step_us for _, step_us in self._plane.jitter()]},
             "offer": self._offer_account,
             "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
             "revoke": self._revoke,

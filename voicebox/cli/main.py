@@ -18,6 +18,8 @@ from voicebox.errors import UsageError, VoiceboxError
 COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("init",): ("init", "make a box: own certificate authority, box certificate, settings"),
     ("run",): ("run_box", "run the box"),
+    ("up",): ("up", "run the box with its page, and print a link to it"),
+    ("page",): ("page", "a link to the page of a running box, good once"),
     ("status",): ("status", "ask a running box or relay how it is"),
     ("reload",): ("reload", "let a running box take its dial plan and contacts anew"),
     ("dnd",): ("dnd", "do not disturb, for the house or for one phone"),

@@ -261,6 +261,12 @@ BOX_OPTIONS = (
         "none",
         "none; or where programs of this machine find a SOCKS5 proxy that leads to contacts' services, and nowhere else: 127.0.0.1:1080",
     ),
+    Option(
+        "page",
+        parse_endpoint,
+        "127.0.0.1:5080",
+        "where a browser finds the box's page: on this machine alone, or at an address of sip.listen, then over TLS, with the certificate that phones install",
+    ),
     Option("realtime", parse_switch, "yes", "ask the system for real-time scheduling, where it is allowed"),
 )
 
@@ -310,6 +316,7 @@ class BoxConfig:
     relay: RelaySwitch
     trunk: TrunkConfig | None
     socks: Endpoint | None = field(repr=False)
+    page_listen: Endpoint = field(repr=False)
     realtime: bool
 
     @property
@@ -354,6 +361,7 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         values["relay"],
         _trunk_config(values),
         values["socks"],
+        values["page"],
         values["realtime"],
     )
 

@@ -44,13 +44,19 @@ svg text{font:11px system-ui,sans-serif;fill:var(--soft)}.axis{stroke:var(--line
 
 def page(result: ProbeResult, time_rounded: str) -> str:
     """Return the page. time_rounded: when the probe was, in words."""
-    both = (("you to them", result.there), ("them to you", result.back))
     policy = "default-src 'none'; style-src 'unsafe-inline'"
+    head = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>Call quality</title>'
+    )
+    return f"{head}<style>{STYLE}</style></head><body><h1>Call quality</h1>{drawn(result, time_rounded)}</body></html>\n"
+
+
+def drawn(result: ProbeResult, time_rounded: str) -> str:
+    """Return what is inside of the page, as HTML; its classes are those of STYLE."""
+    both = (("you to them", result.there), ("them to you", result.back))
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>Call quality</title>',
-        f"<style>{STYLE}</style></head><body><h1>Call quality</h1>",
         f'<p class="soft">{escape(time_rounded)}, {result.seconds:.0f} s each way, {escape(result.codec.word)}, ',
         f"over at least {result.relays_at_least} relays. Values of {escape(result.codec.source)}.</p>",
         f'<div class="verdict {result.grade.name.lower()}"><strong>{escape(verdict(result))}</strong>',
@@ -61,7 +67,7 @@ def page(result: ProbeResult, time_rounded: str) -> str:
         _section("How delays are spread", "share of frames that took at most so long, in ms above the quickest", both, _spread),
         _section("Frames, row by row", _map_caption(result), both, _map),
         _section("Where the points went", "R on the fullband axis, 0 to 148", both, lambda direction: _points(direction, result)),
-        f'<p class="soft">{escape(NOT_MEASURED)} MOS of different scales are not comparable.</p></body></html>\n',
+        f'<p class="soft">{escape(NOT_MEASURED)} MOS of different scales are not comparable.</p>',
     ]
     return "".join(parts)
 
