@@ -10,6 +10,7 @@
       relay.cards           relays that are known by card (circuits/relay_cards.py)
       places/               the places where the box has been, and the guards of all but the first (circuits/places.py)
       streams               what is offered to contacts, and where programs find what they offer (streams/offered.py)
+      names                 the virtual addresses of contacts' names (naming/virtual.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
       voicemail/            where the dial plan wants that: messages of contacts, and what they are sealed with (voicemail.py)
       invitations           what others become contacts by, and what came of each (circuits/invitation_file.py)
@@ -54,7 +55,7 @@ MAX_FILE_OCTETS = 96 << 20
 SEAL_FILE = "seal"
 PHONE_AUTHORITY, PHONE_SERVER = "tls/authority.pem", "tls/box.pem"
 SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "certs", "voicemail", "places"})
-SECRET_FILES = frozenset({"guards", "relay.cards", "streams", "backup.made", "invitations", MISSED_FILE})
+SECRET_FILES = frozenset({"guards", "relay.cards", "streams", "names", "backup.made", "invitations", MISSED_FILE})
 
 
 class DirectoryInUse(UsageError):
