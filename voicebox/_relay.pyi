@@ -185,9 +185,10 @@ class Engine:
     def stream_open(self, bundle: int, port: int) -> int:
         """Open a stream to the contact's service of this port and return its number; `stream_taken` or `stream_over` follows."""
 
-    def stream_attach(self, stream: int, descriptor: int) -> None:
+    def stream_attach(self, stream: int, descriptor: int, first: bytes = ..., *, whole: bool = False) -> None:
         """Connect a stream with a connected TCP socket, which is duplicated: the caller closes its own. Takes a stream that was asked for.
 
+        first: at most 32 768 octets, said before what comes from the socket; whole: nothing that comes from the socket is said.
         Raises LocalError where the descriptor is none of such a socket.
         """
 

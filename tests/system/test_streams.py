@@ -1,4 +1,4 @@
-"""Streams of running boxes: curl through SOCKS and through a forward, from a contact's service; who is not allowed; over a restart. [io]"""
+"""Streams of running boxes: curl through SOCKS, HTTP CONNECT and a forward, from a contact's service; who is not allowed; over a restart. [io]"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.system
 
 PLAN = Plan(first_port=47_400, prefix="127.0.81")
 OCTETS = 100_000
-SOCKS, FORWARD = "127.0.81.200:1080", "127.0.81.200:8022"
+SOCKS, FORWARD, PROXY = "127.0.81.200:1080", "127.0.81.200:8022", "127.0.81.200:8118"
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -47,7 +47,12 @@ def network(tmp_path_factory: pytest.TempPathFactory, page: tuple[int, str]) -> 
     network.set_up()
     caller, callee = network.boxes[CALLER].home, network.boxes[CALLEE].home
     settings = caller / "box.yaml"
-    settings.write_text(settings.read_text().replace("socks: none", f'socks: "{SOCKS}"'))
+    wanted = {"socks: none": f'socks: "{SOCKS}"', "http_proxy: none": f'http_proxy: "{PROXY}"'}
+    text = settings.read_text()
+    for before, after in wanted.items():
+        assert before in text
+        text = text.replace(before, after)
+    settings.write_text(text)
     network.voicebox("service", "add", "web", "--to", f"127.0.0.1:{page[0]}", "--port", "80", "--allow", CALLER, home=callee)
     network.voicebox("forward", "add", FORWARD, f"{CALLEE}.privacy:80", home=caller)
     try:
@@ -79,6 +84,15 @@ def test_a_file_comes_through_socks_and_is_whole(network: EmbeddedNetwork, page:
 def test_a_forward_leads_to_the_same(network: EmbeddedNetwork) -> None:
     done = curl("--noproxy", "*", f"http://{FORWARD}/short")
     assert (done.stdout, done.stderr) == (b"hello", b"")
+
+
+@pytest.mark.parametrize("way", [("-x", f"http://{PROXY}"), ("-p", "-x", f"http://tor:x@{PROXY}")], ids=["get", "connect"])
+def test_an_http_proxy_leads_to_the_same_and_says_what_is_wrong(network: EmbeddedNetwork, way: tuple[str, ...]) -> None:
+    assert curl(*way, f"http://nas.{CALLEE}.privacy/short").stdout == b"hello"
+    done = curl("--fail-with-body" if len(way) == 2 else "-sS", *way, "http://example.org/")
+    assert done.returncode in {22, 56}
+    if len(way) == 2:
+        assert b"not to the internet" in done.stdout
 
 
 def test_what_is_nobodys_and_what_is_not_offered_is_refused(network: EmbeddedNetwork) -> None:

@@ -7,9 +7,8 @@ import argparse
 from voicebox.cli.home import add_home, home_of
 from voicebox.cli.offering import change_offered
 from voicebox.config.load import load_box
-from voicebox.config.model import parse_endpoint
+from voicebox.config.model import parse_endpoint, parse_port
 from voicebox.errors import UsageError
-from voicebox.streams.offered import parse_port
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,8 @@ import argparse
 
 from voicebox.cli.home import add_home, home_of
 from voicebox.cli.offering import change_offered
-from voicebox.config.model import parse_endpoint
-from voicebox.streams.offered import NOBODY, parse_port
+from voicebox.config.model import parse_endpoint, parse_port
+from voicebox.streams.offered import NOBODY
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

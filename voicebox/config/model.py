@@ -92,6 +92,13 @@ def parse_socks(text: str) -> Endpoint | None:
     return None if text == "none" else parse_endpoint(text)
 
 
+def parse_port(text: str) -> int:
+    """Read a port. Raises UsageError."""
+    if not text.isdecimal() or not text.isascii() or len(text) > 5 or not 0 < int(text) <= 65_535:
+        raise UsageError("should be a port: a number from 1 to 65535")
+    return int(text)
+
+
 def parse_switch(text: str) -> bool:
     """Read yes or no. Raises UsageError."""
     if text not in {"yes", "no"}:
@@ -262,6 +269,12 @@ BOX_OPTIONS = (
         "none; or where programs of this machine find a SOCKS5 proxy that leads to contacts' services, and nowhere else: 127.0.0.1:1080",
     ),
     Option(
+        "http_proxy",
+        parse_socks,
+        "none",
+        "none; or where programs of this machine find the same as an HTTP proxy, for those that know no SOCKS5: 127.0.0.1:8118",
+    ),
+    Option(
         "page",
         parse_endpoint,
         "127.0.0.1:5080",
@@ -316,6 +329,7 @@ class BoxConfig:
     relay: RelaySwitch
     trunk: TrunkConfig | None
     socks: Endpoint | None = field(repr=False)
+    http_proxy: Endpoint | None = field(repr=False)
     page_listen: Endpoint = field(repr=False)
     realtime: bool
 
@@ -361,6 +375,7 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         values["relay"],
         _trunk_config(values),
         values["socks"],
+        values["http_proxy"],
         values["page"],
         values["realtime"],
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from voicebox.config.model import Endpoint, parse_endpoint
+from voicebox.config.model import Endpoint, parse_endpoint, parse_port
 from voicebox.contacts.contact import checked_petname
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import FileProblem, UsageError
@@ -109,13 +109,6 @@ def _renamed(petnames: tuple[str, ...], petname: str, to: str | None) -> Iterato
             yield each
         elif to is not None:
             yield to
-
-
-def parse_port(text: str) -> int:
-    """Read a TCP port. Raises UsageError."""
-    if not text.isdecimal() or not text.isascii() or len(text) > 5 or not 0 < int(text) <= 65_535:
-        raise UsageError("A port is a number from 1 to 65535.")
-    return int(text)
 
 
 def parse_offered(text: str, path: str) -> Offered:

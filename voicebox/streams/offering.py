@@ -8,18 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from voicebox.config.model import Endpoint
+from voicebox.config.model import BoxConfig, Endpoint
 from voicebox.contacts.store import StateDirectory
+from voicebox.streams.http import HttpNegotiation
 from voicebox.streams.offered import Offered, changed, keep_offered, load_offered
-from voicebox.streams.server import StreamServer
+from voicebox.streams.server import StreamServer, Talk
+from voicebox.streams.socks import Negotiation
 
 
 class Offering:
-    """The file `streams` of a box, and who serves what it says. socks: where programs find the proxy. Methods raise FileProblem and HostError."""
+    """The file `streams` of a box, and who serves what it says. config: says where programs find proxies. Methods raise FileProblem and HostError."""
 
-    def __init__(self, store: StateDirectory, socks: Endpoint | None, petnames: Callable[[], frozenset[str]]) -> None:
-        self._store, self._socks, self._petnames = store, socks, petnames
+    def __init__(self, store: StateDirectory, config: BoxConfig, petnames: Callable[[], frozenset[str]]) -> None:
+        self._store, self._petnames = store, petnames
+        places: list[tuple[Endpoint | None, Talk]] = [(config.socks, Negotiation), (config.http_proxy, HttpNegotiation)]
+        self._proxies = {endpoint: talk for endpoint, talk in places if endpoint is not None}
         self._server: StreamServer | None = None
+        self._doors: Mapping[Endpoint, tuple[str, int]] = {}
         self._offered = self.read()
 
     def read(self) -> Offered:
@@ -30,12 +35,19 @@ class Offering:
         """Let a server offer it from now on, or nobody."""
         self._server = server
         self.use(self._offered)
+        self.use_doors(self._doors)
 
     def use(self, offered: Offered) -> None:
         """Offer this from now on; where that cannot be, all is as before."""
         if self._server is not None:
-            self._server.use(offered, self._socks)
+            self._server.use(offered, self._proxies)
         self._offered = offered
+
+    def use_doors(self, doors: Mapping[Endpoint, tuple[str, int]]) -> None:
+        """Let programs that connect to these addresses and ports be led to a contact's service, and no others."""
+        self._doors = doors
+        if self._server is not None:
+            self._server.use_doors(doors)
 
     def change(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Change it, as the control socket asks: what and line as in offered.py. Raises UsageError."""

@@ -1,7 +1,7 @@
-"""The sockets of streams: forwards and SOCKS5 that programs connect to, and the connections to services. [io]
+"""The sockets of streams: forwards, proxies and addresses of names that programs connect to, and the connections to services. [io]
 
 A program is waited for here until the contact's box takes its stream; then its socket is handed to the engine, and no octet of it passes Python. NOT here: which
-contact, which call, who is allowed (bundles.py, offered.py), the octets of SOCKS (socks.py).
+contact, which call, who is allowed (bundles.py, offered.py), the octets of SOCKS (socks.py) and HTTP (http.py).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import contextlib
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 from voicebox.b2bua.events import TIE_OCTETS
 from voicebox.b2bua.ports import CircuitLeg
@@ -21,7 +21,7 @@ from voicebox.dataplane import StreamEvent
 from voicebox.errors import HostError, UsageError, VoiceboxError
 from voicebox.streams.bundles import BUSY, NEVER, Bundles, Connected, Listener, StreamNetwork, StreamPlane
 from voicebox.streams.offered import Offered
-from voicebox.streams.socks import REASONS, Negotiation, Reply, contact_of
+from voicebox.streams.socks import Wanted, contact_of
 
 MAX_WAITING = 256
 """Programs that wait for their stream."""
@@ -29,6 +29,25 @@ NEGOTIATION_S = 10.0
 CONNECT_S = 5.0
 BACKLOG = 64
 CHUNK_OCTETS = 512
+MAX_DOORS = 256
+"""Addresses and ports at which programs are waited for on behalf of names."""
+
+
+class ProxyTalk(Protocol):
+    """How a program says what it wants of a proxy: socks.py, http.py."""
+
+    wanted: Wanted | None
+    over: bool
+    first: bytes
+    whole: bool
+
+    def receive(self, octets: bytes) -> bytes: ...
+    def reply(self, why: int | None) -> bytes: ...
+
+
+Talk = Callable[[Callable[[str], str | None]], ProxyTalk]
+To = tuple[str, int] | Talk
+"""Where a program that connects is led: to a contact's port, or wherever it says in a proxy's words."""
 
 
 class StreamServer:
@@ -51,7 +70,8 @@ class StreamServer:
         self._bundles = Bundles(
             plane, network, self._soon, lambda: self._offered, self._connect, self._loop.time, draw, lambda: secrets.token_bytes(TIE_OCTETS)
         )
-        self._wanted: dict[Endpoint, tuple[str, int] | None] = {}
+        self._wanted: dict[Endpoint, To] = {}
+        self._doors: Mapping[Endpoint, tuple[str, int]] = {}
         self._listening: dict[Endpoint, tuple[socket.socket, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -122,11 +142,10 @@ class StreamServer:
 
     # ----------------------------------------------------------------------------------------------------- programs here
 
-    def use(self, offered: Offered, socks: Endpoint | None) -> None:
-        """Offer this, and listen where its forwards are, and for SOCKS5. Raises HostError where one cannot be listened at; then all is as before."""
-        wanted: dict[Endpoint, tuple[str, int] | None] = {each.listen: (each.petname, each.port) for each in offered.forwards}
-        if socks is not None:
-            wanted[socks] = None
+    def use(self, offered: Offered, proxies: Mapping[Endpoint, Talk]) -> None:
+        """Offer this, and listen where its forwards are, and proxies. Raises HostError where one cannot be listened at; then all is as before."""
+        wanted: dict[Endpoint, To] = {each.listen: (each.petname, each.port) for each in offered.forwards}
+        wanted |= proxies
         fresh: dict[Endpoint, socket.socket] = {}
         try:
             for endpoint in wanted.keys() - self._listening.keys():
@@ -135,11 +154,30 @@ class StreamServer:
             for listening in fresh.values():
                 listening.close()
             raise
-        for endpoint in self._listening.keys() - wanted.keys():
+        self._offered, self._wanted = offered, wanted
+        self._close_others()
+        self._serve_all(fresh)
+
+    def use_doors(self, doors: Mapping[Endpoint, tuple[str, int]]) -> None:
+        """Listen there too, for programs that go by a contact's name, and no more where it was said before. Where that cannot be it is counted."""
+        doors = dict(list(doors.items())[:MAX_DOORS])
+        fresh: dict[Endpoint, socket.socket] = {}
+        for endpoint in doors.keys() - self._doors.keys() - self._listening.keys():
+            try:
+                fresh[endpoint] = _listening(endpoint)
+            except HostError:
+                self.counters["doors_refused"] += 1
+        self._doors = doors
+        self._close_others()
+        self._serve_all(fresh)
+
+    def _close_others(self) -> None:
+        for endpoint in self._listening.keys() - self._wanted.keys() - self._doors.keys():
             self._close(endpoint)
+
+    def _serve_all(self, fresh: dict[Endpoint, socket.socket]) -> None:
         for endpoint, listening in fresh.items():
             self._listening[endpoint] = listening, self._loop.create_task(self._serve(endpoint, listening))
-        self._offered, self._wanted = offered, wanted
 
     def _contact_of(self, host: str) -> str | None:
         return contact_of(host, self._suffixes, self._petnames())
@@ -161,36 +199,36 @@ class StreamServer:
                 self.counters["programs_refused"] += 1
                 program.close()
                 continue
-            self._begin(self._wait(program, self._wanted[endpoint]))
+            self._begin(self._wait(program, self._wanted[endpoint] if endpoint in self._wanted else self._doors[endpoint]))
 
-    async def _wait(self, program: socket.socket, to: tuple[str, int] | None) -> None:
+    async def _wait(self, program: socket.socket, to: To) -> None:
         """Take one program, up to where the engine has its socket."""
         with program, contextlib.suppress(OSError, TimeoutError, VoiceboxError):
             program.setblocking(False)
-            is_socks = to is None
-            if to is None:
-                to = await asyncio.wait_for(self._negotiate(program), NEGOTIATION_S)
-            if to is None:
+            talk = None if isinstance(to, tuple) else to(self._contact_of)
+            lead = to if isinstance(to, tuple) else None
+            if talk is not None:
+                lead = await asyncio.wait_for(self._negotiated(program, talk), NEGOTIATION_S)
+            if lead is None:
                 return
-            stream, why = await self._opened(*to)
-            if is_socks:
-                await self._loop.sock_sendall(program, (Reply.DONE if why is None else REASONS.get(why, Reply.FAILED)).serialise())
+            stream, why = await self._opened(*lead)
+            if talk is not None:
+                await self._loop.sock_sendall(program, talk.reply(why))
             self.counters["streams_opened" if why is None else "streams_refused"] += 1
             if why is None and stream is not None:
-                self._plane.stream_attach(stream, program.fileno())
+                self._plane.stream_attach(stream, program.fileno(), talk.first if talk is not None else b"", whole=talk is not None and talk.whole)
 
-    async def _negotiate(self, program: socket.socket) -> tuple[str, int] | None:
-        negotiation = Negotiation(self._contact_of)
-        while negotiation.wanted is None:
+    async def _negotiated(self, program: socket.socket, talk: ProxyTalk) -> tuple[str, int] | None:
+        while talk.wanted is None:
             came = await self._loop.sock_recv(program, CHUNK_OCTETS)
             if not came:
                 return None
-            answer = negotiation.receive(came)
+            answer = talk.receive(came)
             if answer:
                 await self._loop.sock_sendall(program, answer)
-            if negotiation.over:
+            if talk.over:
                 return None
-        return negotiation.wanted.petname, negotiation.wanted.port
+        return talk.wanted.petname, talk.wanted.port
 
     async def _opened(self, petname: str, port: int) -> tuple[int | None, int | None]:
         """Open a stream and wait for the contact's box; return its number, and why not."""

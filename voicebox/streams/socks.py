@@ -49,10 +49,12 @@ class Wanted:
 
 
 class Negotiation:
-    """One program's beginning. contact_of(host): whose name that is, None where it ends in no suffix of contacts, "" for nobody's.
+    """One program's beginning. first and whole: that nothing is to be said before what the program says, as http.py has it. contact_of(host): whose name that is, None where it ends in no suffix of contacts, "" for nobody's.
 
     Contract: receive() what came, send what it returns; wanted is set once the request is whole; over: it was refused, and the rest is to be closed.
     """
+
+    first, whole = b"", False
 
     def __init__(self, contact_of: Callable[[str], str | None]) -> None:
         self._contact_of = contact_of
@@ -75,6 +77,10 @@ class Negotiation:
         if self.wanted is not None and self._came:
             self.over, self.wanted = True, None
         return answer
+
+    def reply(self, why: int | None) -> bytes:
+        """Return what the program is told once its stream is taken, or was not. why: as in streams/bundles.py."""
+        return (Reply.DONE if why is None else REASONS.get(why, Reply.FAILED)).serialise()
 
     def _take(self, octets: int) -> bytes:
         taken, self._came = self._came[:octets], self._came[octets:]
@@ -136,9 +142,10 @@ class Negotiation:
 
 
 def contact_of(host: str, suffixes: tuple[str, ...], petnames: frozenset[str]) -> str | None:
-    """Return the petname that a host name stands for; "" where it ends in a suffix and is nobody's, None where it does not."""
+    """Return the petname that a host name stands for, a contact's or that of a host under it; "" where it ends in a suffix and is nobody's, None where it does not."""
     name = host.rstrip(".").lower()
     stems = [name.removesuffix(f".{suffix}") for suffix in suffixes if name.endswith(f".{suffix}")]
     if not stems:
         return None
-    return next((petname for petname in petnames if petname.lower() in stems), "")
+    under = {petname for stem in stems if 0 < len(labels := stem.split(".")) <= 2 and all(labels) for petname in labels[-1:]}
+    return next((petname for petname in petnames if petname.lower() in under), "")

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use voicebox_core::streams::Why;
+use voicebox_core::streams::{Why, STREAM_WINDOW_OCTETS};
 use voicebox_core::{BundleId, Command, Config, Core, LinkKind, PortId, RandomSource, SeededRandom};
 use voicebox_dtls::{Dialer, Fingerprint, Identity, Keys, Listener, Pin};
 use voicebox_srtp::{Master, Suite};
@@ -379,10 +379,13 @@ impl Engine {
         Ok(stream)
     }
 
-    /// Connect a stream with a connected TCP socket, whose descriptor is duplicated.
-    pub fn stream_attach(&self, stream: u32, descriptor: RawFd) -> Result<(), Error> {
+    /// Connect a stream with a connected TCP socket, whose descriptor is duplicated. first: said before anything that the program says; whole: and nothing is, then.
+    pub fn stream_attach(&self, stream: u32, descriptor: RawFd, first: Vec<u8>, whole: bool) -> Result<(), Error> {
+        if first.len() > STREAM_WINDOW_OCTETS {
+            return Err(Error::Local("what is said first on a stream has at most 32 768 octets"));
+        }
         let with = crate::streams::duplicate(descriptor)?;
-        self.order(Order::StreamAttach { stream, with })
+        self.order(Order::StreamAttach { stream, with, first, whole })
     }
 
     /// Give a stream up. why: PROTOCOL.md §11.3.

@@ -27,7 +27,7 @@ pub(crate) enum Order {
     MediaAgree { port: u32, agreed: Agreed },
     MediaClose { port: u32 },
     StreamOpen { stream: u32, bundle: u32, port: u16 },
-    StreamAttach { stream: u32, with: TcpStream },
+    StreamAttach { stream: u32, with: TcpStream, first: Vec<u8>, whole: bool },
     StreamReset { stream: u32, why: Why },
     BundleIdle { bundle: u32, answer: SyncSender<u64> },
     Tap { seconds: f64 },

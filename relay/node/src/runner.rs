@@ -537,7 +537,7 @@ impl Runner {
                     self.tell(NodeEvent::StreamOver { stream, why: Some(why.code()) });
                 }
             }
-            Order::StreamAttach { stream, with } => self.streams.attach(&mut self.core, stream, with),
+            Order::StreamAttach { stream, with, first, whole } => self.streams.attach(&mut self.core, stream, with, &first, whole),
             Order::StreamReset { stream, why } => self.streams.reset(&mut self.core, &self.poller, stream, why),
             Order::BundleIdle { bundle, answer } => {
                 let _ = answer.try_send(self.core.bundle_idle_us(now, BundleId(bundle)));

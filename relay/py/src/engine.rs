@@ -212,8 +212,9 @@ impl Engine {
         self.engine.stream_open(bundle, port).map_err(raise)
     }
 
-    fn stream_attach(&self, stream: u32, descriptor: i32) -> PyResult<()> {
-        self.engine.stream_attach(stream, descriptor).map_err(raise)
+    #[pyo3(signature = (stream, descriptor, first=Vec::new(), *, whole=false))]
+    fn stream_attach(&self, stream: u32, descriptor: i32, first: Vec<u8>, whole: bool) -> PyResult<()> {
+        self.engine.stream_attach(stream, descriptor, first, whole).map_err(raise)
     }
 
     fn stream_reset(&self, stream: u32, why: u8) -> PyResult<()> {

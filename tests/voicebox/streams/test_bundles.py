@@ -55,7 +55,8 @@ class Box:
         self.notes.append(("stream", stream := next(self.numbers), bundle, port))
         return stream
 
-    def stream_attach(self, stream: int, descriptor: int) -> None:
+    def stream_attach(self, stream: int, descriptor: int, first: bytes = b"", *, whole: bool = False) -> None:
+        assert (first, whole) == (b"", False), "a service says what it likes"
         self.notes.append(("attach", stream, descriptor))
 
     def stream_reset(self, stream: int, why: int) -> None:

@@ -30,6 +30,10 @@ def test_a_contact_is_named() -> None:
     assert (answer, negotiation.wanted, negotiation.over) == (b"\x05\x00", Wanted("bob", 8080), False)
 
 
+def test_a_host_under_a_contacts_name_is_the_contacts() -> None:
+    assert negotiated(NO_AUTHENTICATION, request(b"NAS.bob.privacy", 8080))[1].wanted == Wanted("bob", 8080)
+
+
 def test_a_user_name_is_taken_whatever_it_is() -> None:
     answer, negotiation = negotiated(PASSWORD, b"\x01\x03tor\x00", request(b"Carol.Privacy.ALT."))
     assert (answer, negotiation.wanted) == (b"\x05\x02\x01\x00", Wanted("carol", 80))
@@ -53,7 +57,9 @@ def test_octet_by_octet() -> None:
         (request(bytes(16), kind=4), Reply.NOT_ALLOWED),
         (request(b"bob.privacy", 0), Reply.NOT_ALLOWED),
         (request(b"dave.privacy"), Reply.HOST_UNREACHABLE),
-        (request(b"nas.bob.privacy"), Reply.HOST_UNREACHABLE),
+        (request(b"a.nas.bob.privacy"), Reply.HOST_UNREACHABLE),
+        (request(b".bob.privacy"), Reply.HOST_UNREACHABLE),
+        (request(b"bob.nas.privacy"), Reply.HOST_UNREACHABLE),
         (request(b".privacy"), Reply.HOST_UNREACHABLE),
         (request(b"bob.privacy", command=2), Reply.COMMAND),
         (request(b"bob.privacy", command=3), Reply.COMMAND),
