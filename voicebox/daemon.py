@@ -61,6 +61,7 @@ from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingD
 from voicebox.errors import HostError, LocalError, UsageError
 from voicebox.keeper import start_keeper
 from voicebox.media_ports import EngineMediaPorts
+from voicebox.naming.names import Names
 from voicebox.paging import Paging
 from voicebox.probe.prober import ANYBODY, Prober
 from voicebox.probe.speech import unpacked_speech
@@ -113,7 +114,8 @@ class BoxDaemon:
         self._calls: Calls | None = None
         self._prober: Prober | None = None
         self._streams: StreamServer | None = None
-        self._offering = Offering(self._store, self._config.socks, self._petnames)
+        self._offering = Offering(self._store, self._config, self._petnames)
+        self._names = Names(self._store, self._config, self._petnames, self._offering.use_doors)
         self._media = EngineMediaPorts(self._plane)
         self._server: SipServer | None = None
         self._tls: ssl.SSLContext | None = None
@@ -140,6 +142,7 @@ class BoxDaemon:
         try:
             self._start_circuits()
             await self._start_sip()
+            await self._names.start()
             self._gossiping.start()
             self._repeating.every(CERTIFICATE_CHECK_S, self._look_at_certificate)
             self._repeating.every(SAMPLE_S, self._look_at_meter)
@@ -238,6 +241,7 @@ class BoxDaemon:
         self._provisioning.close()
         try:
             await self._gossiping.stop()
+            await self._names.stop()
             if self._server is not None:
                 await self._server.stop()
                 self._server = None
@@ -421,6 +425,7 @@ class BoxDaemon:
             "circuit_counters": dict(self._calls.counters),
             "probes": dict(self._prober.counters) if self._prober is not None else {},
             "streams": self._streams.status() if self._streams is not None else {},
+            "names": self._names.status(),
             "counters": dict(self.counters + self._gossip.counters + self._gossiping.rounds.counters),
         }
 
@@ -572,6 +577,7 @@ class BoxDaemon:
 
     def _take(self, step: Step) -> None:
         self._book.take(step)
+        self._names.contacts_changed()
         if step.before is not None:
             petname, to = step.before.petname, step.after.petname if step.after is not None and step.after.open else None
             if self._server is not None:
@@ -584,6 +590,7 @@ class BoxDaemon:
                 self._standing.renew_tokens(self._plane.now_us(), at_once=True)
             self._wake()
         if step.renamed is not None:  # last: a disk that does not take it keeps no door open
+            self._names.renamed(*step.renamed)
             self._offering.renamed(*step.renamed)
             self._kept.renamed(*step.renamed)
 

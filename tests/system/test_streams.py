@@ -1,4 +1,4 @@
-"""Streams of running boxes: curl through SOCKS, HTTP CONNECT and a forward, from a contact's service; who is not allowed; over a restart. [io]"""
+"""Streams of running boxes: curl through SOCKS, HTTP CONNECT, a forward and by name, from a contact's service; who is not allowed; over a restart. [io]"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from dnslib import RCODE, DNSRecord
 
 from tests.support.embedded import CALLEE, CALLER, leave_dummies, told, wait_until
 from voicebox.demo.network import EmbeddedNetwork, Plan
@@ -19,6 +20,9 @@ pytestmark = pytest.mark.system
 PLAN = Plan(first_port=47_400, prefix="127.0.81")
 OCTETS = 100_000
 SOCKS, FORWARD, PROXY = "127.0.81.200:1080", "127.0.81.200:8022", "127.0.81.200:8118"
+NAMES = "127.0.81.200", 5354
+BY_NAME = 8080
+"""A port that ordinary users may take."""
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -47,12 +51,13 @@ def network(tmp_path_factory: pytest.TempPathFactory, page: tuple[int, str]) -> 
     network.set_up()
     caller, callee = network.boxes[CALLER].home, network.boxes[CALLEE].home
     settings = caller / "box.yaml"
-    wanted = {"socks: none": f'socks: "{SOCKS}"', "http_proxy: none": f'http_proxy: "{PROXY}"'}
-    text = settings.read_text()
+    wanted = {"socks: none": f'socks: "{SOCKS}"', "http_proxy: none": f'http_proxy: "{PROXY}"', "listen: [none]": f'listen: ["{NAMES[0]}:{NAMES[1]}"]'}
+    text = settings.read_text().replace("ports: [80]", f"ports: [{BY_NAME}]")
     for before, after in wanted.items():
         assert before in text
         text = text.replace(before, after)
     settings.write_text(text)
+    network.voicebox("service", "add", "page", "--to", f"127.0.0.1:{page[0]}", "--port", str(BY_NAME), "--allow", CALLER, home=callee)
     network.voicebox("service", "add", "web", "--to", f"127.0.0.1:{page[0]}", "--port", "80", "--allow", CALLER, home=callee)
     network.voicebox("forward", "add", FORWARD, f"{CALLEE}.privacy:80", home=caller)
     try:
@@ -93,6 +98,22 @@ def test_an_http_proxy_leads_to_the_same_and_says_what_is_wrong(network: Embedde
     assert done.returncode in {22, 56}
     if len(way) == 2:
         assert b"not to the internet" in done.stdout
+
+
+def address_of(name: str, kind: str) -> list[str]:
+    """Ask the box for a name, as a resolver does; return the addresses."""
+    return [str(record.rdata) for record in DNSRecord.parse(DNSRecord.question(name, kind).send(*NAMES, timeout=10)).rr]
+
+
+def test_a_program_finds_a_contact_by_name_without_knowing_of_any_proxy(network: EmbeddedNetwork) -> None:
+    name = f"{CALLEE}.privacy"
+    address = address_of(name, "A")[0]
+    assert (address.startswith(("127.192.", "127.193.")), address_of(name, "AAAA")) == (True, [])
+    done = curl("--noproxy", "*", "--resolve", f"{name}:{BY_NAME}:{address}", f"http://{name}:{BY_NAME}/short")
+    assert (done.stdout, done.stderr) == (b"hello", b"")
+    assert told(network.boxes[CALLER])["names"]["places"] == 1
+    answer = DNSRecord.parse(DNSRecord.question("example.org").send(*NAMES, tcp=True, timeout=10))
+    assert (answer.header.rcode, answer.rr) == (RCODE.REFUSED, [])
 
 
 def test_what_is_nobodys_and_what_is_not_offered_is_refused(network: EmbeddedNetwork) -> None:

@@ -9,6 +9,7 @@ from voicebox.contacts.changes import Change, decide
 from voicebox.contacts.kept import rename_kept
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import ask
+from voicebox.naming.names import rename_names
 from voicebox.streams.offered import rename_offered
 
 
@@ -24,4 +25,5 @@ def change_contact(home: Path, change: Change) -> None:
         store.keep(step)
         if step.renamed is not None:
             rename_offered(store, *step.renamed)
+            rename_names(store, *step.renamed)
             rename_kept(store, *step.renamed)

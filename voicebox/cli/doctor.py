@@ -19,6 +19,7 @@ from voicebox.doctor.findings import Finding, Grade, findings_of
 from voicebox.doctor.machine import look_at_machine
 from voicebox.doctor.names import look_at_names
 from voicebox.doctor.redact import own_words, redact
+from voicebox.doctor.resolver import look_at_low_ports, look_at_resolver
 from voicebox.doctor.running import finding_of_probe, findings_of_path, findings_of_status
 from voicebox.doctor.surroundings import look_at_address, look_at_ports, source_address
 from voicebox.doctor.units import look_at_units, unit_folders
@@ -75,6 +76,10 @@ def _look_at_home(home: Path, *, relay: bool) -> list[Finding]:
     if config is not None:
         found += look_at_ports(config.sip_listen, config.tls_listen, runs=_runs(home))
         found.append(look_at_names(Path("/"), config.suffixes))
+        if config.names_listen:
+            found.append(look_at_resolver(Path("/"), config.suffixes, config.names_listen[0]))
+            low = look_at_low_ports(Path("/"), config.names_ports, privileged=os.geteuid() == 0)
+            found += [low] if low is not None else []
     return [*found, *running, *([] if relay else [look_at_units(unit_folders())])]
 
 

@@ -275,6 +275,20 @@ BOX_OPTIONS = (
         "none; or where programs of this machine find the same as an HTTP proxy, for those that know no SOCKS5: 127.0.0.1:8118",
     ),
     Option(
+        "names.listen",
+        parse_socks,
+        "none",
+        "none; or where this machine's resolver asks for names of contacts, over UDP and TCP: 127.0.0.1:5354. Nothing else is answered there; `voicebox doctor` says how to point the resolver at it",
+        many=True,
+    ),
+    Option(
+        "names.ports",
+        parse_port,
+        "80",
+        "ports at which programs of this machine find contacts by name, without interception: each contact that was looked up gets an address of this machine's own. Below 1024 the system has to allow it",
+        many=True,
+    ),
+    Option(
         "page",
         parse_endpoint,
         "127.0.0.1:5080",
@@ -330,6 +344,9 @@ class BoxConfig:
     trunk: TrunkConfig | None
     socks: Endpoint | None = field(repr=False)
     http_proxy: Endpoint | None = field(repr=False)
+    names_listen: tuple[Endpoint, ...] = field(repr=False)
+    """Where names of contacts are answered for; empty for nowhere."""
+    names_ports: tuple[int, ...]
     page_listen: Endpoint = field(repr=False)
     realtime: bool
 
@@ -376,6 +393,8 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         _trunk_config(values),
         values["socks"],
         values["http_proxy"],
+        tuple(each for each in values["names.listen"] if each is not None),
+        tuple(dict.fromkeys(values["names.ports"])),
         values["page"],
         values["realtime"],
     )
