@@ -16,7 +16,7 @@ from relay.model.layer import Hctr2
 from relay.model.randomness import SeededRandom
 from relay.model.slots import SLOT_US, Due, Ring, Settling
 from tools.coarse_copy import coarse_copy, compress, frame_of_copy
-from tools.streams_reference import Frame, Row, Segment, serialise_frame, serialise_segment
+from tools.streams_reference import Fragment, Frame, Row, Segment, serialise_fragment, serialise_frame, serialise_segment
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests" / "vectors"
 Entry = dict[str, object]
@@ -255,10 +255,11 @@ def streams(random: SeededRandom) -> Entry:
         Segment(7, 1_000, ((1, 1), (205, 410)), piece=(99, random.octets(201))),
         Segment(8, 0, ((1, 1),) * 8, more=True),
         Segment(9, 5, ((32_000, 768),)),
+        Segment(10, 6, ((1, 1),), fragments=serialise_fragment(Fragment(yours=False, stream=3, number=0, place=0, last=True, octets=b""))),
     ]
     valid = [
         {"heard": each.heard, "next": each.next, "ranges": each.ranges, "more": each.more, "offset": each.piece and each.piece[0],
-         "piece": each.piece and each.piece[1].hex(), "segment": serialise_segment(each).hex()}
+         "piece": each.piece and each.piece[1].hex(), "fragments": each.fragments.hex(), "segment": serialise_segment(each).hex()}
         for each in segments
     ]  # fmt: skip
     plain, ranged = serialise_segment(segments[0]), serialise_segment(segments[2])
@@ -272,20 +273,46 @@ def streams(random: SeededRandom) -> Entry:
         ("ranges beyond the window", changed(ranged, 11, [0x80, 0])),
         ("an offset without octets", (plain + bytes(4)).hex()),
         ("half an offset", (plain + bytes(3)).hex()),
+        ("fragments without one", changed(plain, 6, [0x40])),
     ]
     frames = [
         Frame(1, False, 0, 80), Frame(1, False, 65_535, 65_535), Frame(2, True, 5), Frame(3, False, 7, b"x"), Frame(3, True, 8, random.octets(255)),
-        Frame(4, True, 9), Frame(5, False, 10, 1), Frame(5, True, 11, 4), Frame(6, True, 12, 2**32 - 1),
+        Frame(4, True, 9), Frame(5, False, 10, 1), Frame(5, True, 11, 4), Frame(6, True, 12, 2**32 - 1), Frame(7, False, 13, 53),
     ]  # fmt: skip
-    none = ("00 0000", "07 0000", "81 0000 0050", "02 0000", "03 0000 00", "05 0000 00", "05 0000 05")
+    none = ("00 0000", "08 0000", "81 0000 0050", "87 0000 0050", "02 0000", "03 0000 00", "05 0000 00", "05 0000 05")
     return {
         "section": "11",
         "segments": valid,
         "no_segments": [{"why": why, "segment": octets} for why, octets in invalid],
         "frames": [{"kind": each.kind, "yours": each.yours, "stream": each.stream, "frame": serialise_frame(each).hex()} for each in frames],
         "no_frames": [octets.replace(" ", "") for octets in none],
+        "fragments": [each._asdict() | {"octets": each.octets.hex(), "fragment": serialise_fragment(each).hex()} for each in datagram_fragments(random)],
+        "no_fragments": [{"why": why, "fragment": octets} for why, octets in no_fragments()],
         "rows": [scrambled(random, most) for most in (3, 20, 209)],
     }
+
+
+def datagram_fragments(random: SeededRandom) -> list[Fragment]:
+    """Return fragments as they may be."""
+    return [
+        Fragment(yours=False, stream=0, number=0, place=0, last=True, octets=b""),
+        Fragment(yours=True, stream=65_535, number=65_535, place=8_191, last=True, octets=b"x"),
+        Fragment(yours=False, stream=7, number=1_000, place=205, last=False, octets=random.octets(205)),
+        Fragment(yours=True, stream=8, number=1, place=0, last=False, octets=random.octets(255)),
+    ]
+
+
+def no_fragments() -> list[tuple[str, str]]:
+    """Return what is none, and why."""
+    good = serialise_fragment(Fragment(yours=False, stream=7, number=1, place=3, last=True, octets=b"abc"))
+    return [
+        ("7 octets", good[:7].hex()),
+        ("an octet is missing", good[:-1].hex()),
+        ("another bit", changed(good, 0, [0x03])),
+        ("no octets, not at the beginning", changed(good, 7, [0])),
+        ("no octets, and more to come", changed(good, 0, [0, 0, 7, 0, 1, 0, 0, 0])),
+        ("beyond the longest datagram", changed(good, 5, [0x1F, 0xFE])),
+    ]
 
 
 def scrambled(random: SeededRandom, most: int) -> Entry:

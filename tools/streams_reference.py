@@ -1,4 +1,4 @@
-"""Streams between two boxes, as simple as they can be: segments, frames, and a receiver that keeps octets by their offset. Pure.
+"""Streams and datagrams between two boxes, as simple as they can be: segments, frames, fragments, and a receiver that keeps octets by their offset. Pure.
 
 The reference for relay/core/src/streams: tests/vectors/streams.json is made from it. NOT here: who says what when, credit. Spec: PROTOCOL.md §11.
 """
@@ -9,28 +9,30 @@ from typing import NamedTuple
 
 WINDOW_OCTETS = 32_768
 MAX_RANGES = 8
-MORE, YOURS = 0x80, 0x80
-PAYLOADS = {1: ">H", 2: "", 4: "", 5: ">B", 6: ">L"}
+MAX_DATAGRAM_OCTETS = 8_192
+MORE, FRAGMENTS, YOURS, LAST = 0x80, 0x40, 0x80, 1
+PAYLOADS = {1: ">H", 2: "", 4: "", 5: ">B", 6: ">L", 7: ">H"}
 """Of a frame's kinds but 3, data: what follows the stream's number."""
 DATA, LAST_WHY = 3, 4
 
 
 class Segment(NamedTuple):
-    """heard u16 | next u32 | count u8 | count times (gap u16 | length u16) | [offset u32 | octets]; piece: offset and octets."""
+    """heard u16 | next u32 | count u8 | count times (gap u16 | length u16) | [offset u32 | octets], or fragments; piece: offset and octets."""
 
     heard: int
     next: int
     ranges: tuple[tuple[int, int], ...] = ()
     more: bool = False
     piece: tuple[int, bytes] | None = None
+    fragments: bytes = b""
 
 
 def serialise_segment(segment: Segment) -> bytes:
     """Write a segment."""
-    count = len(segment.ranges) | (MORE if segment.more else 0)
+    count = len(segment.ranges) | (MORE if segment.more else 0) | (FRAGMENTS if segment.fragments else 0)
     ranges = b"".join(struct.pack(">HH", *each) for each in segment.ranges)
     piece = b"" if segment.piece is None else struct.pack(">L", segment.piece[0]) + segment.piece[1]
-    return struct.pack(">HLB", segment.heard, segment.next, count) + ranges + piece
+    return struct.pack(">HLB", segment.heard, segment.next, count) + ranges + piece + segment.fragments
 
 
 def parse_segment(octets: bytes) -> Segment | None:
@@ -38,14 +40,16 @@ def parse_segment(octets: bytes) -> Segment | None:
     if len(octets) < 7:
         return None
     heard, expected, count = struct.unpack_from(">HLB", octets)
-    more, count = bool(count & MORE), count & ~MORE
+    more, fragmented, count = bool(count & MORE), bool(count & FRAGMENTS), count & ~(MORE | FRAGMENTS)
     end = 7 + 4 * count
     rest = octets[end:]
-    if count > MAX_RANGES or (more and not count) or end > len(octets) or len(rest) in range(1, 5):
+    if count > MAX_RANGES or (more and not count) or end > len(octets) or (not rest if fragmented else len(rest) in range(1, 5)):
         return None
     ranges = tuple(struct.unpack_from(">HH", octets, 7 + 4 * place) for place in range(count))
     if not all(gap and length for gap, length in ranges) or sum(map(sum, ranges)) > WINDOW_OCTETS:
         return None
+    if fragmented:
+        return Segment(heard, expected, ranges, more, None, rest)
     return Segment(heard, expected, ranges, more, (int.from_bytes(rest[:4]), rest[4:]) if rest else None)
 
 
@@ -81,7 +85,7 @@ def parse_frames(row: bytes) -> list[Frame] | None:
             frames.append(Frame(kind, yours, stream, payload))
             continue
         layout = PAYLOADS.get(kind)
-        if layout is None or len(row) < struct.calcsize(layout) or (kind, yours) in {(1, True), (2, False)}:
+        if layout is None or len(row) < struct.calcsize(layout) or (kind, yours) in {(1, True), (2, False), (7, True)}:
             return None
         number = struct.unpack_from(layout, row)[0] if layout else None
         if kind == 5 and number not in range(1, LAST_WHY + 1):
@@ -89,6 +93,37 @@ def parse_frames(row: bytes) -> list[Frame] | None:
         frames.append(Frame(kind, yours, stream, number))
         row = row[struct.calcsize(layout) :]
     return frames
+
+
+class Fragment(NamedTuple):
+    """bits u8 | stream u16 | number u16 | place u16 | length u8 | octets; yours: the association was opened by whom the fragment is for."""
+
+    yours: bool
+    stream: int
+    number: int
+    place: int
+    last: bool
+    octets: bytes
+
+
+def serialise_fragment(fragment: Fragment) -> bytes:
+    """Write a fragment."""
+    bits = (YOURS if fragment.yours else 0) | (LAST if fragment.last else 0)
+    return struct.pack(">BHHHB", bits, fragment.stream, fragment.number, fragment.place, len(fragment.octets)) + fragment.octets
+
+
+def parse_fragments(octets: bytes) -> list[Fragment] | None:
+    """Read the fragments of a segment; None where one is none."""
+    found = []
+    while octets:
+        if len(octets) < 8 or len(octets) < 8 + octets[7]:
+            return None
+        bits, stream, number, place, length = struct.unpack_from(">BHHHB", octets)
+        if bits & ~(YOURS | LAST) or place + length > MAX_DATAGRAM_OCTETS or not (length or (bits & LAST and not place)):
+            return None
+        found.append(Fragment(bool(bits & YOURS), stream, number, place, bool(bits & LAST), octets[8 : 8 + length]))
+        octets = octets[8 + length :]
+    return found
 
 
 @dataclass

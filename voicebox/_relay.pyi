@@ -30,7 +30,8 @@ owner: ('created', link, circuit, payload: bytes)                §3.2 created; 
 media: ('digit', port, code: int, duration_ms: int)
        ('taped', port, entries: bytes)                           media_tape(): for each slot `length u8 | frame`, length 0 where there was none
        ('media_failed', port)                                    media_agree(): the handshake came to nothing, and nothing passes the port
-streams: ('stream_asked', stream, bundle, port)                 a contact's box opens one: stream_attach() takes it, stream_reset() refuses it
+streams: ('stream_asked', stream, bundle, port, datagrams: bool)  a contact's box opens one, or an association: stream_attach() or door_attach() takes it, stream_reset() refuses it
+       ('datagram_asked', door, datagram)                        a program sent what no association of its door is for, header and all; at most 16 a second for each door
        ('stream_taken', stream)                                  the contact's box takes one that was opened here
        ('stream_over', stream, why: int | None)                  it ended both ways, or was reset: the number of §11.3, also where stream_open() found no room
        ('bundle_wants', bundle)                                  something is to be said, and no circuit carries the bundle; once until one does
@@ -182,8 +183,8 @@ class Engine:
     def bundle_idle_us(self, bundle: int) -> int:
         """For how long nothing has waited to be said. Waits for the thread as counters() does."""
 
-    def stream_open(self, bundle: int, port: int) -> int:
-        """Open a stream to the contact's service of this port and return its number; `stream_taken` or `stream_over` follows."""
+    def stream_open(self, bundle: int, port: int, *, datagrams: bool = False) -> int:
+        """Open a stream to the contact's service of this port, or an association (§11.6), and return its number; `stream_taken` or `stream_over` follows."""
 
     def stream_attach(self, stream: int, descriptor: int, first: bytes = ..., *, whole: bool = False) -> None:
         """Connect a stream with a connected TCP socket, which is duplicated: the caller closes its own. Takes a stream that was asked for.
@@ -191,6 +192,21 @@ class Engine:
         first: at most 32 768 octets, said before what comes from the socket; whole: nothing that comes from the socket is said.
         Raises LocalError where the descriptor is none of such a socket.
         """
+
+    def door_open(self, descriptor: int, *, has_headers: bool = False) -> int:
+        """Take datagrams of a connected UDP socket, which is duplicated: the caller closes its own. has_headers: of SOCKS5, before each. Returns the door's number.
+
+        Raises LocalError where the descriptor is none of such a socket.
+        """
+
+    def door_attach(self, door: int, stream: int, header: bytes, first: list[bytes]) -> None:
+        """Let an association's datagrams pass a door, behind this header; first: those that are sent on it before. Takes one that was asked for.
+
+        A door without headers has one association, and is gone with it; an association on which nothing came or went for 180 s is given up.
+        """
+
+    def door_close(self, door: int) -> None:
+        """Let nothing pass a door any more, and give up its associations."""
 
     def stream_reset(self, stream: int, why: int) -> None:
         """Give a stream up, or refuse it. why: 1 no such service for this contact, 2 too many, 3 the service is not there, 4 given up."""

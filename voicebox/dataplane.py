@@ -190,11 +190,12 @@ class MediaFailed:
 
 @dataclass(frozen=True, slots=True)
 class StreamAsked:
-    """A contact's box opens a stream to the service of `port`; attach it or reset it."""
+    """A contact's box opens a stream to the service of `port`, or an association; attach it or reset it."""
 
     stream: int
     bundle: int
     port: int
+    datagrams: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,14 @@ class StreamOver:
 
     stream: int
     why: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramAsked:
+    """A program sent a datagram through a door that has no association for it, which is to be opened and attached."""
+
+    door: int
+    datagram: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +259,8 @@ Event = (
     | MediaFailed
     | EngineFailed
 )
-StreamEvent = StreamAsked | StreamTaken | StreamOver | BundleWants | BundleBroken
+BundleEvent = StreamAsked | StreamTaken | StreamOver | BundleWants | BundleBroken
+StreamEvent = BundleEvent | DatagramAsked
 _OfPort = PhoneDigit | Taped | MediaFailed
 
 _KINDS: dict[str, Callable[..., Event | StreamEvent]] = {
@@ -273,6 +283,7 @@ _KINDS: dict[str, Callable[..., Event | StreamEvent]] = {
     "stream_asked": StreamAsked,
     "stream_taken": StreamTaken,
     "stream_over": StreamOver,
+    "datagram_asked": DatagramAsked,
     "bundle_wants": BundleWants,
     "bundle_broken": BundleBroken,
     "engine_failed": EngineFailed,
@@ -352,7 +363,10 @@ class DataPlane(MediaCommands, Protocol):
     def bundle_bind(self, bundle: int, link: int, circuit: int) -> None: ...
     def bundle_close(self, bundle: int) -> None: ...
     def bundle_idle_us(self, bundle: int) -> int: ...
-    def stream_open(self, bundle: int, port: int) -> int: ...
+    def stream_open(self, bundle: int, port: int, *, datagrams: bool = False) -> int: ...
+    def door_open(self, descriptor: int, *, has_headers: bool = False) -> int: ...
+    def door_attach(self, door: int, stream: int, header: bytes, first: list[bytes]) -> None: ...
+    def door_close(self, door: int) -> None: ...
     def stream_attach(self, stream: int, descriptor: int, first: bytes = b"", *, whole: bool = False) -> None: ...
     def stream_reset(self, stream: int, why: int) -> None: ...
 

@@ -110,7 +110,9 @@ def test_streams() -> None:
     for each in made["segments"]:
         piece = None if each["piece"] is None else (each["offset"], bytes.fromhex(each["piece"]))
         ranges = tuple((gap, length) for gap, length in each["ranges"])
-        assert reference.parse_segment(bytes.fromhex(each["segment"])) == reference.Segment(each["heard"], each["next"], ranges, each["more"], piece)
+        assert reference.parse_segment(bytes.fromhex(each["segment"])) == reference.Segment(
+            each["heard"], each["next"], ranges, each["more"], piece, bytes.fromhex(each["fragments"])
+        )
     for each in made["no_segments"]:
         assert reference.parse_segment(bytes.fromhex(each["segment"])) is None, each["why"]
     for each in made["frames"]:
@@ -119,6 +121,11 @@ def test_streams() -> None:
         assert [(frame.kind, frame.yours, frame.stream) for frame in frames] == [(each["kind"], each["yours"], each["stream"])]
         assert (reference.serialise_frame(frames[0]), reference.parse_frames(octets[:-1])) == (octets, None)
     assert all(reference.parse_frames(bytes.fromhex(octets)) is None for octets in made["no_frames"])
+    for each in made["fragments"]:
+        fragment = reference.Fragment(**{name: each[name] for name in ("yours", "stream", "number", "place", "last")}, octets=bytes.fromhex(each["octets"]))
+        assert (reference.serialise_fragment(fragment).hex(), reference.parse_fragments(bytes.fromhex(each["fragment"]))) == (each["fragment"], [fragment])
+    for each in made["no_fragments"]:
+        assert reference.parse_fragments(bytes.fromhex(each["fragment"])) is None, each["why"]
 
 
 def test_the_samples_of_g711_are_those_of_the_standard() -> None:

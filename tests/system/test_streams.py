@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.system
 PLAN = Plan(first_port=47_400, prefix="127.0.81")
 OCTETS = 100_000
 SOCKS, FORWARD, PROXY = "127.0.81.200:1080", "127.0.81.200:8022", "127.0.81.200:8118"
+UDP_FORWARD = "127.0.81.200:8053"
 NAMES = "127.0.81.200", 5354
 BY_NAME = 8080
 """A port that ordinary users may take."""
@@ -114,6 +117,70 @@ def test_a_program_finds_a_contact_by_name_without_knowing_of_any_proxy(network:
     assert told(network.boxes[CALLER])["names"]["places"] == 1
     answer = DNSRecord.parse(DNSRecord.question("example.org").send(*NAMES, tcp=True, timeout=10))
     assert (answer.header.rcode, answer.rr) == (RCODE.REFUSED, [])
+
+
+@pytest.fixture(scope="module")
+def echo(network: EmbeddedNetwork) -> Iterator[None]:
+    """Offer what gives datagrams back, with an octet more, and have a forward that leads there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service:
+        service.bind(("127.0.0.1", 0))
+
+        def work() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    octets, sender = service.recvfrom(10_000)
+                    service.sendto(octets + b"!", sender)
+
+        threading.Thread(target=work, daemon=True).start()
+        to = f"127.0.0.1:{service.getsockname()[1]}"
+        network.voicebox("service", "add", "echo", "--to", to, "--port", "53", "--udp", "--allow", CALLER, home=network.boxes[CALLEE].home)
+        network.voicebox("forward", "add", UDP_FORWARD, f"{CALLEE}.privacy:53", "--udp", home=network.boxes[CALLER].home)
+        yield
+
+
+def exchanged(program: socket.socket, sent: bytes, *, header: bytes = b"") -> bytes:
+    """Send a datagram until an answer to it comes, for they may be lost as others may; return the answer."""
+    program.settimeout(2)
+    for _ in range(20):
+        program.send(header + sent)
+        with contextlib.suppress(TimeoutError):
+            while (came := program.recv(10_000)) != header + sent + b"!":
+                pass
+            return came.removeprefix(header)
+    raise AssertionError("no answer")
+
+
+@pytest.mark.usefixtures("echo")
+def test_datagrams_through_a_forward_each_program_its_own(network: EmbeddedNetwork) -> None:
+    host, port = UDP_FORWARD.split(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        for program, sent in ((one, b"a question"), (other, bytes(range(256)) * 12), (one, b"x" * 1_400), (other, b"")):
+            program.connect((host, int(port)))
+            assert exchanged(program, sent) == sent + b"!"
+    assert told(network.boxes[CALLER])["streams"]["associations_opened"] == 2
+
+
+@pytest.mark.usefixtures("echo")
+def test_datagrams_through_socks_by_name_and_nowhere_else(network: EmbeddedNetwork) -> None:
+    host, port = SOCKS.split(":")
+    with socket.create_connection((host, int(port)), 10) as control, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
+        control.sendall(b"\x05\x01\x00" + b"\x05\x03\x00\x01" + bytes(6))
+        reply = b""
+        while len(reply) < 12:
+            reply += control.recv(12)
+        assert reply[:6] == b"\x05\x00\x05\x00\x00\x01"
+        program.connect((socket.inet_ntoa(reply[6:10]), int.from_bytes(reply[10:])))
+        host_name = f"{CALLEE}.privacy".encode()
+        header = b"\x00\x00\x00\x03" + bytes([len(host_name)]) + host_name
+        program.send(b"\x00\x00\x00\x01\x7f\x00\x00\x01\x00\x35nowhere")
+        query = bytes(DNSRecord.question("a.like.request").pack())
+        assert exchanged(program, query, header=header + b"\x00\x35") == query + b"!"
+        assert exchanged(program, b"z" * 2_000, header=header + b"\x00\x35") == b"z" * 2_000 + b"!"
+    refused = told(network.boxes[CALLER])["streams"]["datagrams_refused"]
+    assert refused == 1
+    for name in (CALLER, CALLEE):
+        engine = told(network.boxes[name])["engine"]
+        assert (engine["streams_broken"], engine["panics"]) == (0, 0)
 
 
 def test_what_is_nobodys_and_what_is_not_offered_is_refused(network: EmbeddedNetwork) -> None:

@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `voicebox forward add`."""
     parser.add_argument("listen", metavar="ADDRESS:PORT", help="where programs connect: 127.0.0.1:8022 for those of this machine")
     parser.add_argument("to", metavar="NAME:PORT", help="the contact's service: bob.privacy:22")
+    parser.add_argument("--udp", action="store_true", help="over UDP")
     add_home(parser)
 
 
@@ -25,6 +26,6 @@ def run(args: argparse.Namespace) -> int:
     petname = next((name.removesuffix(f".{suffix}") for suffix in load_box(home).suffixes if name.endswith(f".{suffix}")), name)
     if not petname or " " in petname:
         raise UsageError("A contact's service is NAME:PORT, for example bob.privacy:22.")
-    change_offered(home, "add", f"forward {listen} {petname} {port}")
+    change_offered(home, "add", f"forward {listen} {petname} {port}{' udp' if args.udp else ''}")
     print(f"{listen} leads to port {port} of {petname}, while the box runs, for whoever can connect to that address.")
     return 0

@@ -13,11 +13,12 @@ from voicebox.streams.offered import NOBODY
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `voicebox service add`."""
     parser.add_argument("name", metavar="NAME", help="your name for it")
-    parser.add_argument("--to", required=True, metavar="ADDRESS:PORT", help="where it is, over TCP: 127.0.0.1:8080, or another machine of the home network")
+    parser.add_argument("--to", required=True, metavar="ADDRESS:PORT", help="where it is: 127.0.0.1:8080, or another machine of the home network")
     parser.add_argument("--port", metavar="PORT", help="under which contacts reach it; without: that of --to")
     parser.add_argument(
         "--allow", action="append", default=[], metavar="PETNAME", help="a contact who may reach it; several times for several; without: nobody"
     )
+    parser.add_argument("--udp", action="store_true", help="over UDP")
     add_home(parser)
 
 
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Add the service."""
     to = parse_endpoint(args.to)
     port = parse_port(args.port) if args.port is not None else to.port
-    change_offered(home_of(args), "add", f"service {args.name} {to} {port} {','.join(args.allow) or NOBODY}")
+    change_offered(home_of(args), "add", f"service {args.name} {to} {port} {','.join(args.allow) or NOBODY}{' udp' if args.udp else ''}")
     who = " and ".join(args.allow) if args.allow else "Nobody, for no --allow was given,"
     print(f"{who} may reach {args.name}: port {port} of the name that they have for you.")
     return 0

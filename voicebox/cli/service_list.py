@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the services."""
     services = load_offered(StateDirectory(home_of(args))).services
     for each in services:
-        print(f"{each.name}: port {each.port}, at {each.to}, for {', '.join(each.allow) or 'nobody'}")
+        print(f"{each.name}: port {each.port}{' over UDP' if each.udp else ''}, at {each.to}, for {', '.join(each.allow) or 'nobody'}")
     if not services:
         print("Nothing is offered. `voicebox service add` does that.")
     return 0

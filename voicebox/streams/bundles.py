@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 from voicebox.b2bua.events import TIE_OCTETS, CallEvent, End, Offer, Refuse, Ringing, Tie
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.config.model import Endpoint
-from voicebox.dataplane import BundleBroken, BundleWants, StreamAsked, StreamEvent, StreamOver, StreamTaken
+from voicebox.dataplane import BundleBroken, BundleEvent, BundleWants, StreamAsked, StreamOver, StreamTaken
 from voicebox.errors import Bug, UsageError
 from voicebox.streams.offered import Offered
 
@@ -41,6 +41,14 @@ NO_NUMBER = bytes(TIE_OCTETS)
 Listener = Callable[[CallEvent], None]
 Opened = Callable[[int | None], None]
 """opened(why): None once the contact's box takes the stream, else why not, of PROTOCOL.md §11.3."""
+
+
+class Connect(Protocol):
+    """Connects to a service, over TCP or UDP, and calls connected()."""
+
+    def __call__(self, to: Endpoint, connected: Connected, /, *, datagrams: bool) -> None: ...
+
+
 Connected = Callable[[int | None], None]
 """connected(descriptor): of a connected socket, which stays the caller's; None where there is none."""
 
@@ -51,9 +59,12 @@ class StreamPlane(Protocol):
     def bundle_open(self) -> int: ...
     def bundle_close(self, bundle: int, /) -> None: ...
     def bundle_idle_us(self, bundle: int, /) -> int: ...
-    def stream_open(self, bundle: int, port: int, /) -> int: ...
+    def stream_open(self, bundle: int, port: int, /, *, datagrams: bool = False) -> int: ...
     def stream_attach(self, stream: int, descriptor: int, first: bytes = b"", *, whole: bool = False) -> None: ...
     def stream_reset(self, stream: int, why: int, /) -> None: ...
+    def door_open(self, descriptor: int, /, *, has_headers: bool = False) -> int: ...
+    def door_attach(self, door: int, stream: int, header: bytes, first: list[bytes], /) -> None: ...
+    def door_close(self, door: int, /) -> None: ...
 
 
 @runtime_checkable
@@ -102,12 +113,13 @@ class Opening:
     port: int
     opened: Opened
     until: float
+    datagrams: bool = False
 
 
 class Bundles:
     """All bundles of a box.
 
-    soon(step): do a step soon, for a call tells what happens inside of what caused it; offered(): what is offered now; connect(to, connected): connect to a service; draw(low, high): seconds evenly between the two; number(): 8 random octets.
+    soon(step): do a step soon, for a call tells what happens inside of what caused it; offered(): what is offered now; connect(to, connected, datagrams): connect to a service; draw(low, high): seconds evenly between the two; number(): 8 random octets.
     Contract: call an event method, handle_timer() or open(), then re-arm at next_timer().
     """
 
@@ -117,7 +129,7 @@ class Bundles:
         network: StreamNetwork,
         soon: Callable[[Callable[[], None]], None],
         offered: Callable[[], Offered],
-        connect: Callable[[Endpoint, Connected], None],
+        connect: Connect,
         clock: Callable[[], float],
         draw: Callable[[float, float], float],
         number: Callable[[], bytes],
@@ -135,13 +147,13 @@ class Bundles:
 
     # --------------------------------------------------------------------------------------------------- programs here
 
-    def open(self, petname: str, port: int, opened: Opened) -> Opening:
-        """Open a stream to a contact's service. Raises UsageError where too many are being opened."""
+    def open(self, petname: str, port: int, opened: Opened, *, datagrams: bool = False) -> Opening:
+        """Open a stream to a contact's service, or an association. Raises UsageError where too many are being opened."""
         if len(self._opening) >= MAX_OPENING:
             raise UsageError("Too many streams are being opened.")
         peer = self._peer(petname)
-        stream = self._plane.stream_open(peer.bundle, port)
-        opening = self._opening[stream] = Opening(stream, peer, port, opened, self._clock() + OPEN_S)
+        stream = self._plane.stream_open(peer.bundle, port, datagrams=datagrams)
+        opening = self._opening[stream] = Opening(stream, peer, port, opened, self._clock() + OPEN_S, datagrams)
         return opening
 
     def give_up(self, opening: Opening) -> None:
@@ -157,7 +169,7 @@ class Bundles:
 
     # ------------------------------------------------------------------------------------------------------- the engine
 
-    def handle_event(self, event: StreamEvent) -> None:
+    def handle_event(self, event: BundleEvent) -> None:
         """Take what happened to a stream or bundle."""
         match event:
             case StreamTaken(stream):
@@ -169,8 +181,8 @@ class Bundles:
                 opening = self._opening.pop(stream, None)
                 if opening is not None:
                     opening.opened(why if why is not None else GONE)
-            case StreamAsked(stream, bundle, port):
-                self._ask(stream, bundle, port)
+            case StreamAsked(stream, bundle, port, datagrams):
+                self._ask(stream, bundle, port, datagrams=datagrams)
             case BundleWants(bundle):
                 if (peer := self._of_bundle(bundle)) is not None:
                     peer.wants = True
@@ -182,21 +194,23 @@ class Bundles:
     def _of_bundle(self, bundle: int) -> _Peer | None:
         return next((peer for peer in self._peers.values() if peer.bundle == bundle), None)
 
-    def _ask(self, stream: int, bundle: int, port: int) -> None:
+    def _ask(self, stream: int, bundle: int, port: int, *, datagrams: bool) -> None:
         peer = self._of_bundle(bundle)
-        to = self._offered().allowed(peer.petname, port) if peer is not None else None
+        to = self._offered().allowed(peer.petname, port, udp=datagrams) if peer is not None else None
         if to is None:
             self._plane.stream_reset(stream, REFUSED)
             return
         self._asked.add(stream)
-        self._connect(to, partial(self._connected, stream))
+        self._connect(to, partial(self._connected, stream, datagrams), datagrams=datagrams)
 
-    def _connected(self, stream: int, descriptor: int | None) -> None:
+    def _connected(self, stream: int, datagrams: bool, descriptor: int | None) -> None:  # noqa: FBT001 - by partial()
         if stream not in self._asked:
             return
         self._asked.discard(stream)
         if descriptor is None:
             self._plane.stream_reset(stream, UNREACHABLE)
+        elif datagrams:
+            self._plane.door_attach(self._plane.door_open(descriptor), stream, b"", [])
         else:
             self._plane.stream_attach(stream, descriptor)
 
@@ -257,7 +271,7 @@ class Bundles:
             peer.bundle = self._plane.bundle_open()
             for opening in self._opening_of(peer):
                 del self._opening[opening.stream]
-                opening.stream = self._plane.stream_open(peer.bundle, opening.port)
+                opening.stream = self._plane.stream_open(peer.bundle, opening.port, datagrams=opening.datagrams)
                 self._opening[opening.stream] = opening
         peer.other, peer.wants, line.tied = own, False, True
         leg.carry(peer.bundle)

@@ -60,6 +60,7 @@ class HttpNegotiation:
         self.over = False
         self.first = b""
         self.whole = False
+        self.associates = False
 
     def receive(self, octets: bytes) -> bytes:
         """Take what the program sent; return what to answer now."""

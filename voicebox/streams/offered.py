@@ -1,7 +1,7 @@
 """What this box offers to contacts, and where programs here find what contacts offer: the file `streams`, one line each.
 
-    service NAME ADDRESS:PORT PORT PETNAME,PETNAME      a service at an address, reached by these contacts under PORT; `-` for nobody
-    forward ADDRESS:PORT PETNAME PORT                   a port here that leads to a contact's service
+    service NAME ADDRESS:PORT PORT PETNAME,PETNAME [udp]    a service at an address, reached by these contacts under PORT; `-` for nobody
+    forward ADDRESS:PORT PETNAME PORT [udp]                 a port here that leads to a contact's service
 
 Nobody is allowed unless named. NOT here: sockets (server.py), who is a contact, disks (contacts/store.py).
 """
@@ -29,6 +29,7 @@ class Service:
     to: Endpoint
     port: int
     allow: tuple[str, ...] = field(default=(), repr=False)
+    udp: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name) <= 32 or not self.name.isascii() or not self.name.replace("-", "a").isalnum():
@@ -42,6 +43,7 @@ class Forward:
     listen: Endpoint
     petname: str = field(repr=False)
     port: int
+    udp: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,11 @@ class Offered:
     forwards: tuple[Forward, ...] = ()
 
     def __post_init__(self) -> None:
-        names, ports, places = [each.name for each in self.services], [each.port for each in self.services], [each.listen for each in self.forwards]
+        names, ports, places = (
+            [each.name for each in self.services],
+            [(each.port, each.udp) for each in self.services],
+            [(each.listen, each.udp) for each in self.forwards],
+        )
         if len(set(names)) < len(names) or len(set(ports)) < len(ports):
             raise UsageError("There is a service of that name or port already; `voicebox service list` prints them.")
         if len(set(places)) < len(places):
@@ -60,9 +66,9 @@ class Offered:
         if len(names) > MAX_SERVICES or len(places) > MAX_FORWARDS:
             raise UsageError(f"A box has at most {MAX_SERVICES} services and {MAX_FORWARDS} forwards.")
 
-    def allowed(self, petname: str, port: int) -> Endpoint | None:
-        """Return where a contact's stream to a port leads; None where that is nowhere, or not for this contact."""
-        return next((each.to for each in self.services if each.port == port and petname in each.allow), None)
+    def allowed(self, petname: str, port: int, *, udp: bool = False) -> Endpoint | None:
+        """Return where a contact's stream to a port leads, or an association; None where that is nowhere, or not for this contact."""
+        return next((each.to for each in self.services if (each.port, each.udp) == (port, udp) and petname in each.allow), None)
 
     def offers_to(self, petname: str) -> bool:
         """Return whether a contact may reach anything here."""
@@ -99,8 +105,13 @@ class Offered:
 
     def serialise(self) -> str:
         """Return the file's text."""
-        lines = [f"service {each.name} {each.to} {each.port} {','.join(each.allow) or NOBODY}" for each in self.services]
-        return "".join(f"{line}\n" for line in [*lines, *(f"forward {each.listen} {each.petname} {each.port}" for each in self.forwards)])
+        lines = [f"service {each.name} {each.to} {each.port} {','.join(each.allow) or NOBODY}{_kind(udp=each.udp)}" for each in self.services]
+        lines += [f"forward {each.listen} {each.petname} {each.port}{_kind(udp=each.udp)}" for each in self.forwards]
+        return "".join(f"{line}\n" for line in lines)
+
+
+def _kind(*, udp: bool) -> str:
+    return " udp" if udp else ""
 
 
 def _renamed(petnames: tuple[str, ...], petname: str, to: str | None) -> Iterator[str]:
@@ -161,10 +172,10 @@ def changed(offered: Offered, what: str, line: str, petnames: frozenset[str]) ->
 
 def _with_line(offered: Offered, line: str) -> Offered:
     match line.split():
-        case ["service", name, to, port, allow]:
+        case ["service", name, to, port, allow, *kind] if kind in ([], ["udp"]):
             petnames = () if allow == NOBODY else tuple(dict.fromkeys(checked_petname(each) for each in allow.split(",")))
-            return offered.with_service(Service(name, parse_endpoint(to), parse_port(port), petnames))
-        case ["forward", listen, petname, port]:
-            return offered.with_forward(Forward(parse_endpoint(listen), checked_petname(petname), parse_port(port)))
+            return offered.with_service(Service(name, parse_endpoint(to), parse_port(port), petnames, bool(kind)))
+        case ["forward", listen, petname, port, *kind] if kind in ([], ["udp"]):
+            return offered.with_forward(Forward(parse_endpoint(listen), checked_petname(petname), parse_port(port), bool(kind)))
         case _:
             raise UsageError("neither a service nor a forward")

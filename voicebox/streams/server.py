@@ -12,14 +12,16 @@ import secrets
 import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from voicebox.b2bua.events import TIE_OCTETS
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.config.model import Endpoint
-from voicebox.dataplane import StreamEvent
+from voicebox.dataplane import DatagramAsked, StreamEvent
 from voicebox.errors import HostError, UsageError, VoiceboxError
 from voicebox.streams.bundles import BUSY, NEVER, Bundles, Connected, Listener, StreamNetwork, StreamPlane
+from voicebox.streams.datagrams import DatagramDoors
 from voicebox.streams.offered import Offered
 from voicebox.streams.socks import Wanted, contact_of
 
@@ -40,6 +42,7 @@ class ProxyTalk(Protocol):
     over: bool
     first: bytes
     whole: bool
+    associates: bool
 
     def receive(self, octets: bytes) -> bytes: ...
     def reply(self, why: int | None) -> bytes: ...
@@ -70,6 +73,7 @@ class StreamServer:
         self._bundles = Bundles(
             plane, network, self._soon, lambda: self._offered, self._connect, self._loop.time, draw, lambda: secrets.token_bytes(TIE_OCTETS)
         )
+        self._datagrams = DatagramDoors(plane, self._bundles, self._contact_of, self._arm)
         self._wanted: dict[Endpoint, To] = {}
         self._doors: Mapping[Endpoint, tuple[str, int]] = {}
         self._listening: dict[Endpoint, tuple[socket.socket, asyncio.Task[None]]] = {}
@@ -80,11 +84,14 @@ class StreamServer:
 
     def status(self) -> dict[str, int]:
         """Return counts of all this."""
-        return {"lines": self._bundles.lines, "waiting": len(self._tasks), "listening": len(self._listening), **self.counters}
+        return {"lines": self._bundles.lines, "waiting": len(self._tasks), "listening": len(self._listening), **(self.counters + self._datagrams.counters)}
 
     def handle_event(self, event: StreamEvent) -> None:
         """Take what happened to a stream."""
-        self._soon(lambda: self._bundles.handle_event(event))
+        if isinstance(event, DatagramAsked):
+            self._soon(partial(self._datagrams.take, event.door, event.datagram))
+        else:
+            self._soon(partial(self._bundles.handle_event, event))
 
     def accept(self, petname: str, _offer: object, leg: CircuitLeg) -> Listener:
         """Take a call for streams; see circuits/calls.py."""
@@ -109,6 +116,7 @@ class StreamServer:
             self._close(endpoint)
         for task in list(self._tasks):
             task.cancel()
+        self._datagrams.stop()
         self._bundles.end_all()
         if self._timer is not None:
             self._timer.cancel()
@@ -144,12 +152,13 @@ class StreamServer:
 
     def use(self, offered: Offered, proxies: Mapping[Endpoint, Talk]) -> None:
         """Offer this, and listen where its forwards are, and proxies. Raises HostError where one cannot be listened at; then all is as before."""
-        wanted: dict[Endpoint, To] = {each.listen: (each.petname, each.port) for each in offered.forwards}
+        wanted: dict[Endpoint, To] = {each.listen: (each.petname, each.port) for each in offered.forwards if not each.udp}
         wanted |= proxies
         fresh: dict[Endpoint, socket.socket] = {}
         try:
             for endpoint in wanted.keys() - self._listening.keys():
                 fresh[endpoint] = _listening(endpoint)
+            self._datagrams.use({each.listen: (each.petname, each.port) for each in offered.forwards if each.udp})
         except HostError:
             for listening in fresh.values():
                 listening.close()
@@ -209,6 +218,9 @@ class StreamServer:
             lead = to if isinstance(to, tuple) else None
             if talk is not None:
                 lead = await asyncio.wait_for(self._negotiated(program, talk), NEGOTIATION_S)
+            if lead is not None and talk is not None and talk.associates:
+                await self._datagrams.associate(program)
+                return
             if lead is None:
                 return
             stream, why = await self._opened(*lead)
@@ -252,12 +264,12 @@ class StreamServer:
 
     # ---------------------------------------------------------------------------------------------------------- services
 
-    def _connect(self, to: Endpoint, connected: Connected) -> None:
-        self._begin(self._connect_to(to, connected))
+    def _connect(self, to: Endpoint, connected: Connected, *, datagrams: bool) -> None:
+        self._begin(self._connect_to(to, connected, socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM))
 
-    async def _connect_to(self, to: Endpoint, connected: Connected) -> None:
+    async def _connect_to(self, to: Endpoint, connected: Connected, kind: socket.SocketKind) -> None:
         family = socket.AF_INET6 if ":" in to.address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as service:
+        with socket.socket(family, kind) as service:
             service.setblocking(False)
             try:
                 await asyncio.wait_for(self._loop.sock_connect(service, (to.address, to.port)), CONNECT_S)

@@ -1,19 +1,20 @@
-"""SOCKS5 as far as a program needs it to name a contact's service: CONNECT by name. Pure.
+"""SOCKS5 as far as a program needs it to name a contact's service: CONNECT by name, and UDP ASSOCIATE. Pure.
 
 In order: the greeting, with or without a user name (RFC 1929; any is taken, and means nothing yet); the request; the reply. Names that are no contact's are
 refused here, so that nothing is looked up and nothing leaves: there is no exit to the internet. NOT here: sockets (server.py).
-Spec: RFC 1928, RFC 1929. Departure: no BIND and no UDP ASSOCIATE; the reply names no address.
+Spec: RFC 1928, RFC 1929. Departure: no BIND; the reply to CONNECT names no address; of datagrams no fragments.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum, unique
 
 VERSION, PASSWORD_VERSION = 5, 1
 NO_AUTHENTICATION, PASSWORD, NO_METHOD = 0, 2, 0xFF
-CONNECT, BY_NAME = 1, 3
+CONNECT, ASSOCIATE, BY_NAME = 1, 3, 3
 ADDRESS_OCTETS = {1: 4, 4: 16}
 MAX_OCTETS = 1_024
 """Of everything before the reply, at most."""
@@ -55,6 +56,8 @@ class Negotiation:
     """
 
     first, whole = b"", False
+    associates = False
+    """It asked for UDP ASSOCIATE; then `wanted` names nobody."""
 
     def __init__(self, contact_of: Callable[[str], str | None]) -> None:
         self._contact_of = contact_of
@@ -125,6 +128,9 @@ class Negotiation:
         if len(came) < 4 + address + 2:
             return None
         request = self._take(4 + address + 2)
+        if command == ASSOCIATE:
+            self.associates, self.wanted = True, Wanted("", 0)
+            return b""
         if command != CONNECT:
             return self._refuse(Reply.COMMAND.serialise())
         petname = self._contact_of(request[5 : 4 + address].decode("ascii", "replace")) if kind == BY_NAME else None
@@ -139,6 +145,20 @@ class Negotiation:
     def _refuse(self, answer: bytes) -> bytes:
         self.over = True
         return answer
+
+
+def bound_reply(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> bytes:
+    """Return the reply to UDP ASSOCIATE: where datagrams are to be sent."""
+    return bytes([VERSION, Reply.DONE, 0, 1 if address.version == 4 else 4]) + address.packed + port.to_bytes(2)
+
+
+def parse_datagram(datagram: bytes, contact_of: Callable[[str], str | None]) -> tuple[bytes, Wanted] | None:
+    """Return a datagram's header (RFC 1928 §7), and whom it is for; None where that is no contact by name."""
+    if len(datagram) < 5 or datagram[2] or datagram[3] != BY_NAME or len(datagram) < 7 + datagram[4]:
+        return None
+    header = datagram[: 7 + datagram[4]]
+    petname, port = contact_of(header[5:-2].decode("ascii", "replace")), int.from_bytes(header[-2:])
+    return (header, Wanted(petname, port)) if petname and port else None
 
 
 def contact_of(host: str, suffixes: tuple[str, ...], petnames: frozenset[str]) -> str | None:

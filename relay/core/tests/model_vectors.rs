@@ -9,8 +9,9 @@ use voicebox_core::owner::clock::Clock;
 use voicebox_core::random::SeededRandom;
 use voicebox_core::slots::{Due, Ring, Settling};
 use voicebox_core::speech::{parse_speech, serialise_speech, Carousel, Collected, Collector};
+use voicebox_core::streams::fragment::{parse_fragment, serialise_fragment, Fragment};
 use voicebox_core::streams::frame::{parse_frame, serialise_frame};
-use voicebox_core::streams::segment::{parse_segment, serialise_acknowledgement, ACKNOWLEDGEMENT_OCTETS, MAX_RANGES, RANGE_OCTETS};
+use voicebox_core::streams::segment::{parse_segment, serialise_acknowledgement, ACKNOWLEDGEMENT_OCTETS, FRAGMENTS, MAX_RANGES, RANGE_OCTETS};
 use voicebox_core::streams::{Bundle, StreamEvent, StreamId};
 use voicebox_core::{CircId, Slot};
 
@@ -212,7 +213,8 @@ fn segments_and_frames_of_streams() {
         assert_eq!(read.piece.map(|(offset, octets)| (offset, octets.to_vec())), piece);
         let mut out = [0; ACKNOWLEDGEMENT_OCTETS + MAX_RANGES * RANGE_OCTETS];
         let end = serialise_acknowledgement(&mut out, told);
-        assert_eq!(out[..end], octets_of[..end]);
+        out[6] |= if read.fragments.is_empty() { 0 } else { FRAGMENTS };
+        assert_eq!((&out[..end], read.fragments), (&octets_of[..end], &octets(&vector["fragments"])[..]));
     }
     for vector in list(&file["no_segments"]) {
         assert!(parse_segment(&octets(&vector["segment"])).is_none(), "{}", vector["why"]);
@@ -225,6 +227,19 @@ fn segments_and_frames_of_streams() {
         serialise_frame(&mut row, StreamId { ours: !stream.ours, ..stream }, &frame); // as the other side names it
         assert_eq!(row, octets);
         assert_eq!(parse_frame(&octets[..octets.len() - 1]).expect("not broken"), None);
+    }
+    for vector in list(&file["fragments"]) {
+        let octets = octets(&vector["fragment"]);
+        let (fragment, length) = parse_fragment(&octets).expect("valid");
+        let truth = |name: &str| vector[name].as_bool().expect("a truth");
+        assert_eq!((fragment.stream.ours, fragment.last, length), (truth("yours"), truth("last"), octets.len()));
+        assert_eq!((fragment.stream.number, fragment.number, fragment.place), (number(&vector["stream"]), number(&vector["number"]), number(&vector["place"])));
+        let mut out = Vec::new();
+        serialise_fragment(&mut out, &Fragment { stream: StreamId { ours: !fragment.stream.ours, ..fragment.stream }, ..fragment });
+        assert_eq!(out, octets);
+    }
+    for vector in list(&file["no_fragments"]) {
+        assert!(parse_fragment(&octets(&vector["fragment"])).is_err(), "{}", vector["why"]);
     }
     for vector in list(&file["no_frames"]) {
         assert!(parse_frame(&octets(vector)).is_err(), "{vector}");
@@ -245,7 +260,7 @@ fn rows_of_streams_whose_pieces_come_in_any_order() {
         let mut read = [0; 2_048];
         let length = bundle.read(stream, &mut read);
         assert_eq!(read[..length], octets(&row["said"])[..]);
-        assert_eq!(bundle.poll(), Some(StreamEvent::Asked { stream, port: number(&row["port"]) }));
+        assert_eq!(bundle.poll(), Some(StreamEvent::Asked { stream, port: number(&row["port"]), datagrams: false }));
         assert!(bundle.is_read(stream));
     }
 }

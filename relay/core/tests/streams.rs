@@ -66,7 +66,7 @@ impl Side {
     fn work(&mut self, draws: &mut Draws) {
         while let Some(event) = self.bundle.poll() {
             match event {
-                StreamEvent::Asked { stream, port } => {
+                StreamEvent::Asked { stream, port, .. } => {
                     assert!(self.bundle.take(stream) && !self.bundle.take(stream));
                     self.read.insert(stream, Vec::new());
                     if port == ECHO {
@@ -344,7 +344,7 @@ fn a_stream_is_refused_and_forgotten() {
     assert_eq!(a.write(ours, b"SSH-2.0"), 7);
     talk(&mut a, &mut b, 1, 2);
     let theirs = StreamId { ours: false, ..ours };
-    assert_eq!(events(&mut b), [StreamEvent::Asked { stream: theirs, port: 22 }, StreamEvent::Readable(theirs)]);
+    assert_eq!(events(&mut b), [StreamEvent::Asked { stream: theirs, port: 22, datagrams: false }, StreamEvent::Readable(theirs)]);
     assert_eq!(b.write(theirs, b"too early"), 0, "nobody speaks on a stream that it has not taken");
     b.reset(theirs, Why::Refused);
     talk(&mut a, &mut b, 3, 2);

@@ -372,10 +372,10 @@ impl Engine {
         Ok(self.ask(|answer| Order::BundleIdle { bundle, answer })?.unwrap_or_default())
     }
 
-    /// Open a stream to a service of the contact's box: its number.
-    pub fn stream_open(&self, bundle: u32, port: u16) -> Result<u32, Error> {
+    /// Open a stream to a service of the contact's box, or an association: its number.
+    pub fn stream_open(&self, bundle: u32, port: u16, datagrams: bool) -> Result<u32, Error> {
         let stream = self.next_number();
-        self.order(Order::StreamOpen { stream, bundle, port })?;
+        self.order(Order::StreamOpen { stream, bundle, port, datagrams })?;
         Ok(stream)
     }
 
@@ -386,6 +386,24 @@ impl Engine {
         }
         let with = crate::streams::duplicate(descriptor)?;
         self.order(Order::StreamAttach { stream, with, first, whole })
+    }
+
+    /// Let a program's datagrams through a connected UDP socket, whose descriptor is duplicated: the door's number. has_headers: of SOCKS5 (RFC 1928 §7).
+    pub fn door_open(&self, descriptor: RawFd, has_headers: bool) -> Result<u32, Error> {
+        let with = crate::streams::duplicate_datagrams(descriptor)?;
+        let door = self.next_number();
+        self.order(Order::DoorOpen { door, with, has_headers })?;
+        Ok(door)
+    }
+
+    /// Let an association's datagrams go through a door, behind a header. first: sent on it before.
+    pub fn door_attach(&self, door: u32, stream: u32, header: Vec<u8>, first: Vec<Vec<u8>>) -> Result<(), Error> {
+        self.order(Order::DoorAttach { door, stream, header, first })
+    }
+
+    /// Close a door, and give up its associations.
+    pub fn door_close(&self, door: u32) -> Result<(), Error> {
+        self.order(Order::DoorClose { door })
     }
 
     /// Give a stream up. why: PROTOCOL.md §11.3.

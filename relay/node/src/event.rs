@@ -39,6 +39,15 @@ pub enum NodeEvent {
         bundle: u32,
         /// To the service of this port.
         port: u16,
+        /// It is an association: of datagrams.
+        datagrams: bool,
+    },
+    /// A program sent a datagram through a door, with a header that no association has.
+    DatagramAsked {
+        /// The door's number.
+        door: u32,
+        /// With its header.
+        datagram: Vec<u8>,
     },
     /// The contact's box takes a stream that was opened here.
     StreamTaken {

@@ -14,6 +14,7 @@ mod clock;
 mod counters;
 mod crowding;
 mod datagrams;
+mod doors;
 mod engine;
 mod error;
 mod event;

@@ -15,6 +15,7 @@ use voicebox_dtls::RECORD_OCTETS;
 use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
 use crate::datagrams::{send_all, Inbox, Parcel, RawAddress};
+use crate::doors::DOORS;
 use crate::event::NodeEvent;
 use crate::keeper::Keeper;
 use crate::lateness::Lateness;
@@ -184,7 +185,7 @@ impl Runner {
 
     fn serve_streams(&mut self) {
         let mut told = Vec::new();
-        self.streams.serve(&mut self.core, &self.poller, &mut told);
+        self.streams.serve(&mut self.core, &self.poller, self.clock.now(), &mut told);
         told.into_iter().for_each(|event| self.tell(event));
     }
 
@@ -392,6 +393,11 @@ impl Runner {
         if kind == STREAMS {
             return self.streams.wake(number);
         }
+        if kind == DOORS {
+            let mut told = Vec::new();
+            self.streams.take_datagrams(&mut self.core, self.clock.now(), number, &mut told);
+            return told.into_iter().for_each(|event| self.tell(event));
+        }
         let mut cell = [0; 256];
         for _ in 0..BATCHES_A_TURN {
             let taken = match kind {
@@ -532,12 +538,15 @@ impl Runner {
                 self.media.remove(&port);
                 self.command(now, Command::MediaClose { port: PortId(port) });
             }
-            Order::StreamOpen { stream, bundle, port } => {
-                if let Err(why) = self.streams.open(&mut self.core, stream, BundleId(bundle), port) {
+            Order::StreamOpen { stream, bundle, port, datagrams } => {
+                if let Err(why) = self.streams.open(&mut self.core, stream, BundleId(bundle), port, datagrams) {
                     self.tell(NodeEvent::StreamOver { stream, why: Some(why.code()) });
                 }
             }
             Order::StreamAttach { stream, with, first, whole } => self.streams.attach(&mut self.core, stream, with, &first, whole),
+            Order::DoorOpen { door, with, has_headers } => self.streams.open_door(&self.poller, door, with, has_headers),
+            Order::DoorAttach { door, stream, header, first } => self.streams.attach_door(&mut self.core, now, door, stream, header, &first),
+            Order::DoorClose { door } => self.streams.close_door(&mut self.core, &self.poller, door),
             Order::StreamReset { stream, why } => self.streams.reset(&mut self.core, &self.poller, stream, why),
             Order::BundleIdle { bundle, answer } => {
                 let _ = answer.try_send(self.core.bundle_idle_us(now, BundleId(bundle)));
@@ -572,6 +581,7 @@ impl Runner {
             ("links_coming", coming as u64),
             ("media_ports", self.media.len() as u64),
             ("streams", self.streams.len() as u64),
+            ("datagrams_dropped", self.streams.datagrams_dropped()),
             ("ticks", self.lateness.ticks()),
             ("tick_late_p50_us", self.lateness.percentile_us(50)),
             ("tick_late_p99_us", self.lateness.percentile_us(99)),

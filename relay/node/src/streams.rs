@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{ErrorKind, Read, Result, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
 use voicebox_core::streams::{Bundle, StreamEvent, StreamId, Why};
-use voicebox_core::{BundleId, Core};
+use voicebox_core::{BundleId, Core, Micros};
 
+use crate::doors::Doors;
 use crate::event::NodeEvent;
 use crate::poller::Poller;
 use crate::Error;
@@ -43,16 +44,22 @@ pub(crate) struct Streams {
     numbers: HashMap<(BundleId, StreamId), u32>,
     due: BTreeSet<u32>,
     next_number: Arc<AtomicU32>,
+    doors: Doors,
 }
 
 impl Streams {
     pub(crate) fn new(next_number: Arc<AtomicU32>) -> Self {
-        Self { ends: HashMap::new(), numbers: HashMap::new(), due: BTreeSet::new(), next_number }
+        Self { ends: HashMap::new(), numbers: HashMap::new(), due: BTreeSet::new(), next_number, doors: Doors::default() }
     }
 
     /// Return how many there are.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Return how many datagrams were dropped here.
+    pub(crate) const fn datagrams_dropped(&self) -> u64 {
+        self.doors.dropped()
     }
 
     /// Return whether a socket waits to be served.
@@ -66,8 +73,9 @@ impl Streams {
     }
 
     /// Open a stream under a number of the engine's; why not, where it cannot be.
-    pub(crate) fn open(&mut self, core: &mut Core, number: u32, bundle: BundleId, port: u16) -> std::result::Result<(), Why> {
-        let stream = core.bundle(bundle).ok_or(Why::Gone)?.open(port).map_err(|_| Why::Busy)?;
+    pub(crate) fn open(&mut self, core: &mut Core, number: u32, bundle: BundleId, port: u16, datagrams: bool) -> std::result::Result<(), Why> {
+        let its = core.bundle(bundle).ok_or(Why::Gone)?;
+        let stream = if datagrams { its.associate(port) } else { its.open(port) }.map_err(|_| Why::Busy)?;
         self.add(number, bundle, stream);
         Ok(())
     }
@@ -95,6 +103,37 @@ impl Streams {
         self.due.insert(number);
     }
 
+    /// Let programs send datagrams through a connected socket. has_headers: of SOCKS5, each before a datagram.
+    pub(crate) fn open_door(&mut self, poller: &Poller, door: u32, socket: UdpSocket, has_headers: bool) {
+        self.doors.open(poller, door, socket, has_headers);
+    }
+
+    /// Let an association's datagrams go through a door. first: those that came before; of one that the other box opened, say that it is taken.
+    pub(crate) fn attach_door(&mut self, core: &mut Core, now: Micros, door: u32, number: u32, header: Vec<u8>, first: &[Vec<u8>]) {
+        let Some(ends) = self.ends.get(&number) else { return };
+        let (bundle, stream) = (ends.bundle, ends.stream);
+        if self.doors.attach(core, now, number, (bundle, stream), door, header) {
+            core.bundle(bundle).into_iter().for_each(|bundle| {
+                first.iter().for_each(|octets| {
+                    bundle.send(now, stream, octets); // one that is too long is dropped, and counted
+                });
+            });
+            self.due.insert(number);
+        }
+    }
+
+    /// Let nothing pass a door any more, and give up its associations.
+    pub(crate) fn close_door(&mut self, core: &mut Core, poller: &Poller, door: u32) {
+        for number in self.doors.close(poller, door) {
+            self.reset(core, poller, number, Why::Gone);
+        }
+    }
+
+    /// Take what came through a door.
+    pub(crate) fn take_datagrams(&mut self, core: &mut Core, now: Micros, door: u32, told: &mut Vec<NodeEvent>) {
+        self.doors.receive(core, now, door, told);
+    }
+
     /// Give a stream up.
     pub(crate) fn reset(&mut self, core: &mut Core, poller: &Poller, number: u32, why: Why) {
         if let Some(ends) = self.ends.get(&number) {
@@ -113,6 +152,7 @@ impl Streams {
     fn remove(&mut self, poller: &Poller, number: u32, aborted: bool) {
         let Some(ends) = self.ends.remove(&number) else { return };
         self.numbers.remove(&(ends.bundle, ends.stream));
+        self.doors.forget(poller, number);
         let Some(socket) = ends.socket else { return };
         if ends.watched != (false, false) {
             poller.remove(socket.as_raw_fd());
@@ -123,9 +163,17 @@ impl Streams {
     }
 
     /// Take what happened in the core, and move what can be moved; what the control plane is to know of it is added to `told`.
-    pub(crate) fn serve(&mut self, core: &mut Core, poller: &Poller, told: &mut Vec<NodeEvent>) {
+    pub(crate) fn serve(&mut self, core: &mut Core, poller: &Poller, now: Micros, told: &mut Vec<NodeEvent>) {
         self.follow(core, poller, told);
+        for number in self.doors.idle(now) {
+            self.reset(core, poller, number, Why::Gone);
+            told.push(NodeEvent::StreamOver { stream: number, why: Some(Why::Gone.code()) });
+        }
         for number in std::mem::take(&mut self.due) {
+            if self.doors.has(number) {
+                self.doors.deliver(core, now, number);
+                continue;
+            }
             let Some(ends) = self.ends.get_mut(&number) else { continue };
             let Some(bundle) = core.bundle(ends.bundle) else { continue };
             match ends.serve(bundle) {
@@ -151,10 +199,10 @@ impl Streams {
         while let Some((bundle, event)) = core.poll_streams() {
             let number = |stream: StreamId| self.numbers.get(&(bundle, stream)).copied();
             match event {
-                StreamEvent::Asked { stream, port } => {
+                StreamEvent::Asked { stream, port, datagrams } => {
                     let number = self.next_number.fetch_add(1, Ordering::Relaxed);
                     self.add(number, bundle, stream);
-                    told.push(NodeEvent::StreamAsked { stream: number, bundle: bundle.0, port });
+                    told.push(NodeEvent::StreamAsked { stream: number, bundle: bundle.0, port, datagrams });
                 }
                 StreamEvent::Taken(stream) => told.extend(number(stream).map(|stream| NodeEvent::StreamTaken { stream })),
                 StreamEvent::Readable(stream) | StreamEvent::Writable(stream) | StreamEvent::Ended(stream) => self.due.extend(number(stream)),
@@ -232,14 +280,23 @@ fn moved(result: Result<usize>) -> Result<Option<usize>> {
     }
 }
 
+fn duplicate_any(descriptor: RawFd) -> Option<OwnedFd> {
+    // SAFETY: whoever gave the number holds it open during this call; one that is no descriptor is an error of the duplication.
+    (descriptor >= 0).then(|| unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned().ok())?
+}
+
+/// Return a socket of the engine's own for a descriptor of somebody else's, a connected UDP socket.
+pub(crate) fn duplicate_datagrams(descriptor: RawFd) -> std::result::Result<UdpSocket, Error> {
+    const NONE: Error = Error::Local("a door's descriptor is none of a connected UDP socket");
+    let socket = UdpSocket::from(duplicate_any(descriptor).ok_or(NONE)?);
+    socket.peer_addr().and_then(|_| socket.set_nonblocking(true)).map_err(|_| NONE)?;
+    Ok(socket)
+}
+
 /// Return a socket of the engine's own for a descriptor of somebody else's, a connected TCP socket.
 pub(crate) fn duplicate(descriptor: RawFd) -> std::result::Result<TcpStream, Error> {
     const NONE: Error = Error::Local("a stream's descriptor is none of a connected TCP socket");
-    if descriptor < 0 {
-        return Err(NONE);
-    }
-    // SAFETY: whoever gave the number holds it open during this call; one that is no descriptor is an error of the duplication.
-    let socket = TcpStream::from(unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned().map_err(|_| NONE)?);
+    let socket = TcpStream::from(duplicate_any(descriptor).ok_or(NONE)?);
     socket.peer_addr().and_then(|_| socket.set_nonblocking(true)).map_err(|_| NONE)?;
     // Octets wait for nobody, here neither.
     socket.set_nodelay(true).map_err(|_| NONE)?;

@@ -208,8 +208,22 @@ impl Engine {
         py.detach(|| self.engine.bundle_idle_us(bundle)).map_err(raise)
     }
 
-    fn stream_open(&self, bundle: u32, port: u16) -> PyResult<u32> {
-        self.engine.stream_open(bundle, port).map_err(raise)
+    #[pyo3(signature = (bundle, port, *, datagrams=false))]
+    fn stream_open(&self, bundle: u32, port: u16, datagrams: bool) -> PyResult<u32> {
+        self.engine.stream_open(bundle, port, datagrams).map_err(raise)
+    }
+
+    #[pyo3(signature = (descriptor, *, has_headers=false))]
+    fn door_open(&self, descriptor: i32, has_headers: bool) -> PyResult<u32> {
+        self.engine.door_open(descriptor, has_headers).map_err(raise)
+    }
+
+    fn door_attach(&self, door: u32, stream: u32, header: Vec<u8>, first: Vec<Vec<u8>>) -> PyResult<()> {
+        self.engine.door_attach(door, stream, header, first).map_err(raise)
+    }
+
+    fn door_close(&self, door: u32) -> PyResult<()> {
+        self.engine.door_close(door).map_err(raise)
     }
 
     #[pyo3(signature = (stream, descriptor, first=Vec::new(), *, whole=false))]

@@ -27,6 +27,7 @@ class Box:
         self.notes: list[tuple[object, ...]] = []
         self.idle_us = 0
         self.connecting: list[tuple[Endpoint, Connected]] = []
+        self.kinds: list[str] = []
         self.opened: list[int | None] = []
         self.legs: list[Leg] = []
         self.begin()
@@ -37,7 +38,7 @@ class Box:
         own = itertools.count(self.town.starts * 100 + len(self.name))
         self.town.starts += 1
         self.bundles = Bundles(
-            self, self, self.town.soon.append, lambda: self.offered, lambda to, connected: self.connecting.append((to, connected)), lambda: self.town.now,
+            self, self, self.town.soon.append, lambda: self.offered, self.connect, lambda: self.town.now,
             lambda low, high: low + next(draws) * (high - low), lambda: next(own).to_bytes(8),
         )  # fmt: skip
 
@@ -51,9 +52,24 @@ class Box:
     def bundle_idle_us(self, _bundle: int) -> int:
         return self.idle_us
 
-    def stream_open(self, bundle: int, port: int) -> int:
-        self.notes.append(("stream", stream := next(self.numbers), bundle, port))
+    def stream_open(self, bundle: int, port: int, *, datagrams: bool = False) -> int:
+        self.notes.append(("association" if datagrams else "stream", stream := next(self.numbers), bundle, port))
         return stream
+
+    def door_open(self, descriptor: int, *, has_headers: bool = False) -> int:
+        assert not has_headers, "a service's datagrams have none"
+        self.notes.append(("door", door := next(self.numbers), descriptor))
+        return door
+
+    def door_attach(self, door: int, stream: int, header: bytes, first: list[bytes]) -> None:
+        self.notes.append(("through", door, stream, header, first))
+
+    def door_close(self, door: int) -> None:
+        raise AssertionError("the engine closes the door of a service with its association")
+
+    def connect(self, to: Endpoint, connected: Connected, *, datagrams: bool) -> None:
+        self.connecting.append((to, connected))
+        self.kinds.append("udp" if datagrams else "tcp")
 
     def stream_attach(self, stream: int, descriptor: int, first: bytes = b"", *, whole: bool = False) -> None:
         assert (first, whole) == (b"", False), "a service says what it likes"
@@ -139,7 +155,7 @@ def test_a_line_is_begun_tied_and_carries_the_bundle_at_both_boxes() -> None:
     stream = town.open()
     town.run()
     assert legs(town.alice, town.bob) == [[1], [1]]
-    town.bob.bundles.handle_event(StreamAsked(50, 1, 80))
+    town.bob.bundles.handle_event(StreamAsked(50, 1, 80, datagrams=False))
     ((to, connected),) = town.bob.connecting
     assert to == Endpoint("127.0.0.1", 8080)
     connected(17)
@@ -148,14 +164,30 @@ def test_a_line_is_begun_tied_and_carries_the_bundle_at_both_boxes() -> None:
     assert town.alice.opened == [None]
 
 
+def test_an_association_goes_through_a_door_and_to_a_service_of_datagrams_alone() -> None:
+    town = Town(of_bob=WEB + "service dns 127.0.0.1:5353 53 alice udp\n")
+    association = town.alice.bundles.open("bob", 53, town.alice.opened.append, datagrams=True)
+    assert town.alice.notes[-1] == ("association", association.stream, 1, 53)
+    town.alice.bundles.handle_event(BundleWants(1))
+    town.run()
+    for stream, port, datagrams in ((50, 53, False), (51, 80, True)):
+        town.bob.bundles.handle_event(StreamAsked(stream, 1, port, datagrams))
+        assert town.bob.notes[-1] == ("reset", stream, REFUSED)
+    town.bob.bundles.handle_event(StreamAsked(52, 1, 53, datagrams=True))
+    assert (town.bob.connecting[0][0], town.bob.kinds) == (Endpoint("127.0.0.1", 5353), ["udp"])
+    town.bob.connecting[0][1](17)
+    (_, door, descriptor), through = town.bob.notes[-2:]
+    assert (descriptor, through) == (17, ("through", door, 52, b"", []))
+
+
 def test_who_is_not_allowed_is_refused() -> None:
     town = Town()
     town.open()
     town.run()
     for port in (22, 8080):
-        town.bob.bundles.handle_event(StreamAsked(port, 1, port))
+        town.bob.bundles.handle_event(StreamAsked(port, 1, port, datagrams=False))
         assert town.bob.notes[-1] == ("reset", port, REFUSED)
-    town.bob.bundles.handle_event(StreamAsked(9, 77, 80))
+    town.bob.bundles.handle_event(StreamAsked(9, 77, 80, datagrams=False))
     assert town.bob.notes[-1] == ("reset", 9, REFUSED), "a bundle of nobody's"
     assert town.bob.connecting == []
 
@@ -173,8 +205,8 @@ def test_a_service_that_is_not_there() -> None:
     town = Town()
     town.open()
     town.run()
-    town.bob.bundles.handle_event(StreamAsked(50, 1, 80))
-    town.bob.bundles.handle_event(StreamAsked(51, 1, 80))
+    town.bob.bundles.handle_event(StreamAsked(50, 1, 80, datagrams=False))
+    town.bob.bundles.handle_event(StreamAsked(51, 1, 80, datagrams=False))
     town.bob.bundles.handle_event(StreamOver(51, GONE))
     for _, connected in town.bob.connecting:
         connected(None)

@@ -27,6 +27,16 @@ def test_nobody_is_allowed_who_was_not_named() -> None:
     assert [offered.offers_to(petname) for petname in ("bob", "carol", "dave")] == [True, True, False]
 
 
+def test_a_port_of_udp_is_another_than_the_same_of_tcp() -> None:
+    text = TEXT.replace("forward", "service dns 127.0.0.1:53 80 bob udp\nforward") + "forward 127.0.0.1:8022 bob 53 udp\n"
+    offered = parse_offered(text, "streams")
+    assert offered.serialise() == text
+    assert [offered.allowed("bob", 80, udp=udp) for udp in (False, True)] == [Endpoint("127.0.0.1", 8080), Endpoint("127.0.0.1", 53)]
+    assert [offered.allowed(*asked, udp=True) for asked in (("carol", 80), ("bob", 445))] == [None, None]
+    with pytest.raises(UsageError):
+        changed(offered, "add", "service more 127.0.0.1:54 80 bob udp", ALL)
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -36,6 +46,8 @@ def test_nobody_is_allowed_who_was_not_named() -> None:
         ("service web 127.0.0.1:8080 80 b_b", "petname"),
         ("service w.b 127.0.0.1:8080 80 bob", "letters"),
         ("forward 127.0.0.1:8022 bob 65536", "65535"),
+        ("service web 127.0.0.1:8080 80 bob tcp", "neither"),
+        ("forward 127.0.0.1:8022 bob 53 udp udp", "neither"),
         ("", "neither"),
     ],
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicebox.streams.socks import MAX_OCTETS, Negotiation, Reply, Wanted, contact_of
+from voicebox.streams.socks import MAX_OCTETS, Negotiation, Reply, Wanted, bound_reply, contact_of, parse_datagram
 
 NO_AUTHENTICATION, PASSWORD = b"\x05\x01\x00", b"\x05\x02\x00\x02"
 
@@ -39,6 +41,33 @@ def test_a_user_name_is_taken_whatever_it_is() -> None:
     assert (answer, negotiation.wanted) == (b"\x05\x02\x01\x00", Wanted("carol", 80))
 
 
+def test_an_association_is_asked_for_and_told_where_datagrams_go() -> None:
+    for kind, host in ((1, bytes(4)), (4, bytes(16)), (3, b"whatever")):
+        answer, negotiation = negotiated(NO_AUTHENTICATION, request(host, 0, command=3, kind=kind))
+        assert (answer, negotiation.associates, negotiation.over) == (b"\x05\x00", True, False)
+    assert bound_reply(ipaddress.ip_address("127.0.0.1"), 258) == b"\x05\x00\x00\x01\x7f\x00\x00\x01\x01\x02"
+    assert bound_reply(ipaddress.ip_address("::1"), 1) == b"\x05\x00\x00\x04" + bytes(15) + b"\x01\x00\x01"
+
+
+HEADER = b"\x00\x00\x00\x03\x0bbob.privacy\x005"
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        HEADER[:2] + b"\x01" + HEADER[3:],
+        b"\x00\x00\x00\x01\x7f\x00\x00\x01\x005hello",
+        b"\x00\x00\x00\x03\x0ddave.privacy.\x005",
+        b"\x00\x00\x00\x03\x0bexample.org\x005",
+        HEADER[:-2] + bytes(2),
+        *(HEADER[:cut] for cut in range(len(HEADER))),
+    ],
+)
+def test_a_datagram_for_nobody_by_name_leads_nowhere(datagram: bytes) -> None:
+    assert parse_datagram(HEADER + b"hello", contact) == (HEADER, Wanted("bob", 53))
+    assert parse_datagram(datagram, contact) is None
+
+
 def test_octet_by_octet() -> None:
     said = PASSWORD + b"\x01\x03tor\x02xy" + request(b"bob.privacy")
     answer, negotiation = negotiated(*(bytes([octet]) for octet in said))
@@ -62,7 +91,6 @@ def test_octet_by_octet() -> None:
         (request(b"bob.nas.privacy"), Reply.HOST_UNREACHABLE),
         (request(b".privacy"), Reply.HOST_UNREACHABLE),
         (request(b"bob.privacy", command=2), Reply.COMMAND),
-        (request(b"bob.privacy", command=3), Reply.COMMAND),
         (request(b"bob.privacy", kind=2), Reply.ADDRESS),
     ],
 )

@@ -26,6 +26,7 @@ pub(super) struct OwnBundle {
 impl OwnBundle {
     /// Return the bundle for the slot that is put together at `at`.
     pub(super) fn in_slot(&mut self, at: Micros) -> &mut Bundle {
+        self.bundle.forget_old(at);
         if self.bundle.has_something_to_say() {
             self.busy_at = at;
         }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::datagrams::Datagrams;
 use super::frame::{parse_frame, serialise_frame, Frame, StreamId, Why, HEAD_OCTETS};
 use super::hearing::Hearing;
 use super::saying::Saying;
-use super::segment::{parse_segment, serialise_acknowledgement, ACKNOWLEDGEMENT_OCTETS, OFFSET_OCTETS};
+use super::segment::{parse_segment, serialise_acknowledgement, ACKNOWLEDGEMENT_OCTETS, FRAGMENTS, OFFSET_OCTETS};
 use super::stream::{Heard, Stream};
 use super::{Broken, MAX_STREAMS};
+use crate::Micros;
 
 /// Resets that wait to be said. Whoever has more is sent more opens than an honest peer has.
 const MAX_RESETS: usize = 256;
@@ -26,10 +28,12 @@ pub enum StreamEvent {
         stream: StreamId,
         /// Of which service.
         port: u16,
+        /// It is an association.
+        datagrams: bool,
     },
     /// The peer takes one that this side opened.
     Taken(StreamId),
-    /// Something waits to be read; told once until all was read.
+    /// Something waits to be read or received; told once until all was.
     Readable(StreamId),
     /// There is room again for a writer who found none.
     Writable(StreamId),
@@ -49,7 +53,7 @@ pub enum StreamEvent {
 /// One side of a bundle.
 ///
 /// Contract: `segment_for_slot` at each slot that has room, `take_segment` for what comes, then `poll` until it is empty; `begin_anew` when another splice carries it.
-/// After [`Broken`] it is thrown away. It holds at most two windows of its row, two of each of 128 streams, and an event for each frame that came since `poll`.
+/// After [`Broken`] it is thrown away. It holds at most two windows of its row, two of each of 128 streams, two of datagrams and one more of each association, and an event for each frame that came since `poll`.
 #[derive(Default)]
 pub struct Bundle {
     streams: BTreeMap<StreamId, Stream>,
@@ -57,6 +61,9 @@ pub struct Bundle {
     /// The stream that was served last, so that the next one begins.
     turn: Option<StreamId>,
     resets: VecDeque<(StreamId, Why)>,
+    datagrams: Datagrams,
+    /// The row has the next slot, if it has anything new or lost, since datagrams had the last.
+    row_is_next: bool,
     saying: Saying,
     hearing: Hearing,
     /// The highest counter under which a segment came in this splice, and the last under which one was said.
@@ -82,6 +89,20 @@ impl Bundle {
     /// # Errors
     /// [`OpenError`] where 64 are open, or the bundle is broken.
     pub fn open(&mut self, port: u16) -> Result<StreamId, OpenError> {
+        self.begin(port, false)
+    }
+
+    /// Open an association with a service of the peer's. Datagrams may be sent at once.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn associate(&mut self, port: u16) -> Result<StreamId, OpenError> {
+        let id = self.begin(port, true)?;
+        self.datagrams.add(id);
+        Ok(id)
+    }
+
+    fn begin(&mut self, port: u16, is_association: bool) -> Result<StreamId, OpenError> {
         if self.is_broken || self.count(true) >= MAX_STREAMS {
             return Err(OpenError);
         }
@@ -90,7 +111,7 @@ impl Bundle {
             id.number = id.number.wrapping_add(1);
         }
         self.next_number = id.number.wrapping_add(1);
-        self.streams.insert(id, Stream::new(Some(port)));
+        self.streams.insert(id, Stream::new(Some(port), is_association));
         Ok(id)
     }
 
@@ -128,14 +149,35 @@ impl Bundle {
         self.streams.get(&stream).is_none_or(Stream::is_read)
     }
 
-    /// Forget a stream, and tell the peer.
+    /// Send a datagram on an association, of at most 8 192 octets: it comes whole, or not at all. False where it was not taken.
+    pub fn send(&mut self, now: Micros, stream: StreamId, octets: &[u8]) -> bool {
+        self.datagrams.send(now, stream, octets)
+    }
+
+    /// Receive the next datagram of an association.
+    pub fn receive(&mut self, stream: StreamId) -> Option<Vec<u8>> {
+        self.datagrams.receive(stream)
+    }
+
+    /// Drop the datagrams that have waited too long to be said.
+    pub fn forget_old(&mut self, now: Micros) {
+        self.datagrams.forget_old(now);
+    }
+
+    /// Return how many datagrams were dropped here since this was asked last, for want of room or time.
+    pub fn take_dropped(&mut self) -> u64 {
+        self.datagrams.take_dropped()
+    }
+
+    /// Forget a stream or association, and tell the peer.
     pub fn reset(&mut self, stream: StreamId, why: Why) {
+        self.datagrams.remove(stream);
         if self.streams.remove(&stream).is_some_and(|its| !its.is_unsaid()) {
             self.resets.push_back((stream, why));
         }
     }
 
-    /// Return how many streams there are.
+    /// Return how many streams and associations there are.
     #[must_use]
     pub fn streams(&self) -> usize {
         self.streams.len()
@@ -167,35 +209,55 @@ impl Bundle {
     pub fn begin_anew(&mut self) {
         (self.heard, self.counter) = (0, 0);
         self.saying.begin_anew();
+        self.datagrams.begin_anew();
     }
 
     /// Return whether something waits to be said or to be acknowledged; what waits for the peer's credit does not count.
     #[must_use]
     pub fn has_something_to_say(&self) -> bool {
-        !self.saying.is_idle() || !self.resets.is_empty() || self.streams.values().any(Stream::has_something_to_say)
+        !self.saying.is_idle() || !self.resets.is_empty() || self.datagrams.next().is_some() || self.streams.values().any(Stream::has_something_to_say)
     }
 
     /// Write the segment of a slot into `out`, whose length is the room there; returns its length, 0 where the room is less than 7 or the bundle is broken.
     ///
-    /// First what was lost, then what is new, then what was said longest ago.
+    /// Fragments of datagrams, and what is lost or new in the row, by turns where there are both; else what was said longest ago.
     pub fn segment_for_slot(&mut self, counter: u64, out: &mut [u8]) -> usize {
         if out.len() < ACKNOWLEDGEMENT_OCTETS || self.is_broken {
             return 0;
         }
         self.counter = counter;
         let end = serialise_acknowledgement(out, &self.hearing.acknowledgement(self.heard, out.len()));
+        let fragments = if self.row_is_next { Vec::new() } else { self.fragments(out.len() - end) };
+        if !fragments.is_empty() {
+            return self.put_fragments(out, end, &fragments);
+        }
+        self.row_is_next = false;
         let room = out.len().saturating_sub(end + OFFSET_OCTETS);
-        let chosen = if room == 0 {
-            None
-        } else {
-            let lost = self.saying.say_lost(counter, room);
-            lost.or_else(|| self.say_new(counter, room)).or_else(|| self.saying.say_oldest(counter, room))
-        };
+        let fresh = if room == 0 { None } else { self.saying.say_lost(counter, room).or_else(|| self.say_new(counter, room)) };
+        let fragments = if fresh.is_some() { Vec::new() } else { self.fragments(out.len() - end) };
+        if !fragments.is_empty() {
+            return self.put_fragments(out, end, &fragments);
+        }
+        let chosen = if room == 0 { None } else { fresh.or_else(|| self.saying.say_oldest(counter, room)) };
         let Some((offset, octets)) = chosen else { return end };
         let begin = end + OFFSET_OCTETS;
         out[end..begin].copy_from_slice(&offset.to_be_bytes());
         out[begin..begin + octets.len()].copy_from_slice(&octets);
         begin + octets.len()
+    }
+
+    /// Cut datagrams of associations whose opening was said.
+    fn fragments(&mut self, room: usize) -> Vec<u8> {
+        let streams = &self.streams;
+        self.datagrams.say(room, |stream| streams.get(&stream).is_some_and(|its| !its.is_unsaid()))
+    }
+
+    /// Let a segment end in fragments; returns its length.
+    fn put_fragments(&mut self, out: &mut [u8], end: usize, fragments: &[u8]) -> usize {
+        self.row_is_next = true;
+        out[ACKNOWLEDGEMENT_OCTETS - 1] |= FRAGMENTS;
+        out[end..end + fragments.len()].copy_from_slice(fragments);
+        end + fragments.len()
     }
 
     fn say_new(&mut self, counter: u64, room: usize) -> Option<(u32, Vec<u8>)> {
@@ -255,6 +317,9 @@ impl Bundle {
             row.drain(..heard);
             self.row = row;
         }
+        let mut readable = Vec::new();
+        self.datagrams.take(counter, segment.fragments, &mut readable)?;
+        self.events.extend(readable.into_iter().map(StreamEvent::Readable));
         Ok(())
     }
 
@@ -269,8 +334,8 @@ impl Bundle {
     }
 
     fn hear(&mut self, stream: StreamId, frame: &Frame<'_>) -> Result<(), Broken> {
-        if let Frame::Open(port) = frame {
-            return self.hear_open(stream, *port);
+        if let Frame::Open(port) | Frame::Associate(port) = frame {
+            return self.hear_open(stream, *port, matches!(frame, Frame::Associate(_)));
         }
         // What is still under way on a stream that this side has reset means nothing.
         let Some(its) = self.streams.get_mut(&stream) else { return Ok(()) };
@@ -279,6 +344,7 @@ impl Bundle {
         }
         if let Frame::Reset(why) = frame {
             self.streams.remove(&stream);
+            self.datagrams.remove(stream);
             self.events.push_back(StreamEvent::Reset { stream, why: *why });
             return Ok(());
         }
@@ -292,7 +358,7 @@ impl Bundle {
         Ok(())
     }
 
-    fn hear_open(&mut self, stream: StreamId, port: u16) -> Result<(), Broken> {
+    fn hear_open(&mut self, stream: StreamId, port: u16, datagrams: bool) -> Result<(), Broken> {
         if self.streams.contains_key(&stream) {
             return Err(Broken);
         }
@@ -303,8 +369,11 @@ impl Bundle {
             self.resets.push_back((stream, Why::Busy));
             return Ok(());
         }
-        self.streams.insert(stream, Stream::new(None));
-        self.events.push_back(StreamEvent::Asked { stream, port });
+        self.streams.insert(stream, Stream::new(None, datagrams));
+        if datagrams {
+            self.datagrams.add(stream);
+        }
+        self.events.push_back(StreamEvent::Asked { stream, port, datagrams });
         Ok(())
     }
 }

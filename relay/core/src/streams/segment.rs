@@ -1,10 +1,10 @@
 //! What a bundle says in one slot: what it heard, and a piece of its row of octets.
 //!
 //! ```text
-//! heard u16 | next u32 | count u8 | count times (gap u16 | length u16) | [offset u32 | octets 1..]
+//! heard u16 | next u32 | count u8 | count times (gap u16 | length u16) | [offset u32 | octets 1..]   or, where count says so, fragments
 //! ```
 //!
-//! Spec: PROTOCOL.md §11.2.
+//! Spec: PROTOCOL.md §11.2, §11.6.
 
 use super::WINDOW_OCTETS;
 
@@ -18,6 +18,8 @@ pub const RANGE_OCTETS: usize = 4;
 pub const OFFSET_OCTETS: usize = 4;
 
 const MORE: u8 = 0x80;
+/// Of an acknowledgement's octet 6: fragments of datagrams stand behind it, and no piece.
+pub const FRAGMENTS: u8 = 0x40;
 
 /// What came, as its receiver tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,6 +41,8 @@ pub struct Segment<'a> {
     pub acknowledgement: Acknowledgement,
     /// Its piece, with the offset of its first octet; at least one octet.
     pub piece: Option<(u32, &'a [u8])>,
+    /// Its fragments of datagrams; empty where it has a piece.
+    pub fragments: &'a [u8],
 }
 
 /// Write an acknowledgement; the caller has seen to it that it fits: 7 octets, and 4 for each range. Returns its length.
@@ -59,7 +63,7 @@ pub fn serialise_acknowledgement(out: &mut [u8], said: &Acknowledgement) -> usiz
 #[must_use]
 pub fn parse_segment(octets: &[u8]) -> Option<Segment<'_>> {
     let (head, mut rest) = octets.split_at_checked(ACKNOWLEDGEMENT_OCTETS)?;
-    let (count, more) = (usize::from(head[6] & !MORE), head[6] & MORE != 0);
+    let (count, more, is_fragments) = (usize::from(head[6] & !(MORE | FRAGMENTS)), head[6] & MORE != 0, head[6] & FRAGMENTS != 0);
     if count > MAX_RANGES || more && count == 0 {
         return None;
     }
@@ -75,6 +79,10 @@ pub fn parse_segment(octets: &[u8]) -> Option<Segment<'_>> {
         ranges.push((gap, length));
         rest = behind;
     }
+    if is_fragments && rest.is_empty() {
+        return None;
+    }
+    let (fragments, rest) = if is_fragments { (rest, &rest[..0]) } else { (&rest[..0], rest) };
     let piece = match rest.split_at_checked(OFFSET_OCTETS) {
         None if rest.is_empty() => None,
         Some((offset, piece)) if !piece.is_empty() => Some((u32::from_be_bytes([offset[0], offset[1], offset[2], offset[3]]), piece)),
@@ -82,5 +90,5 @@ pub fn parse_segment(octets: &[u8]) -> Option<Segment<'_>> {
     };
     let acknowledgement =
         Acknowledgement { heard: u16::from_be_bytes([head[0], head[1]]), next: u32::from_be_bytes([head[2], head[3], head[4], head[5]]), ranges, more };
-    Some(Segment { acknowledgement, piece })
+    Some(Segment { acknowledgement, piece, fragments })
 }

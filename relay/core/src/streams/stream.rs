@@ -26,6 +26,8 @@ pub(super) enum Heard {
 pub(super) struct Stream {
     /// The port still to be said, of one that we opened.
     opens: Option<u16>,
+    /// It is an association: of its frames there are open, taken and reset alone.
+    is_association: bool,
     /// It is still to be said that we take it.
     takes: bool,
     /// Both sides know it.
@@ -48,9 +50,10 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(opens: Option<u16>) -> Self {
+    pub(super) fn new(opens: Option<u16>, is_association: bool) -> Self {
         Self {
             opens,
+            is_association,
             takes: false,
             is_taken: false,
             speaks: opens.is_some(),
@@ -83,7 +86,7 @@ impl Stream {
 
     /// Return how many octets may be written.
     pub(super) fn room(&self) -> usize {
-        if self.speaks && !self.ends {
+        if self.speaks && !self.ends && !self.is_association {
             STREAM_WINDOW_OCTETS - self.outgoing.len()
         } else {
             0
@@ -98,7 +101,7 @@ impl Stream {
     }
 
     pub(super) fn end(&mut self) {
-        self.ends = self.speaks;
+        self.ends = self.speaks && !self.is_association;
     }
 
     pub(super) fn read(&mut self, out: &mut [u8]) -> usize {
@@ -144,7 +147,7 @@ impl Stream {
     pub(super) fn say(&mut self, id: StreamId, row: &mut Vec<u8>, room: usize) {
         if let Some(port) = self.opens.filter(|_| row.len() + OPEN_OCTETS <= room) {
             self.opens = None;
-            serialise_frame(row, id, &Frame::Open(port));
+            serialise_frame(row, id, &if self.is_association { Frame::Associate(port) } else { Frame::Open(port) });
         }
         if self.opens.is_some() {
             return;
@@ -172,6 +175,7 @@ impl Stream {
     /// Take a frame of the peer's that neither opens nor resets it.
     pub(super) fn hear(&mut self, id: StreamId, frame: &Frame<'_>) -> Result<Heard, Broken> {
         match frame {
+            Frame::Data(_) | Frame::End | Frame::Credit(_) if self.is_association => Err(Broken),
             Frame::Taken if !self.is_taken => {
                 self.is_taken = true;
                 Ok(Heard::Taken)
@@ -193,7 +197,7 @@ impl Stream {
                 self.limit = *limit;
                 Ok(Heard::Nothing)
             }
-            Frame::Open(_) | Frame::Taken | Frame::Data(_) | Frame::End | Frame::Reset(_) | Frame::Credit(_) => Err(Broken),
+            Frame::Open(_) | Frame::Associate(_) | Frame::Taken | Frame::Data(_) | Frame::End | Frame::Reset(_) | Frame::Credit(_) => Err(Broken),
         }
     }
 }

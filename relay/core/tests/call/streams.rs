@@ -50,7 +50,7 @@ impl Flow {
             let receiver = world.core(BOX_B).bundle(BUNDLE).expect("opened");
             while let Some(event) = receiver.poll() {
                 match event {
-                    StreamEvent::Asked { stream, port: 80 } => assert!(receiver.take(stream)),
+                    StreamEvent::Asked { stream, port: 80, datagrams: false } => assert!(receiver.take(stream)),
                     StreamEvent::Readable(_) => {}
                     other => panic!("{other:?}"),
                 }
