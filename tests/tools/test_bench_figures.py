@@ -62,6 +62,7 @@ def found() -> dict[str, Any]:
             "choose": {"2000": {name: {"p50_ms": 0.1, "p99_ms": 6.0} for name in ("look_through", "junctions", "path")}},
             "bad": [],
         },
+        "names": {"ours": {"cpu_us": 85.7, "per_core": 11_670, "rate": 9_000}, "reference": {"cpu_us": 60.1, "per_core": 16_650, "rate": 9_500}},
         "flood": {
             "quiet": flood, "flooded": {**flood, "flood": {"junk_per_s": 99_000.0, "handshakes_per_s": 990.0}}, "wanted": [100_000.0, 1_000.0],
         },
@@ -107,6 +108,8 @@ def test_the_rows_say_what_reaches_its_goal() -> None:
     assert "no figure" in row("Jitter to the phone, 8")
     assert "MISSED" in row("A SIP message")
     assert "reached" in row("Start of a box")
+    assert "reached" in row("A question to the name server")
+    assert "11670 a second on one core; dnslib's own server with one fixed answer: 60.1 us" in row("A question to the name server")
     assert "MISSED" in row("choosing a path among 2000 relays")
     assert "5.0 MB of text" in row("checking a list of 2000 relays")
 

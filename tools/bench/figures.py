@@ -1,4 +1,4 @@
-"""Keys and rows of the parts lengths, octets, relay_calls, box, probe, house, capacity, kills, flood, speech and paths. Pure. The others': table.py; the thesis: thesis.py."""
+"""Keys and rows of the parts lengths, octets, relay_calls, box, probe, house, capacity, kills, flood, speech, names and paths. Pure. The others': table.py; the thesis: thesis.py."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ TICK_LATE_MS = 0.5
 PESQ_PCT = 99.0
 PATH_CHOICE_MS = 5.0
 JITTER_MS, MESSAGE_US, START_S = 2.0, 150.0, 2.0
+QUESTION_US = 200.0
+"""5 000 questions a second on one core."""
 PROBE_PCT, PROBE_START_S, SCORE_S = 5.0, 1.0, 2.0
 
 
@@ -82,6 +84,7 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
                 name: {run: get(found, "flood", run, name, digits=4) for run in ("quiet", "flooded")} for name in ("calls_lost", "loss_pct", "tick_late_p99_us")
             },
         },
+        "names": {kind: {name: get(found, "names", kind, name) for name in ("cpu_us", "per_core", "rate")} for kind in ("ours", "reference")},
         "directory": {
             relays: {
                 "verify_s": get(each, "cpu_s"),
@@ -106,7 +109,7 @@ def rows(report: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Row]:
     """Return the rows of the parts that ran; report: as keys() has it."""
     groups = {
         "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "probe": _probe_rows, "house": _house_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
-        "speech": _speech_rows, "paths": _paths_rows,
+        "speech": _speech_rows, "names": _names_rows, "paths": _paths_rows,
     }  # fmt: skip
     return [row for part, of_part in groups.items() if part in parts and "error" not in parts[part] for row in of_part(report, parts[part])]
 
@@ -117,6 +120,12 @@ def _lengths_rows(report: Mapping[str, Any], _: Mapping[str, Any]) -> list[Row]:
          f"VIRTUAL TIME; three relays {get(report, 'one_way_virtual_ms', link, '3', 'p99')}")
         for link in report["one_way_virtual_ms"]
     ]  # fmt: skip
+
+
+def _names_rows(report: Mapping[str, Any], _: Mapping[str, Any]) -> list[Row]:
+    ours, reference = report["names"]["ours"], report["names"]["reference"]
+    note = f"{ours['per_core']:.0f} a second on one core; dnslib's own server with one fixed answer: {reference['cpu_us']} us"
+    return [("A question to the name server", ours["cpu_us"], QUESTION_US, "us of CPU", note)]
 
 
 def _paths_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:

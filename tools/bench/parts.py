@@ -16,9 +16,10 @@
     relay_calls  a relay with 1 to 1 000 calls, with a whole core and with a fifth of one
     capacity     how many circuits one relay carries
     kills        a relay killed in a call
+    names        questions a second that the name server answers
     speech       how a hundred calls sound, with G.711 and with Opus
 
-The last six take longer, or are looked at seldom, and are run when they are asked for. A part that wants a network namespace runs as a process of its own: one may only enter it
+The last seven take longer, or are looked at seldom, and are run when they are asked for. A part that wants a network namespace runs as a process of its own: one may only enter it
 before there are threads.
 """
 
@@ -117,6 +118,7 @@ PARTS = (
     Part("relay_calls", 8, _of("relay_calls", seconds=lambda given: given.seconds / 2), loads=True, usual=False),
     Part("capacity", 5, _of("capacity", seconds=lambda given: given.seconds / 2.5, hold=lambda given: 3 * given.seconds), loads=True, usual=False),
     Part("kills", 10, _of("kills", kills=lambda given: max(1, round(given.calls * KILLS / CALLS))), usual=False),
+    Part("names", 0.3, _of("names", seconds=lambda given: given.seconds / 4), usual=False),
     Part("speech", 22, _of("speech", calls=lambda given: 2 * given.calls), usual=False),
 )
 """Every size is in proportion to what is given: with SECONDS and CALLS it is that of the goals."""
