@@ -22,6 +22,7 @@ MAX_QUERIES = 256
 QUERY_S = 10.0
 """So long a connection may take for one query."""
 DATAGRAM_OCTETS = 4_096
+"""Of a query, over TCP too."""
 DATAGRAMS_AT_ONCE = 64
 BACKLOG = 64
 
@@ -98,6 +99,8 @@ class NameServer:
         for _ in range(MAX_QUERIES):
             async with asyncio.timeout(QUERY_S):
                 octets = int.from_bytes(await reader.readexactly(2))
+                if octets > DATAGRAM_OCTETS:
+                    return  # nothing that is answered is so long
                 answer = self._answer(await reader.readexactly(octets))
                 if answer is None:
                     return

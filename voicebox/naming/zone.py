@@ -26,7 +26,8 @@ TTL_S = 30
 """So long a program keeps an answer. Addresses rest for a day, so that longer would do, but petnames change."""
 SIZE_OCTETS = 1_232
 """What this server takes in a datagram (RFC 6891 §6.2.5); all answers are far shorter."""
-MAX_KEPT = 1_024
+MAX_KEPT, MAX_KEPT_OCTETS = 1_024, 300
+"""Answers in memory, and the longest query of one: a name and EDNS."""
 BOX = b"_box"
 Labels = tuple[bytes, ...]
 
@@ -90,7 +91,7 @@ class Zone:
         kept = self._kept.get(query[2:])
         if kept is None:
             kept = self._answered(query, now)[2:]
-            if kept[1] & 0xF != RCODE.SERVFAIL:
+            if len(query) <= MAX_KEPT_OCTETS and kept[1] & 0xF != RCODE.SERVFAIL:
                 self._kept[query[2:]] = kept
         return query[:2] + kept
 

@@ -188,7 +188,7 @@ class DatagramDoors:
 def _bound(endpoint: Endpoint) -> socket.socket:
     taken = socket.socket(socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the socket of each program is at the same place
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # the socket of each program is at the same place, and nobody else's is
         taken.setblocking(False)
         taken.bind((endpoint.address, endpoint.port))
     except OSError:

@@ -169,7 +169,7 @@ class StreamServer:
 
     def use_doors(self, doors: Mapping[Endpoint, tuple[str, int]]) -> None:
         """Listen there too, for programs that go by a contact's name, and no more where it was said before. Where that cannot be it is counted."""
-        doors = dict(list(doors.items())[:MAX_DOORS])
+        doors = dict(list(doors.items())[-MAX_DOORS:])  # those that were asked for last
         fresh: dict[Endpoint, socket.socket] = {}
         for endpoint in doors.keys() - self._doors.keys() - self._listening.keys():
             try:

@@ -71,6 +71,14 @@ async def test_over_tcp_in_single_octets_and_several_at_once(place: Endpoint) ->
     writer.close()
 
 
+async def test_what_is_too_long_for_a_query_ends_the_connection(place: Endpoint) -> None:
+    reader, writer = await asyncio.open_connection(place.address, place.port)
+    writer.write(FRAMED + (4_097).to_bytes(2))
+    assert (await framed_answer(reader)).rr
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
 async def test_connections_are_bounded_and_one_that_ends_makes_room(place: Endpoint) -> None:
     there = [await asyncio.open_connection(place.address, place.port) for _ in range(MAX_CONNECTIONS)]
     for _, writer in there:

@@ -11,7 +11,7 @@ from dnslib import EDNS0, QTYPE, RCODE, DNSError, DNSHeader, DNSLabel, DNSQuesti
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicebox.naming.virtual import LOOPBACK, RANGE, Place, VirtualAddresses, new_addresses
+from voicebox.naming.virtual import LOOPBACK, RANGE, Addresses, Place, VirtualAddresses, new_addresses
 from voicebox.naming.zone import SipPlace, Zone
 
 NOW = 1_800_000_000.0
@@ -177,6 +177,29 @@ def test_an_answer_from_memory_is_the_answer_and_is_forgotten_when_something_cha
     assert zone.answer(query("bob.privacy"), NOW) != first
     zone.use(frozenset({"carol"}), loopback=False)
     assert nothing(asked(zone, "bob.privacy"), RCODE.NXDOMAIN, "privacy.")
+
+
+class _Counting(VirtualAddresses):
+    """Counts how often a place's addresses are looked up."""
+
+    lookups = 0
+
+    def addresses(self, place: Place, now: float) -> Addresses:
+        self.lookups += 1
+        return super().addresses(place, now)
+
+
+def test_long_queries_do_not_stay_in_memory() -> None:
+    opt = struct.pack("!BHHIH", 0, QTYPE.OPT, 4_096, 0, 400) + bytes(400)
+    short = query("bob.privacy")
+    for octets, more in ((short, 0), (short[:10] + b"\x00\x01" + short[12:] + opt, 5)):
+        addresses = _Counting(ULA, random.Random(1).randrange)
+        zone = zone_of(addresses)
+        zone.answer(octets, NOW)
+        zone.answer(octets, NOW)  # the first one changed what is known
+        before = addresses.lookups
+        answers = {zone.answer(octets, NOW) for _ in range(5)}
+        assert (len(answers), addresses.lookups - before) == (1, more)
 
 
 def test_where_no_number_is_free_the_server_fails_and_says_so_again_only_as_long() -> None:
