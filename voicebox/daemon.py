@@ -116,6 +116,7 @@ class BoxDaemon:
         self._streams: StreamServer | None = None
         self._offering = Offering(self._store, self._config, self._petnames)
         self._names = Names(self._store, self._config, self._petnames, self._offering.use_doors)
+        self._names.learn = self._offering.learn
         self._media = EngineMediaPorts(self._plane)
         self._server: SipServer | None = None
         self._tls: ssl.SSLContext | None = None
@@ -495,6 +496,7 @@ class BoxDaemon:
             "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
             "revoke": self._revoke,
             "offering": self._offering.change,
+            "services": self._offering.tell_services,
             "relay": self._offer_relay,
             "missed": self._kept.tell_missed,
             "voicemail": self._kept.tell_messages,

@@ -16,6 +16,7 @@ from dnslib import RCODE, DNSRecord
 
 from tests.support.embedded import CALLEE, CALLER, leave_dummies, told, wait_until
 from voicebox.demo.network import EmbeddedNetwork, Plan
+from voicebox.errors import HostError
 
 pytestmark = pytest.mark.system
 
@@ -55,7 +56,7 @@ def network(tmp_path_factory: pytest.TempPathFactory, page: tuple[int, str]) -> 
     caller, callee = network.boxes[CALLER].home, network.boxes[CALLEE].home
     settings = caller / "box.yaml"
     wanted = {"socks: none": f'socks: "{SOCKS}"', "http_proxy: none": f'http_proxy: "{PROXY}"', "listen: [none]": f'listen: ["{NAMES[0]}:{NAMES[1]}"]'}
-    text = settings.read_text().replace("ports: [80]", f"ports: [{BY_NAME}]")
+    text = settings.read_text()
     for before, after in wanted.items():
         assert before in text
         text = text.replace(before, after)
@@ -112,7 +113,10 @@ def test_a_program_finds_a_contact_by_name_without_knowing_of_any_proxy(network:
     name = f"{CALLEE}.privacy"
     address = address_of(name, "A")[0]
     assert (address.startswith(("127.192.", "127.193.")), address_of(name, "AAAA")) == (True, [])
-    done = curl("--noproxy", "*", "--resolve", f"{name}:{BY_NAME}:{address}", f"http://{name}:{BY_NAME}/short")
+    # Not in names.ports: the contact's box says that there is something.
+    with_port = ("--noproxy", "*", "--resolve", f"{name}:{BY_NAME}:{address}", f"http://{name}:{BY_NAME}/short")
+    wait_until(lambda: curl(*with_port).returncode == 0, "what the contact offers", 30)
+    done = curl(*with_port)
     assert (done.stdout, done.stderr) == (b"hello", b"")
     assert told(network.boxes[CALLER])["names"]["places"] == 1
     answer = DNSRecord.parse(DNSRecord.question("example.org").send(*NAMES, tcp=True, timeout=10))
@@ -181,6 +185,14 @@ def test_datagrams_through_socks_by_name_and_nowhere_else(network: EmbeddedNetwo
     for name in (CALLER, CALLEE):
         engine = told(network.boxes[name])["engine"]
         assert (engine["streams_broken"], engine["panics"]) == (0, 0)
+
+
+def test_a_contact_says_what_it_offers(network: EmbeddedNetwork) -> None:
+    told_of = network.voicebox("service", "list", CALLEE, home=network.boxes[CALLER].home).splitlines()
+    assert {f"web: port 80 of {CALLEE}", f"page: port {BY_NAME} of {CALLEE}"} <= set(told_of)
+    with pytest.raises(HostError, match="no contact"):
+        network.voicebox("service", "list", "dave", home=network.boxes[CALLER].home)
+    assert network.voicebox("service", "list", CALLER, home=network.boxes[CALLEE].home) == f"{CALLER} offers you nothing.\n"
 
 
 def test_what_is_nobodys_and_what_is_not_offered_is_refused(network: EmbeddedNetwork) -> None:

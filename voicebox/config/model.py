@@ -285,7 +285,7 @@ BOX_OPTIONS = (
         "names.ports",
         parse_port,
         "80",
-        "ports at which programs of this machine find contacts by name, without interception: each contact that was looked up gets an address of this machine's own. Below 1024 the system has to allow it",
+        "ports at which programs of this machine find contacts by name from the first moment, without interception; those that a contact offers follow once its box has said so. Below 1024 the system has to allow it",
         many=True,
     ),
     Option(

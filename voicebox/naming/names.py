@@ -22,6 +22,8 @@ from voicebox.naming.zone import SipPlace, Zone
 
 KEEP_S = 1.0
 """So long after a name got its addresses they are on disk: one write for many."""
+LEARN_S = 60.0
+"""So long it is not asked again what a contact offers."""
 ULA_OCTETS = 5
 
 Doors = Mapping[Endpoint, tuple[str, int]]
@@ -37,7 +39,12 @@ class Names:
     def __init__(self, store: StateDirectory, config: BoxConfig, petnames: Callable[[], frozenset[str]], use: Callable[[Doors], None]) -> None:
         self._store, self._config, self._petnames, self._use = store, config, petnames, use
         self.addresses = load_names(store)
-        self._zone = Zone(config.suffixes, self.addresses, sip_place(config), self._place_added)
+        self._zone = Zone(config.suffixes, self.addresses, sip_place(config))
+        self._zone.on_place, self._zone.on_asked = self._place_added, self._learn
+        self._ports: dict[str, frozenset[int]] = {}
+        self._learned_at: dict[str, float] = {}
+        self.learn: Callable[[str, Callable[[frozenset[int]], None]], None] = lambda _petname, _then: None
+        """Asks a contact's box which ports it offers, and calls `then` where it says."""
         self._server: NameServer | None = None
         self._keeping: asyncio.TimerHandle | None = None
         self._kept = self.addresses.changes
@@ -88,6 +95,9 @@ class Names:
         """Let addresses follow a contact's new petname; None: they are nobody's now. Raises HostError."""
         self.addresses.contact_changed(petname, to, time.time())
         self._keep()
+        ports = self._ports.pop(petname, None)
+        if to is not None and ports is not None:
+            self._ports[to] = ports
         self.contacts_changed()
 
     def open_doors(self) -> None:
@@ -96,12 +106,29 @@ class Names:
             return
         there = self._petnames() if self._loopback else frozenset[str]()
         places = [(place.petname, self.addresses.addresses(place, time.time()).loopback) for place in self.addresses.places() if place.petname in there]
-        self._use({Endpoint(str(address), port): (petname, port) for petname, address in places for port in self._config.names_ports})
+        self._use(
+            {
+                Endpoint(str(address), port): (petname, port)
+                for petname, address in places
+                for port in {*self._config.names_ports, *self._ports.get(petname, ())}
+            }
+        )
 
     def _place_added(self) -> None:
         self.open_doors()
         if self._keeping is None:
             self._keeping = asyncio.get_running_loop().call_later(KEEP_S, self._keep_later)
+
+    def _learn(self, petname: str) -> None:
+        """Ask a contact whose name is looked up for the ports at which there is something, once in a while."""
+        now = time.monotonic()
+        if self._loopback and self._server is not None and now >= self._learned_at.get(petname, -LEARN_S) + LEARN_S:
+            self._learned_at[petname] = now
+            self.learn(petname, lambda ports: self._learned(petname, ports))
+
+    def _learned(self, petname: str, ports: frozenset[int]) -> None:
+        self._ports[petname] = ports
+        self.open_doors()
 
     def _keep_later(self) -> None:
         with contextlib.suppress(HostError):  # a full disk; what follows, and the end, try again

@@ -61,12 +61,16 @@ class _Found:
 class Zone:
     """All names that this box answers for.
 
-    suffixes: of contacts' names; sip: None where phones find the box at no address; on_place(): called when a place has got its first address, before that is told.
+    suffixes: of contacts' names; sip: None where phones find the box at no address.
     Contract: use() whenever a petname or the range changes.
     """
 
-    def __init__(self, suffixes: Sequence[str], addresses: VirtualAddresses, sip: SipPlace | None, on_place: Callable[[], None] = lambda: None) -> None:
-        self._addresses, self._sip, self._on_place = addresses, sip, on_place
+    def __init__(self, suffixes: Sequence[str], addresses: VirtualAddresses, sip: SipPlace | None) -> None:
+        self._addresses, self._sip = addresses, sip
+        self.on_place: Callable[[], None] = lambda: None
+        """Called when a place has got its first address, before that is told."""
+        self.on_asked: Callable[[str], None] = lambda _petname: None
+        """Called when an address of a contact's is told that is not in memory."""
         self._petnames: frozenset[str] = frozenset()
         self._loopback = True
         zones = [tuple(suffix.encode().split(b".")) for suffix in suffixes]
@@ -161,7 +165,8 @@ class Zone:
         before = self._addresses.changes
         its = self._addresses.addresses(place, now)
         if self._addresses.changes != before:
-            self._on_place()
+            self.on_place()
+        self.on_asked(place.petname)
         return _records([its.loopback] if self._loopback else [its.v4, its.v6])
 
     def _naptr(self, labels: Labels, zone: Labels) -> list[tuple[int, RD]]:

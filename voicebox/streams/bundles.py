@@ -20,7 +20,7 @@ from voicebox.b2bua.ports import CircuitLeg
 from voicebox.config.model import Endpoint
 from voicebox.dataplane import BundleBroken, BundleEvent, BundleWants, StreamAsked, StreamOver, StreamTaken
 from voicebox.errors import Bug, UsageError
-from voicebox.streams.offered import Offered
+from voicebox.streams.offered import LIST_PORT, Offered
 
 AGAIN_S = (1.0, 4.0)
 """So long after no circuit was free, or a line ended, the next one is begun: drawn, because both boxes may have begun one, and left it for the other's."""
@@ -119,7 +119,7 @@ class Opening:
 class Bundles:
     """All bundles of a box.
 
-    soon(step): do a step soon, for a call tells what happens inside of what caused it; offered(): what is offered now; connect(to, connected, datagrams): connect to a service; draw(low, high): seconds evenly between the two; number(): 8 random octets.
+    soon(step): do a step soon, for a call tells what happens inside of what caused it; offered(): what is offered now; connect(to, connected, datagrams): connect to a service; tell(stream, octets): take a stream, say this on it, and end it; draw(low, high): seconds evenly between the two; number(): 8 random octets.
     Contract: call an event method, handle_timer() or open(), then re-arm at next_timer().
     """
 
@@ -130,11 +130,13 @@ class Bundles:
         soon: Callable[[Callable[[], None]], None],
         offered: Callable[[], Offered],
         connect: Connect,
+        tell: Callable[[int, bytes], None],
         clock: Callable[[], float],
         draw: Callable[[float, float], float],
         number: Callable[[], bytes],
     ) -> None:
-        self._plane, self._network, self._soon, self._offered, self._connect = plane, network, soon, offered, connect
+        self._plane, self._network, self._soon, self._offered = plane, network, soon, offered
+        self._connect, self._tell = connect, tell
         self._clock, self._draw, self._number = clock, draw, number
         self._peers: dict[str, _Peer] = {}
         self._opening: dict[int, Opening] = {}
@@ -196,6 +198,9 @@ class Bundles:
 
     def _ask(self, stream: int, bundle: int, port: int, *, datagrams: bool) -> None:
         peer = self._of_bundle(bundle)
+        if peer is not None and port == LIST_PORT and not datagrams:
+            self._tell(stream, self._offered().listing(peer.petname).encode())
+            return
         to = self._offered().allowed(peer.petname, port, udp=datagrams) if peer is not None else None
         if to is None:
             self._plane.stream_reset(stream, REFUSED)

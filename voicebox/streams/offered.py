@@ -8,6 +8,7 @@ Nobody is allowed unless named. NOT here: sockets (server.py), who is a contact,
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +20,15 @@ from voicebox.errors import FileProblem, UsageError
 STREAMS_FILE = "streams"
 MAX_SERVICES = MAX_FORWARDS = 64
 NOBODY = "-"
+LIST_PORT = 0
+"""A stream to it leads to no service, but to the list of those that the contact may reach (PROTOCOL.md §11.5)."""
+
+
+def checked_name(name: str) -> str:
+    """Return a service's name. Raises UsageError."""
+    if not 0 < len(name) <= 32 or not name.isascii() or not name.replace("-", "a").isalnum():
+        raise UsageError("A service's name has 1 to 32 letters, digits and hyphens.")
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +42,7 @@ class Service:
     udp: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.name) <= 32 or not self.name.isascii() or not self.name.replace("-", "a").isalnum():
-            raise UsageError("A service's name has 1 to 32 letters, digits and hyphens.")
+        checked_name(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,15 @@ class Forward:
     petname: str = field(repr=False)
     port: int
     udp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A service of a contact's, by the word of the contact's box."""
+
+    name: str = field(repr=False)
+    port: int
+    udp: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +91,10 @@ class Offered:
     def offers_to(self, petname: str) -> bool:
         """Return whether a contact may reach anything here."""
         return any(petname in each.allow for each in self.services)
+
+    def listing(self, petname: str) -> str:
+        """Return what a contact's box is told that asks what the contact may reach: `NAME PORT tcp` or udp, a line each."""
+        return "".join(f"{each.name} {each.port} {'udp' if each.udp else 'tcp'}\n" for each in self.services if petname in each.allow)
 
     def with_service(self, service: Service) -> Offered:
         """Return it with one more service."""
@@ -120,6 +142,19 @@ def _renamed(petnames: tuple[str, ...], petname: str, to: str | None) -> Iterato
             yield each
         elif to is not None:
             yield to
+
+
+def parse_listing(text: str) -> tuple[Listed, ...]:
+    """Read what a contact's box told; lines that are none are passed over."""
+    found = []
+    for line in text.splitlines()[:MAX_SERVICES]:
+        match line.split():
+            case [name, port, "tcp" | "udp" as kind]:
+                with contextlib.suppress(UsageError):
+                    found.append(Listed(checked_name(name), parse_port(port), kind == "udp"))
+            case _:
+                continue
+    return tuple(found)
 
 
 def parse_offered(text: str, path: str) -> Offered:

@@ -10,6 +10,7 @@ from typing import Any
 
 from voicebox.config.model import BoxConfig, Endpoint
 from voicebox.contacts.store import StateDirectory
+from voicebox.errors import UsageError
 from voicebox.streams.http import HttpNegotiation
 from voicebox.streams.offered import Offered, changed, keep_offered, load_offered
 from voicebox.streams.server import StreamServer, Talk
@@ -53,6 +54,21 @@ class Offering:
         """Change it, as the control socket asks: what and line as in offered.py. Raises UsageError."""
         self._keep(changed(self._offered, str(asked.get("what")), str(asked.get("line")), self._petnames()))
         return {"done": True}
+
+    def learn(self, petname: str, then: Callable[[frozenset[int]], None]) -> None:
+        """Ask a contact's box at which ports it offers something, while circuits run; then() is called where it says."""
+        if self._server is not None:
+            self._server.learn(petname, then)
+
+    def tell_services(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a contact offers to this box: services, None while the contact's box is asked. petname: whose. Raises UsageError."""
+        petname = str(asked.get("petname"))
+        if petname not in self._petnames():
+            raise UsageError("There is no contact of that petname; `voicebox contact list` prints them.")
+        if self._server is None:
+            raise UsageError("The box is just starting.")
+        found = self._server.services_of(petname)
+        return {"services": None if found is None else [{"name": each.name, "port": each.port, "udp": each.udp} for each in found]}
 
     def renamed(self, petname: str, to: str | None) -> None:
         """Let it follow a contact's new petname; None: nothing is the contact's any more."""

@@ -22,7 +22,7 @@ from voicebox.dataplane import DatagramAsked, StreamEvent
 from voicebox.errors import HostError, UsageError, VoiceboxError
 from voicebox.streams.bundles import BUSY, NEVER, Bundles, Connected, Listener, StreamNetwork, StreamPlane
 from voicebox.streams.datagrams import DatagramDoors
-from voicebox.streams.offered import Offered
+from voicebox.streams.offered import LIST_PORT, Listed, Offered, parse_listing
 from voicebox.streams.socks import Wanted, contact_of
 
 MAX_WAITING = 256
@@ -31,6 +31,7 @@ NEGOTIATION_S = 10.0
 CONNECT_S = 5.0
 BACKLOG = 64
 CHUNK_OCTETS = 512
+MAX_LISTING_OCTETS = 4_096
 MAX_DOORS = 256
 """Addresses and ports at which programs are waited for on behalf of names."""
 
@@ -71,12 +72,13 @@ class StreamServer:
         self._offered = Offered()
         self._loop = asyncio.get_running_loop()
         self._bundles = Bundles(
-            plane, network, self._soon, lambda: self._offered, self._connect, self._loop.time, draw, lambda: secrets.token_bytes(TIE_OCTETS)
+            plane, network, self._soon, lambda: self._offered, self._connect, self._tell, self._loop.time, draw, lambda: secrets.token_bytes(TIE_OCTETS)
         )
         self._datagrams = DatagramDoors(plane, self._bundles, self._contact_of, self._arm)
         self._wanted: dict[Endpoint, To] = {}
         self._doors: Mapping[Endpoint, tuple[str, int]] = {}
         self._listening: dict[Endpoint, tuple[socket.socket, asyncio.Task[None]]] = {}
+        self._listings: dict[str, asyncio.Task[tuple[Listed, ...]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -116,6 +118,8 @@ class StreamServer:
             self._close(endpoint)
         for task in list(self._tasks):
             task.cancel()
+        for asking in self._listings.values():
+            asking.cancel()
         self._datagrams.stop()
         self._bundles.end_all()
         if self._timer is not None:
@@ -264,6 +268,48 @@ class StreamServer:
 
     # ---------------------------------------------------------------------------------------------------------- services
 
+    def services_of(self, petname: str) -> tuple[Listed, ...] | None:
+        """Return what a contact offers to this box, by the word of the contact's; None while that is asked. Raises UsageError where it does not say."""
+        asking = self._listings.get(petname)
+        if asking is None:
+            asking = self._listings[petname] = self._loop.create_task(self._ask_services(petname))  # of contacts, so there are few
+        if not asking.done():
+            return None
+        del self._listings[petname]
+        return asking.result()
+
+    async def _ask_services(self, petname: str) -> tuple[Listed, ...]:
+        stream, why = await self._opened(petname, LIST_PORT)
+        if stream is None or why is not None:
+            raise UsageError("The contact's box does not say, or is not reached, or offers you nothing.")
+        own, engines = _pair()
+        with own:
+            with engines:
+                self._plane.stream_attach(stream, engines.fileno())
+            own.shutdown(socket.SHUT_WR)
+            own.setblocking(False)
+            came = b""
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(NEGOTIATION_S):
+                    while len(came) < MAX_LISTING_OCTETS and (more := await self._loop.sock_recv(own, CHUNK_OCTETS)):
+                        came += more
+            return parse_listing(came.decode("ascii", "replace"))
+
+    def learn(self, petname: str, then: Callable[[frozenset[int]], None]) -> None:
+        """Ask a contact's box at which ports it offers something over TCP, and call then() where it says."""
+        if len(self._tasks) < MAX_WAITING:
+            self._begin(self._learn(petname, then))
+
+    async def _learn(self, petname: str, then: Callable[[frozenset[int]], None]) -> None:
+        with contextlib.suppress(VoiceboxError):
+            services = await self._ask_services(petname)
+            then(frozenset(each.port for each in services if not each.udp))
+
+    def _tell(self, stream: int, octets: bytes) -> None:
+        own, engines = _pair()
+        with own, engines:
+            self._plane.stream_attach(stream, engines.fileno(), octets, whole=True)
+
     def _connect(self, to: Endpoint, connected: Connected, *, datagrams: bool) -> None:
         self._begin(self._connect_to(to, connected, socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM))
 
@@ -277,6 +323,21 @@ class StreamServer:
                 connected(None)
             else:
                 connected(service.fileno())
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """Return both ends of a TCP connection of this process with itself. Raises HostError."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            one = socket.create_connection(listening.getsockname())
+            other, peer = listening.accept()
+    except OSError as error:
+        raise HostError(f"This machine gives no connection to itself ({error.strerror}).") from None
+    if peer != one.getsockname():
+        one.close()
+        other.close()
+        raise HostError("Another program connected in between.")
+    return one, other
 
 
 def _listening(endpoint: Endpoint) -> socket.socket:

@@ -74,6 +74,29 @@ async def test_a_name_that_is_asked_for_is_listened_for_and_its_address_is_kept(
     await again.names.stop()
 
 
+async def test_ports_that_a_contact_offers_are_learned_once_in_a_while(make: Callable[..., Box], monkeypatch: pytest.MonkeyPatch) -> None:
+    box = make((80,))
+    now = 1_000.0
+    monkeypatch.setattr("voicebox.naming.names.time.monotonic", lambda: now)
+    learned: list[tuple[str, Callable[[frozenset[int]], None]]] = []
+    box.names.learn = lambda petname, then: learned.append((petname, then))
+    await box.names.start()
+    address = box.asked("bob.privacy")[0]
+    nas = box.asked("nas.bob.privacy")[0]
+    assert [petname for petname, _ in learned] == ["bob"]
+    learned[0][1](frozenset({22, 80}))
+    assert box.doors == {Endpoint(each, port): ("bob", port) for each in (address, nas) for port in (22, 80)}
+    now += module.LEARN_S
+    box.asked("tv.bob.privacy")
+    learned[1][1](frozenset())
+    assert {place.port for place in box.doors} == {80}
+    box.petnames = {"robert", "carol"}
+    learned[1][1](frozenset({25}))
+    box.names.renamed("bob", "robert")
+    assert {(place.port, to) for place, to in box.doors.items()} == {(80, ("robert", 80)), (25, ("robert", 25))}
+    await box.names.stop()
+
+
 async def test_with_interception_nothing_is_listened_for_and_addresses_are_others(make: Callable[..., Box], monkeypatch: pytest.MonkeyPatch) -> None:
     box = make()
     await box.names.start()

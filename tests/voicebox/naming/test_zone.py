@@ -279,7 +279,8 @@ def test_any_octets_are_answered_or_dropped(octets: bytes) -> None:
 def test_places_are_told_before_their_addresses() -> None:
     told: list[tuple[Place, ...]] = []
     addresses = fresh()
-    zone = Zone(("privacy",), addresses, None, lambda: told.append(addresses.places()))
+    zone = Zone(("privacy",), addresses, None)
+    zone.on_place = lambda: told.append(addresses.places())
     zone.use(frozenset({"bob"}), loopback=True)
     for _ in range(2):
         zone.answer(query("bob.privacy"), NOW)

@@ -38,7 +38,7 @@ class Box:
         own = itertools.count(self.town.starts * 100 + len(self.name))
         self.town.starts += 1
         self.bundles = Bundles(
-            self, self, self.town.soon.append, lambda: self.offered, self.connect, lambda: self.town.now,
+            self, self, self.town.soon.append, lambda: self.offered, self.connect, self.tell, lambda: self.town.now,
             lambda low, high: low + next(draws) * (high - low), lambda: next(own).to_bytes(8),
         )  # fmt: skip
 
@@ -66,6 +66,9 @@ class Box:
 
     def door_close(self, door: int) -> None:
         raise AssertionError("the engine closes the door of a service with its association")
+
+    def tell(self, stream: int, octets: bytes) -> None:
+        self.notes.append(("told", stream, octets))
 
     def connect(self, to: Endpoint, connected: Connected, *, datagrams: bool) -> None:
         self.connecting.append((to, connected))
@@ -178,6 +181,17 @@ def test_an_association_goes_through_a_door_and_to_a_service_of_datagrams_alone(
     town.bob.connecting[0][1](17)
     (_, door, descriptor), through = town.bob.notes[-2:]
     assert (descriptor, through) == (17, ("through", door, 52, b"", []))
+
+
+def test_a_contacts_box_is_told_what_the_contact_may_reach_and_no_more() -> None:
+    town = Town(of_bob=WEB + "service dns 127.0.0.1:5353 53 carol,alice udp\nservice nas 127.0.0.1:445 445 carol\n")
+    town.open()
+    town.run()
+    for stream, bundle, datagrams in ((51, 1, True), (52, 77, False)):
+        town.bob.bundles.handle_event(StreamAsked(stream, bundle, 0, datagrams))
+        assert ("reset", stream, REFUSED) in town.bob.notes
+    town.bob.bundles.handle_event(StreamAsked(50, 1, 0, datagrams=False))
+    assert town.bob.notes[-1] == ("told", 50, b"web 80 tcp\ndns 53 udp\n")
 
 
 def test_who_is_not_allowed_is_refused() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from voicebox.config.model import Endpoint
 from voicebox.errors import FileProblem, UsageError
-from voicebox.streams.offered import Offered, changed, parse_offered
+from voicebox.streams.offered import Listed, Offered, changed, parse_listing, parse_offered
 
 TEXT = "service web 127.0.0.1:8080 80 bob,carol\nservice nas [fd00::7]:445 445 -\nforward 127.0.0.1:8022 bob 22\n"
 ALL = frozenset({"bob", "carol"})
@@ -35,6 +35,14 @@ def test_a_port_of_udp_is_another_than_the_same_of_tcp() -> None:
     assert [offered.allowed(*asked, udp=True) for asked in (("carol", 80), ("bob", 445))] == [None, None]
     with pytest.raises(UsageError):
         changed(offered, "add", "service more 127.0.0.1:54 80 bob udp", ALL)
+
+
+def test_what_a_contact_may_reach_is_told_and_whatever_comes_is_read_or_passed_over() -> None:
+    offered = parse_offered(TEXT + "service dns 127.0.0.1:53 53 bob udp\n", "streams")
+    assert parse_listing(offered.listing("bob")) == (Listed("web", 80, udp=False), Listed("dns", 53, udp=True))
+    assert offered.listing("dave") == ""
+    assert parse_listing("web 80\nw.b 80 tcp\nweb 0 tcp\nweb 80 sctp\n\x1b[2J 80 tcp\nnas 445 tcp") == (Listed("nas", 445, udp=False),)
+    assert len(parse_listing("web 80 tcp\n" * 100)) == 64
 
 
 @pytest.mark.parametrize(
