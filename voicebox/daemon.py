@@ -43,6 +43,7 @@ from voicebox.circuits.pairing import Pairing
 from voicebox.circuits.path import OwnView, junctions_of_epoch
 from voicebox.circuits.path_report import circuit_status, path_report
 from voicebox.circuits.relay_cards import load_cards, relays_by_card
+from voicebox.circuits.revocations import Revocations
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
 from voicebox.config.load import load_box, load_phone, load_phones
@@ -50,7 +51,8 @@ from voicebox.config.model import BoxConfig
 from voicebox.contacts.card import serialise_card
 from voicebox.contacts.changes import Change, Step, What, decide, parse_change
 from voicebox.contacts.contact import Contact, Trust
-from voicebox.contacts.device_certs import renew_due
+from voicebox.contacts.device_cert import told_revoked
+from voicebox.contacts.device_certs import load_register, renew_due
 from voicebox.contacts.identity import Identity, renewed
 from voicebox.contacts.kept import Kept
 from voicebox.contacts.store import StateDirectory
@@ -125,6 +127,7 @@ class BoxDaemon:
         self._kept = Kept(self._store, self._today)
         self._kept.use(self._kept.opened() if self._plan.mailboxes else None, keeps_missed=self._plan.keeps_missed)
         self._agreement = Agreement(lambda: self._network, self._now_us)
+        self._revocations = Revocations(lambda: told_revoked(load_register(self._store), dt.datetime.now(dt.UTC)), self._book.keep_revoked)
         self._repeating = Repeating()
         self._relaying = Relaying(self._store, self._config.relay, lambda: self._network, self._guards)
         self._paging = Paging(self._store, self._config)
@@ -167,7 +170,7 @@ class BoxDaemon:
         self._realtime = self._plane.start()
 
     def _start_circuits(self) -> None:
-        born, words = self._network.terms.born_unix_us, Words(agreement=self._agreement)
+        born, words = self._network.terms.born_unix_us, Words(agreement=self._agreement, revocations=self._revocations)
         setting = CallSetting(self._plane, self._identity, self._network.network_id, born, self._book, self._plane.now_us, words)
         rng = random.SystemRandom()
         self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < COIN)

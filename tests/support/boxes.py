@@ -18,12 +18,14 @@ from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.pairing import Files, Pairing
+from voicebox.circuits.revocations import Revocations
 from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.contacts.card import parse_card, serialise_card
 from voicebox.contacts.changes import Change, What, decide
 from voicebox.contacts.contact import Contact
 from voicebox.contacts.identity import Identity, new_identity
+from voicebox.contacts.revoked import Revoked
 
 
 class MemoryFiles:
@@ -66,6 +68,7 @@ class Box:
         self.dummies: Dummies | None = None
         self.middle = False
         self.network = world.small.network
+        self.revoked: Revoked | None = None
         self.agreement = Agreement(lambda: self.network, lambda: self.world.now_us)
 
     def knows(self, other: Box) -> None:
@@ -73,8 +76,9 @@ class Box:
         self.contacts.append(Contact(other.name, parse_card(text, NOW, "card"), text))
 
     def start(self) -> None:
-        network, words = self.network, Words(agreement=self.agreement)
+        network = self.network
         self.book = PairBook(self.identity, network.network_id, self.contacts, self.saved.append)
+        words = Words(agreement=self.agreement, revocations=Revocations(lambda: self.revoked, self.book.keep_revoked))
         setting = CallSetting(self.plane, self.identity, network.network_id, network.terms.born_unix_us, self.book, lambda: self.world.now_us, words)
         self.calls = Calls(setting, lambda: None, lambda: self.chance.random() < COIN)
         rng = Random(self.seed)

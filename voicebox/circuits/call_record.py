@@ -81,11 +81,14 @@ class RecordType(IntEnum):
     """As an offer of no codec: nobody is rung, and streams are carried."""
     LIST = 53
     """Between boxes only: which junctions everybody should know (agreement.py)."""
+    REVOKED = 54
+    KNOWN = 55
+    """Between boxes only, 54 and 55: which certificates were revoked, and that this was taken (revocations.py)."""
 
 
 HANDSHAKE_TYPES = frozenset({RecordType.ANSWER_KEY, RecordType.FIRST, RecordType.SECOND, RecordType.THIRD})
 COMPARISON_TYPES = frozenset({RecordType.COMMIT, RecordType.NONCE, RecordType.OPEN})
-BETWEEN_TYPES = COMPARISON_TYPES | {RecordType.COPY, RecordType.DOUBLED, RecordType.ROOM, RecordType.LIST}
+BETWEEN_TYPES = COMPARISON_TYPES | {RecordType.COPY, RecordType.DOUBLED, RecordType.ROOM, RecordType.LIST, RecordType.REVOKED, RecordType.KNOWN}
 MEETING_TYPES = frozenset({RecordType.ELEMENT, RecordType.SHOW, RecordType.WRONG, RecordType.SEEN})
 MAX_CODECS = 8
 DIGEST_OCTETS = 32

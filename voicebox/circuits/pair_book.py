@@ -15,6 +15,7 @@ from voicebox.circuits.speech import TOKENS_LEFT
 from voicebox.contacts.changes import Step
 from voicebox.contacts.contact import MAX_CONTACTS, Contact, PairState
 from voicebox.contacts.identity import Identity
+from voicebox.contacts.revoked import Revoked
 from voicebox.errors import HandshakeError, UsageError
 from voicebox.sensitive import Secret
 
@@ -126,6 +127,12 @@ class PairBook:
         if pair.former is not None:
             self._set(petname, replace(pair, former=None, former_epoch=0))
 
+    def keep_revoked(self, contact_id: bytes, told: Revoked) -> None:
+        """Keep what a contact's box told of certificates that were revoked, unless a later one is known."""
+        for petname, contact in self._contacts.items():
+            if contact.contact_id == contact_id and (contact.revoked is None or contact.revoked.sequence < told.sequence):
+                self._put(petname, replace(contact, revoked=told))
+
     def forget_before(self, epoch: int) -> None:
         """Hash every secret forward to an epoch, so that those before it are gone: of a full handshake from disk and memory.
 
@@ -151,7 +158,9 @@ class PairBook:
         return contact.pair
 
     def _set(self, petname: str, pair: PairState) -> None:
-        contact = replace(self._contacts[petname], pair=pair)
+        self._put(petname, replace(self._contacts[petname], pair=pair))
+
+    def _put(self, petname: str, contact: Contact) -> None:
         self._save(contact)
         self._contacts[petname] = contact
 

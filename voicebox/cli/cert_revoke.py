@@ -20,6 +20,7 @@ def run(args: argparse.Namespace) -> int:
     """Revoke all of them, and forget the key."""
     revoke_all_of(StateDirectory(home_of(args)), args.name, dt.datetime.now(dt.UTC))
     print(
-        "Its certificates are revoked. Contacts know it once they have the list: `voicebox cert list --crl FILE` writes it, `voicebox cert check --crl FILE` reads it."
+        "Its certificates are revoked. The box of each contact hears it in the next call with them. For others `voicebox cert list --crl FILE` writes a list, and "
+        "`voicebox cert check --crl FILE` reads it."
     )
     return 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from voicebox.contacts.card import VerifiedCard
+from voicebox.contacts.revoked import Revoked
 from voicebox.errors import UsageError
 from voicebox.sensitive import Secret
 
@@ -55,7 +56,10 @@ class CardText:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One contact. pair is None until the first use in a network; then it comes from the two static keys. changed: another card, not accepted yet."""
+    """One contact. pair is None until the first use in a network; then it comes from the two static keys. changed: another card, not accepted yet.
+
+    revoked: what the contact's box told of certificates of their devices and services.
+    """
 
     petname: str = field(repr=False)
     card: VerifiedCard
@@ -64,6 +68,7 @@ class Contact:
     verified: bool = False
     blocked: bool = False
     changed: CardText | None = None
+    revoked: Revoked | None = None
 
     @property
     def contact_id(self) -> bytes:

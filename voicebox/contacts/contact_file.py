@@ -6,6 +6,7 @@
     blocked: yes             no calls, either way
     secret, epoch            what a full handshake left, in hexadecimal digits, and of which epoch it is (PROTOCOL.md §8.2)
     former_secret, former_epoch    the one before, while the contact has not confirmed
+    revoked: NUMBER SERIAL...      which certificates of their devices the contact's box said are revoked, in hexadecimal digits (revoked.py)
 
 Only `card` is always there. The secret of two cards is not written: it follows from the static keys. NOT here: disks (store.py). Pure.
 """
@@ -18,6 +19,7 @@ import yaml
 
 from voicebox.contacts.card import VerifiedCard, parse_card
 from voicebox.contacts.contact import CardText, Contact, PairState
+from voicebox.contacts.revoked import revoked_from_text
 from voicebox.errors import FileProblem
 from voicebox.positions import PositionedFile
 from voicebox.sensitive import Secret
@@ -25,7 +27,7 @@ from voicebox.sensitive import Secret
 MAX_EPOCH = 2**40
 SECRET_OCTETS = 32
 RESTORE = "Restore it from a backup."
-_KEYS = ("card", "changed", "verified", "blocked", "secret", "epoch", "former_secret", "former_epoch")
+_KEYS = ("card", "changed", "verified", "blocked", "secret", "epoch", "former_secret", "former_epoch", "revoked")
 
 
 def serialise_contact(contact: Contact) -> str:
@@ -39,6 +41,8 @@ def serialise_contact(contact: Contact) -> str:
         lines += [f"secret: {pair.secret.reveal().hex()}", f"epoch: {pair.epoch}"]
         if pair.former is not None:
             lines += [f"former_secret: {pair.former.reveal().hex()}", f"former_epoch: {pair.former_epoch}"]
+    if contact.revoked is not None:
+        lines.append(f"revoked: {contact.revoked.text}")
     return "\n".join(lines) + "\n"
 
 
@@ -52,10 +56,13 @@ def parse_contact(petname: str, text: str, path: str, now: dt.datetime) -> Conta
     for key in ("verified", "blocked"):
         if values.get(key, "yes") != "yes":
             source.problem(nodes[key], key, "here can only be `yes`", "Delete the line where it is not so.")
+    revoked = revoked_from_text(values["revoked"]) if "revoked" in values else None
+    if "revoked" in values and revoked is None:
+        source.problem(nodes["revoked"], "revoked", "should be a number and serial numbers", "Delete the line: the contact's box says it again.")
     source.raise_problems()
     changed = CardText(_card(nodes["changed"], values["changed"], now, path), values["changed"]) if "changed" in values else None
     card = _card(nodes["card"], values["card"], now, path)
-    return Contact(petname, card, values["card"], _pair(values, path), "verified" in values, "blocked" in values, changed)
+    return Contact(petname, card, values["card"], _pair(values, path), "verified" in values, "blocked" in values, changed, revoked)
 
 
 def _block(key: str, text: str) -> list[str]:

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from voicebox.contacts.contact import PETNAME
 from voicebox.contacts.identity import RENEWAL_DAYS, Identity, VerifiedAuthority, end_certificate, verify_end
+from voicebox.contacts.revoked import MAX_TOLD, Revoked
 from voicebox.errors import FileProblem, HandshakeError, UsageError
 
 DAYS, MAX_DAYS = 365, 825
@@ -83,10 +84,17 @@ def latest(entries: list[Issued]) -> dict[str, Issued]:
 
 
 def revoke(entries: list[Issued], name: str, now: dt.datetime) -> list[Issued]:
-    """Return the register with all certificates of a name revoked. Raises UsageError where none is good."""
+    """Return the register with all certificates of a name revoked, later than any before. Raises UsageError where none is good."""
     if not any(entry.name == name and entry.revoked is None for entry in entries):
         raise UsageError("There is no certificate of that name that is good; `voicebox cert list` prints all.")
-    return [replace(entry, revoked=int(now.timestamp())) if entry.name == name and entry.revoked is None else entry for entry in entries]
+    when = max(int(now.timestamp()), *(entry.revoked + 1 for entry in entries if entry.revoked is not None), 0)
+    return [replace(entry, revoked=when) if entry.name == name and entry.revoked is None else entry for entry in entries]
+
+
+def told_revoked(entries: list[Issued], now: dt.datetime) -> Revoked | None:
+    """Return what the boxes of contacts are told: the certificates that were revoked and still run, of which there are more than MAX_TOLD the latest; None where there is none."""
+    running = sorted((entry for entry in entries if entry.revoked is not None and entry.until >= now.timestamp()), key=lambda entry: -(entry.revoked or 0))
+    return Revoked(running[0].revoked or 0, tuple(entry.serial for entry in running[:MAX_TOLD])) if running else None
 
 
 def revocation_list(identity: Identity, entries: list[Issued], now: dt.datetime) -> bytes:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from voicebox.cli.main import main
+from voicebox.contacts.device_cert import told_revoked
+from voicebox.contacts.device_certs import load_register
+from voicebox.contacts.store import StateDirectory
 
 
 class Town:
@@ -68,3 +73,15 @@ def test_what_nobody_known_issued_is_nobodys(town: Town) -> None:
     assert "no certificate" in town.bad("bob", "cert", "check", str(town.folder / "junk.pem"))
     assert "one label" not in town.bad("ann", "cert", "issue", "bob.privacy")
     assert "None was issued" in town.good("bob", "cert", "list")
+
+
+def test_what_the_owners_box_said_counts_without_a_list(town: Town) -> None:
+    for name in ("printer", "scanner"):
+        town.good("ann", "cert", "issue", name)
+        (town.folder / f"{name}.pem").write_bytes((town.folder / "ann" / "certs" / f"{name}.pem").read_bytes())
+    town.good("ann", "cert", "revoke", "printer")
+    now, store = dt.datetime.now(dt.UTC), StateDirectory(town.folder / "bob")
+    (annie,) = store.load_contacts(now)
+    store.save_contact(replace(annie, revoked=told_revoked(load_register(StateDirectory(town.folder / "ann")), now)))
+    assert "of annie, and was revoked: their box said so" in town.bad("bob", "cert", "check", str(town.folder / "printer.pem"))
+    assert "not among those that their box said were revoked" in town.good("bob", "cert", "check", str(town.folder / "scanner.pem"))
