@@ -61,6 +61,8 @@ from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.match import incoming, outgoing
 from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision, house_of
 from voicebox.errors import HostError, LocalError, UsageError
+from voicebox.intercept.modules import load_modules
+from voicebox.intercept.server import Interception
 from voicebox.keeper import start_keeper
 from voicebox.media_ports import EngineMediaPorts
 from voicebox.naming.names import Names
@@ -119,6 +121,7 @@ class BoxDaemon:
         self._offering = Offering(self._store, self._config, self._petnames)
         self._names = Names(self._store, self._config, self._petnames, self._offering.use_doors)
         self._names.learn = self._offering.learn
+        self._interception = Interception(self._store.home, load_modules(self._config.intercept_modules), self._names, lambda: self._streams)
         self._media = EngineMediaPorts(self._plane)
         self._server: SipServer | None = None
         self._tls: ssl.SSLContext | None = None
@@ -147,6 +150,7 @@ class BoxDaemon:
             self._start_circuits()
             await self._start_sip()
             await self._names.start()
+            self._interception.start()
             self._gossiping.start()
             self._repeating.every(CERTIFICATE_CHECK_S, self._look_at_certificate)
             self._repeating.every(SAMPLE_S, self._look_at_meter)
@@ -245,6 +249,7 @@ class BoxDaemon:
         self._provisioning.close()
         try:
             await self._gossiping.stop()
+            self._interception.stop()
             await self._names.stop()
             if self._server is not None:
                 await self._server.stop()
@@ -430,6 +435,7 @@ class BoxDaemon:
             "probes": dict(self._prober.counters) if self._prober is not None else {},
             "streams": self._streams.status() if self._streams is not None else {},
             "names": self._names.status(),
+            "interception": self._interception.status(),
             "counters": dict(self.counters + self._gossip.counters + self._gossiping.rounds.counters),
         }
 
@@ -500,6 +506,7 @@ class BoxDaemon:
             "revoke": self._revoke,
             "offering": self._offering.change,
             "services": self._offering.tell_services,
+            "interception": lambda _asked: {"ranges": [str(each) for each in self._names.ranges()], "suffixes": self._config.suffixes},
             "relay": self._offer_relay,
             "missed": self._kept.tell_missed,
             "voicemail": self._kept.tell_messages,

@@ -289,6 +289,13 @@ BOX_OPTIONS = (
         many=True,
     ),
     Option(
+        "intercept.modules",
+        parse_word,
+        "all",
+        "all: those that come with the box, dns, http and tcp; or the names of protocol modules in the order in which they are asked, also of those that others made (INTERCEPTION.md)",
+        many=True,
+    ),
+    Option(
         "page",
         parse_endpoint,
         "127.0.0.1:5080",
@@ -347,6 +354,7 @@ class BoxConfig:
     names_listen: tuple[Endpoint, ...] = field(repr=False)
     """Where names of contacts are answered for; empty for nowhere."""
     names_ports: tuple[int, ...]
+    intercept_modules: tuple[str, ...]
     page_listen: Endpoint = field(repr=False)
     realtime: bool
 
@@ -395,6 +403,7 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         values["http_proxy"],
         tuple(each for each in values["names.listen"] if each is not None),
         tuple(dict.fromkeys(values["names.ports"])),
+        tuple(values["intercept.modules"]),
         values["page"],
         values["realtime"],
     )

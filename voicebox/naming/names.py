@@ -17,7 +17,7 @@ from voicebox.contacts.store import StateDirectory
 from voicebox.errors import HostError
 from voicebox.naming.routes import check_ranges
 from voicebox.naming.server import NameServer
-from voicebox.naming.virtual import NAMES_FILE, Address, Place, VirtualAddresses, new_addresses, parse_names
+from voicebox.naming.virtual import NAMES_FILE, RANGE, Address, Place, VirtualAddresses, new_addresses, parse_names
 from voicebox.naming.zone import SipPlace, Zone
 
 KEEP_S = 1.0
@@ -85,6 +85,16 @@ class Names:
             check_ranges(self.addresses.prefix, own)
         self._loopback = own is None
         self.contacts_changed()
+
+    def answer(self, query: bytes) -> bytes | None:
+        """Answer a message of DNS that was intercepted; None where it is none."""
+        return self._zone.answer(query, time.time())
+
+    def ranges(self) -> tuple[ipaddress.IPv4Network, ipaddress.IPv6Network]:
+        """Return the ranges of virtual addresses, to be intercepted: they stay the same from now on. Raises HostError."""
+        self.addresses.changes += 1
+        self._keep()
+        return RANGE, self.addresses.prefix
 
     def contacts_changed(self) -> None:
         """Take that there are other contacts."""

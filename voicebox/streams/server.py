@@ -234,6 +234,14 @@ class StreamServer:
             if why is None and stream is not None:
                 self._plane.stream_attach(stream, program.fileno(), talk.first if talk is not None else b"", whole=talk is not None and talk.whole)
 
+    async def lead(self, program: socket.socket, petname: str, port: int) -> int | None:
+        """Lead a connection to a contact's service; return None once the engine has it, else why not, of PROTOCOL.md §11.3."""
+        stream, why = await self._opened(petname, port)
+        self.counters["streams_opened" if why is None else "streams_refused"] += 1
+        if why is None and stream is not None:
+            self._plane.stream_attach(stream, program.fileno())
+        return why
+
     async def _negotiated(self, program: socket.socket, talk: ProxyTalk) -> tuple[str, int] | None:
         while talk.wanted is None:
             came = await self._loop.sock_recv(program, CHUNK_OCTETS)

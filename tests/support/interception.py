@@ -1,0 +1,87 @@
+"""What tests of interception share: an ear on a wire, programs that look names up, connect and send, and the helper's process. [io]"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from dnslib import DNSRecord
+
+from tools.lab.namespaces import Namespace
+
+V4, V6 = ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("fd12:3456:789a::/48")
+ETH_P_ALL, PACKET_OUTGOING, SO_RCVBUFFORCE = 3, 4, 33
+
+
+@contextlib.contextmanager
+def heard(place: Namespace, interface: str) -> Iterator[list[bytes]]:
+    """Hear all that comes in at an interface; the frames are there once the context is left."""
+    frames: list[bytes] = []
+    with place.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))) as ear:
+        ear.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+        ear.bind((interface, ETH_P_ALL))
+        ear.setblocking(False)
+        yield frames
+        time.sleep(0.2)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame, (*_, kind, _, _) = ear.recvfrom(65_536)
+                if kind != PACKET_OUTGOING:
+                    frames.append(frame)
+
+
+def helper_of(home: Path) -> int:
+    """Return the process that serves a home's helper socket."""
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = each.read_bytes()
+            if b"voicebox.intercept.helper" in command and str(home).encode() in command:
+                return int(each.parent.name)
+    raise AssertionError("no helper runs")
+
+
+def query(name: str) -> bytes:
+    """Return a question of DNS."""
+    return bytes(DNSRecord.question(name).pack())
+
+
+def look_up(names: list[str], resolver: str) -> None:
+    """Ask for names as ordinary programs do, by UDP."""
+    family = socket.AF_INET6 if ":" in resolver else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        for name in names:
+            with contextlib.suppress(OSError):  # what is refused is told by the next call
+                asking.sendto(query(name), (resolver, 53))
+
+
+def reach(address: str, patience_s: float = 10) -> int:
+    """Try to connect; return the error's number."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as program:
+        program.settimeout(patience_s)
+        return program.connect_ex((address, 80))
+
+
+def send(address: str) -> None:
+    """Send a datagram to an address."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as program, contextlib.suppress(OSError):
+        program.sendto(b"datagram", (address, 5_000))
+
+
+def virtual(frames: list[bytes]) -> list[bytes]:
+    """Return the frames that name a suffix's name, or an address of the ranges, wherever they do."""
+    v4, v6 = [bytes([198, second]) for second in (18, 19)], V6.network_address.packed[:6]
+    return [
+        frame
+        for frame in frames
+        if b"\x07privacy\0" in frame.lower() or v6 in frame[14:54] or any(frame[place : place + 2] in v4 for place in (26, 30) if frame[12:14] == b"\x08\0")
+    ]
+
+
+def with_ipv6() -> None:
+    """Let the namespace of this thread speak IPv6."""
+    for which in ("all", "default", "lo"):
+        Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("0")

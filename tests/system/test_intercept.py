@@ -1,0 +1,189 @@
+"""Interception on a host with a line to the world: the helper's rules and routes, what they close and what they leave alone, and how they vanish. [io]"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.embedded import wait_until
+from tests.support.interception import V4, V6, heard, helper_of, look_up, query, reach, send, virtual, with_ipv6
+from tools.lab.namespaces import Namespace, wait_carries
+from voicebox.errors import HostError, UsageError
+from voicebox.intercept.asking import ask_helper, end_helper, start_helper, take_sockets
+from voicebox.intercept.rules import Plan
+
+pytestmark = pytest.mark.system
+
+PLAN = Plan((V4, V6), ("privacy",))
+NAMES = 1_000
+RESOLVER, RESOLVER_6 = "203.0.113.53", "2001:db8:1::53"
+
+
+@dataclass
+class Line:
+    """A host, and the street that its line leads to, where all that leaves is heard."""
+
+    host: Namespace = field(default_factory=Namespace)
+    street: Namespace = field(default_factory=Namespace)
+
+    def __post_init__(self) -> None:
+        for each in (self.host, self.street):
+            each.run(with_ipv6)
+        self.host.ip([f"link add wan type veth peer name street netns {self.street.path}", "address add 192.0.2.2/24 dev wan", "link set wan up"])
+        self.host.ip(["address add 2001:db8::2/64 dev wan nodad"])
+        self.street.ip(["address add 192.0.2.1/24 dev street", "address add 2001:db8::1/64 dev street nodad", "link set street up"])
+        wait_carries(self.host, "wan")
+        neighbour = self._address()
+        self.host.ip([f"neighbour replace {near} lladdr {neighbour} dev wan nud permanent" for near in ("192.0.2.1", "2001:db8::1")])
+        self.host.ip(["route add default via 192.0.2.1", "route add default via 2001:db8::1"])
+
+    def _address(self) -> str:
+        told = subprocess.run([*self.street.wrapper, "ip", "-o", "link", "show", "street"], capture_output=True, text=True, check=True, timeout=10).stdout
+        return told.split("link/ether ")[1].split()[0]
+
+    def close(self) -> None:
+        self.host.close()
+        self.street.close()
+
+    def told(self) -> str:
+        """Return all rules and routes of the host."""
+        commands = (["nft", "list", "ruleset"], *(["ip", version, *what] for version in ("-4", "-6") for what in (["rule"], ["route", "show", "table", "all"])))
+        return "".join(subprocess.run([*self.host.wrapper, *command], capture_output=True, text=True, check=True, timeout=30).stdout for command in commands)
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    line = Line()
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@contextlib.contextmanager
+def intercepted(line: Line, home: Path, plan: Plan = PLAN) -> Iterator[int]:
+    """Have interception on; yield the helper's process."""
+    line.host.run(lambda: start_helper(home, plan))
+    number = helper_of(home)
+    try:
+        yield number
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+
+
+def tried(line: Line) -> list[bytes]:
+    """Ask for a thousand names of the suffix, connect and send to virtual addresses; return what of all that left."""
+    names = [f"n{number}.Privacy" for number in range(NAMES // 2)]
+    with heard(line.street, "street") as frames:
+        line.host.run(lambda: look_up(names, RESOLVER))
+        line.host.run(lambda: look_up(names, RESOLVER_6))
+        for address in ("198.18.3.4", "198.19.255.254", "fd12:3456:789a::77"):
+            line.host.run(partial(send, address))
+            assert line.host.run(partial(reach, address, 0.5)) != 0
+        line.host.run(lambda: look_up(["example.org"], RESOLVER))
+    assert [frame for frame in frames if query("example.org")[12:] in frame], "an ordinary question did not leave, so nothing could be heard"
+    return virtual(frames)
+
+
+def test_names_and_virtual_addresses_would_leave_without_it(line: Line) -> None:
+    assert len(tried(line)) > NAMES
+
+
+def test_nothing_for_contacts_leaves_while_it_is_on_and_all_is_as_before_when_it_is_off(line: Line, home: Path) -> None:
+    before = line.told()
+    with intercepted(line, home):
+        assert ask_helper(home, "status") == '{"box": false, "lan": false}'
+        assert tried(line) == []
+        end_helper(home)
+    assert line.told() == before
+
+
+def test_when_the_helper_is_killed_all_is_gone_but_the_fence_and_no_virtual_address_leaves(line: Line, home: Path) -> None:
+    before = line.told()
+    with intercepted(line, home) as helper:
+        os.kill(helper, signal.SIGKILL)
+        wait_until(lambda: "table inet" not in line.told(), "the end of the table")
+        fence = [each for each in line.told().splitlines() if each not in before.splitlines()]
+        assert fence
+        assert all(each.startswith("unreachable ") for each in fence)
+        with heard(line.street, "street") as frames:
+            for address in ("198.18.3.4", "198.19.255.254", "fd12:3456:789a::77"):
+                line.host.run(partial(send, address))
+                assert line.host.run(partial(reach, address, 0.5)) != 0
+        assert virtual(frames) == []
+        line.host.run(lambda: end_helper(home))
+    assert line.told() == before
+
+
+def test_programs_reach_whoever_has_the_sockets_and_are_refused_at_once_when_that_is_gone(line: Line, home: Path) -> None:
+    with intercepted(line, home):
+        began = time.monotonic()
+        assert line.host.run(lambda: reach("198.18.3.4")) == 111
+        assert time.monotonic() - began < 2
+        for _ in range(2):
+            taken = take_sockets(home)
+            assert taken is not None
+            assert take_sockets(home) is None, "two boxes have them"
+            connection, listening = taken
+            for each, address in zip(listening, ("198.18.3.4", "fd12:3456:789a::77"), strict=True):
+                each.listen()
+                each.settimeout(5)
+                with line.host.run(partial(socket.create_connection, (address, 8_080), 5)) as program:
+                    served, _ = each.accept()
+                    assert served.getsockname()[:2] == (address, 8_080)
+                    program.sendall(b"there")
+                    assert served.recv(5) == b"there"
+                    served.sendall(b"back")
+                    assert program.recv(4) == b"back"
+                    served.close()
+            connection.close()
+            wait_until(lambda: ask_helper(home, "status").startswith('{"box": false'), "the helper's notice")
+            assert line.host.run(lambda: reach("198.18.3.4")) == 111, "a box that is gone is still waited for"
+            for each in listening:
+                each.close()
+
+
+def test_a_route_of_another_vpn_is_refused_and_so_is_a_second_box(line: Line, home: Path, tmp_path: Path) -> None:
+    line.host.ip(["route add 198.18.64.0/18 dev wan"])
+    before = line.told()
+    with pytest.raises(HostError, match="VPN"):
+        line.host.run(lambda: start_helper(home, PLAN))
+    assert line.told() == before
+    line.host.ip(["route del 198.18.64.0/18 dev wan"])
+    other = tmp_path / "other"
+    other.mkdir()
+    with intercepted(line, home):
+        with pytest.raises(HostError, match="already"):
+            line.host.run(lambda: start_helper(other, PLAN))
+        with pytest.raises(UsageError, match="not on"):
+            end_helper(other)
+
+
+def test_the_helper_has_one_right_and_stands_garbage(line: Line, home: Path) -> None:
+    with intercepted(line, home) as helper:
+        status = Path(f"/proc/{helper}/status").read_text()
+        assert {each.split()[1] for each in status.splitlines() if each.startswith(("CapPrm", "CapEff", "CapBnd"))} == {f"{1 << 12:016x}"}
+        assert "NoNewPrivs:\t1" in status
+        for garbage in (b"\n", b"x" * 4_096, b"off", b"status\nstatus\n", bytes(range(256)), b""):
+            with socket.socket(socket.AF_UNIX) as asking:
+                asking.connect(str(home / "intercept.sock"))
+                asking.settimeout(10)
+                asking.sendall(garbage)
+                asking.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):
+                    assert asking.recv(64) == b""
+        assert ask_helper(home, "status").startswith("{")

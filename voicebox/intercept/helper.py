@@ -1,0 +1,301 @@
+"""The helper: the one process with CAP_NET_ADMIN. It puts the rules up, hands the box the sockets that they lead to, and takes them down. [io]
+
+    python -m voicebox.intercept.helper '{"home": ..., "ranges": [...], "suffixes": [...], "lan": null}'
+
+It says one line on standard output, `on` or why not, and goes on by itself. Over a socket in the box's directory it is asked with one word, and answers with one line:
+
+    status      {"box": true, "lan": false}
+    sockets     the word `sockets`, and with it the sockets by which the box takes what is intercepted, for as long as the box keeps this connection; or `busy`
+    off         `off`, once all is taken down, the fence too
+
+It reads nothing that was intercepted and knows no contact. While no box has the sockets, nobody listens, and programs are refused at once. When it ends in another way than
+by `off`, the kernel removes all but the fence (rules.py). NOT here: what the rules are (rules.py), what is done with connections (server.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from voicebox.errors import HostError, UsageError, VoiceboxError
+from voicebox.intercept.datagram import IP_LEVEL, IP_ORIGDSTADDR, IPV6_LEVEL, IPV6_ORIGDSTADDR
+from voicebox.intercept.nftables import Nftables
+from voicebox.intercept.privileges import keep_only_net_admin
+from voicebox.intercept.rules import INTERFACE, LOOKUP_PORT, Network, Plan, fence, fenced, interface, no_fence, no_rules, overlapping, own_address, table
+
+SOCKET_NAME = "intercept.sock"
+TUN = "/dev/net/tun"
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x1, 0x1000
+IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
+MAX_ASKING = 8
+MAX_WORD_OCTETS = 16
+WORD_S, LOOK_S = 2.0, 0.5
+COMMAND_TIMEOUT_S = 10.0
+
+
+def run_ip(lines: Iterable[str]) -> None:
+    """Run commands of ip(8), each behind the version of IP that it is about. Raises HostError."""
+    lines = list(lines)
+    for version in ("-4", "-6"):
+        batch = "".join(f"{line.removeprefix(version)}\n" for line in lines if line.startswith(version))
+        if batch:
+            _ip([version, "-batch", "-"], batch)
+
+
+def _ip(arguments: list[str], given: str = "") -> str:
+    try:
+        done = subprocess.run(["ip", *arguments], input=given, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
+    except (OSError, subprocess.SubprocessError):
+        raise HostError("Interception needs the program ip. Install it (Debian: iproute2) and try again.") from None
+    if done.returncode:
+        raise HostError("The kernel does not take the routes of interception: it needs the right CAP_NET_ADMIN, so start it as root, for example with sudo.")
+    return done.stdout
+
+
+def routes_now() -> list[dict[str, object]]:
+    """Return all routes of this host. Raises HostError."""
+    return [route for version in ("-4", "-6") for route in json.loads(_ip(["-json", version, "route", "show", "table", "all"]) or "[]")]
+
+
+def clear() -> None:
+    """Take down what does not go with the helper: the fence, and in gateway mode the rule for what is marked. Raises HostError."""
+    rules = [line for version in (4, 6) for line in no_rules(json.loads(_ip(["-json", f"-{version}", "rule"]) or "[]"), version)]
+    run_ip([*rules, *no_fence(fenced(routes_now()))])
+
+
+class Held:
+    """What is put up, and goes with this process: table, interface, sockets. Raises HostError and UsageError; then nothing is left."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._tun = _tun()
+        self.listening: dict[int, socket.socket] = {}
+        self.lookups: list[socket.socket] = []
+        if overlapping(plan.ranges, routes_now()):
+            raise UsageError(
+                "A route of this machine, of a VPN perhaps, leads a part of the virtual addresses elsewhere, so programs would not reach contacts by them. Nothing was changed."
+            )
+        self._nftables = Nftables()
+        run_ip(fence(plan.ranges))
+        try:
+            for each in plan.ranges:
+                self.listening[each.version] = _listening(each)
+                if plan.lan is not None:
+                    self.lookups.append(_lookups(each))
+            self._nftables.run(table(plan, {version: each.getsockname()[1] for version, each in self.listening.items()}))
+            run_ip(interface(plan))
+        except HostError:
+            self.down()
+            raise
+
+    def refuse(self) -> None:
+        """Let programs be refused again, after a box had the sockets: nobody listens at them then, also where the box has not let go of them yet."""
+        for each in self.listening.values():
+            with contextlib.suppress(OSError):  # it never listened
+                each.shutdown(socket.SHUT_RDWR)
+
+    def down(self) -> None:
+        """Take all down, the fence last."""
+        os.close(self._tun)
+        self._nftables.close()
+        for each in (*self.listening.values(), *self.lookups):
+            each.close()
+        clear()
+
+
+def _has_ipv6() -> bool:
+    """Return whether this machine speaks IPv6."""
+    settings = [Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6") for which in ("all", "default")]
+    return all(each.exists() and each.read_text().strip() == "0" for each in settings)
+
+
+def _tun() -> int:
+    try:
+        tun = os.open(TUN, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise HostError(f"Interception needs {TUN} ({error.strerror}): start it as root, for example with sudo.") from None
+    try:
+        fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", INTERFACE.encode(), IFF_TUN | IFF_NO_PI))
+    except OSError as error:
+        os.close(tun)
+        if isinstance(error, PermissionError):
+            raise HostError("Interception needs the right to administer the network (CAP_NET_ADMIN): start it as root, for example with sudo.") from None
+        raise UsageError("Interception is on already on this machine, for this box or another one. `voicebox intercept off` ends it.") from None
+    return tun
+
+
+def _listening(network: Network) -> socket.socket:
+    """Return a socket for TCP that may answer for any address of the range; it does not listen yet. Raises HostError."""
+    with _bound(network, socket.SOCK_STREAM, 0) as drawn:
+        port = drawn.getsockname()[1]
+    return _bound(network, socket.SOCK_STREAM, port)  # by its number: a port that the kernel chose is another one when a socket listens again
+
+
+def _lookups(network: Network) -> socket.socket:
+    """Return a socket for questions that were going to any resolver. Raises HostError."""
+    taking = _bound(network, socket.SOCK_DGRAM, LOOKUP_PORT)
+    taking.setsockopt(*((IP_LEVEL, IP_ORIGDSTADDR) if network.version == 4 else (IPV6_LEVEL, IPV6_ORIGDSTADDR)), 1)
+    return taking
+
+
+def _bound(network: Network, kind: socket.SocketKind, port: int) -> socket.socket:
+    """Return a socket that is bound to the host's own address of a range, and may stand for any address. Raises HostError."""
+    is_4 = network.version == 4
+    taking = socket.socket(socket.AF_INET if is_4 else socket.AF_INET6, kind)
+    try:
+        taking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taking.setsockopt(*((IP_LEVEL, IP_TRANSPARENT) if is_4 else (IPV6_LEVEL, IPV6_TRANSPARENT)), 1)
+        taking.bind((str(own_address(network)), port))
+    except OSError as error:
+        taking.close()
+        raise HostError(f"No socket for interception can be had ({error.strerror}).") from None
+    return taking
+
+
+class Helper:
+    """Serves one word at a time, until `off` or a signal."""
+
+    def __init__(self, held: Held, home: Path, *, lan: bool) -> None:
+        self._held, self._lan = held, lan
+        self._path = home / SOCKET_NAME
+        self._selector = selectors.DefaultSelector()
+        self._asking: dict[socket.socket, tuple[bytes, float]] = {}
+        self._box: socket.socket | None = None
+        self._on = True
+        self._listening = self._listen(home)
+        self._selector.register(self._listening, selectors.EVENT_READ)
+
+    def _listen(self, home: Path) -> socket.socket:
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        folder = os.open(home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # a socket's path has at most 107 octets (unix(7))
+        try:
+            self._path.unlink(missing_ok=True)
+            listening.bind(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
+            self._path.chmod(0o600)
+            listening.listen(MAX_ASKING)
+            listening.setblocking(False)
+        except OSError as error:
+            raise HostError(f"The helper's socket cannot be made ({error.strerror}).") from None
+        finally:
+            os.close(folder)
+        return listening
+
+    def serve(self) -> None:
+        """Answer until told to stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            while self._on:
+                for key, _ in self._selector.select(LOOK_S):
+                    self._look(key.fileobj)  # type: ignore[arg-type]  # only sockets are registered
+                for late in [each for each, (_, ends_at) in self._asking.items() if ends_at <= time.monotonic()]:
+                    self._forget(late)
+        finally:
+            self._path.unlink(missing_ok=True)
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self._on = False
+
+    def _look(self, ready: socket.socket) -> None:
+        if ready is self._listening:
+            with contextlib.suppress(OSError):
+                asking, _ = self._listening.accept()
+                asking.setblocking(False)
+                if len(self._asking) >= MAX_ASKING:
+                    asking.close()
+                else:
+                    self._asking[asking] = b"", time.monotonic() + WORD_S
+                    self._selector.register(asking, selectors.EVENT_READ)
+        elif ready is self._box:
+            self._box_is_gone(ready)
+        elif ready in self._asking:
+            self._hear(ready)
+
+    def _hear(self, asking: socket.socket) -> None:
+        try:
+            came = asking.recv(MAX_WORD_OCTETS)
+        except OSError:
+            came = b""
+        said, ends_at = self._asking[asking]
+        said += came
+        if came and b"\n" not in said and len(said) < MAX_WORD_OCTETS:
+            self._asking[asking] = said, ends_at
+            return
+        with contextlib.suppress(OSError):
+            self._answer(asking, said)
+        if asking is self._box:
+            del self._asking[asking]
+        else:
+            self._forget(asking)
+
+    def _answer(self, asking: socket.socket, said: bytes) -> None:
+        match said:
+            case b"status\n":
+                asking.sendall(json.dumps({"box": self._box is not None, "lan": self._lan}).encode() + b"\n")
+            case b"sockets\n" if self._box is None:
+                socket.send_fds(asking, [b"sockets\n"], [each.fileno() for each in (*self._held.listening.values(), *self._held.lookups)])
+                self._box = asking
+            case b"sockets\n":
+                asking.sendall(b"busy\n")
+            case b"off\n":
+                self._on = False
+                self._path.unlink(missing_ok=True)
+                self._held.down()
+                asking.sendall(b"off\n")
+            case _:
+                pass  # no word of ours
+
+    def _box_is_gone(self, box: socket.socket) -> None:
+        """Take the sockets back: what the box says on this connection means nothing, so anything does it."""
+        self._selector.unregister(box)
+        box.close()
+        self._box = None
+        self._held.refuse()
+
+    def _forget(self, asking: socket.socket) -> None:
+        del self._asking[asking]
+        self._selector.unregister(asking)
+        asking.close()
+
+
+def main() -> int:
+    """Go on as nobody's child, put all up, say so, and serve as the user whose box it is."""
+    if os.fork() != 0:
+        os._exit(0)
+    given = json.loads(sys.argv[1])
+    home = Path(given["home"])
+    plan = Plan(tuple(ipaddress.ip_network(each) for each in given["ranges"]), tuple(given["suffixes"]), given["lan"])
+    try:
+        owner = home.stat()
+        held = Held(plan if _has_ipv6() else replace(plan, ranges=tuple(each for each in plan.ranges if each.version == 4)))
+        keep_only_net_admin(owner.st_uid, owner.st_gid)
+        helper = Helper(held, home, lan=plan.lan is not None)
+    except OSError as error:
+        print(f"The box's directory cannot be used ({error.strerror}).")
+        return 1
+    except VoiceboxError as problem:
+        print(problem)
+        return 1
+    print("on", flush=True)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 1)
+    helper.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""A process keeps one right, and the user it works for. [io]
+
+Sources: capabilities(7), prctl(2), capset(2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+
+from voicebox.errors import HostError
+
+CAP_NET_ADMIN = 12
+PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 24, 38, 47, 2
+LAST_CAPABILITY = 63
+VERSION_3 = 0x20080522
+
+
+def keep_only_net_admin(user: int, group: int) -> None:
+    """Go on as this user, with CAP_NET_ADMIN and no other right, which programs that this one starts have too. Raises HostError where that cannot be."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def prctl(what: int, value: int = 0, other: int = 0) -> int:
+        return int(libc.prctl(what, ctypes.c_ulong(value), ctypes.c_ulong(other), 0, 0))
+
+    for capability in range(LAST_CAPABILITY + 1):
+        if capability != CAP_NET_ADMIN:
+            prctl(PR_CAPBSET_DROP, capability)  # those that the kernel does not know, or that are not ours to drop, are none
+    prctl(PR_SET_KEEPCAPS, 1)
+    if (os.geteuid(), os.getegid()) != (user, group):
+        with contextlib.suppress(OSError):  # where a user namespace has no groups to set
+            os.setgroups([])
+        try:
+            os.setresgid(group, group, group)
+            os.setresuid(user, user, user)
+        except OSError as error:
+            raise HostError(f"The helper cannot become the user whose box it is ({error.strerror}).") from None
+    bit = 1 << CAP_NET_ADMIN
+    header, words = (ctypes.c_uint32 * 2)(VERSION_3, 0), (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
+    if libc.capset(header, words) or prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN) or prctl(PR_SET_NO_NEW_PRIVS, 1):
+        raise HostError("Interception needs the right to administer the network (CAP_NET_ADMIN): start it as root, for example with sudo.")

@@ -1,0 +1,229 @@
+"""The rules of interception as text: one nftables table, the addresses and routes of one interface, and one fence. Pure.
+
+    table inet voicebox     owned by the helper's netlink socket: the kernel removes it with the helper, however that ends (`flags owner`)
+    interface voicebox0     a TUN device held by the helper's descriptor: with it go its addresses and its routes, which make the ranges local (AnyIP)
+    the fence               an `unreachable` route for each range, of the worst metric: it stays when the helper is killed, so that nothing for the range leaves then either
+
+What the kernel does not find in a range, or in the suffix, never reaches a process: other packets meet a few comparisons of addresses and ports. There is no address translation, and so no tracking
+of connections: tproxy hands a connection over as it is. NOT here: who runs this (helper.py), whose address is whose.
+Sources: nft(8), Documentation/networking/tproxy.rst, RFC 1035 §3.1 and §4.1 (names in questions), RFC 2544 (198.18.0.0/15).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from voicebox.errors import UsageError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+TABLE = "voicebox"
+INTERFACE = "voicebox0"
+PROTOCOL = "198"
+"""By which the fence is known among routes (rtnetlink: above 4 and no registered one)."""
+MARK, MARKED_TABLE = "0x564f4943", "19818"
+"""Of questions of a LAN to resolvers elsewhere, and the routing table by which they stay here."""
+WORST_METRIC = 4_000_000_000
+BROADEST_BITS = {4: 8, 6: 16}
+"""A route with fewer bits is a way to everywhere, as VPNs have it, and no use of the range."""
+MAX_OCTETS = 16
+"""Of one comparison with a packet's content."""
+MAX_OFFSET = 255
+"""Where it may begin at most, in octets (the kernel keeps it in one)."""
+NAME_OCTETS = 255
+HEADER_OCTETS = 12
+LOOKUP_PORTS = "{ 53, 5353, 5355 }"
+"""DNS, and what is asked of neighbours in the same form: mDNS, LLMNR."""
+LOOKUP_PORT, SECRET_LOOKUP_PORT = 53, 853
+"""DNS; and DNS over TLS, DTLS or QUIC, which devices of a LAN do without, since then they ask as the others do."""
+CANARY = "use-application-dns.net"
+"""A browser that is told that this name does not exist looks names up as the system does (Mozilla's canary domain)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is intercepted. ranges: of virtual addresses, one of each IP version at most; suffixes: of contacts' names; lan: the interface of devices that are served too, None for this host alone."""
+
+    ranges: tuple[Network, ...]
+    suffixes: tuple[str, ...]
+    lan: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.lan is not None and (self.lan == "lo" or not re.fullmatch(r"[A-Za-z0-9_.-]{1,15}", self.lan)):
+            raise UsageError("An interface of a LAN has a name like eth0; `ip link` prints them.")
+
+
+def own_address(network: Network) -> Address:
+    """Return the address of a range that is the host's own there. It ends in 255, and no contact's does (naming/virtual.py)."""
+    return network[255]
+
+
+def overlapping(ranges: Iterable[Network], routes: Iterable[Mapping[str, object]]) -> bool:
+    """Return whether one of the routes of `ip -json route show table all` uses a part of the ranges; neither a default route nor the fence does."""
+    for route in routes:
+        try:
+            used = ipaddress.ip_network(str(route.get("dst")), strict=False)
+        except ValueError:
+            continue  # default
+        if str(route.get("protocol")) == PROTOCOL or used.prefixlen < BROADEST_BITS[used.version]:
+            continue
+        if any(used.version == each.version and used.overlaps(each) for each in ranges):
+            return True
+    return False
+
+
+def fence(ranges: Iterable[Network]) -> list[str]:
+    """Return the commands for `ip -batch` that put the fence up."""
+    return [f"-{each.version} route replace unreachable {each} proto {PROTOCOL} metric {WORST_METRIC}" for each in ranges]
+
+
+def fenced(routes: Iterable[Mapping[str, object]]) -> list[Network]:
+    """Return for which ranges a fence stands among the routes of `ip -json route show table all`."""
+    return [ipaddress.ip_network(str(route["dst"])) for route in routes if str(route.get("protocol")) == PROTOCOL and route.get("type") == "unreachable"]
+
+
+def no_fence(ranges: Iterable[Network]) -> list[str]:
+    """Return the commands that take it down."""
+    return [f"-{each.version} route del unreachable {each} proto {PROTOCOL} metric {WORST_METRIC}" for each in ranges]
+
+
+def interface(plan: Plan) -> list[str]:
+    """Return the commands that let the interface make the ranges local, and questions of a LAN, to whatever resolver, which the rules mark."""
+    lines = [f"-4 link set {INTERFACE} up"]
+    for each in plan.ranges:
+        own, bits = own_address(each), each.max_prefixlen
+        lines.append(f"-{each.version} address add {own}/{bits} dev {INTERFACE}{' nodad' if each.version == 6 else ''}")
+        lines.append(f"-{each.version} route add local {each} dev {INTERFACE} table local src {own}")
+        if plan.lan:
+            lines.append(f"-{each.version} route add local default dev {INTERFACE} table {MARKED_TABLE}")
+            lines.append(f"-{each.version} rule add {_marked(plan.lan)}")
+    return lines
+
+
+def _marked(lan: str) -> str:
+    return f"iif {lan} fwmark {MARK} lookup {MARKED_TABLE} protocol {PROTOCOL}"
+
+
+def no_rules(rules: Iterable[Mapping[str, object]], version: int) -> list[str]:
+    """Return the commands that take away the rule for what is marked, found in `ip -json rule`. A helper that is killed leaves it, and it leads nowhere then."""
+    return [f"-{version} rule del {_marked(str(rule['iif']))}" for rule in rules if str(rule.get("protocol")) == PROTOCOL and "iif" in rule]
+
+
+def table(plan: Plan, ports: Mapping[int, int]) -> str:
+    """Return the table. ports: by IP version, where the host's own address takes TCP of the range. Questions of a LAN are taken at LOOKUP_PORT of that address."""
+    chains = [
+        _chain("incoming", "prerouting", "mangle", _incoming(plan, ports)),
+        _chain("leaving", "postrouting", "mangle", _leaving(plan)),
+        _chain("asking", "output", "mangle", [f'oifname != "lo" {proto} dport {LOOKUP_PORTS} jump asked_{proto}' for proto in ("udp", "tcp")]),
+    ]
+    asked = [
+        _chain("refused", rules=["meta l4proto tcp reject with tcp reset", "reject"]),
+        *(_chain(f"asked_{proto}", rules=_asked(plan, proto, "refused")) for proto in ("udp", "tcp")),
+    ]
+    if plan.lan:
+        answered = (
+            f"meta nfproto {_nfproto(each)} meta l4proto udp meta mark set {MARK} tproxy {_ip(each)} to {_bracketed(own_address(each))}:{LOOKUP_PORT} accept"
+            for each in plan.ranges
+        )
+        asked += [
+            _chain("answered", rules=[*answered, "jump refused"]),
+            _chain("lan_asked", rules=[f"{content_is(HEADER_OCTETS, wire_name(CANARY))} goto answered", *_asked(plan, "udp", "answered")]),
+        ]
+    return "\n".join([f"table inet {TABLE} {{", "flags owner;", *asked, *chains, "}", ""])
+
+
+def _chain(name: str, hook: str | None = None, priority: str = "", rules: Iterable[str] = ()) -> str:
+    kind = [f"type filter hook {hook} priority {priority}; policy accept;"] if hook else []
+    return "\n".join([f"chain {name} {{", *kind, *rules, "}"])
+
+
+def _ip(network: Network) -> str:
+    return "ip" if network.version == 4 else "ip6"
+
+
+def _nfproto(network: Network) -> str:
+    return "ipv4" if network.version == 4 else "ipv6"
+
+
+def _incoming(plan: Plan, ports: Mapping[int, int]) -> Iterator[str]:
+    """Take what is for the range from programs and devices that are served, and nothing from elsewhere or under a forged address."""
+    served = f'{{ "lo", "{plan.lan}" }}' if plan.lan else '"lo"'
+    for each in plan.ranges:
+        ip, own = _ip(each), own_address(each)
+        yield f'iifname != "lo" {ip} saddr {each} drop'
+        yield f"iifname != {served} {ip} daddr {each} drop"
+        yield f'iifname "lo" {ip} daddr {own} accept'
+        yield f"{ip} daddr {each} meta l4proto tcp tproxy {ip} to {_bracketed(own)}:{ports[each.version]} accept"
+        yield f"{ip} daddr {each} jump refused"
+    if plan.lan:
+        yield f'iifname "{plan.lan}" udp dport {LOOKUP_PORT} jump lan_asked'
+        yield from (f'iifname "{plan.lan}" {proto} dport {LOOKUP_PORTS} jump asked_{proto}' for proto in ("udp", "tcp"))
+        yield from _complaints(plan.lan)
+        yield f'iifname "{plan.lan}" meta l4proto {{ tcp, udp }} th dport {SECRET_LOOKUP_PORT} jump refused'
+
+
+def _complaints(lan: str) -> Iterator[str]:
+    """Keep what a device says to a resolver that it wants an answer no more: it holds the answer, with the name, and the resolver never gave it. What is compared is the port that the answer came from."""
+    for icmp, header in (("icmp", 20), ("icmpv6", 40)):
+        yield f'iifname "{lan}" {icmp} type destination-unreachable {icmp} code port-unreachable @th,{8 * (8 + header)},16 {LOOKUP_PORT} drop'
+
+
+def _leaving(plan: Plan) -> Iterator[str]:
+    """Let nothing with an address of the range leave this host, but to devices that are served."""
+    near = f'{{ "lo", "{plan.lan}" }}' if plan.lan else '"lo"'
+    for each in plan.ranges:
+        yield f'oifname != "lo" {_ip(each)} daddr {each} drop'
+        yield f"oifname != {near} {_ip(each)} saddr {each} drop"
+
+
+def _bracketed(address: Address) -> str:
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+# ------------------------------------------------------------------------------------------------------ names in questions
+
+
+def _asked(plan: Plan, proto: str, then: str) -> Iterator[str]:
+    """Find the names of contacts, and those of their addresses, as the end of the first question's name, wherever it begins and however its letters are written."""
+    header = HEADER_OCTETS + (2 if proto == "tcp" else 0)
+    for suffix, most in [*((suffix, NAME_OCTETS) for suffix in plan.suffixes), *(zone for each in plan.ranges for zone in reverse_zones(each))]:
+        wire = wire_name(suffix)
+        for before in range(min(most, NAME_OCTETS - len(wire)) + 1):
+            yield f"{content_is(header + before, wire)} goto {then}"
+
+
+def reverse_zones(network: Network) -> Iterator[tuple[str, int]]:
+    """Return the zones of a range's addresses, and how many octets of a question's name may stand before each at most (RFC 1035 §3.5, RFC 3596 §2.5)."""
+    step = 8 if network.version == 4 else 4
+    whole = -(-network.prefixlen // step) * step
+    for each in network.subnets(new_prefix=whole):
+        labels = each.network_address.reverse_pointer.split(".")
+        more = (each.max_prefixlen - whole) // step
+        yield ".".join(labels[more:]), more * (4 if network.version == 4 else 2)
+
+
+def wire_name(name: str) -> bytes:
+    """Return a name as it stands in a question. Raises UsageError where it does not fit."""
+    labels = name.encode("ascii").split(b".")
+    wire = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+    if len(wire) > NAME_OCTETS or not all(0 < len(label) < 64 for label in labels):
+        raise UsageError("should be a suffix of names, for example privacy")
+    return wire
+
+
+def content_is(offset: int, octets: bytes) -> str:
+    """Return the match for octets at an offset in what a UDP or TCP packet carries, letters of either case alike; none where the packet is shorter."""
+    parts = []
+    while octets:
+        start = min(offset, MAX_OFFSET)
+        skipped = offset - start
+        part, octets = octets[: MAX_OCTETS - skipped], octets[MAX_OCTETS - skipped :]
+        mask = bytes(skipped) + bytes(0xDF if chr(octet).isalpha() else 0xFF for octet in part)
+        value = bytes(skipped) + part.upper()
+        parts.append(f"@ih,{8 * start},{8 * len(mask)} & 0x{mask.hex()} == 0x{value.hex()}")
+        offset += len(part)
+    return " ".join(parts)
