@@ -72,7 +72,7 @@ demo_needs=(
     baresip-core=baresip iproute2=ip libopus0=lib:libopus
     asterisk-core-sounds-en-wav=/usr/share/asterisk/sounds/en_US_f_Allison # recorded speech, CC BY-SA 3.0
 )
-test_needs=(linphone-cli=linphonec openssl=openssl sip-tester=sipp twinkle-console=twinkle-console sox=sox nftables=nft)
+test_needs=(linphone-cli=linphonec openssl=openssl sip-tester=sipp twinkle-console=twinkle-console sox=sox nftables=nft wireguard-tools=wg wireguard-go=wireguard-go)
 
 present() { # present TEST
     case $1 in

@@ -10,6 +10,7 @@
       relay.cards           relays that are known by card (circuits/relay_cards.py)
       places/               the places where the box has been, and the guards of all but the first (circuits/places.py)
       streams               what is offered to contacts, and where programs find what they offer (streams/offered.py)
+      voicebox1.conf        the tunnel of phones away from home, as wg-quick reads it, so it is not sealed (intercept/wireguard.py)
       names                 the virtual addresses of contacts' names (naming/virtual.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
       voicemail/            where the dial plan wants that: messages of contacts, and what they are sealed with (voicemail.py)
