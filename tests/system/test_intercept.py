@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.system
 
 PLAN = Plan((V4, V6), ("privacy",))
 NAMES = 1_000
+STREET = "192.0.2.1"
 RESOLVER, RESOLVER_6 = "203.0.113.53", "2001:db8:1::53"
 
 
@@ -155,6 +156,55 @@ def test_programs_reach_whoever_has_the_sockets_and_are_refused_at_once_when_tha
             assert line.host.run(lambda: reach("198.18.3.4")) == 111, "a box that is gone is still waited for"
             for each in listening:
                 each.close()
+
+
+def test_after_a_helper_was_killed_the_next_one_starts_and_takes_all_away(line: Line, home: Path) -> None:
+    before, plan = line.told(), replace(PLAN, lan="lan0")
+    with intercepted(line, home, plan) as helper:
+        os.kill(helper, signal.SIGKILL)
+        wait_until(lambda: "table inet" not in line.told(), "the end of the table")
+        assert "fwmark" in line.told()
+    with intercepted(line, home, plan):
+        assert ask_helper(home, "status") == '{"box": false, "lan": true}'
+        line.host.run(lambda: end_helper(home))
+    assert line.told() == before
+
+
+def told_over_tcp(line: Line, name: str) -> bytes:
+    """Ask for a name over TCP; return what the resolver on the street gets of it."""
+    asked = query(name)
+    with line.street.run(lambda: socket.create_server((STREET, 53))) as resolver:
+        resolver.settimeout(5)
+        with line.host.run(lambda: socket.create_connection((STREET, 53), 5)) as asking:
+            served, _ = resolver.accept()
+            with served:
+                served.settimeout(1)
+                with contextlib.suppress(OSError):  # reset
+                    asking.sendall(len(asked).to_bytes(2) + asked)
+                    asking.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):
+                    return served.recv(512)
+    return b""
+
+
+def test_a_question_over_tcp_ends_at_the_suffix_and_no_other_does(line: Line, home: Path) -> None:
+    assert b"privacy" in told_over_tcp(line, "bob.privacy")
+    with intercepted(line, home):
+        assert told_over_tcp(line, "bob.privacy") == b""
+        assert b"privacy2" in told_over_tcp(line, "bob.privacy2")
+
+
+def test_no_question_passes_of_others_that_the_machine_routes_for(line: Line, home: Path) -> None:
+    with contextlib.closing(Namespace()) as guest:
+        line.host.ip([f"link add guest0 type veth peer name eth0 netns {guest.path}", "address add 192.168.7.1/24 dev guest0", "link set guest0 up"])
+        guest.ip(["address add 192.168.7.7/24 dev eth0", "link set eth0 up", "route add default via 192.168.7.1"])
+        line.host.run(lambda: Path("/proc/sys/net/ipv4/ip_forward").write_text("1"))
+        wait_carries(guest, "eth0")
+        for on in (False, True):
+            with intercepted(line, home) if on else contextlib.nullcontext(), heard(line.street, "street") as frames:
+                guest.run(lambda: look_up(["bob.privacy", "example.org"], RESOLVER))
+            assert bool(virtual(frames)) is not on
+            assert [frame for frame in frames if query("example.org")[2:] in frame]
 
 
 def test_a_route_of_another_vpn_is_refused_and_so_is_a_second_box(line: Line, home: Path, tmp_path: Path) -> None:

@@ -72,8 +72,11 @@ def routes_now() -> list[dict[str, object]]:
 
 def clear() -> None:
     """Take down what does not go with the helper: the fence, and in gateway mode the rule for what is marked. Raises HostError."""
-    rules = [line for version in (4, 6) for line in no_rules(json.loads(_ip(["-json", f"-{version}", "rule"]) or "[]"), version)]
-    run_ip([*rules, *no_fence(fenced(routes_now()))])
+    run_ip([*_left_rules(), *no_fence(fenced(routes_now()))])
+
+
+def _left_rules() -> list[str]:
+    return [line for version in (4, 6) for line in no_rules(json.loads(_ip(["-json", f"-{version}", "rule"]) or "[]"), version)]
 
 
 class Held:
@@ -89,7 +92,7 @@ class Held:
                 "A route of this machine, of a VPN perhaps, leads a part of the virtual addresses elsewhere, so programs would not reach contacts by them. Nothing was changed."
             )
         self._nftables = Nftables()
-        run_ip(fence(plan.ranges))
+        run_ip([*fence(plan.ranges), *_left_rules()])  # those of a helper that was killed
         try:
             for each in plan.ranges:
                 self.listening[each.version] = _listening(each)

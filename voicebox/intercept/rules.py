@@ -118,7 +118,10 @@ def table(plan: Plan, ports: Mapping[int, int]) -> str:
     chains = [
         _chain("incoming", "prerouting", "mangle", _incoming(plan, ports)),
         _chain("leaving", "postrouting", "mangle", _leaving(plan)),
-        _chain("asking", "output", "mangle", [f'oifname != "lo" {proto} dport {LOOKUP_PORTS} jump asked_{proto}' for proto in ("udp", "tcp")]),
+        *(
+            _chain(name, hook, "mangle", [f'oifname != "lo" {proto} dport {LOOKUP_PORTS} jump asked_{proto}' for proto in ("udp", "tcp")])
+            for name, hook in (("asking", "output"), ("passing", "forward"))  # of this host, and of others that it routes for
+        ),
     ]
     asked = [
         _chain("refused", rules=["meta l4proto tcp reject with tcp reset", "reject"]),

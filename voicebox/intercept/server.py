@@ -138,7 +138,7 @@ class Interception:
             with contextlib.suppress(OSError):
                 while await loop.sock_recv(helper, 1):
                     pass
-        except HostError:
+        except (HostError, OSError):
             self.counters["helpers_refused"] += 1
         finally:
             self._has_helper = False

@@ -78,7 +78,7 @@ def test_the_longest_name_of_all_is_found() -> None:
 
 def test_nothing_but_the_ranges_lookups_and_the_served_interface_is_named() -> None:
     rules = table(Plan((V4, V6), ("privacy",), "lan0"), PORTS)
-    for chain in ("incoming", "leaving", "asking"):
+    for chain in ("incoming", "leaving", "asking", "passing"):
         body = rules.split(f"chain {chain} {{", 1)[1].split("\n}", 1)[0].splitlines()[2:]
         assert body
         assert all(re.search(r"198\.18\.0\.|fd12:3456:789a::|dport (?:\{ 53, 5353, 5355 \}|53|853) |@th,(?:224|384),16 53 drop", line) for line in body)
