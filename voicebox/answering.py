@@ -5,6 +5,7 @@ no file of the box. NOT here: calls and circuits (daemon.py), the socket (contro
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,9 @@ from voicebox.dialplan.load import load_dnd
 from voicebox.errors import UsageError
 from voicebox.provisioning.accounts import add_phone, remove_phone
 from voicebox.provisioning.forms import baresip_line, card, login_of, microsip_section
+
+BROWSER = "browser"
+"""The user of the phone in a browser."""
 
 Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -56,6 +60,7 @@ class Answering:
             "phone_add": self._add_phone,
             "phone_remove": self._remove_phone,
             "phone_ca": self._authority,
+            "browser_phone": self._browser_phone,
             "dnd": self._set_dnd,
             "backup": self._backup,
         }
@@ -103,6 +108,16 @@ class Answering:
     def _remove_phone(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         remove_phone(self._store, str(asked.get("user")))
         return self._revoke(asked)
+
+    def _browser_phone(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the account of the phone in a browser, which the page's process is; made when it is first asked for. It reaches the box over TCP, on this machine."""
+        if all(phone.user != BROWSER for phone in load_phones(self._store.home)):
+            add_phone(self._store, self._config, BROWSER, "tcp", "sdes")
+            self._reload()
+        login = login_of(self._config, load_phone(self._store.home, BROWSER))
+        listens = ipaddress.ip_address(login.server.address)
+        address = str(listens) if not listens.is_unspecified else "::1" if listens.version == 6 else "127.0.0.1"
+        return {"user": BROWSER, "password": login.password, "host": login.host, "address": address, "port": login.server.port}
 
     def _authority(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return the certificate that phones install, PEM. Raises UsageError where the box listens at no address that one can name."""

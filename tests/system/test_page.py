@@ -31,7 +31,20 @@ from voicebox.sensitive import Secret
 
 HERE = "127.0.0.1"
 OTHERS = "another twelve characters"
-SECRETS = ("/state", "/contacts", "/contacts/card", "/phones", "/phones/of/desk", "/call", "/call/live", "/cost", "/backup", "/static/htmx.min.js", "/nothing")
+SECRETS = (
+    "/state",
+    "/contacts",
+    "/contacts/card",
+    "/phones",
+    "/phones/of/desk",
+    "/phone",
+    "/call",
+    "/call/live",
+    "/cost",
+    "/backup",
+    "/static/htmx.min.js",
+    "/nothing",
+)
 
 
 @dataclass
@@ -162,7 +175,19 @@ def test_every_page_is_strict_and_has_nothing_inline_and_nothing_from_elsewhere(
         named = [each for each in fields if "hidden" not in each and 'type="checkbox"' not in each]
         assert [each for each in named if not set(re.findall(r' id="([^"]+)"', each)) <= labelled or " id=" not in each] == [], path
         waiting |= links_of(found.text) - seen
-    assert {"/state", "/contacts", "/phones", "/phones/of/desk", "/call", "/cost", "/backup", "/state/machine", "/contacts/card", "/phones/authority"} <= seen
+    assert {
+        "/state",
+        "/contacts",
+        "/phone",
+        "/phones",
+        "/phones/of/desk",
+        "/call",
+        "/cost",
+        "/backup",
+        "/state/machine",
+        "/contacts/card",
+        "/phones/authority",
+    } <= seen
 
 
 @pytest.mark.parametrize(
@@ -281,3 +306,8 @@ def test_the_page_is_ready_soon(inside: Visitor) -> None:
         assert inside.ask("/contacts").status == 200
         times.append(time.monotonic() - begun)
     assert min(times) < 0.3, "on an idle machine all are; `make bench PART=page` measures"
+
+
+def test_what_a_call_needs_is_loaded_with_a_call(tmp_path: Path) -> None:
+    script = "import sys, voicebox.page.app; print(sorted({'aiortc', 'av', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path).stdout == "[]\n"

@@ -15,7 +15,7 @@ from voicebox.demo.network import EmbeddedNetwork
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser is installed")
 
 OPTIONS = ("--disable-quic", "--disable-component-update", "--disable-sync")
-PAGES = ("/state", "/contacts", f"/contacts/of/{CALLEE}", "/phones", "/phones/of/desk", "/call", "/cost", "/backup", "/nothing")
+PAGES = ("/state", "/contacts", f"/contacts/of/{CALLEE}", "/phones", "/phones/of/desk", "/phone", "/call", "/cost", "/backup", "/nothing")
 HEIGHT = 800
 
 

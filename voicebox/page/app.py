@@ -7,15 +7,16 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from voicebox.config.model import Endpoint
 from voicebox.errors import UsageError, VoiceboxError
-from voicebox.page import calls, contacts, entering, keeping, meetings, phones, state
+from voicebox.page import calls, contacts, entering, keeping, meetings, phones, speaking, state
 from voicebox.page.desk import HERE, Desk, shown
 from voicebox.page.entry import PASSPHRASE_FILE
 from voicebox.page.guard import HEADERS, Guard, hosts_of
@@ -34,7 +35,7 @@ def make_app(home: Path, listen: Endpoint, *, tls: bool) -> Front:
     return Front(app, desk, Guard(hosts_of(listen, loopback=not tls), "https" if tls else "http"))
 
 
-def _routes() -> list[Route | Mount]:
+def _routes() -> list[BaseRoute]:
     get, post = ["GET"], ["POST"]
     return [
         Route("/", state.home, methods=get),
@@ -70,6 +71,8 @@ def _routes() -> list[Route | Mount]:
         Route("/call/probe", calls.probe, methods=get),
         Route("/call/probe", calls.begin_probe, methods=post),
         Route("/call/probe.css", calls.probe_style, methods=get),
+        Route("/phone", speaking.speaking, methods=get),
+        WebSocketRoute("/phone/socket", speaking.line),
         Route("/backup", keeping.backup_page, methods=get),
         Route("/backup", keeping.backup, methods=post),
         Mount("/static", StaticFiles(directory=HERE / "static")),
@@ -93,6 +96,14 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one request, as ASGI has it."""
+        if scope["type"] == "websocket":
+            headers = Headers(scope=scope)
+            refused = self.guard.check("GET", headers, self.desk.now_s(), socket=True) is not None
+            if refused or not self.desk.logins.seen(HTTPConnection(scope).cookies.get(self.desk.cookie, ""), self.desk.now_s()):
+                await WebSocketClose(1008)(scope, receive, send)
+                return
+            await self._app(scope, receive, send)
+            return
         if scope["type"] != "http":
             return
         answer = self._stopped(scope)

@@ -1,0 +1,180 @@
+"""The phone in the browser: over three relays, with a phone at the other box that keeps what it hears. Chromium with a microphone of its own, where it is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+
+import aioice.ice
+import pytest
+
+from tests.support.answering_phone import PlainPhone
+from tests.support.embedded import CALLEE, CALLER
+from tests.support.page import PASSPHRASE
+from tools.browser import Browser, Tab, find_browser
+from voicebox.browser.agent import Account
+from voicebox.browser.line import Line
+from voicebox.cli.page import link_to, page_origin
+from voicebox.control import ask
+from voicebox.demo.network import EmbeddedNetwork
+from voicebox.sensitive import Secret
+
+OPTIONS = (
+    "--disable-quic",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+)
+FRAME_OCTETS = 60
+SAID = "document.getElementById('said').textContent"
+
+
+@pytest.fixture(scope="module")
+def tab(embedded_network: EmbeddedNetwork) -> Iterator[Tab]:
+    """Return a tab that is a phone of the caller's box."""
+    path, home = find_browser(), embedded_network.boxes[CALLER].home
+    if path is None:
+        pytest.skip("no browser is installed")
+    with Browser(path, OPTIONS) as browser:
+        tab = browser.tab()
+        tab.size(360, 900)
+        origin = page_origin(home)
+        tab.go(link_to(home, origin))
+        tab.send("form[action='/enter']", passphrase=PASSPHRASE, again=PASSPHRASE)
+        tab.go(f"{origin}/phone")
+        tab.wait("!document.getElementById('call').disabled")
+        yield tab
+
+
+def until(tab: Tab, script: str) -> asyncio.Future[None]:
+    """Wait in a thread, while the other phone lives."""
+    return asyncio.ensure_future(asyncio.to_thread(tab.wait, script, 30))
+
+
+async def test_a_call_out_and_the_contact_hangs_up(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
+    async with PlainPhone(embedded_network) as bob:
+        tab.run("document.getElementById('to').value = 'bob'; document.getElementById('dial').requestSubmit()")
+        assert (await bob.event("ring", seconds=40))["who"] == CALLER
+        await bob.do("answer", sdp="")
+        await bob.event("talking")
+        await until(tab, f"{SAID} == document.getElementById('phone').dataset.talking")
+        sound = bob.sounds[-1]
+        for number in range(100):
+            sound.send(b"\xf8\xff\xfe" + number.to_bytes(2, "big") * 28 + b"x")
+            await asyncio.sleep(0.02)
+        assert len(sound.heard) > 50
+        assert {len(packet.payload) for _, packet in sound.heard if packet.payload_type == 96} == {FRAME_OCTETS}, "constant rate, no DTX, 24 kbit/s"
+        received = "(async()=>{let n=0;(await peer.getStats()).forEach(r=>{if(r.type=='inbound-rtp')n=r.packetsReceived});return n})()"
+        assert tab.run(received) > 50
+        assert not tab.seen().complaints
+        await bob.do("hang_up")
+        await until(tab, "document.body.dataset.phone == 'none'")
+
+
+async def test_a_call_in_rings_is_muted_and_the_browser_hangs_up(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
+    async with PlainPhone(embedded_network) as bob:
+        await bob.do("dial", to=CALLER, sdp="")
+        await until(tab, "document.body.dataset.phone == 'ring'")
+        assert tab.run(SAID).endswith(CALLEE)
+        tab.run("document.getElementById('answer').click()")
+        await bob.event("talking", seconds=30)
+        await until(tab, "peer.connectionState == 'connected'")
+        tab.run("document.getElementById('mute').click()")
+        await asyncio.sleep(1)
+        heard = bob.sounds[-1].heard
+        before = len(heard)
+        await asyncio.sleep(1)
+        assert len(heard) - before > 30, "muted, but as many"
+        assert {len(packet.payload) for _, packet in heard if packet.payload_type == 96} == {FRAME_OCTETS}, "and as long"
+        tab.run("document.getElementById('hang_up').click()")
+        await bob.event("ended")
+
+
+async def test_a_tab_that_is_closed_in_mid_call_ends_the_call(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
+    async with PlainPhone(embedded_network) as bob:
+        tab.run("document.getElementById('to').value = 'bob'; document.getElementById('dial').requestSubmit()")
+        await bob.event("ring", seconds=40)
+        await bob.do("answer", sdp="")
+        await bob.event("talking")
+        origin = tab.run("location.origin")
+        await asyncio.to_thread(tab.go, f"{origin}/state")
+        await bob.event("ended", seconds=30)
+        await asyncio.to_thread(tab.go, f"{origin}/phone")
+        await until(tab, "!document.getElementById('call').disabled")
+
+
+async def test_without_a_microphone_it_says_so_and_calls_nobody(tab: Tab) -> None:
+    tab.run("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('none'))")
+    tab.run("document.getElementById('echo').click()")
+    await until(tab, f"{SAID} == document.getElementById('phone').dataset.microphone")
+    assert tab.run("document.body.dataset.phone") == "none"
+    tab.go(tab.run("location.href"))
+
+
+async def test_what_the_socket_is_told_that_is_nothing_ends_nothing(tab: Tab) -> None:
+    tab.wait("!document.getElementById('call').disabled")
+    for what in (
+        "{",
+        "[]",
+        "null",
+        '{"do":"fly"}',
+        '{"do":"dial","to":"a b","sdp":""}',
+        '{"do":"dial","to":"bob","sdp":"v=0"}',
+        '{"do":"digit","digit":7}',
+        "[" * 5_000,
+    ):
+        tab.run(f"socket.send({what!r})")
+        tab.wait("document.body.dataset.phone == 'none'")
+    assert tab.run("socket.readyState") == 1
+    tab.run("socket.send('x'.repeat(30000))")
+    tab.wait("socket.readyState == 3")
+    tab.go(tab.run("location.href"))
+    tab.wait("!document.getElementById('call').disabled")
+
+
+def test_the_socket_is_behind_the_login_and_for_this_page_alone(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
+    origin = str(tab.run("location.origin"))
+    place = origin.removeprefix("http://")
+    for told in (f"Origin: {origin}", "Origin: http://evil.example"):
+        with socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2])), timeout=20) as stranger:
+            head = f"GET /phone/socket HTTP/1.1\r\nHost: {place}\r\n{told}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            stranger.sendall(head.encode())
+            assert b" 403 " in stranger.recv(4096).partition(b"\r\n")[0]
+
+
+async def test_frames_of_a_browser_are_the_same_at_the_far_phone(embedded_network: EmbeddedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiortc in the place of the browser, so that it is known what was sent."""
+    from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription  # noqa: PLC0415 - heavy
+
+    from tests.support.frames import Frames  # noqa: PLC0415 - as above
+
+    home = embedded_network.boxes[CALLER].home
+    login = ask(home, "browser_phone")
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: [login["address"]])
+    browser, frames = RTCPeerConnection(RTCConfiguration(iceServers=[])), Frames()
+    browser.addTrack(frames)
+    await browser.setLocalDescription(await browser.createOffer())
+    told: list[dict[str, str]] = []
+    account = Account(login["user"], Secret(login["password"].encode()), login["host"])
+    line = Line(account, login["address"], login["port"], [login["address"]], told.append)
+    async with PlainPhone(embedded_network) as bob:
+        await line.start()
+        await line.handle(json.dumps({"do": "dial", "to": "bob", "sdp": browser.localDescription.sdp}))
+        answer = next(each["sdp"] for each in told if "sdp" in each)
+        await browser.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        await bob.event("ring", seconds=40)
+        await bob.do("answer", sdp="")
+        await bob.event("talking")
+        await asyncio.sleep(4)
+        heard = [packet.payload for _, packet in bob.sounds[-1].heard]
+        await line.stop()
+    await browser.close()
+    sent = set(frames.sent)
+    assert len(heard) > 100
+    assert [payload for payload in heard if payload not in sent] == [], "every frame is one that was sent, octet for octet"
+    assert heard == sorted(heard, key=frames.sent.index)
