@@ -46,11 +46,11 @@ from voicebox.circuits.relay_cards import load_cards, relays_by_card
 from voicebox.circuits.revocations import Revocations
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
 from voicebox.circuits.steps import ASK_EVERY_S
-from voicebox.config.load import load_box, load_phone, load_phones
+from voicebox.config.load import load_box, load_phones
 from voicebox.config.model import BoxConfig
 from voicebox.contacts.card import serialise_card
 from voicebox.contacts.changes import Change, Step, What, decide, parse_change
-from voicebox.contacts.contact import Contact, Trust
+from voicebox.contacts.contact import Trust
 from voicebox.contacts.device_cert import told_revoked
 from voicebox.contacts.device_certs import load_register, renew_due
 from voicebox.contacts.identity import Identity, renewed
@@ -60,18 +60,16 @@ from voicebox.dataplane import LiveDataPlane
 from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.match import incoming, outgoing
 from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision, house_of
-from voicebox.errors import HostError, LocalError, UsageError
+from voicebox.errors import HostError, UsageError
 from voicebox.intercept.modules import load_modules
 from voicebox.intercept.server import Interception
 from voicebox.keeper import start_keeper
 from voicebox.media_ports import EngineMediaPorts
 from voicebox.naming.names import Names
+from voicebox.offered_accounts import OfferedAccounts
 from voicebox.paging import Paging
 from voicebox.probe.prober import ANYBODY, Prober
 from voicebox.probe.speech import unpacked_speech
-from voicebox.provisioning.forms import linphone_page, login_of
-from voicebox.provisioning.server import ProvisioningServer
-from voicebox.provisioning.tickets import LIFETIME_S
 from voicebox.relaying import Relaying
 from voicebox.repeating import Repeating
 from voicebox.sip.auth import Account, DigestAlgorithm
@@ -126,7 +124,7 @@ class BoxDaemon:
         self._server: SipServer | None = None
         self._tls: ssl.SSLContext | None = None
         self._meter = CostMeter()
-        self._provisioning = ProvisioningServer(self._account_page)
+        self._offered = OfferedAccounts(home, self._config)
         self._kept = Kept(self._store, self._today)
         self._kept.use(self._kept.opened() if self._plan.mailboxes else None, keeps_missed=self._plan.keeps_missed)
         self._agreement = Agreement(lambda: self._network, self._now_us)
@@ -246,7 +244,7 @@ class BoxDaemon:
         """Hang up, and fall silent; idempotent."""
         self._repeating.stop()
         self._addresses.stop()
-        self._provisioning.close()
+        self._offered.close()
         try:
             await self._gossiping.stop()
             self._interception.stop()
@@ -501,8 +499,8 @@ class BoxDaemon:
         } | {
             "page": self._paging.answer,
             "jitter": lambda _asked: {"steps_us": [step_us for _, step_us in self._plane.jitter()]},
-            "offer": self._offer_account,
-            "offered": lambda asked: {"state": self._provisioning.state(str(asked.get("user"))).value},
+            "offer": self._offered.offer,
+            "offered": self._offered.tell,
             "revoke": self._revoke,
             "offering": self._offering.change,
             "services": self._offering.tell_services,
@@ -512,25 +510,10 @@ class BoxDaemon:
             "voicemail": self._kept.tell_messages,
         }
 
-    def _offer_account(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Let a phone fetch its account once. user: whose; any_certificate: as in provisioning/forms.py."""
-        phone = load_phone(self._store.home, str(asked.get("user")))
-        any_certificate = asked.get("any_certificate") is True
-        return {
-            "url": self._provisioning.offer(phone.user, login_of(self._config, phone).server.address, any_certificate=any_certificate),
-            "seconds": LIFETIME_S,
-        }
-
-    def _account_page(self, user: str, any_certificate: bool) -> str | None:  # noqa: FBT001 - the shape of ProvisioningServer's page
-        try:
-            return linphone_page(login_of(self._config, load_phone(self._store.home, user)), any_certificate=any_certificate)
-        except LocalError:
-            return None
-
     def _revoke(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Serve a phone no longer, whose file is gone. Unlike a reload this looks at nothing else that might stand in the way."""
         user = str(asked.get("user"))
-        self._provisioning.withdraw(user)
+        self._offered.withdraw(user)
         self._accounts = [account for account in self._accounts if account.user != user]
         if self._server is not None:
             self._server.use_accounts(self._accounts)
@@ -546,7 +529,7 @@ class BoxDaemon:
             raise UsageError("The box is just starting.")
         match asked:
             case {"step": "begin", "petname": str(petname), "codec": str(codec), "seconds": int(seconds)}:
-                contact = self._book.get(petname) or (self._drawn() if petname == ANYBODY else None)
+                contact = self._book.get(petname) or (self._book.drawn() if petname == ANYBODY else None)
                 if contact is None:
                     raise UsageError("There is no contact of that petname with whom there are calls; `voicebox contact list` prints them.")
                 begun = self._prober.begin(contact.petname, codec, seconds, unpacked_speech(asked.get("speech")))
@@ -559,11 +542,6 @@ class BoxDaemon:
                 return {"done": True}
             case _:
                 raise UsageError("A probe is begun, looked at and ended by `voicebox probe`.")
-
-    def _drawn(self) -> Contact | None:
-        """Draw one of the contacts with whom there are calls; None where there is none."""
-        petnames = self._book.petnames()
-        return self._book.get(random.SystemRandom().choice(petnames)) if petnames else None
 
     def _change_contact(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Change the list of contacts: what, petname, value as in contacts/changes.py."""

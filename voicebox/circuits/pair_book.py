@@ -90,6 +90,11 @@ class PairBook:
         """Return the petnames of all with whom there may be calls."""
         return [petname for petname, contact in self._contacts.items() if contact.open]
 
+    def drawn(self) -> Contact | None:
+        """Draw one of those with whom there may be calls; None where there is none."""
+        petnames = self.petnames()
+        return self.get(secrets.choice(petnames)) if petnames else None
+
     def met(self, petname: str) -> bool:
         """Return whether a full handshake was ever finished with a contact. With a guest there is none to be made."""
         return petname in self.guests or self._pair(petname).met
