@@ -22,7 +22,7 @@ from voicebox.demo.datagrams import PROTOCOL_UDP, Datagram, Endpoint
 MS = 1_000_000
 S = 1_000_000_000
 KEYS = {
-    "one_way_virtual_ms", "link_octets", "relay_delay_ms", "relay_kb_s", "box_cpu_pct", "relay_capacity", "relay_killed", "flood", "directory", "speech_plcmos", "house", "probe",
+    "one_way_virtual_ms", "link_octets", "relay_delay_ms", "relay_kb_s", "box_cpu_pct", "relay_capacity", "relay_killed", "flood", "directory", "speech_plcmos", "house", "probe", "page",
 }  # fmt: skip
 
 
@@ -51,6 +51,10 @@ def found() -> dict[str, Any]:
         "probe": {
             "box_idle_pct": [1.2, 1.1], "box_probing_pct": [4.2, 3.9], "command_pct": 1.1, "added_pct": 4.1, "start_s": 0.7, "first_frame_s": 2.1,
             "score_s": {"pcma": 2.5, "opus24": None},
+        },
+        "page": {
+            "ready_s": {"p50": 0.01, "p95": 0.0412, "most": 0.4, "count": 160}, "page": {"rss_mb": 51.9, "own_mb": 35.2}, "call": None,
+            "leg_ms": {"p50": 0.4, "p99": 6.5, "most": 7.0, "frames": 500},
         },
         "capacity": {
             "most_calls": 1_000, "most_circuits": 2_000, "wanted_circuits": 4_000, "first_too_many": 2_500, "held_s": 60.0, "rtpengine": "not installed",
@@ -90,6 +94,9 @@ def test_the_rows_say_what_reaches_its_goal() -> None:
     assert "reached" in row("CPU that a probe adds")
     assert "box 4.2, idle 1.2, the command 1.1" in row("CPU that a probe adds")
     assert "reached" in row("A probe begins after")
+    assert "41.2" in row("A page of the box is ready")
+    assert "reached" in row("A page of the box is ready")
+    assert "MISSED" in row("The phone in a browser adds")
     assert "MISSED" in row("Scoring ten seconds of pcma")
     assert "no figure" in row("Scoring ten seconds of opus24")
     assert "reached" in row("Gap, caller's guard killed")

@@ -18,6 +18,7 @@ JITTER_MS, MESSAGE_US, START_S = 2.0, 150.0, 2.0
 QUESTION_US = 200.0
 """5 000 questions a second on one core."""
 PROBE_PCT, PROBE_START_S, SCORE_S = 5.0, 1.0, 2.0
+PAGE_READY_MS, PAGE_MB, BROWSER_LEG_MS = 300.0, 60.0, 5.0
 
 
 def get(found: Mapping[str, Any], *path: str, times: float = 1.0, digits: int = 2) -> Any:
@@ -56,6 +57,11 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
         "probe": {
             **{name: get(found, "probe", name) for name in ("added_pct", "start_s", "first_frame_s")},
             "score_s": {codec: get(found, "probe", "score_s", codec) for codec in _table(found, "probe", "score_s")},
+        },
+        "page": {
+            "ready_ms": get(found, "page", "ready_s", "p95", times=1000, digits=1),
+            "own_mb": {state: get(found, "page", state, "own_mb", digits=1) for state in ("page", "call")},
+            "leg_ms": get(found, "page", "leg_ms", "p99"),
         },
         "house": {
             **{
@@ -108,7 +114,7 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
 def rows(report: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Row]:
     """Return the rows of the parts that ran; report: as keys() has it."""
     groups = {
-        "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "probe": _probe_rows, "house": _house_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
+        "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "probe": _probe_rows, "page": _page_rows, "house": _house_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
         "speech": _speech_rows, "names": _names_rows, "paths": _paths_rows,
     }  # fmt: skip
     return [row for part, of_part in groups.items() if part in parts and "error" not in parts[part] for row in of_part(report, parts[part])]
@@ -172,6 +178,17 @@ def _probe_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]
             f"its first frame after {found['first_frame_s']}, of which 1.1 s are waited at the other box",
         ),
         *((f"Scoring ten seconds of {codec}", seconds, SCORE_S, "s", "warm") for codec, seconds in found["score_s"].items()),
+    ]
+
+
+def _page_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    found, ready = report["page"], part["ready_s"]
+    most = get(ready, "most", times=1000, digits=0)
+    return [
+        ("A page of the box is ready, p95", found["ready_ms"], PAGE_READY_MS, "ms", f"of {ready['count']} requests; most {most}"),
+        ("Memory of the page", found["own_mb"]["page"], PAGE_MB, "MB", f"its own; resident {get(part, 'page', 'rss_mb', digits=0)}"),
+        ("Memory of the page in a call of a browser", found["own_mb"]["call"], PAGE_MB, "MB", f"its own; resident {get(part, 'call', 'rss_mb', digits=0)}"),
+        ("The phone in a browser adds, p99", found["leg_ms"], BROWSER_LEG_MS, "ms", f"of {part['leg_ms']['frames']} frames; p50 {get(part, 'leg_ms', 'p50')}"),
     ]
 
 

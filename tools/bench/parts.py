@@ -12,6 +12,7 @@
     box          CPU of a box, idle and in a call
     flood        a relay that carries calls and is flooded
     probe        CPU of a probe, how soon it begins, how long scoring takes
+    page         how soon a page of the box is there, its memory, what the phone in a browser adds
     house        calls and registrations a second at a box, calls at once, a message, its start
     relay_calls  a relay with 1 to 1 000 calls, with a whole core and with a fifth of one
     capacity     how many circuits one relay carries
@@ -114,6 +115,7 @@ PARTS = (
     Part("box", 1.7, _of("box", seconds=lambda given: 1.5 * given.seconds)),
     Part("flood", 3, _of("flood", seconds=lambda given: 3 * given.seconds), loads=True),
     Part("probe", 1.5, _of("probe", seconds=lambda given: given.seconds), usual=False),
+    Part("page", 1, _of("page"), usual=False),
     Part("house", 4, _of("house", seconds=lambda given: 3 * given.seconds), usual=False),
     Part("relay_calls", 8, _of("relay_calls", seconds=lambda given: given.seconds / 2), loads=True, usual=False),
     Part("capacity", 5, _of("capacity", seconds=lambda given: given.seconds / 2.5, hold=lambda given: 3 * given.seconds), loads=True, usual=False),
