@@ -132,8 +132,7 @@ class BoxDaemon:
         self._repeating = Repeating()
         self._relaying = Relaying(self._store, self._config.relay, lambda: self._network, self._guards)
         self._paging = Paging(self._store, self._config)
-        own_id = self._network.network_id
-        self._answering = Answering(self._store, self._config, own_id, lambda: self._identity, self._book.contacts, self.reload, self._revoke)
+        self._answering = Answering(self._store, self._config, self._network.network_id, lambda: self._identity, self._book.contacts, self.reload, self._revoke)
         self._addresses = AddressWatch(self._look_at_addresses)
         self._guards_here = GuardsHere(self._store, self._config.guards, self._config.prefer)
         self.counters: Counter[str] = Counter()

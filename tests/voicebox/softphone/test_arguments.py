@@ -78,7 +78,8 @@ def test_it_loads_nothing_of_the_box(tmp_path: Path) -> None:
     check = "import atexit; atexit.register(lambda: print(sorted(m for m in sys.modules if m.startswith('voicebox.')), file=sys.stderr))"
     done = phone("kitchen", "--direct", "--listen", "127.0.0.1", "--control", said='{"command":"quit"}\n', before=check)
     assert done.returncode == 0
-    assert all(name.split(".")[1] in {"softphone", "errors", "sensitive"} for name in json.loads(done.stderr.replace("'", '"')))
+    loaded = set(json.loads(done.stderr.replace("'", '"'))) - {"voicebox.config", "voicebox.config.account"}  # its account is what it shares with the box
+    assert all(name.split(".")[1] in {"softphone", "errors", "sensitive"} for name in loaded)
 
 
 @needs_pjsua2
