@@ -31,6 +31,8 @@ MAX_WAITING = 10
 """Frames to the browser: what is more is too late."""
 CLOCK_HZ = 48_000
 MAX_DATAGRAM_OCTETS = 2048
+MAX_DIGITS = 32
+"""That wait to be said: more are dropped."""
 _OPUS = re.compile(r"a=rtpmap:(\d{1,3}) opus/48000/2", re.IGNORECASE)
 _OF_FORMAT = re.compile(r"a=(?:rtpmap|fmtp|rtcp-fb):(\d{1,3}) ")
 
@@ -88,10 +90,8 @@ class Sound(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._where: Where | None = None
         self._sequence, self._source = secrets.randbelow(1 << 15), secrets.randbits(32)
-        self._offset: int | None = None
-        self._last_timestamp = 0
-        self._digits: list[bytes] = []
-        self._digit_timestamp = 0
+        self._digits: list[list[bytes]] = []
+        self._digit_timestamp: int | None = None
         self._first: int | None = None
 
     async def open(self, address: str) -> int:
@@ -136,19 +136,23 @@ class Sound(asyncio.DatagramProtocol):
         self._where = where
 
     def digit(self, digit: str) -> None:
-        """Say a digit to the box, in place of sound. Raises ValueError where it is none."""
-        if not self._digits:
-            self._digit_timestamp = self._last_timestamp
-        self._digits += digit_payloads(digit)
+        """Say a digit to the box, in place of sound, after those that wait. Raises ValueError where it is none."""
+        payloads = digit_payloads(digit)
+        if len(self._digits) < MAX_DIGITS:
+            self._digits.append(payloads)
 
     def _from_browser(self, timestamp: int, payload: bytes) -> None:
         where, transport = self._where, self._transport
         if where is None or transport is None or not payload:
             return
-        self._last_timestamp = timestamp
         kind, stamp, said = where.payload_type, timestamp, payload
         if self._digits and where.event_type is not None:
-            kind, stamp, said = where.event_type, self._digit_timestamp, self._digits.pop(0)
+            if self._digit_timestamp is None:  # each digit has its own, by which it is told from one before it (RFC 4733 §2.5.1.2)
+                self._digit_timestamp = timestamp
+            kind, stamp, said = where.event_type, self._digit_timestamp, self._digits[0].pop(0)
+            if not self._digits[0]:
+                del self._digits[0]
+                self._digit_timestamp = None
         self._sequence += 1
         transport.sendto(serialise_packet(Packet(kind, False, self._sequence, stamp, self._source, said)), (where.address, where.port))
 

@@ -12,7 +12,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 from tests.support.frames import Frames
 from voicebox.browser.agent import Where
 from voicebox.browser.rtp import parse_packet, serialise_packet
-from voicebox.browser.sound import Sound, cut_offer, with_rate
+from voicebox.browser.sound import MAX_DIGITS, Sound, cut_offer, with_rate
 from voicebox.errors import UsageError
 
 HERE = "127.0.0.1"
@@ -24,6 +24,8 @@ class Box(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
+        self.digits: list[tuple[int, int]] = []
+        """Timestamp, event."""
         self.transport: asyncio.DatagramTransport | None = None
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
@@ -33,6 +35,8 @@ class Box(asyncio.DatagramProtocol):
         if packet.payload_type == 96:
             assert self.transport is not None
             self.transport.sendto(serialise_packet(packet), addr)
+        else:
+            self.digits.append((packet.timestamp, packet.payload[0]))
 
 
 async def offer_of(peer: RTCPeerConnection) -> str:
@@ -75,8 +79,12 @@ async def test_frames_pass_as_they_are_both_ways_and_digits_instead(monkeypatch:
     await until(lambda: len(heard) > 40)
     assert "".join(map(bytes.hex, box.heard[:40])) in "".join(map(bytes.hex, frames.sent)), "octet for octet, in order, none left out"
     assert "".join(map(bytes.hex, heard[:40])) in "".join(map(bytes.hex, frames.sent))
-    sound.digit("5")
-    await until(lambda: sum(len(payload) == 4 for payload in box.heard) == 11)
+    for digit in "55" + 100 * "9":
+        sound.digit(digit)
+    await until(lambda: len(box.digits) >= 33)
+    assert [event for _, event in box.digits[:33]] == 22 * [5] + 11 * [9]
+    assert len(set(box.digits[:33])) == 3, "each has a timestamp of its own, so that it is told from the one before"
+    assert len(sound._digits) < MAX_DIGITS
     assert sound._peer is not None
     reports = await sound._peer.getStats()
     assert next(each.packetsReceived for each in reports.values() if each.type == "inbound-rtp") > 40, "reports for the browser go on"
