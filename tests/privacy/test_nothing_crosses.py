@@ -2,18 +2,27 @@
 
 A scripted caller plants a random value in every field it can fill. The capture must show each of them arriving at the caller's box, which is
 the control, and none of them in anything that the callee's box sends, to whomever, tells, stores or logs: in no spelling, and no third of one.
+The same for a browser that is the phone: nothing of it comes as far as its own box.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
+import aioice.ice
 import pytest
 
+from tests.support.answering_phone import PlainPhone
 from tests.support.canary import HEADERS, NUMBERS, CanaryCaller, Planted
+from tests.support.canary_browser import HTTP_FIELDS, CanaryBrowser
 from tests.support.embedded import CALLEE, CALLER, told
+from voicebox.browser.rtp import Packet, parse_packet
+from voicebox.cli.page import link_to, page_origin
 from voicebox.demo.capture import Capture
 from voicebox.demo.datagrams import Datagram, load_capture
 from voicebox.demo.network import EmbeddedNetwork
@@ -21,6 +30,10 @@ from voicebox.demo.phones import PhoneSetup, phone_for
 from voicebox.demo.speech import make_speech
 
 TALK_S = 4.0
+LOOPBACK = "127.0.0.1"
+DIALLED = "who is dialled"
+SIP_FIELDS = {"Call-ID": rb"Call-ID: *(\S+)", "From tag": rb"From:.*;tag=(\w+)", "branch": rb"branch=z9hG4bK(\w+)", "session": rb"\r\no=- (\d+)"}
+"""What the page draws as a phone of its box."""
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +136,83 @@ def test_boxes_and_relays_speak_to_nobody_else(canary_call: tuple[CanaryCaller, 
     assert len(from_relays) > 1_000
     assert {each.destination for each in from_boxes if each.destination.address not in phones} <= relays
     assert {each.destination.address for each in from_relays} <= relay_addresses | boxes
+
+
+@dataclass
+class BrowserCall:
+    """browser, phone: what was planted by the one, and drawn by the page as a phone; to_box: what the page sent to its box, in order; heard: by the callee."""
+
+    browser: Planted
+    phone: Planted
+    to_box: list[bytes]
+    sent: set[bytes]
+    heard: list[Packet]
+    wire: list[Datagram]
+
+
+async def _call_of_a_browser(network: EmbeddedNetwork) -> tuple[CanaryBrowser, list[Packet]]:
+    home = network.boxes[CALLER].home
+    origin = page_origin(home)
+    async with PlainPhone(network) as callee, CanaryBrowser(origin, link_to(home, origin)) as browser:
+        await browser.dial(f"sip:{browser.planted.make(DIALLED)}@{CALLEE}.privacy")
+        await callee.event("ring", seconds=40)
+        await callee.do("answer", sdp="")
+        await browser.event("talking")
+        for digit in "59":
+            browser.do("digit", digit=digit)
+        await asyncio.sleep(TALK_S / 2)
+        browser.do("hang_up")
+        await callee.event("ended")
+    return browser, [packet for _, packet in callee.sounds[-1].heard]
+
+
+@pytest.fixture(scope="module")
+def browser_call(embedded_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPathFactory) -> BrowserCall:
+    """Make one call of a browser with planted values over the page of a running box."""
+    file, box = tmp_path_factory.mktemp("browser") / "wire.pcap", embedded_network.plan.box_address(CALLER)
+    with pytest.MonkeyPatch.context() as patch, Capture(file):
+        patch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: [LOOPBACK])
+        browser, heard = asyncio.run(_call_of_a_browser(embedded_network))
+    wire = load_capture(file)
+    to_box = [each.payload for each in wire if each.source.address == each.destination.address == box]
+    invite = next(payload for payload in to_box if payload.startswith(b"INVITE ") and b"uthorization" in payload)
+    phone = Planted()
+    for name, pattern in SIP_FIELDS.items():
+        found = re.search(pattern, invite, re.IGNORECASE)
+        assert found is not None, name
+        phone.values[name] = found[1].decode()
+    return BrowserCall(browser.planted, phone, to_box, set(browser.frames.sent), heard, wire)
+
+
+def test_what_a_browser_says_came_to_the_page_and_its_sound_to_the_callee(browser_call: BrowserCall) -> None:
+    """The control."""
+    to_page = b"\0\0\0\0".join(each.payload for each in browser_call.wire if each.source.address == each.destination.address == LOOPBACK)
+    planted = browser_call.browser.values
+    assert [name for name in (*HTTP_FIELDS, "passphrase", "cookie", "query") if planted[name].encode() not in to_page] == []
+    assert len(planted) > 60
+    frames = [packet.payload for packet in browser_call.heard if packet.payload_type == 96]
+    assert len(set(frames) & browser_call.sent) > 30
+    assert {packet.payload[0] for packet in browser_call.heard if packet.payload_type != 96} == {5, 9}, "digits"
+    assert browser_call.browser.leaks(b"\0\0\0\0".join(browser_call.to_box)) == [DIALLED], "only whom it calls is said to the box"
+
+
+def test_nothing_of_a_browser_left_the_callees_box(browser_call: BrowserCall, embedded_network: EmbeddedNetwork) -> None:
+    address = embedded_network.plan.box_address(CALLEE)
+    sent = b"\0\0\0\0".join(each.payload for each in browser_call.wire if each.source.address == address)
+    assert sent.count(b"INVITE sip:") >= 1, "to its phone"
+    assert len(sent) > 200 * 256, "its cells are there"
+    assert browser_call.browser.leaks(sent) == []
+    assert browser_call.phone.leaks(sent) == []
+    spoken = [packet for payload in browser_call.to_box if payload[:1] == b"\x80" and (packet := parse_packet(payload))]
+    sources = {int(browser_call.browser.values["WebRTC source"]), *(packet.source for packet in spoken)}
+    assert sources.isdisjoint({packet.source for packet in browser_call.heard})
+    assert {packet.timestamp for packet in spoken if packet.payload in browser_call.sent}.isdisjoint({packet.timestamp for packet in browser_call.heard})
+
+
+def test_nothing_of_a_browser_is_stored_logged_or_told_by_either_box(browser_call: BrowserCall, embedded_network: EmbeddedNetwork) -> None:
+    leaks = []
+    for box in embedded_network.boxes.values():
+        found = [(path.name, path.read_bytes()) for path in Path(box.home).rglob("*") if path.is_file()]
+        for name, octets in (*found, ("status", json.dumps(told(box)).encode())):
+            leaks += [(box.name, name, where) for planted in (browser_call.browser, browser_call.phone) for where in planted.leaks(octets)]
+    assert leaks == []
