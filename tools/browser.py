@@ -109,10 +109,10 @@ class Browser:
                 answer: dict[str, Any] = said["result"]
                 return answer
 
-    def wait_for(self, method: str) -> None:
-        """Wait until an event has come since `events` was cleared."""
+    def wait_for(self, method: str, where: str) -> None:
+        """Wait until an event of a tab has come since `events` was cleared."""
         until_s = time.monotonic() + ANSWER_S
-        while not any(event["method"] == method for event in self.events):
+        while not any(event["method"] == method and event.get("sessionId") == where for event in self.events):
             self._next(until_s)
 
     def _read_for(self, seconds: float) -> None:
@@ -165,7 +165,7 @@ class Tab:
         """Open an address and wait until it is loaded; what was asked and complained before is forgotten."""
         self._browser.events.clear()
         self.ask("Page.navigate", url=url)
-        self._browser.wait_for("Page.loadEventFired")
+        self._browser.wait_for("Page.loadEventFired", self._where)
 
     def run(self, script: str) -> Any:
         """Return the value of an expression of JavaScript, or of what it promises. Raises RuntimeError with what it threw."""
@@ -193,7 +193,7 @@ class Tab:
         for name, value in fields.items():
             self.run(f"document.querySelector({json.dumps(form)}).elements[{json.dumps(name)}].value = {json.dumps(value)}")
         self.run(f"document.querySelector({json.dumps(form)}).requestSubmit()")
-        self._browser.wait_for("Page.loadEventFired")
+        self._browser.wait_for("Page.loadEventFired", self._where)
 
     def text(self) -> str:
         """Return what is read on the page."""

@@ -26,7 +26,7 @@ from voicebox.contacts.card import serialise_card
 from voicebox.contacts.identity import new_identity
 from voicebox.control import ask
 from voicebox.page.entry import LINK_FILE, MAX_WRONG
-from voicebox.page.guard import HEADERS
+from voicebox.page.guard import HEADERS, RATE_HZ
 from voicebox.sensitive import Secret
 
 HERE = "127.0.0.1"
@@ -93,12 +93,17 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         process.wait(20)
 
 
+@pytest.fixture(scope="module")
+def owner(box: Box) -> Visitor:
+    return Visitor(box.origin)
+
+
 @pytest.fixture
-def inside(box: Box) -> Visitor:
-    """Return somebody who is in."""
-    visitor = Visitor(box.origin)
-    assert visitor.enter(box.link()).status == 303
-    return visitor
+def inside(box: Box, owner: Visitor) -> Visitor:
+    """Return somebody who is in, since another test where none threw them out: a passphrase takes its time."""
+    if owner.ask("/state").status != 200:
+        assert owner.enter(box.link()).status == 303
+    return owner
 
 
 def strict(answer: Answer) -> bool:
@@ -297,6 +302,7 @@ def test_a_flood_is_held_back_and_costs_the_box_nothing(box: Box, inside: Visito
     assert refused > 300, f"{refused} of 1000 in {time.monotonic() - begun:.1f} s"
     assert ask(box.home, "status")["status"]["kind"] == "box"
     wait_until(lambda: inside.ask("/cost").status == 200, "the page afterwards", 20)
+    time.sleep(100 / RATE_HZ)  # so that other tests are not held back
 
 
 def test_the_page_is_ready_soon(inside: Visitor) -> None:

@@ -1,4 +1,7 @@
-"""The phone in the browser: over three relays, with a phone at the other box that keeps what it hears. Chromium with a microphone of its own, where it is installed."""
+"""The page in a real browser over a box with standing circuits, and the phone on it, over three relays with a phone at the other box that keeps what it hears.
+
+Chromium with a microphone of its own, where it is installed: one for all, with a tab for the pages and one that is the phone.
+"""
 
 from __future__ import annotations
 
@@ -30,30 +33,89 @@ OPTIONS = (
     "--allow-loopback-in-peer-connection",
     "--autoplay-policy=no-user-gesture-required",
 )
+PAGES = ("/state", "/contacts", f"/contacts/of/{CALLEE}", "/phones", "/phones/of/desk", "/phone", "/call", "/cost", "/backup", "/nothing")
+HEIGHT = 800
 FRAME_OCTETS = 60
+RECEIVED = "(async()=>{let n=0;(await peer.getStats()).forEach(r=>{if(r.type=='inbound-rtp')n=r.packetsReceived});return n})()"
 SAID = "document.getElementById('said').textContent"
 
 
 @pytest.fixture(scope="module")
-def tab(embedded_network: EmbeddedNetwork) -> Iterator[Tab]:
-    """Return a tab that is a phone of the caller's box."""
+def browser(embedded_network: EmbeddedNetwork) -> Iterator[Browser]:
+    """Return a browser of somebody who came in by the link."""
     path, home = find_browser(), embedded_network.boxes[CALLER].home
     if path is None:
         pytest.skip("no browser is installed")
     with Browser(path, OPTIONS) as browser:
         tab = browser.tab()
-        tab.size(360, 900)
-        origin = page_origin(home)
-        tab.go(link_to(home, origin))
+        tab.size(1200, HEIGHT)
+        tab.go(link_to(home, page_origin(home)))
+        assert tab.run("location.hash") == "", "the token is out of the address bar"
         tab.send("form[action='/enter']", passphrase=PASSPHRASE, again=PASSPHRASE)
-        tab.go(f"{origin}/phone")
-        tab.wait("!document.getElementById('call').disabled")
-        yield tab
+        tab.wait("location.pathname == '/state'")
+        tab.close()
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, embedded_network: EmbeddedNetwork) -> Iterator[Tab]:
+    """Return a tab that shows the box's state."""
+    tab = browser.tab()
+    tab.size(1200, HEIGHT)
+    tab.go(f"{page_origin(embedded_network.boxes[CALLER].home)}/state")
+    yield tab
+    tab.close()
+
+
+@pytest.fixture
+def tab(browser: Browser, embedded_network: EmbeddedNetwork) -> Iterator[Tab]:
+    """Return a tab that is a phone of the caller's box."""
+    tab = browser.tab()
+    tab.size(360, 900)
+    tab.go(f"{page_origin(embedded_network.boxes[CALLER].home)}/phone")
+    tab.wait("!document.getElementById('call').disabled")
+    yield tab
+    tab.close()
 
 
 def until(tab: Tab, script: str) -> asyncio.Future[None]:
     """Wait in a thread, while the other phone lives."""
     return asyncio.ensure_future(asyncio.to_thread(tab.wait, script, 30))
+
+
+def test_every_page_fits_in_both_looks_narrow_and_wide_and_asks_nobody_else(page: Tab) -> None:
+    origin = page.run("location.origin")
+    for path in PAGES:
+        page.go(f"{origin}{path}")
+        page.wait("document.readyState == 'complete'")
+        for width, dark in ((360, False), (360, True), (1200, True), (1200, False)):
+            page.size(width, HEIGHT, dark=dark)
+            seen = page.seen()
+            assert seen.scroll_width <= width, path
+            assert all(request.startswith((origin, "data:,")) for request in seen.requests), seen.requests
+            assert [each for each in seen.complaints if "404" not in each] == [], path
+            background = page.run("getComputedStyle(document.body).backgroundColor")
+            assert (background == "rgb(18, 22, 28)") is dark
+            assert len(seen.png) > 5_000, "something is drawn"
+
+
+def test_state_and_call_go_on_by_themselves(page: Tab) -> None:
+    origin = page.run("location.origin")
+    page.go(f"{origin}/call")
+    page.run("document.querySelector('[sse-swap]').textContent = 'old'")
+    page.wait("document.querySelectorAll('[sse-swap] svg').length == 3")
+    page.go(f"{origin}/state")
+    page.run("document.querySelector('[hx-get]').textContent = 'old'")
+    page.wait("document.querySelector('[hx-get] dl') !== null")
+
+
+def test_without_scripts_a_probe_is_made(page: Tab) -> None:
+    """The one thing that takes long: the page says how far it is, and asks again by itself."""
+    origin = page.run("location.origin")
+    page.go(f"{origin}/call")
+    page.send("form[action='/call/probe']", petname=CALLEE)
+    page.wait("document.querySelector('progress') !== null")
+    page.wait("Number(document.querySelector('progress').value) >= 2", 40)
 
 
 async def test_a_call_out_and_the_contact_hangs_up(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
@@ -69,8 +131,7 @@ async def test_a_call_out_and_the_contact_hangs_up(embedded_network: EmbeddedNet
             await asyncio.sleep(0.02)
         assert len(sound.heard) > 50
         assert {len(packet.payload) for _, packet in sound.heard if packet.payload_type == 96} == {FRAME_OCTETS}, "constant rate, no DTX, 24 kbit/s"
-        received = "(async()=>{let n=0;(await peer.getStats()).forEach(r=>{if(r.type=='inbound-rtp')n=r.packetsReceived});return n})()"
-        assert tab.run(received) > 50
+        assert tab.run(RECEIVED) > 50
         assert not tab.seen().complaints
         await bob.do("hang_up")
         await until(tab, "document.body.dataset.phone == 'none'")
@@ -104,8 +165,6 @@ async def test_a_tab_that_is_closed_in_mid_call_ends_the_call(embedded_network: 
         origin = tab.run("location.origin")
         await asyncio.to_thread(tab.go, f"{origin}/state")
         await bob.event("ended", seconds=30)
-        await asyncio.to_thread(tab.go, f"{origin}/phone")
-        await until(tab, "!document.getElementById('call').disabled")
 
 
 async def test_without_a_microphone_it_says_so_and_calls_nobody(tab: Tab) -> None:
@@ -113,7 +172,6 @@ async def test_without_a_microphone_it_says_so_and_calls_nobody(tab: Tab) -> Non
     tab.run("document.getElementById('echo').click()")
     await until(tab, f"{SAID} == document.getElementById('phone').dataset.microphone")
     assert tab.run("document.body.dataset.phone") == "none"
-    tab.go(tab.run("location.href"))
 
 
 async def test_what_the_socket_is_told_that_is_nothing_ends_nothing(tab: Tab) -> None:
@@ -133,8 +191,6 @@ async def test_what_the_socket_is_told_that_is_nothing_ends_nothing(tab: Tab) ->
     assert tab.run("socket.readyState") == 1
     tab.run("socket.send('x'.repeat(30000))")
     tab.wait("socket.readyState == 3")
-    tab.go(tab.run("location.href"))
-    tab.wait("!document.getElementById('call').disabled")
 
 
 def test_the_socket_is_behind_the_login_and_for_this_page_alone(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
@@ -170,11 +226,11 @@ async def test_frames_of_a_browser_are_the_same_at_the_far_phone(embedded_networ
         await bob.event("ring", seconds=40)
         await bob.do("answer", sdp="")
         await bob.event("talking")
-        await asyncio.sleep(4)
+        await asyncio.sleep(2.5)
         heard = [packet.payload for _, packet in bob.sounds[-1].heard]
         await line.stop()
     await browser.close()
     sent = set(frames.sent)
-    assert len(heard) > 100
+    assert len(heard) > 50
     assert [payload for payload in heard if payload not in sent] == [], "every frame is one that was sent, octet for octet"
     assert heard == sorted(heard, key=frames.sent.index)
