@@ -9,6 +9,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
+from itertools import groupby
 
 import aioice.ice
 import pytest
@@ -154,6 +155,52 @@ async def test_a_call_in_rings_is_muted_and_the_browser_hangs_up(embedded_networ
         assert {len(packet.payload) for _, packet in heard if packet.payload_type == 96} == {FRAME_OCTETS}, "and as long"
         tab.run("document.getElementById('hang_up').click()")
         await bob.event("ended")
+
+
+async def test_digits_and_a_hold(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
+    """Who holds is sent no sound; digits arrive each and in order."""
+    async with PlainPhone(embedded_network) as bob:
+        tab.run("document.getElementById('to').value = 'bob'; document.getElementById('dial').requestSubmit()")
+        await bob.event("ring", seconds=40)
+        await bob.do("answer", sdp="")
+        await bob.event("talking")
+        await until(tab, "peer.connectionState == 'connected'")
+        sound = bob.sounds[-1]
+
+        async def speak() -> None:
+            while True:
+                sound.send(b"\xf8" + 59 * b"x")
+                await asyncio.sleep(0.02)
+
+        speaking = asyncio.create_task(speak())
+        await until(tab, f"{RECEIVED}.then(count => count > 20)")
+        tab.run("for (const digit of '55#') document.querySelector(`[data-digit='${digit}']`).click()")
+        async with asyncio.timeout(20):
+            while len(digits := [event for (event, _), _ in groupby((p.payload[0], p.timestamp) for _, p in sound.heard if p.payload_type != 96)]) < 3:  # noqa: ASYNC110 - a list
+                await asyncio.sleep(0.05)
+        assert digits == [5, 5, 11]
+        tab.run("document.getElementById('hold').click()")
+        await until(tab, f"{SAID} == document.getElementById('phone').dataset.held")
+        await asyncio.sleep(0.4)
+        before = tab.run(RECEIVED)
+        await asyncio.sleep(0.6)
+        assert tab.run(RECEIVED) == before
+        tab.run("document.getElementById('hold').click()")
+        await until(tab, f"{SAID} == document.getElementById('phone').dataset.talking")
+        await until(tab, f"{RECEIVED}.then(count => count > {before} + 20)")
+        speaking.cancel()
+
+
+async def test_texts(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
+    async with PlainPhone(embedded_network) as bob:
+        tab.run(
+            "document.getElementById('text-to').value = 'bob'; document.getElementById('text-said').value = 'Grüße <b>'; document.getElementById('text').requestSubmit()"
+        )
+        assert (await bob.event("text"))["text"] == "Grüße <b>"
+        await until(tab, f"{SAID} == document.getElementById('phone').dataset.textSent")
+        await bob.do("text", to=CALLER, text="<i>back</i>")
+        await bob.event("text-sent")
+        await until(tab, f"document.getElementById('texts').textContent == '{CALLEE}: <i>back</i>'")
 
 
 async def test_a_tab_that_is_closed_in_mid_call_ends_the_call(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
