@@ -191,6 +191,47 @@ async def test_digits_and_a_hold(embedded_network: EmbeddedNetwork, tab: Tab) ->
         speaking.cancel()
 
 
+async def test_cancelled_and_declined(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
+    """As caller and as callee; what the other phone is told is what the browser's user did, and the other way round."""
+    call = "document.getElementById('to').value = 'bob'; document.getElementById('dial').requestSubmit()"
+    over = "document.body.dataset.phone == 'none'"
+    async with PlainPhone(embedded_network) as bob:
+        tab.run(call)
+        await bob.event("ring", seconds=40)
+        await until(tab, f"{SAID} == document.getElementById('phone').dataset.rings")
+        tab.run("document.getElementById('hang_up').click()")
+        await bob.event("ended")
+        await until(tab, over)
+        tab.run(call)
+        await bob.event("ring", 2, seconds=40)
+        await bob.do("hang_up")
+        await until(tab, f"{SAID} == document.getElementById('phone').dataset.declined")
+        for number, click in enumerate(("decline", None), 3):
+            await bob.do("dial", to=CALLER, sdp="")
+            await until(tab, "document.body.dataset.phone == 'ring'")
+            if click is None:
+                await bob.do("hang_up")
+            else:
+                tab.run(f"document.getElementById('{click}').click()")
+            await bob.event("ended", number)
+            await until(tab, over)
+        assert [each["why"] for each in bob.told if each.get("event") == "ended"] == ["ended", "ended", "declined", "ended"]
+
+
+async def test_busy(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
+    """Each in a call with the echo of its own box, when the other calls."""
+    async with PlainPhone(embedded_network) as bob:
+        await bob.do("dial", to="*43", sdp="")
+        await bob.event("talking")
+        tab.run("document.getElementById('to').value = 'bob'; document.getElementById('dial').requestSubmit()")
+        await until(tab, f"{SAID} == document.getElementById('phone').dataset.busy")
+        await bob.do("hang_up")
+        tab.run("document.getElementById('echo').click()")
+        await until(tab, f"{SAID} == document.getElementById('phone').dataset.talking")
+        await bob.do("dial", to=CALLER, sdp="")
+        assert (await bob.event("ended", 2))["why"] == "busy"
+
+
 async def test_texts(embedded_network: EmbeddedNetwork, tab: Tab) -> None:
     async with PlainPhone(embedded_network) as bob:
         tab.run(
