@@ -96,6 +96,24 @@ PHONES = (
 KINDS = {kind.name: kind for kind in PHONES}
 
 
+BROWSER = {
+    "register": ("test_the_socket_is_behind_the_login_and_for_this_page_alone",) * 2,
+    "call": ("test_a_call_out_and_the_contact_hangs_up", "test_a_call_in_rings_is_muted_and_the_browser_hangs_up"),
+    "cancel": ("test_cancelled_and_declined",) * 2,
+    "busy": ("test_busy",) * 2,
+    "decline": ("test_cancelled_and_declined",) * 2,
+    "hold and resume": ("test_digits_and_a_hold", None),
+    "re-INVITE": ("test_digits_and_a_hold", None),
+    "digits out": ("test_digits_and_a_hold", None),
+    "digits in": (None, None),
+    "hear": ("test_a_call_out_and_the_contact_hangs_up", None),
+    "be heard": ("test_a_call_out_and_the_contact_hangs_up", "test_a_call_in_rings_is_muted_and_the_browser_hangs_up"),
+    "hang up": ("test_cancelled_and_declined", "test_a_call_in_rings_is_muted_and_the_browser_hangs_up"),
+    "be hung up on": ("test_a_call_out_and_the_contact_hangs_up", "test_cancelled_and_declined"),
+}
+"""The phone on the page is no phone of others, and not in the runs: by step, the test of tests/system/test_in_browser.py that shows it as caller and as callee, None where none does."""
+
+
 @dataclass(frozen=True)
 class Side:
     """A phone at one end of a run."""
@@ -185,7 +203,9 @@ def document() -> str:
     lines += ["", "## Who calls whom", "", *WHO_CALLS_WHOM, ""]
     runs = Counter((caller.phone, callee.phone) for caller, callee in every_pair())
     calls = [[f"{caller.name} calls", *(str(runs[caller.name, callee.name]) for callee in PHONES)] for caller in PHONES]
-    return "\n".join([*lines, *table(["", *(callee.name for callee in PHONES)], calls), ""])
+    browser = [["browser", end, *("yes" if BROWSER[step][place] else "not shown" for step in STEPS)] for place, end in enumerate(ENDS)]
+    lines += [*table(["", *(callee.name for callee in PHONES)], calls), "", "## The phone in the browser", "", *IN_BROWSER, ""]
+    return "\n".join([*lines, *table(["phone", "as", *STEPS], browser), ""])
 
 
 INTRODUCTION = (
@@ -199,6 +219,10 @@ WHO_CALLS_WHOM = (
     "used too, in 32 minutes, 474 passed at once, and nine when they ran again: a twinkle had died of a call that was cancelled as it rang, and stayed registered for the seven runs after it (the boxes start anew",
     "since then); and once a linphone that a sipp had called was sent no sound behind a hold, which was not understood, and not seen again in 28 runs of sipp and linphone.",
 )
+IN_BROWSER = (
+    "The phone on a box's page, in a real browser without a window, calls and is called by a phone of another box over three relays (`tests/system/test_in_browser.py`, in `make test`). It is in none of the",
+    "runs above, goes one way, and speaks Opus alone. `not shown`: no test shows it.",
+)  # fmt: skip
 
 if __name__ == "__main__":
     print(document(), end="")

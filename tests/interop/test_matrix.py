@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.matrix import ENDS, KINDS, PHONES, ROOT, STEPS, Pair, Side, covering_pairs, document, every_pair, run_name
+from tests.interop.matrix import BROWSER, ENDS, KINDS, PHONES, ROOT, STEPS, Pair, Side, covering_pairs, document, every_pair, run_name
 from tests.interop.over_network import ALICE_HZ, BOB_HZ, URIS, Calls, Kind, settled, without_calls
 from tests.support.embedded import CALLEE, CALLER, leave_phones, told, wait_until
 from tests.support.phones import PhoneDriver, recordings_of
@@ -217,6 +217,12 @@ def test_the_covering_runs_have_every_phone_way_and_pair() -> None:
         assert {pair[place].phone for pair in chosen} == {kind.name for kind in PHONES}
         assert {pair[place].way.transport for pair in chosen} == {"udp", "tcp", "tls"}
     assert len(chosen) <= 18
+
+
+def test_what_is_said_of_the_browser_has_tests() -> None:
+    assert list(BROWSER) == list(STEPS)
+    tests = (ROOT / "tests" / "system" / "test_in_browser.py").read_text()
+    assert [name for names in BROWSER.values() for name in names if name is not None and f"def {name}(" not in tests] == []
 
 
 def test_every_gap_is_of_a_step_that_there_is() -> None:
