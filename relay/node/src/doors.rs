@@ -57,13 +57,10 @@ impl Doors {
     }
 
     /// Let the datagrams of a stream's association go through a door; false where there is no such door, or the header has one.
-    pub(crate) fn attach(&mut self, core: &mut Core, now: Micros, number: u32, (bundle, stream): (BundleId, StreamId), door: u32, header: Vec<u8>) -> bool {
+    pub(crate) fn attach(&mut self, now: Micros, number: u32, (bundle, stream): (BundleId, StreamId), door: u32, header: Vec<u8>) -> bool {
         let Some(its) = self.doors.get_mut(&door).filter(|its| !its.flows.contains_key(&header)) else { return false };
         its.flows.insert(header.clone(), number);
         self.flows.insert(number, Flow { bundle, stream, door, header, used_at: now });
-        if let Some(bundle) = core.bundle(bundle).filter(|_| !stream.ours) {
-            bundle.take(stream);
-        }
         true
     }
 
@@ -77,10 +74,16 @@ impl Doors {
     /// Forget a stream, and its door where it was the only one of it.
     pub(crate) fn forget(&mut self, poller: &Poller, number: u32) {
         let Some(flow) = self.flows.remove(&number) else { return };
-        let Some(door) = self.doors.get_mut(&flow.door) else { return };
-        door.flows.remove(&flow.header);
-        if door.flows.is_empty() && !door.has_headers {
-            self.close(poller, flow.door);
+        if let Some(door) = self.doors.get_mut(&flow.door) {
+            door.flows.remove(&flow.header);
+        }
+        self.close_unused(poller, flow.door);
+    }
+
+    /// Close a door whose only association is over.
+    pub(crate) fn close_unused(&mut self, poller: &Poller, number: u32) {
+        if self.doors.get(&number).is_some_and(|door| door.flows.is_empty() && !door.has_headers) {
+            self.close(poller, number);
         }
     }
 

@@ -545,7 +545,7 @@ impl Runner {
             }
             Order::StreamAttach { stream, with, first, whole } => self.streams.attach(&mut self.core, stream, with, &first, whole),
             Order::DoorOpen { door, with, has_headers } => self.streams.open_door(&self.poller, door, with, has_headers),
-            Order::DoorAttach { door, stream, header, first } => self.streams.attach_door(&mut self.core, now, door, stream, header, &first),
+            Order::DoorAttach { door, stream, header, first } => self.streams.attach_door(&mut self.core, &self.poller, now, door, stream, header, &first),
             Order::DoorClose { door } => self.streams.close_door(&mut self.core, &self.poller, door),
             Order::StreamReset { stream, why } => self.streams.reset(&mut self.core, &self.poller, stream, why),
             Order::BundleIdle { bundle, answer } => {

@@ -109,17 +109,20 @@ impl Streams {
     }
 
     /// Let an association's datagrams go through a door. first: those that came before; of one that the other box opened, say that it is taken.
-    pub(crate) fn attach_door(&mut self, core: &mut Core, now: Micros, door: u32, number: u32, header: Vec<u8>, first: &[Vec<u8>]) {
-        let Some(ends) = self.ends.get(&number) else { return };
-        let (bundle, stream) = (ends.bundle, ends.stream);
-        if self.doors.attach(core, now, number, (bundle, stream), door, header) {
-            core.bundle(bundle).into_iter().for_each(|bundle| {
-                first.iter().for_each(|octets| {
-                    bundle.send(now, stream, octets); // one that is too long is dropped, and counted
-                });
-            });
-            self.due.insert(number);
+    ///
+    /// A door that was for this one alone is closed where it is over already.
+    pub(crate) fn attach_door(&mut self, core: &mut Core, poller: &Poller, now: Micros, door: u32, number: u32, header: Vec<u8>, first: &[Vec<u8>]) {
+        let Some((bundle, stream)) = self.ends.get(&number).map(|ends| (ends.bundle, ends.stream)) else { return self.doors.close_unused(poller, door) };
+        if !self.doors.attach(now, number, (bundle, stream), door, header) {
+            return;
         }
+        if let Some(bundle) = core.bundle(bundle) {
+            bundle.take(stream);
+            for octets in first {
+                bundle.send(now, stream, octets); // one that is too long is dropped, and counted
+            }
+        }
+        self.due.insert(number);
     }
 
     /// Let nothing pass a door any more, and give up its associations.
@@ -309,4 +312,31 @@ fn abort(socket: &TcpStream) {
     let octets = std::mem::size_of::<libc::linger>() as libc::socklen_t;
     // SAFETY: the kernel reads the struct, which outlives the call; failure means an ordinary close.
     unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, std::ptr::addr_of!(linger).cast(), octets) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::sync::atomic::AtomicU32;
+    use std::sync::Arc;
+
+    use voicebox_core::{Config, Core, SeededRandom};
+
+    use super::Streams;
+    use crate::poller::Poller;
+
+    #[test]
+    fn a_door_for_an_association_that_is_over_already_is_closed_but_not_one_for_many() {
+        let mut core = Core::new(Config::default(), Box::new(SeededRandom::new([1; 32])));
+        let poller = Poller::new().expect("epoll");
+        let mut streams = Streams::new(Arc::new(AtomicU32::new(1)));
+        for (door, has_headers) in [(7, false), (8, true)] {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+            let place = socket.local_addr().expect("a bound socket");
+            streams.open_door(&poller, door, socket, has_headers);
+            assert!(UdpSocket::bind(place).is_err());
+            streams.attach_door(&mut core, &poller, 0, door, 99, Vec::new(), &[]);
+            assert_eq!(UdpSocket::bind(place).is_err(), has_headers);
+        }
+    }
 }
