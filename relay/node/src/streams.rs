@@ -89,10 +89,8 @@ impl Streams {
     /// Give a stream its socket; of one that the other box opened, say that it is taken. first: said before what comes from the socket; whole: in its place.
     pub(crate) fn attach(&mut self, core: &mut Core, number: u32, socket: TcpStream, first: &[u8], whole: bool) {
         let Some(ends) = self.ends.get_mut(&number).filter(|ends| ends.socket.is_none()) else { return abort(&socket) };
-        if let Some(bundle) = core.bundle(ends.bundle).filter(|_| !ends.stream.ours) {
-            bundle.take(ends.stream);
-        }
         if let Some(bundle) = core.bundle(ends.bundle) {
+            bundle.take(ends.stream);
             bundle.write(ends.stream, first); // nothing was written before, so there is room
             if whole {
                 ends.program_ended = true;
