@@ -67,6 +67,7 @@ class Zone:
 
     def __init__(self, suffixes: Sequence[str], addresses: VirtualAddresses, sip: SipPlace | None) -> None:
         self._addresses, self._sip = addresses, sip
+        self._services = sip.services() if sip is not None else {}
         self.on_place: Callable[[], None] = lambda: None
         """Called when a place has got its first address, before that is told."""
         self.on_asked: Callable[[str], None] = lambda _petname: None
@@ -150,8 +151,8 @@ class Zone:
         petname = labels[-1].decode("ascii", "replace")
         if petname not in self._petnames:
             return _Found(exists=False)
-        if self._sip is not None and labels[:-1] in {*self._sip.services(), (b"_udp",), (b"_tcp",)}:
-            port = self._sip.services().get(labels[:-1])
+        if self._sip is not None and labels[:-1] in {*self._services, (b"_udp",), (b"_tcp",)}:
+            port = self._services.get(labels[:-1])
             box = (BOX, *zone)
             beside = [(box, kind, data) for kind, data in _records(self._sip.addresses)]
             return _Found() if port is None else _Found(records=[(QTYPE.SRV, SRV(0, 0, port, DNSLabel(box)))], beside=beside)
@@ -159,7 +160,9 @@ class Zone:
         if len(labels) > 2 or (host and not HOST.match(host)):
             return _Found(exists=False)
         records = self._place_records(Place(petname, host), now) if kind in {QTYPE.A, QTYPE.AAAA, QTYPE.ANY} else []
-        return _Found(records=records if host else [*records, *self._naptr(labels, zone)])
+        if not host and kind in {QTYPE.NAPTR, QTYPE.ANY}:
+            records += self._naptr(labels, zone)
+        return _Found(records=records)
 
     def _place_records(self, place: Place, now: float) -> list[tuple[int, RD]]:
         before = self._addresses.changes
@@ -170,11 +173,10 @@ class Zone:
         return _records([its.loopback] if self._loopback else [its.v4, its.v6])
 
     def _naptr(self, labels: Labels, zone: Labels) -> list[tuple[int, RD]]:
-        services = self._sip.services() if self._sip is not None else {}
         return [
             (QTYPE.NAPTR, NAPTR(order, 50, b"s", service, b"", DNSLabel((*name, *labels, *zone))))
             for name, (order, service) in NAPTR_OF.items()
-            if name in services
+            if name in self._services
         ]
 
     def _find_address(self, labels: Labels, zone: Labels) -> _Found:
