@@ -19,8 +19,8 @@ from voicebox.b2bua.events import TIE_OCTETS
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.config.model import Endpoint
 from voicebox.dataplane import DatagramAsked, StreamEvent
-from voicebox.errors import HostError, UsageError, VoiceboxError
-from voicebox.streams.bundles import BUSY, NEVER, Bundles, Connected, Listener, StreamNetwork, StreamPlane
+from voicebox.errors import HostError, LocalError, UsageError, VoiceboxError
+from voicebox.streams.bundles import BUSY, GONE, NEVER, Bundles, Connected, Listener, StreamNetwork, StreamPlane
 from voicebox.streams.datagrams import DatagramDoors
 from voicebox.streams.offered import LIST_PORT, Listed, Offered, parse_listing
 from voicebox.streams.socks import Wanted, contact_of
@@ -227,19 +227,21 @@ class StreamServer:
                 return
             if lead is None:
                 return
-            stream, why = await self._opened(*lead)
+            await self.lead(program, *lead, talk)
+
+    async def lead(self, program: socket.socket, petname: str, port: int, talk: ProxyTalk | None = None) -> int | None:
+        """Lead a connection to a contact's service; return None once the engine has it, else why not, of PROTOCOL.md §11.3. talk: in whose words the program is told."""
+        stream, why = await self._opened(petname, port)
+        try:
             if talk is not None:
                 await self._loop.sock_sendall(program, talk.reply(why))
             self.counters["streams_opened" if why is None else "streams_refused"] += 1
             if why is None and stream is not None:
                 self._plane.stream_attach(stream, program.fileno(), talk.first if talk is not None else b"", whole=talk is not None and talk.whole)
-
-    async def lead(self, program: socket.socket, petname: str, port: int) -> int | None:
-        """Lead a connection to a contact's service; return None once the engine has it, else why not, of PROTOCOL.md §11.3."""
-        stream, why = await self._opened(petname, port)
-        self.counters["streams_opened" if why is None else "streams_refused"] += 1
-        if why is None and stream is not None:
-            self._plane.stream_attach(stream, program.fileno())
+        except (OSError, LocalError):  # the program is gone
+            if why is None and stream is not None:
+                self._plane.stream_reset(stream, GONE)
+                return GONE
         return why
 
     async def _negotiated(self, program: socket.socket, talk: ProxyTalk) -> tuple[str, int] | None:
