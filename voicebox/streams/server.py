@@ -218,16 +218,15 @@ class StreamServer:
         """Take one program, up to where the engine has its socket."""
         with program, contextlib.suppress(OSError, TimeoutError, VoiceboxError):
             program.setblocking(False)
-            talk = None if isinstance(to, tuple) else to(self._contact_of)
-            lead = to if isinstance(to, tuple) else None
-            if talk is not None:
-                lead = await asyncio.wait_for(self._negotiated(program, talk), NEGOTIATION_S)
-            if lead is not None and talk is not None and talk.associates:
+            if isinstance(to, tuple):
+                await self.lead(program, *to)
+                return
+            talk = to(self._contact_of)
+            wanted = await asyncio.wait_for(self._negotiated(program, talk), NEGOTIATION_S)
+            if wanted is not None and talk.associates:
                 await self._datagrams.associate(program)
-                return
-            if lead is None:
-                return
-            await self.lead(program, *lead, talk)
+            elif wanted is not None:
+                await self.lead(program, wanted.petname, wanted.port, talk)
 
     async def lead(self, program: socket.socket, petname: str, port: int, talk: ProxyTalk | None = None) -> int | None:
         """Lead a connection to a contact's service; return None once the engine has it, else why not, of PROTOCOL.md §11.3. talk: in whose words the program is told."""
@@ -244,7 +243,7 @@ class StreamServer:
                 return GONE
         return why
 
-    async def _negotiated(self, program: socket.socket, talk: ProxyTalk) -> tuple[str, int] | None:
+    async def _negotiated(self, program: socket.socket, talk: ProxyTalk) -> Wanted | None:
         while talk.wanted is None:
             came = await self._loop.sock_recv(program, CHUNK_OCTETS)
             if not came:
@@ -254,7 +253,7 @@ class StreamServer:
                 await self._loop.sock_sendall(program, answer)
             if talk.over:
                 return None
-        return talk.wanted.petname, talk.wanted.port
+        return talk.wanted
 
     async def _opened(self, petname: str, port: int) -> tuple[int | None, int | None]:
         """Open a stream and wait for the contact's box; return its number, and why not."""
