@@ -20,6 +20,7 @@ from tests.support.interception import V4, V6, heard, helper_of, look_up, query,
 from tools.lab.namespaces import Namespace, wait_carries
 from voicebox.errors import HostError, UsageError
 from voicebox.intercept.asking import ask_helper, end_helper, start_helper, take_sockets
+from voicebox.intercept.helper import SOCKET_NAME
 from voicebox.intercept.rules import Plan
 
 pytestmark = pytest.mark.system
@@ -113,10 +114,11 @@ def test_nothing_for_contacts_leaves_while_it_is_on_and_all_is_as_before_when_it
     assert line.told() == before
 
 
-def test_when_the_helper_is_killed_all_is_gone_but_the_fence_and_no_virtual_address_leaves(line: Line, home: Path) -> None:
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM])
+def test_when_the_helper_is_killed_all_is_gone_but_the_fence_and_no_virtual_address_leaves(line: Line, home: Path, ended_by: signal.Signals) -> None:
     before = line.told()
     with intercepted(line, home) as helper:
-        os.kill(helper, signal.SIGKILL)
+        os.kill(helper, ended_by)
         wait_until(lambda: "table inet" not in line.told(), "the end of the table")
         fence = [each for each in line.told().splitlines() if each not in before.splitlines()]
         assert fence
@@ -127,6 +129,14 @@ def test_when_the_helper_is_killed_all_is_gone_but_the_fence_and_no_virtual_addr
                 assert line.host.run(partial(reach, address, 0.5)) != 0
         assert virtual(frames) == []
         line.host.run(lambda: end_helper(home))
+    assert line.told() == before
+
+
+def test_a_helper_that_cannot_be_asked_leaves_nothing(line: Line, home: Path) -> None:
+    before = line.told()
+    (home / SOCKET_NAME).mkdir()
+    with pytest.raises(HostError, match="socket cannot be made"):
+        line.host.run(lambda: start_helper(home, PLAN))
     assert line.told() == before
 
 

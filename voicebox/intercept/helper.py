@@ -92,15 +92,15 @@ class Held:
                 "A route of this machine, of a VPN perhaps, leads a part of the virtual addresses elsewhere, so programs would not reach contacts by them. Nothing was changed."
             )
         self._nftables = Nftables()
-        run_ip([*fence(plan.ranges), *_left_rules()])  # those of a helper that was killed
         try:
+            run_ip([*fence(plan.ranges), *_left_rules()])  # those of a helper that was killed
             for each in plan.ranges:
                 self.listening[each.version] = _listening(each)
                 if plan.lan is not None:
                     self.lookups.append(_lookups(each))
             self._nftables.run(table(plan, {version: each.getsockname()[1] for version, each in self.listening.items()}))
             run_ip(interface(plan))
-        except HostError:
+        except VoiceboxError:
             self.down()
             raise
 
@@ -201,14 +201,11 @@ class Helper:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        try:
-            while self._on:
-                for key, _ in self._selector.select(LOOK_S):
-                    self._look(key.fileobj)  # type: ignore[arg-type]  # only sockets are registered
-                for late in [each for each, (_, ends_at) in self._asking.items() if ends_at <= time.monotonic()]:
-                    self._forget(late)
-        finally:
-            self._path.unlink(missing_ok=True)
+        while self._on:
+            for key, _ in self._selector.select(LOOK_S):
+                self._look(key.fileobj)  # type: ignore[arg-type]  # only sockets are registered
+            for late in [each for each, (_, ends_at) in self._asking.items() if ends_at <= time.monotonic()]:
+                self._forget(late)
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._on = False
@@ -256,8 +253,8 @@ class Helper:
                 asking.sendall(b"busy\n")
             case b"off\n":
                 self._on = False
-                self._path.unlink(missing_ok=True)
                 self._held.down()
+                self._path.unlink(missing_ok=True)  # by it, where it stays, `off` knows that the fence does
                 asking.sendall(b"off\n")
             case _:
                 pass  # no word of ours
@@ -285,8 +282,12 @@ def main() -> int:
     try:
         owner = home.stat()
         held = Held(plan if _has_ipv6() else replace(plan, ranges=tuple(each for each in plan.ranges if each.version == 4)))
-        keep_only_net_admin(owner.st_uid, owner.st_gid)
-        helper = Helper(held, home, lan=plan.lan is not None)
+        try:
+            keep_only_net_admin(owner.st_uid, owner.st_gid)
+            helper = Helper(held, home, lan=plan.lan is not None)
+        except (OSError, HostError):
+            held.down()
+            raise
     except OSError as error:
         print(f"The box's directory cannot be used ({error.strerror}).")
         return 1
