@@ -18,9 +18,10 @@ import pytest
 from tests.support.embedded import wait_until
 from tests.support.interception import V4, V6, heard, helper_of, look_up, query, reach, send, virtual, with_ipv6
 from tools.lab.namespaces import Namespace, wait_carries
+from voicebox.cli.main import main
 from voicebox.errors import HostError, UsageError
 from voicebox.intercept.asking import ask_helper, end_helper, start_helper, take_sockets
-from voicebox.intercept.helper import SOCKET_NAME
+from voicebox.intercept.helper import SOCKET_NAME, clear
 from voicebox.intercept.rules import Plan
 
 pytestmark = pytest.mark.system
@@ -130,6 +131,19 @@ def test_when_the_helper_is_killed_all_is_gone_but_the_fence_and_no_virtual_addr
         assert virtual(frames) == []
         line.host.run(lambda: end_helper(home))
     assert line.told() == before
+
+
+def test_that_nothing_leaves_after_a_killed_helper_is_told_while_the_fence_stands_alone(line: Line, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told() -> str:
+        assert line.host.run(lambda: main(["intercept", "status", "--home", str(home)])) == 1
+        return capsys.readouterr().out
+
+    with intercepted(line, home) as helper:
+        os.kill(helper, signal.SIGKILL)
+        wait_until(lambda: "table inet" not in line.told(), "the end of the table")
+        assert "nothing for virtual addresses leaves" in told()
+        line.host.run(clear)  # as when the machine starts anew
+        assert told() == "Interception is off.\n"
 
 
 def test_a_helper_that_cannot_be_asked_leaves_nothing(line: Line, home: Path) -> None:

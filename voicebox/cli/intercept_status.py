@@ -8,7 +8,8 @@ import json
 from voicebox.cli.home import add_home, home_of
 from voicebox.errors import UsageError
 from voicebox.intercept.asking import ask_helper
-from voicebox.intercept.helper import SOCKET_NAME
+from voicebox.intercept.helper import SOCKET_NAME, routes_now
+from voicebox.intercept.rules import fenced
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         told = json.loads(ask_helper(home, "status"))
     except UsageError:
-        killed = (home / SOCKET_NAME).is_socket()
+        killed = (home / SOCKET_NAME).is_socket() and fenced(routes_now())  # the socket's file outlives the machine, the fence does not
         print(
             "Interception ended without a word: nothing for virtual addresses leaves, and nobody is reached. `voicebox intercept off`, then `on`."
             if killed
