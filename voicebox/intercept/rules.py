@@ -28,8 +28,8 @@ PROTOCOL = "198"
 MARK, MARKED_TABLE = "0x564f4943", "19818"
 """Of questions of a LAN to resolvers elsewhere, and the routing table by which they stay here."""
 WORST_METRIC = 4_000_000_000
-BROADEST_BITS = {4: 8, 6: 16}
-"""A route with fewer bits is a way to everywhere, as VPNs have it, and no use of the range."""
+BROADEST_BITS = 8
+"""A route with fewer bits is a way to everywhere, as VPNs have it, and no use of the range. The box sees it so too (naming/routes.py), and would not take the sockets."""
 MAX_OCTETS = 16
 """Of one comparison with a packet's content."""
 MAX_OFFSET = 255
@@ -69,7 +69,7 @@ def overlapping(ranges: Iterable[Network], routes: Iterable[Mapping[str, object]
             used = ipaddress.ip_network(str(route.get("dst")), strict=False)
         except ValueError:
             continue  # default
-        if str(route.get("protocol")) == PROTOCOL or used.prefixlen < BROADEST_BITS[used.version]:
+        if str(route.get("protocol")) == PROTOCOL or used.prefixlen < BROADEST_BITS:
             continue
         if any(used.version == each.version and used.overlaps(each) for each in ranges):
             return True

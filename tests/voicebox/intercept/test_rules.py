@@ -106,6 +106,8 @@ def test_zones_of_addresses_are_those_of_the_ranges_and_their_names_are_found() 
         ({"dst": "198.16.0.0/12", "dev": "tun0"}, True),
         ({"dst": "198.18.7.1", "type": "local"}, True),
         ({"dst": "fd12:3456:789a:1::/64", "dev": "eth0"}, True),
+        ({"dst": "fd00::/8", "dev": "tun0"}, True),
+        ({"dst": "fc00::/7", "dev": "tun0"}, False),
         ({"dst": "fd12:3456:789b::/48", "dev": "eth0"}, False),
         ({"dst": "192.168.0.0/16", "dev": "eth0"}, False),
         ({"dst": "198.18.0.0/15", "type": "unreachable", "protocol": "198"}, False),
