@@ -247,7 +247,6 @@ class BoxDaemon:
         try:
             await self._gossiping.stop()
             self._interception.stop()
-            await self._names.stop()
             if self._server is not None:
                 await self._server.stop()
                 self._server = None
@@ -256,6 +255,7 @@ class BoxDaemon:
             self._stop_circuits()
             await self._relaying.stop()
             await self._paging.stop()
+            await self._names.stop()
 
     def _stop_circuits(self) -> None:
         if self._prober is not None:

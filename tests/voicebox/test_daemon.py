@@ -18,6 +18,7 @@ from voicebox.cli.main import main
 from voicebox.cli.network_file import read_network
 from voicebox.config.model import RelaySwitch, with_option
 from voicebox.daemon import BoxDaemon
+from voicebox.errors import HostError
 
 pytestmark = pytest.mark.system
 
@@ -109,6 +110,18 @@ async def test_a_contact_whose_file_is_gone_is_offered_nothing_any_more(home: Pa
     daemon.answers["offering"]({"what": "add", "line": f"service mail {HERE}:25 25 -"})
     assert (home / "streams").read_text() == f"service web {HERE}:8080 8080 -\nservice nas {HERE}:445 445 -\nservice mail {HERE}:25 25 -\n"
     await daemon.stop()
+
+
+async def test_a_disk_that_takes_no_names_keeps_nothing_running(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise HostError("The disk is full.")
+
+    daemon = BoxDaemon(home)
+    await daemon.start()
+    monkeypatch.setattr(daemon._names, "_keep", full)
+    with pytest.raises(HostError, match="full"):
+        await daemon.stop()
+    assert daemon._server is None, "phones are not told that their calls end"
 
 
 async def test_an_invitation_is_there_when_a_box_starts_anew_and_sealed_where_the_directory_is(
