@@ -74,7 +74,7 @@ def _host_and_port(text: str, wrong: str) -> tuple[str, int]:
     """Split HOST:PORT, where what has colons stands in brackets. wrong: what is said where it is none. Raises UsageError."""
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if (":" in bare) != host.startswith("[") or not port.isdecimal() or len(port) > 5 or not 0 < int(port) <= 65_535:
+    if (":" in bare) != host.startswith("[") or not _is_port(port):
         raise UsageError(wrong)
     return bare, int(port)
 
@@ -94,9 +94,13 @@ def parse_socks(text: str) -> Endpoint | None:
 
 def parse_port(text: str) -> int:
     """Read a port. Raises UsageError."""
-    if not text.isdecimal() or not text.isascii() or len(text) > 5 or not 0 < int(text) <= 65_535:
+    if not _is_port(text):
         raise UsageError("should be a port: a number from 1 to 65535")
     return int(text)
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and text.isascii() and len(text) <= 5 and 0 < int(text) <= 65_535
 
 
 def parse_switch(text: str) -> bool:

@@ -155,7 +155,10 @@ def test_missing_options_of_a_relay_are_told() -> None:
     assert relay_config(parse_options(RELAY, "relay.yaml", RELAY_OPTIONS)).max_circuits == 4096
 
 
-@pytest.mark.parametrize("text", ["", ":", "1.2.3.4", "1.2.3.4:", "1.2.3.4:0", "::1:5060", "[1.2.3.4]:5060", "[::1:5060", "host:5060", "1.2.3.4:x", "1.2.3:5"])
+@pytest.mark.parametrize(
+    "text",
+    ["", ":", "1.2.3.4", "1.2.3.4:", "1.2.3.4:0", "::1:5060", "[1.2.3.4]:5060", "[::1:5060", "host:5060", "1.2.3.4:x", "1.2.3:5", "1.2.3.4:\u0665\u0666"],
+)
 def test_wrong_endpoints_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_endpoint(text)
