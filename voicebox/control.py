@@ -6,15 +6,14 @@ The one service behind the command line. Only the owner of the directory can rea
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from voicebox.errors import HostError, UsageError, VoiceboxError
+from voicebox.short_path import short_path
 
 SOCKET_NAME = "control.sock"
 MAX_LINE_OCTETS = 262_144
@@ -44,7 +43,7 @@ class ControlServer:
     async def start(self) -> None:
         """Listen. The directory's lock is held, so a socket that is there is a dead one's. Raises HostError."""
         try:
-            with _short_path(self._home) as folder:
+            with short_path(self._home) as folder:
                 path = folder / SOCKET_NAME
                 path.unlink(missing_ok=True)
                 self._server = await asyncio.start_unix_server(self._serve, path, limit=MAX_LINE_OCTETS)
@@ -100,7 +99,7 @@ def ask(home: Path, do: str, **more: str | bool | int) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(ANSWER_LIMIT_S)
         try:
-            with _short_path(home) as folder:
+            with short_path(home) as folder:
                 client.connect(str(folder / SOCKET_NAME))
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             raise UsageError(f"Nothing runs in {home}. Start it with `voicebox run --home {home}` (a relay with `voicebox relay run`).") from None
@@ -128,13 +127,3 @@ def ask_if_running(home: Path, do: str) -> None:
     """Ask the daemon of a directory, where one runs, to do something. Raises UsageError where something is wrong with it, HostError."""
     if (home / SOCKET_NAME).exists():
         ask(home, do)
-
-
-@contextlib.contextmanager
-def _short_path(home: Path) -> Iterator[Path]:
-    """Return a short way to a directory: a socket's path has at most 107 octets (unix(7))."""
-    folder = os.open(home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield Path(f"/proc/self/fd/{folder}")
-    finally:
-        os.close(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from voicebox.errors import HostError, UsageError
 from voicebox.intercept.helper import MAX_WORD_OCTETS, SOCKET_NAME, clear
 from voicebox.intercept.rules import Plan
+from voicebox.short_path import short_path
 
 START_TIMEOUT_S = 20.0
 ANSWER_TIMEOUT_S = 15.0
@@ -85,11 +85,8 @@ def _connected(home: Path) -> socket.socket:
     asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     asking.settimeout(ANSWER_TIMEOUT_S)
     try:
-        folder = os.open(home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # a socket's path has at most 107 octets (unix(7))
-        try:
-            asking.connect(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
-        finally:
-            os.close(folder)
+        with short_path(home) as folder:
+            asking.connect(str(folder / SOCKET_NAME))
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         asking.close()
         raise UsageError("Interception is not on. `voicebox intercept on` begins it.") from None

@@ -35,6 +35,7 @@ from voicebox.intercept.datagram import IP_LEVEL, IP_ORIGDSTADDR, IPV6_LEVEL, IP
 from voicebox.intercept.nftables import Nftables
 from voicebox.intercept.privileges import keep_only_net_admin
 from voicebox.intercept.rules import INTERFACE, LOOKUP_PORT, Network, Plan, fence, fenced, interface, no_fence, no_rules, overlapping, own_address, table
+from voicebox.short_path import short_path
 
 SOCKET_NAME = "intercept.sock"
 TUN = "/dev/net/tun"
@@ -183,17 +184,15 @@ class Helper:
 
     def _listen(self, home: Path) -> socket.socket:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        folder = os.open(home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # a socket's path has at most 107 octets (unix(7))
         try:
-            self._path.unlink(missing_ok=True)
-            listening.bind(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
-            self._path.chmod(0o600)
+            with short_path(home) as folder:
+                self._path.unlink(missing_ok=True)
+                listening.bind(str(folder / SOCKET_NAME))
+                self._path.chmod(0o600)
             listening.listen(MAX_ASKING)
             listening.setblocking(False)
         except OSError as error:
             raise HostError(f"The helper's socket cannot be made ({error.strerror}).") from None
-        finally:
-            os.close(folder)
         return listening
 
     def serve(self) -> None:
