@@ -92,8 +92,9 @@ class Names:
 
     def ranges(self) -> tuple[ipaddress.IPv4Network, ipaddress.IPv6Network]:
         """Return the ranges of virtual addresses, to be intercepted: they stay the same from now on. Raises HostError."""
-        self.addresses.changes += 1
-        self._keep()
+        if not self._store.exists(NAMES_FILE):
+            self.addresses.changes += 1
+            self._keep()
         return RANGE, self.addresses.prefix
 
     def contacts_changed(self) -> None:

@@ -132,6 +132,14 @@ async def test_a_contacts_new_petname_takes_the_address_and_one_who_is_gone_leav
     assert load_names(StateDirectory(tmp_path)).place_of(address) is None
 
 
+def test_ranges_that_are_told_stay_and_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Box(tmp_path, config())
+    told = box.names.ranges()
+    assert load_names(StateDirectory(tmp_path)).prefix == told[1]
+    monkeypatch.setattr(StateDirectory, "write", lambda *_: pytest.fail("written again"))
+    assert box.names.ranges() == told
+
+
 async def test_where_no_address_is_named_nothing_is_answered_or_written(tmp_path: Path) -> None:
     box = Box(tmp_path, config())
     await box.names.start()
