@@ -141,27 +141,32 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield place
 
 
-@pytest.fixture
-def intercepted(place: Place) -> Iterator[Place]:
+@contextlib.contextmanager
+def interception(place: Place) -> Iterator[None]:
     """Have interception on, for the host and its LAN."""
     place.voicebox("intercept", "on", "--gateway", "lan0")
     helper = helper_of(place.box.home)
     try:
         wait_until(lambda: bool(told(place.box)["interception"]["on"]), "the box's notice of the helper", 30)
-        yield place
+        yield
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(helper, signal.SIGKILL)
+
+
+@pytest.fixture
+def intercepted(place: Place) -> Iterator[Place]:
+    try:
+        with interception(place):
+            yield place
+    finally:
         with contextlib.suppress(Exception):
             place.voicebox("intercept", "off")
 
 
 def test_a_page_comes_to_curl_as_it_is_on_the_host_and_on_a_device_with_a_resolver_wired_in(place: Place) -> None:
     before = place.rules()
-    place.voicebox("intercept", "on", "--gateway", "lan0")
-    helper = helper_of(place.box.home)
-    try:
-        wait_until(lambda: bool(told(place.box)["interception"]["on"]), "the box's notice of the helper", 30)
+    with interception(place):
         with heard(place.router, "lan") as frames:
             assert place.fetch(place.host, "127.0.0.1", f"http://{CALLEE}.privacy/") == PAGE
             assert place.fetch(place.device, WIRED_IN, f"http://{CALLEE}.privacy/") == PAGE
@@ -171,9 +176,6 @@ def test_a_page_comes_to_curl_as_it_is_on_the_host_and_on_a_device_with_a_resolv
         assert [frame for frame in frames if query("example.org")[2:] in frame], "an ordinary question of the device did not leave as it was"
         assert virtual(frames) == []
         place.voicebox("intercept", "off")
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(helper, signal.SIGKILL)
     assert place.rules() == before
 
 
