@@ -233,7 +233,7 @@ def _ringing(plan: DialPlan, house: House, ring: Ring) -> RingPhones | None:
     found, place = _phones(plan, house, ring), place_of(plan, ring.place, house)
     if found is None:
         return None
-    extensions = [each for each in plan.places.values() if each.has_mailbox and place is not None and (each == place or place.phones <= each.phones)]
+    extensions = [each for each in plan.places.values() if each.has_mailbox and place is not None and place.phones <= each.phones]
     own = place if place in extensions else next(iter(extensions), None)
     return replace(found, mailbox=own.number if own is not None else EVERYBODYS if plan.takes_messages else None)
 
