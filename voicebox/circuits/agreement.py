@@ -82,5 +82,5 @@ class Agreement:
         if network is not self._of or len(self._digests) > 3:
             self._of, self._digests = network, {}
         if epoch not in self._digests:
-            self._digests[epoch] = junctions_digest(network, max(0, epoch))
+            self._digests[epoch] = junctions_digest(network, epoch)
         return self._digests[epoch]

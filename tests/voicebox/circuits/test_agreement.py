@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.boxes import Box, run
+from tests.support.boxes import Box, acquaint, run
 from tests.support.fake_engine import FakeWorld
 from tests.support.gossip import node, one_round, without
 from tests.support.networks import NOW, make_network, make_relay
@@ -107,10 +107,7 @@ def boxes(alice_knows: VerifiedNetwork, start_us: int) -> tuple[FakeWorld, Box, 
     world = FakeWorld(SHORT, start_us)
     alice, bob = Box(world, "alice", 2, 1), Box(world, "bob", 2, 2)
     alice.network = alice_knows
-    for box, other in ((alice, bob), (bob, alice)):
-        box.knows(other)
-        box.start()
-    run(world, [alice, bob], 8)
+    acquaint(world, [alice, bob], 8)
     return world, alice, bob
 
 
