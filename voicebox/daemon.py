@@ -468,13 +468,13 @@ class BoxDaemon:
         there = {contact.petname: contact for contact in self._store.load_contacts(now)}
         known = {contact.petname: contact for contact in self._book.contacts()}
         self._offering.use(offered)  # before contacts go, of whom nothing is left in it then
+        self._kept.use(messages, keeps_missed=plan.keeps_missed)  # likewise
         for petname in known.keys() - there.keys():
             self._take(Step(known[petname], None))
         for petname in there.keys() - known.keys():
             self._take(Step(None, there[petname]))
         is_newer = network is not self._network
         self._plan, self._dnd, self._network, self._accounts = plan, dnd, network, accounts
-        self._kept.use(messages, keeps_missed=plan.keeps_missed)
         if self._server is not None:
             self._server.use_accounts(accounts)
             self._server.use_messages(messages, self._mailboxes_of)

@@ -17,7 +17,10 @@ from voicebox.circuits.own_relay import OwnRelay
 from voicebox.cli.main import main
 from voicebox.cli.network_file import read_network
 from voicebox.config.model import RelaySwitch, with_option
+from voicebox.contacts.store import StateDirectory
+from voicebox.contacts.voicemail import MessageFiles
 from voicebox.daemon import BoxDaemon
+from voicebox.dialplan.model import EVERYBODYS
 from voicebox.errors import HostError
 
 pytestmark = pytest.mark.system
@@ -66,6 +69,14 @@ def hear_of_own_relay(daemon: BoxDaemon, home: Path) -> None:
     daemon._gossip.on_changed()
 
 
+def know_bob(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    voicebox("init", home=home.parent / "bob")
+    capsys.readouterr()
+    voicebox("contact", "card", home=home.parent / "bob")
+    (home.parent / "bob.card").write_text(capsys.readouterr().out)
+    voicebox("contact", "add", "bob", str(home.parent / "bob.card"), home=home)
+
+
 async def staged(daemon: BoxDaemon, stage: str) -> None:
     """Wait until the relay beside the box is so far."""
     async with asyncio.timeout(WAIT_S):
@@ -96,11 +107,7 @@ async def test_a_relay_beside_a_box_runs_once_relays_told_that_the_list_has_it(h
 
 
 async def test_a_contact_whose_file_is_gone_is_offered_nothing_any_more(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    voicebox("init", home=home.parent / "bob")
-    capsys.readouterr()
-    voicebox("contact", "card", home=home.parent / "bob")
-    (home.parent / "bob.card").write_text(capsys.readouterr().out)
-    voicebox("contact", "add", "bob", str(home.parent / "bob.card"), home=home)
+    know_bob(home, capsys)
     voicebox("service", "add", "web", "--to", f"{HERE}:8080", "--allow", "bob", home=home)
     daemon = BoxDaemon(home)
     (home / "contacts" / "bob.yaml").unlink()
@@ -122,6 +129,18 @@ async def test_a_disk_that_takes_no_names_keeps_nothing_running(home: Path, monk
     with pytest.raises(HostError, match="full"):
         await daemon.stop()
     assert daemon._server is None, "phones are not told that their calls end"
+
+
+async def test_a_contact_whose_file_is_gone_has_no_message_where_some_are_taken_from_now_on(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    know_bob(home, capsys)
+    MessageFiles(StateDirectory(home), dt.date.today).keep(EVERYBODYS, "bob", b"\xd5" * 16_000)
+    daemon = BoxDaemon(home)
+    (home / "contacts" / "bob.yaml").unlink()
+    plan = home / "dialplan.yaml"
+    plan.write_text(plan.read_text() + "settings: { voicemail: true }\n")
+    daemon.reload()
+    assert daemon.answers["voicemail"]({}) == {"kept": True, "messages": []}
+    await daemon.stop()
 
 
 async def test_an_invitation_is_there_when_a_box_starts_anew_and_sealed_where_the_directory_is(
