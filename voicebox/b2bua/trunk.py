@@ -24,13 +24,12 @@ from voicebox.b2bua.registrar import Binding
 from voicebox.b2bua.voicemail import G711
 from voicebox.errors import HostError, SipError
 from voicebox.sensitive import Secret
-from voicebox.sip.auth import digest_answer, says_stale
+from voicebox.sip.auth import CHALLENGES, digest_answer, says_stale
 from voicebox.sip.flow import Flow
 from voicebox.sip.headers import parse_seconds
 from voicebox.sip.message import SipResponse
 from voicebox.sip.transaction import OutgoingRequest, Transaction
 
-CHALLENGES = {401: ("www-authenticate", "authorization"), 407: ("proxy-authenticate", "proxy-authorization")}
 EXPIRES_S, AGAIN_S = 600, 60.0
 """What is asked for, and how long after a failure it is tried again."""
 RENEW_SHARE = 0.8

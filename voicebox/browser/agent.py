@@ -17,7 +17,7 @@ from enum import Enum, unique
 from voicebox.b2bua.offer_answer import OPUS_FMTP
 from voicebox.errors import SipError
 from voicebox.sensitive import Secret
-from voicebox.sip.auth import digest_answer
+from voicebox.sip.auth import CHALLENGES, digest_answer
 from voicebox.sip.dialog import Dialog, dialog_of_request, dialog_of_response
 from voicebox.sip.flow import Flow
 from voicebox.sip.identifiers import Identifiers
@@ -215,7 +215,7 @@ class Agent:
 
     def _authorised(self, transaction: Transaction, response: SipResponse, now: float) -> bool:
         """Ask once more with the password. Return whether it is asked."""
-        asks, answers = {401: ("www-authenticate", "authorization"), 407: ("proxy-authenticate", "proxy-authorization")}[response.status]
+        asks, answers = CHALLENGES[response.status]
         sent = transaction.outgoing
         if sent is None or sent.field(answers):
             return False
@@ -241,7 +241,7 @@ class Agent:
     # --------------------------------------------------------------------------------------------------------- responses
 
     def _response_came(self, transaction: Transaction, response: SipResponse, now: float) -> None:
-        if response.status in {401, 407} and not self._given_up and self._authorised(transaction, response, now):
+        if response.status in CHALLENGES and not self._given_up and self._authorised(transaction, response, now):
             return
         match response.cseq.method:
             case "REGISTER" if response.status >= 200:

@@ -20,6 +20,8 @@ from enum import Enum, unique
 from voicebox.errors import SipError, UsageError
 from voicebox.sensitive import Secret
 
+CHALLENGES = {401: ("www-authenticate", "authorization"), 407: ("proxy-authenticate", "proxy-authorization")}
+"""The field that asks, and the one that answers, by the status of the response."""
 MAX_FIELD_OCTETS = 2_048
 MAX_CHALLENGES = 4
 """Of a server, that are looked at."""
