@@ -147,7 +147,7 @@ async def _leg(frames: int) -> list[float]:
     sound = Sound([HERE], lambda: None)
     await sound.open(HERE)
     answer = await sound.offered(browser.localDescription.sdp)
-    sound.use(Where(HERE, transport.get_extra_info("sockname")[1], 96, None, True))
+    sound.use(Where(HERE, transport.get_extra_info("sockname")[1], 96, None))
     await browser.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     async with asyncio.timeout(30 + 2 * FRAME_S * frames):
         while len(port.came_s) < frames:  # noqa: ASYNC110 - no event tells

@@ -3,7 +3,7 @@
     connected(flow) -> REGISTER, again before it ends
     dial() / a call that rings -> answer() or decline() -> hold(), hang_up() or the box's BYE
 
-Over TCP, so that nothing is repeated. Only Opus is spoken. NOT here: the connection, the sound and the browser (leg.py, shell.py).
+Over TCP, so that nothing is repeated. Only Opus is spoken. NOT here: the connection and the browser (line.py), the sound (sound.py).
 Spec: RFC 3261 as a phone needs it; RFC 3264; RFC 3428 (texts).
 """
 
@@ -23,7 +23,7 @@ from voicebox.sip.flow import Flow
 from voicebox.sip.identifiers import Identifiers
 from voicebox.sip.message import SipRequest, SipResponse
 from voicebox.sip.sdp import Description, Direction, Encoding, Medium, parse_sdp, serialise_sdp
-from voicebox.sip.transaction import NewRequest, NewResponse, OutgoingRequest, Transaction, TransactionLayer, Transmit
+from voicebox.sip.transaction import NewRequest, NewResponse, OutgoingRequest, State, Transaction, TransactionLayer, Transmit
 from voicebox.sip.uri import parse_uri
 
 OPUS_TYPE, EVENT_TYPE = 96, 101
@@ -52,7 +52,6 @@ class Where:
     port: int
     payload_type: int
     event_type: int | None
-    wants: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,6 @@ class Agent:
         self._register_id, self._register_tag = self._ids.call_id(), self._ids.tag()
         self._cseq = 0
         self._next_register: float | None = None
-        self._challenged: set[str] = set()
         self._clear()
 
     def _clear(self) -> None:
@@ -235,7 +233,7 @@ class Agent:
         return True
 
     def _cancel(self, now: float) -> None:
-        if self._invite is not None and self._invite.state.value == "proceeding":
+        if self._invite is not None and self._invite.state is State.PROCEEDING:
             self._layer.cancel(self._invite, (), _NOBODY, now)
 
     # --------------------------------------------------------------------------------------------------------- responses
@@ -273,7 +271,7 @@ class Agent:
         if self._dialog is None:
             tag = transaction.outgoing.field("from").rpartition(";tag=")[2]
             self._dialog = dialog_of_response(transaction.outgoing, tag, response, self._flow)
-        self._layer.transmit(self._flow, _octets(self._layer, self._dialog.request("ACK", cseq=response.cseq.number), self._flow))
+        self._layer.transmit(self._flow, self._layer.serialise_outside(self._dialog.request("ACK", cseq=response.cseq.number), self._flow))
         if self._given_up:
             self._send(self._dialog.request("BYE"), now)
             self._over("ended")
@@ -367,10 +365,6 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
-def _octets(layer: TransactionLayer, request: OutgoingRequest, flow: Flow) -> bytes:
-    return layer.serialise_outside(request, flow)
-
-
 def _name(request: SipRequest) -> str:
     """Return who it is of, as the box says: a petname or a phone's name."""
     try:
@@ -386,5 +380,5 @@ def _where(body: bytes) -> Where:
         opus = next((each.payload_type for each in medium.encodings if each.name == "opus"), None)
         if medium.kind == "audio" and medium.port and opus is not None and medium.protocol == "RTP/AVP":
             event = next((each.payload_type for each in medium.encodings if each.name == "telephone-event" and each.clock_rate_hz == 8_000), None)
-            return Where(medium.address, medium.port, opus, event, medium.direction.receives)
+            return Where(medium.address, medium.port, opus, event)
     raise SipError(488, "no Opus in the clear")

@@ -69,7 +69,7 @@ class Line:
             raise UsageError("This is no JSON.") from None
         now = time.monotonic()
         match asked:
-            case {"do": "dial", "to": str(to), "sdp": str(sdp)} if 0 < len(to) <= MAX_TO and to.isprintable() and not set(to) & set(' <>"'):
+            case {"do": "dial", "to": str(to), "sdp": str(sdp)} if _can_be_dialled(to):
                 if self._agent.state is CallState.NONE and self.sound is None:
                     self._agent.dial(to, await self.open_sound(sdp), now)
             case {"do": "answer", "sdp": str(sdp)}:
@@ -85,7 +85,7 @@ class Line:
                         self.sound.digit(digit)
                     except ValueError:
                         raise UsageError("This is no digit.") from None
-            case {"do": "text", "to": str(to), "text": str(text)} if 0 < len(to) <= MAX_TO and to.isprintable() and not set(to) & set(' <>"'):
+            case {"do": "text", "to": str(to), "text": str(text)} if _can_be_dialled(to):
                 self._agent.text(to, text, now)
             case _:
                 raise UsageError("A phone does not do that.")
@@ -152,3 +152,7 @@ class Line:
     def _tick(self) -> None:
         self._agent.handle_timer(time.monotonic())
         self._flush()
+
+
+def _can_be_dialled(to: str) -> bool:
+    return 0 < len(to) <= MAX_TO and to.isprintable() and not set(to) & set(' <>"')

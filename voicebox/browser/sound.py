@@ -119,7 +119,7 @@ class Sound(asyncio.DatagramProtocol):
     def _heard(self, _track: MediaStreamTrack) -> None:
         assert self._peer is not None
         receiver: Any = self._peer.getReceivers()[0]
-        statistics: dict[int, Any] = receiver._RTCRtpReceiver__remote_streams  # noqa: SLF001 - private: tests/voicebox/browser/test_contract.py
+        statistics: dict[int, Any] = receiver._RTCRtpReceiver__remote_streams  # noqa: SLF001 - private: tests/voicebox/browser/test_sound.py
 
         async def handle(packet: Any, arrival_time_ms: int) -> None:  # noqa: ARG001 - its shape
             statistics.setdefault(packet.ssrc, StreamStatistics(CLOCK_HZ)).add(packet)

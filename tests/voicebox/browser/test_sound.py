@@ -74,7 +74,7 @@ async def test_frames_pass_as_they_are_both_ways_and_digits_instead(monkeypatch:
     answer = await sound.offered(await offer_of(browser))
     assert answer.count("a=rtpmap:") == 1
     assert "cbr=1;maxaveragebitrate=24000" in answer
-    sound.use(Where(HERE, box.transport.get_extra_info("sockname")[1], 96, 101, True))
+    sound.use(Where(HERE, box.transport.get_extra_info("sockname")[1], 96, 101))
     await browser.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     await until(lambda: len(heard) > 40)
     assert "".join(map(bytes.hex, box.heard[:40])) in "".join(map(bytes.hex, frames.sent)), "octet for octet, in order, none left out"
