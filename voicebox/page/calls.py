@@ -41,8 +41,7 @@ async def call(request: Request) -> Response:
     """Show the calls of now, and the form of a probe."""
     desk = desk_of(request)
     await _take(desk)
-    contacts = [row for row in (await desk.ask("contacts"))["contacts"] if not row["blocked"] and row["state"] != "changed"]
-    return shown(request, "call.html", now=Markup(_told(desk)), contacts=contacts)  # noqa: S704 - made of numbers, below
+    return shown(request, "call.html", now=Markup(_told(desk)), contacts=await desk.callees())  # noqa: S704 - made of numbers, below
 
 
 async def live(request: Request) -> Response:

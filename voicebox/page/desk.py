@@ -15,6 +15,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from voicebox.contacts.contact import Trust
 from voicebox.contacts.store import StateDirectory
 from voicebox.control import ask
 from voicebox.errors import UsageError
@@ -24,7 +25,8 @@ HERE = Path(__file__).parent
 MAX_FIELDS = 32
 AT_ONCE = 2
 """Questions to the box at a time: its socket has room for eight."""
-translated: Callable[[str], str] = gettext.translation("voicebox", HERE / "locale", fallback=True).gettext
+_TEXTS = gettext.translation("voicebox", HERE / "locale", fallback=True)
+translated: Callable[[str], str] = _TEXTS.gettext
 """A text in the language of whoever reads it; English where there is no other."""
 
 
@@ -33,7 +35,7 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, extensions=["jinja2.ext.i18n"], undefined=jinja2.StrictUndefined
     )
     made.globals["gettext"] = made.globals["_"] = translated
-    made.globals["ngettext"] = gettext.translation("voicebox", HERE / "locale", fallback=True).ngettext
+    made.globals["ngettext"] = _TEXTS.ngettext
     return made
 
 
@@ -61,6 +63,10 @@ class Desk:
         """Ask the box. Raises UsageError, HostError, in the box's words."""
         async with self._asking:
             return await asyncio.to_thread(ask, self.home, do, **more)
+
+    async def callees(self) -> list[dict[str, Any]]:
+        """Return the contacts with whom there may be calls (Contact.open)."""
+        return [row for row in (await self.ask("contacts"))["contacts"] if not row["blocked"] and row["state"] != Trust.CHANGED.value]
 
     def file(self, name: str) -> str:
         """Return the text of a file of the page, empty where there is none. Raises FileProblem."""

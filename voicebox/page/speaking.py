@@ -27,8 +27,7 @@ REFUSED, TOO_MANY = 1008, 1013
 
 async def speaking(request: Request) -> Response:
     """Show the phone."""
-    contacts = [row for row in (await desk_of(request).ask("contacts"))["contacts"] if not row["blocked"] and row["state"] != "changed"]
-    return shown(request, "speaking.html", contacts=contacts)
+    return shown(request, "speaking.html", contacts=await desk_of(request).callees())
 
 
 async def line(socket: WebSocket) -> None:
