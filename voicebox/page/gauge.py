@@ -23,7 +23,6 @@ LEAST_PCT, LEAST_MS = 2.0, 10.0
 class Second:
     """repaired_pct, late_pct: of the frames that calls have in the time; jitter_ms: the de-jitter time that covers 99.9 % of cells, of the worst link; r: 0 to 148."""
 
-    calls: int
     repaired_pct: float
     late_pct: float
     jitter_ms: float
@@ -49,7 +48,7 @@ class Gauge:
             return
         frames = max(1.0, (now_s - before[0]) * FRAMES_PER_S * max(1, calls))
         repaired_pct, late_pct = (min(100.0, 100 * (now - then) / frames) for now, then in ((repaired, before[1]), (late, before[2])))
-        self.seconds.append(Second(calls, repaired_pct, late_pct, max(steps_us, default=0) / 1000))
+        self.seconds.append(Second(repaired_pct, late_pct, max(steps_us, default=0) / 1000))
 
 
 def drawing(values: Sequence[float], least_top: float, unit: str, label: str) -> str:
