@@ -18,7 +18,7 @@ from typing import Any
 from voicebox.config.model import BoxConfig, Endpoint
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import UsageError, VoiceboxError
-from voicebox.relaying import Waits
+from voicebox.relaying import Waits, end_process
 
 STOP_S = 3.0
 READY_S = 30.0
@@ -53,11 +53,9 @@ class Paging:
     def __init__(self, store: StateDirectory, config: BoxConfig) -> None:
         self._store, self._config, self._listen = store, config, config.page_listen
         self._living: asyncio.Task[None] | None = None
-        self._process: asyncio.subprocess.Process | None = None
         self.stage = PageStage.OFF
         self.problem = ""
         """Why it ended last."""
-        self.restarts = 0
 
     def start(self) -> None:
         """Let there be a page from now on."""
@@ -88,17 +86,21 @@ class Paging:
                 await self._run()
             except (OSError, VoiceboxError) as problem:
                 self.problem = str(problem)
-            finally:
-                await self._end()
             self.stage = PageStage.ENDED
-            self.restarts += 1
             await asyncio.sleep(waits.after(loop.time() - began_s))
 
     async def _run(self) -> None:
         setting = {"home": str(self._store.home), "listen": str(self._listen), "tls": self._tls()}
         pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         command = (sys.executable, "-m", "voicebox.page")
-        self._process = process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nothing, limit=MAX_WORD_OCTETS)
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nothing, limit=MAX_WORD_OCTETS)
+        try:
+            await self._live(process, setting)
+        finally:
+            await end_process(process, STOP_S)
+
+    async def _live(self, process: asyncio.subprocess.Process, setting: Mapping[str, str]) -> None:
+        """Tell the process what it needs, and wait until it is no page, or no more."""
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(setting).encode() + b"\n")  # it stays open: the page ends when nobody holds the other end any more
@@ -120,14 +122,3 @@ class Paging:
         if self._listen.address not in self._config.tls_addresses:
             raise UsageError("`page` in box.yaml must be an address of the loopback, or one of those in sip.listen, which the box's certificate names.")
         return self._store.renew_phone_tls(self._config.tls_addresses, dt.datetime.now(dt.UTC)).server.decode()
-
-    async def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), STOP_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()

@@ -46,6 +46,18 @@ class Waits:
         return wait_s
 
 
+async def end_process(process: asyncio.subprocess.Process | None, within_s: float) -> None:
+    """Let a process end, and end it where it takes longer; None, or one that ended, is nothing to do."""
+    if process is None or process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), within_s)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
 class Relaying:
     """A box's relay. network(): as the box knows it now; guards(): of the box, in its order; only these are asked, since they know its address.
 
@@ -158,18 +170,8 @@ class Relaying:
             except OSError:
                 pass  # no process can be started now
             finally:
-                await self._end()
+                process, self._process = self._process, None
+                await end_process(process, STOP_S)
             self.stage = RelayStage.ENDED
             self.restarts += 1
             await asyncio.sleep(waits.after(loop.time() - began_s))
-
-    async def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), STOP_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
