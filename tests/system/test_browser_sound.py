@@ -32,7 +32,7 @@ pytestmark = [
         reason="it takes a browser, baresip, pjsua2 and PLCMOS",
     ),
 ]
-OPTIONS = ("--disable-quic", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--allow-loopback-in-peer-connection")
+OPTIONS = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--allow-loopback-in-peer-connection")
 TALK_S, SETTLES_S = 30.0, 2.0
 WITHIN = 0.1
 

@@ -26,9 +26,6 @@ from voicebox.demo.network import EmbeddedNetwork
 from voicebox.sensitive import Secret
 
 OPTIONS = (
-    "--disable-quic",
-    "--disable-component-update",
-    "--disable-sync",
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
     "--allow-loopback-in-peer-connection",
