@@ -110,11 +110,16 @@ class Answering:
         return self._revoke(asked)
 
     def _browser_phone(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the account of the phone in a browser, which the page's process is; made when it is first asked for. It reaches the box over TCP, on this machine."""
+        """Return the account of the phone in a browser, which the page's process is; made when it is first asked for. It reaches the box over TCP, on this machine.
+
+        Raises UsageError where another phone has the name, which speaks TLS or is for DTLS-SRTP: nothing of the page's would get an answer.
+        """
         if all(phone.user != BROWSER for phone in load_phones(self._store.home)):
             add_phone(self._store, self._config, BROWSER, "tcp", "sdes")
             self._reload()
         login = login_of(self._config, load_phone(self._store.home, BROWSER))
+        if login.phone.dtls or not login.phone.clear:
+            raise UsageError(f"Another phone has the name `{BROWSER}`, which is this page's. Revoke that one, and add it under another name.")
         listens = ipaddress.ip_address(login.server.address)
         address = str(listens) if not listens.is_unspecified else "::1" if listens.version == 6 else "127.0.0.1"
         return {"user": BROWSER, "password": login.password, "host": login.host, "address": address, "port": login.server.port}

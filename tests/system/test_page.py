@@ -25,6 +25,7 @@ from voicebox.contacts.backup import open_backup
 from voicebox.contacts.card import serialise_card
 from voicebox.contacts.identity import new_identity
 from voicebox.control import ask
+from voicebox.errors import UsageError
 from voicebox.page.entry import LINK_FILE, MAX_WRONG
 from voicebox.page.guard import HEADERS, RATE_HZ
 from voicebox.sensitive import Secret
@@ -238,6 +239,17 @@ def test_a_phone_and_a_contact_without_a_script(box: Box, inside: Visitor) -> No
     assert ask(box.home, "contacts")["contacts"][0]["state"] == "verified"
     assert inside.ask("/contacts/of/buddy/remove", {}).status == 303
     assert ask(box.home, "contacts")["contacts"] == []
+
+
+def test_another_phone_that_has_the_name_of_the_pages_own_is_said(box: Box) -> None:
+    """Before, the page's phone was given its account, with the port of TLS, and waited for the box without end."""
+    for transport, keying in (("tls", "sdes"), ("tcp", "dtls")):
+        ask(box.home, "phone_add", user="browser", transport=transport, keying=keying)
+        with pytest.raises(UsageError, match="another name"):
+            ask(box.home, "browser_phone")
+        ask(box.home, "phone_remove", user="browser")
+    assert ask(box.home, "browser_phone")["user"] == "browser"
+    ask(box.home, "phone_remove", user="browser")
 
 
 def test_an_invitation_is_shown_once_and_taken_back(box: Box, inside: Visitor) -> None:
