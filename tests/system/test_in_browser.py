@@ -276,6 +276,7 @@ async def test_what_the_socket_is_told_that_is_nothing_ends_nothing(tab: Tab) ->
     assert tab.run("socket.readyState") == 1
     tab.run("socket.send('x'.repeat(30000))")
     tab.wait("socket.readyState == 3")
+    assert tab.run(SAID) == "That is longer than a phone says.", "not that the box is gone"
 
 
 def test_the_socket_is_behind_the_login_and_for_this_page_alone(embedded_network: EmbeddedNetwork, tab: Tab) -> None:

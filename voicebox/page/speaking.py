@@ -15,14 +15,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from voicebox.browser.agent import Account
 from voicebox.browser.line import Line
 from voicebox.errors import UsageError, VoiceboxError
-from voicebox.page.desk import Desk, desk_of, shown
+from voicebox.page.desk import Desk, desk_of, shown, translated
 from voicebox.sensitive import Secret
 
 MAX_LINES = 4
 MAX_MESSAGE_CHARACTERS = 20_000
 MAX_SAID = 64
 REFUSED, TOO_MANY = 1008, 1013
-"""Of RFC 6455 §7.4.1."""
+"""Of RFC 6455 §7.4.1. With the first, what is wrong was said before."""
 
 
 async def speaking(request: Request) -> Response:
@@ -47,8 +47,7 @@ async def line(socket: WebSocket) -> None:
         while True:
             text = await socket.receive_text()
             if len(text) > MAX_MESSAGE_CHARACTERS:
-                await socket.close(REFUSED)
-                return
+                raise UsageError(translated("That is longer than a phone says."))
             try:
                 await phone.handle(text)
             except UsageError as problem:

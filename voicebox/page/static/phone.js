@@ -73,7 +73,8 @@ socket.onmessage = async (message) => {
     default: if (told.event in words) say(words[told.event]);
   }
 };
-socket.onclose = () => { over(); say(words.gone); at("call").disabled = at("echo").disabled = true; };
+// 1008: refused, and why was said before.
+socket.onclose = (event) => { over(); if (event.code !== 1008) say(words.gone); at("call").disabled = at("echo").disabled = true; };
 
 at("dial").onsubmit = (event) => { event.preventDefault(); call(at("to").value.trim()); };
 at("echo").onclick = () => call("*43");
