@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from voicebox.config.model import Endpoint
 from voicebox.errors import HostError
 from voicebox.naming.zone import Zone
+from voicebox.sip.transport import udp_socket
 
 MAX_CONNECTIONS = 64
 MAX_QUERIES = 256
@@ -42,7 +43,7 @@ class NameServer:
         """Answer there from now on. Raises HostError; then nothing is answered."""
         try:
             for endpoint in endpoints:
-                self._datagrams.append(taken := _bound(endpoint))
+                self._datagrams.append(taken := udp_socket(endpoint.address, endpoint.port))
                 self._loop.add_reader(taken.fileno(), self._receive, taken)
                 self._servers.append(await asyncio.start_server(self._talk, endpoint.address, endpoint.port, backlog=BACKLOG, limit=DATAGRAM_OCTETS))
         except OSError as error:
@@ -106,14 +107,3 @@ class NameServer:
                     return
                 writer.write(len(answer).to_bytes(2) + answer)
                 await writer.drain()
-
-
-def _bound(endpoint: Endpoint) -> socket.socket:
-    taken = socket.socket(socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        taken.setblocking(False)
-        taken.bind((endpoint.address, endpoint.port))
-    except OSError:
-        taken.close()
-        raise
-    return taken

@@ -63,7 +63,7 @@ class SipTransports:
         try:
             if transport is Transport.UDP:
                 number = self._next_number()
-                endpoint, protocol = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number), sock=_udp_socket(address, port))
+                endpoint, protocol = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number), sock=udp_socket(address, port))
                 protocol.set_buffer()
                 self._udp[number] = endpoint
                 return int(endpoint.get_extra_info("sockname")[1])
@@ -89,7 +89,7 @@ class SipTransports:
                 remote = found[0][4]
                 number, address = self._next_number(), local_address_towards(str(remote[0]))
                 only = (str(remote[0]), int(remote[1]))
-                endpoint, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number, only), sock=_udp_socket(address, 0))
+                endpoint, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number, only), sock=udp_socket(address, 0))
                 self._udp[number] = endpoint
                 return Flow(transport, number, address, int(endpoint.get_extra_info("sockname")[1]), *only)
         except (OSError, TimeoutError, IndexError):
@@ -140,12 +140,17 @@ class SipTransports:
         self._connections.pop(number, None)
 
 
-def _udp_socket(address: str, port: int) -> socket.socket:
-    """Return a bound socket of one family: an IPv6 wildcard beside an IPv4 one must not take the other's port, nor show its phones under mapped addresses."""
+def udp_socket(address: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a bound socket of one family: an IPv6 wildcard beside an IPv4 one must not take the other's port, nor show its phones under mapped addresses.
+
+    shared: more sockets of this user, and of nobody else, may be at the same place. Raises OSError.
+    """
     made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         if made.family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.setblocking(False)
         made.bind((address, port))
     except BaseException:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from voicebox.config.model import Endpoint
 from voicebox.errors import HostError, LocalError, UsageError
+from voicebox.sip.transport import udp_socket
 from voicebox.streams.bundles import Bundles, Opening, StreamPlane
 from voicebox.streams.socks import bound_reply, parse_datagram
 
@@ -53,7 +54,7 @@ class DatagramDoors:
         fresh: dict[Endpoint, socket.socket] = {}
         try:
             for endpoint in forwards.keys() - self._forwards.keys():
-                fresh[endpoint] = _bound(endpoint)
+                fresh[endpoint] = udp_socket(endpoint.address, endpoint.port, shared=True)
         except OSError as error:
             for taken in fresh.values():
                 taken.close()
@@ -90,7 +91,7 @@ class DatagramDoors:
             if len(self._waiting) >= MAX_WAITING:
                 self.counters["datagrams_refused"] += len(held)
                 continue
-            with contextlib.suppress(OSError, LocalError), _bound(endpoint) as own:
+            with contextlib.suppress(OSError, LocalError), udp_socket(endpoint.address, endpoint.port, shared=True) as own:
                 own.connect(program)
                 held += [octets for octets, sender in _drained(own) if sender == program]  # none but the program's comes from now on
                 door = self._plane.door_open(own.fileno())
@@ -103,7 +104,7 @@ class DatagramDoors:
     async def associate(self, program: socket.socket) -> None:
         """Serve a program that asked for UDP ASSOCIATE over its TCP connection, until that ends."""
         own_address, peer_address = (program.getsockname()[0], program.getpeername()[0])
-        with _bound(Endpoint(own_address, 0)) as own:
+        with udp_socket(own_address, 0, shared=True) as own:
             await self._loop.sock_sendall(program, bound_reply(ipaddress.ip_address(own_address), own.getsockname()[1]))
             over = self._loop.create_task(self._over(program))
             first = self._loop.create_task(self._first(own, peer_address))
@@ -183,18 +184,6 @@ class DatagramDoors:
             self._bundles.give_up(waiting.opening)
         if self._leads.pop(key[0], None) is not None:
             self._plane.door_close(key[0])
-
-
-def _bound(endpoint: Endpoint) -> socket.socket:
-    taken = socket.socket(socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # the socket of each program is at the same place, and nobody else's is
-        taken.setblocking(False)
-        taken.bind((endpoint.address, endpoint.port))
-    except OSError:
-        taken.close()
-        raise
-    return taken
 
 
 def _drained(taken: socket.socket) -> list[tuple[bytes, tuple[object, ...]]]:
