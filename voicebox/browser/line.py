@@ -7,6 +7,7 @@ From the browser, one object each: {"do": "dial", "to", "sdp"}, {"do": "answer",
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import time
@@ -20,6 +21,8 @@ from voicebox.sip.framing import Framer, StreamBroken
 
 READ_OCTETS = 1 << 16
 MAX_TO = 255
+CROSSED_S = 3.0
+"""So long at most the box may take to say what became of a call that was given up."""
 
 
 class Line:
@@ -33,6 +36,7 @@ class Line:
         self._timer: asyncio.TimerHandle | None = None
         self.sound: Any = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
 
     async def start(self) -> None:
         """Connect with the box and register. Raises HostError."""
@@ -48,8 +52,13 @@ class Line:
     async def stop(self) -> None:
         """Hang up and go; idempotent."""
         if self._writer is not None:
+            self._ended.clear()
             self._agent.hang_up(time.monotonic())
             self._flush()
+            if self._agent.state is CallState.CALLING:  # an answer that is under way gets its BYE, else the other side talks to nobody for half a minute
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CROSSED_S):
+                        await self._ended.wait()
             self._writer.close()
             self._writer = None
         if self._reading is not None:
@@ -126,6 +135,7 @@ class Line:
 
     def _tell(self, event: str, more: dict[str, Any]) -> None:
         if event == "ended":
+            self._ended.set()
             self._end_sound()
         self._say({"event": event, **more})
 
