@@ -62,6 +62,7 @@ loadmodule "maxfwd.so"
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "siputils.so"
+loadmodule "textops.so"
 request_route {{
     if (is_method("REGISTER")) {{ save("location"); exit; }}
     if (loose_route()) {{ t_relay(); exit; }}
@@ -307,7 +308,11 @@ def measure(seconds: float) -> dict[str, Any]:
             **loads(server, Path(scratch) / "loads", seconds),
             "at_once": at_once(server, other, Path(scratch) / "at_once"),
         }
-        return {**found, "kamailio": kamailio(server, Path(scratch) / "kamailio", seconds), "seconds": seconds}
+        try:
+            reference: dict[str, Any] | str = kamailio(server, Path(scratch) / "kamailio", seconds)
+        except HostError as error:  # the box has its figures all the same
+            reference = f"no figure: {error}"
+        return {**found, "kamailio": reference, "seconds": seconds}
 
 
 def main() -> None:
