@@ -18,11 +18,10 @@ from tests.system.test_lan import account
 from tools.adversary.phones import Account, Phone, header
 from voicebox.cli.main import main
 from voicebox.demo.network import EmbeddedNetwork
+from voicebox.sip.transaction import TimerValues
 
 pytestmark = pytest.mark.system
 
-TRANSACTION_S = 32
-"""How long a caller waits at least: timer B of RFC 3261 17.1.1.2. A call to a box that is in a dummy begins two seconds later, before it rings for PATIENCE_S."""
 PATIENCE_S = 2
 PLAN = f"""version: 1
 emergency: {{ numbers: ["112"], do: refuse }}
@@ -37,7 +36,8 @@ class Listed(Phone):
     """A phone that answers, and remembers what came."""
 
     def __init__(self, account: Account) -> None:
-        super().__init__(account, TRANSACTION_S)
+        # Timer B (RFC 3261 §17.1.1.2): a call to a box that is in a dummy begins two seconds later, and then rings for PATIENCE_S.
+        super().__init__(account, TimerValues().limit_s)
         self.came: list[str] = []
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:

@@ -58,7 +58,7 @@ class Phone(asyncio.DatagramProtocol):
     def __init__(self, account: Account, patience_s: float = REPLY_TIMEOUT_S) -> None:
         """Raises OSError where its address is not of this machine. patience_s: how long a final response is waited for, which of an INVITE comes when somebody answers."""
         self.account = account
-        self.patience_s = patience_s
+        self._patience_s = patience_s
         self.media = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.media.bind((account.own[0], 0))
         self.media.setblocking(False)
@@ -152,7 +152,7 @@ class Phone(asyncio.DatagramProtocol):
             self._request(method, uri, to, [*extra, *credentials], body)
             self.final = ""
             try:
-                final: str = await asyncio.wait_for(future, self.patience_s)
+                final: str = await asyncio.wait_for(future, self._patience_s)
                 self.final = final
             except TimeoutError:
                 return ""
