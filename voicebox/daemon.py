@@ -25,7 +25,7 @@ from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
 from voicebox.circuits.agreement import Agreement
 from voicebox.circuits.between import Words
-from voicebox.circuits.call import CallSetting
+from voicebox.circuits.call_setting import CallSetting
 from voicebox.circuits.calls import COIN, Calls
 from voicebox.circuits.cost import SAMPLE_S, Cost, CostMeter, promised
 from voicebox.circuits.date_watch import LOOK_EVERY_S, DateWatch
@@ -189,8 +189,7 @@ class BoxDaemon:
         self._prober = Prober(calls, self._media, self._plane.now_us, lambda: draw_answered(rng, scale).length_us / 1e6, answers=self._config.probe)
         self._streams = streams = StreamServer(self._plane, calls, self._config.suffixes, self._petnames, rng.uniform)
         self._offering.serve(streams)
-        calls.on_streams(streams.accept)
-        calls.on_people = streams.give_way
+        streams.attend(calls)
         calls.on_scarce = self._make_room
         self._plane.route_streams(streams.handle_event)
         self._plane.attach(self._driver.handle_event)

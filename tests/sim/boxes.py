@@ -16,7 +16,7 @@ from tests.support.networks import NOW, SmallNetwork, make_network
 from voicebox import _relay
 from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Ringing
 from voicebox.b2bua.ports import CircuitLeg
-from voicebox.circuits.call import CallSetting
+from voicebox.circuits.call_setting import CallSetting
 from voicebox.circuits.calls import Calls
 from voicebox.circuits.circuit import METERED, Circuit, Stage
 from voicebox.circuits.pair_book import PairBook

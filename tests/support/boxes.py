@@ -12,7 +12,7 @@ from voicebox.b2bua.events import CallEvent, Offer
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.circuits.agreement import Agreement
 from voicebox.circuits.between import Words
-from voicebox.circuits.call import CallSetting
+from voicebox.circuits.call_setting import CallSetting
 from voicebox.circuits.calls import COIN, Calls
 from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.guards import GuardSet

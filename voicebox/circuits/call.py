@@ -1,47 +1,32 @@
 """One call over a circuit, caller's or callee's side; the flow is drawn in calls.py.
 
-All that changes a call's state is in this file. Drivers: calls.py. Pure: takes `now_us`; the clock in CallSetting is for what the B2BUA
-does of itself. Spec: PROTOCOL.md §8.3, §8.4, §9.3.
+All that changes a call's state is in this file. Drivers: calls.py. Pure: takes `now_us`. Spec: PROTOCOL.md §8.3, §8.4, §9.3.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from voicebox.b2bua.events import CallEvent, Codec, End, Offer, Refusal, Refuse, Ringing
 from voicebox.b2bua.ports import MediaPort
 from voicebox.circuits import pair
 from voicebox.circuits.attempts import Attempt, attempts_at
-from voicebox.circuits.between import Between, Words
+from voicebox.circuits.between import Between
 from voicebox.circuits.call_circuits import MOVE_AGAIN_US, BoxCircuits, CallCircuits, NumberedPort
 from voicebox.circuits.call_record import BETWEEN_TYPES, HANDSHAKE_TYPES, RecordType, parse_event, serialise_event
+from voicebox.circuits.call_setting import CallSetting
 from voicebox.circuits.call_state import DUMMY_SLACK_US, HANDSHAKE_US, KNOCK_US, LINGER_US, MAX_HELD, PART_US, WAIT_FREE_US, WAIT_STEP_US, WITHDRAWN_US, State
 from voicebox.circuits.circuit import NEVER_US, SAID_US, Circuit
 from voicebox.circuits.dummies import Script
 from voicebox.circuits.kdf import X25519_OCTETS
 from voicebox.circuits.network import SLOT_US
-from voicebox.circuits.pair_book import PairBook, TokenOwner
+from voicebox.circuits.pair_book import TokenOwner
 from voicebox.circuits.spare import LOOK_US, Spare, SpareOwner, Wish, drawn_look_us
-from voicebox.circuits.speech import OwnerPlane, Speech
-from voicebox.contacts.identity import Identity, VerifiedAuthority
+from voicebox.circuits.speech import Speech
 from voicebox.errors import Bug, RemoteError, VoiceboxError
 from voicebox.sensitive import Secret
-
-
-@dataclass(frozen=True, slots=True)
-class CallSetting:
-    """What all calls of a box share. born_unix_us: network time 0, for the validity of certificates."""
-
-    plane: OwnerPlane
-    identity: Identity
-    network_id: bytes
-    born_unix_us: int
-    book: PairBook
-    clock: Callable[[], int]
-    words: Words = field(default_factory=Words)
 
 
 @dataclass(slots=True)
@@ -64,8 +49,9 @@ class Call:
         self.deadline_us = now_us
         self.listener: Callable[[CallEvent], None] = lambda _event: None
         self.secrets_changed = False
-        self.is_of_people = False
-        """Whether somebody talks, or is about to: it is neither a dummy, a meeting nor a probe, and carries no texts or streams alone."""
+        self.on_open: Callable[[Call], Callable[[CallEvent], None]] = lambda _call: lambda _event: None
+        """Asked, of a call of people that is open, who hears what the other box ties (PROTOCOL.md §11.5), and End when the call is over."""
+        self._hears_ties: Callable[[CallEvent], None] = lambda _event: None
         self.script: Script | None = None
         """Of a dummy; else None. Only its caller's box knows the true one."""
         self._knock_digest = b""
@@ -104,7 +90,7 @@ class Call:
 
     def begin(self, offer: Offer, circuits: list[Circuit], now_us: int) -> None:
         """Knock at the first junction; where there is none the refusal comes with the next timer, after the B2BUA has its leg."""
-        self.is_probe = offer.probe
+        self._offer, self.is_probe = offer, offer.probe
         self._begin(serialise_event(offer), circuits, now_us)
 
     def begin_dummy(self, script: Script, circuits: list[Circuit], now_us: int) -> None:
@@ -189,7 +175,9 @@ class Call:
         full, owner = self._full, self._owner
         if full is None or full.first is None or owner is None:
             raise RemoteError("second came unasked")
-        third, new_secret = pair.finish_second(full.binding, full.first, self._authority(), second, owner.secret, self._date(now_us))
+        third, new_secret = pair.finish_second(
+            full.binding, full.first, self._setting.authority(self.petname), second, owner.secret, self._setting.date(now_us)
+        )
         # The callee made this secret and has stored it, so the former one is of no more use.
         self._setting.book.renew(self.petname, new_secret, self._circuit().epoch, None)
         self.secrets_changed = True
@@ -252,7 +240,9 @@ class Call:
         if owner is None:
             raise Bug("a call without keys")
         binding = self._binding(caller=False)
-        second, new_secret = pair.answer_first(binding, self._setting.identity, self._authority(), first, owner.secret, self._date(now_us))
+        second, new_secret = pair.answer_first(
+            binding, self._setting.identity, self._setting.authority(self.petname), first, owner.secret, self._setting.date(now_us)
+        )
         # Stored before it is sent, with the former one beside it until `third` shows that the caller has it too.
         self._setting.book.renew(self.petname, new_secret, self._circuit().epoch, owner.secret)
         self._full = _Full(binding, None, new_secret)
@@ -328,6 +318,8 @@ class Call:
                     self._look_us = now_us
             case State.OPEN, _ if kind in BETWEEN_TYPES and self.between is not None:
                 self.between.message(octets, now_us)
+            case State.OPEN, RecordType.TIE if self.is_of_people:
+                self._hears_ties(parse_event(octets))
             case State.OPEN, _ if kind not in HANDSHAKE_TYPES:
                 self._pass_on(parse_event(octets), now_us)
             case State.CLOSING, _:
@@ -450,6 +442,11 @@ class Call:
         return not self.is_dummy
 
     @property
+    def is_of_people(self) -> bool:
+        """Return whether somebody talks, or is about to: it is neither a dummy, a meeting nor a probe, and carries no texts or streams alone."""
+        return self._offer is not None and bool(self._offer.codecs) and not self.is_probe
+
+    @property
     def is_spare(self) -> bool:
         """Return whether what has the circuit has another one: the first has none."""
         return False
@@ -498,6 +495,7 @@ class Call:
         self.circuits.release(now_us, stay_quiet=stay_quiet)
         self.state = State.OVER
         self.deadline_us = NEVER_US
+        self._hears_ties(End())
 
     # --------------------------------------------------------------------------------------------------- further circuits
 
@@ -575,6 +573,8 @@ class Call:
             self.between = Between(self._binding(caller=self._is_caller), self._send, self._setting.words, is_caller=self._is_caller)
         if self.script is not None:
             self.deadline_us = now_us + self.script.length_us + (0 if self._is_caller else DUMMY_SLACK_US)
+        if self.is_of_people:
+            self._hears_ties = self.on_open(self)
 
     def _send(self, message: bytes) -> None:
         circuit = self._circuit()
@@ -583,16 +583,7 @@ class Call:
     def _circuit(self) -> Circuit:
         return self.circuits.present()
 
-    def _authority(self) -> VerifiedAuthority:
-        contact = self._setting.book.get(self.petname)
-        if contact is None:
-            raise RemoteError("the contact was removed or blocked")
-        return contact.card.authority
-
     def _binding(self, *, caller: bool) -> pair.FullBinding:
         if self._keys is None:
             raise Bug("a call without keys")
         return pair.FullBinding(self._keys, self._setting.network_id, *self._setting.book.ends(self.petname, caller=caller))
-
-    def _date(self, now_us: int) -> dt.datetime:
-        return dt.datetime.fromtimestamp((self._setting.born_unix_us + now_us) / 1e6, dt.UTC)

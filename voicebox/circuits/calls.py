@@ -30,8 +30,9 @@ from dataclasses import replace
 
 from voicebox.b2bua.events import CallEvent, Codec, Offer, Refusal
 from voicebox.b2bua.ports import CircuitLeg
-from voicebox.circuits.call import Call, CallSetting
+from voicebox.circuits.call import Call
 from voicebox.circuits.call_record import parse_digest, parse_offer_record
+from voicebox.circuits.call_setting import CallSetting
 from voicebox.circuits.call_state import KNOCK_US, State
 from voicebox.circuits.circuit import Circuit, GivesWay
 from voicebox.circuits.dummies import LONGEST, Script, parse_answered
@@ -92,6 +93,8 @@ class Calls:
         """Told where a call or a meeting finds no circuit: whoever measures with one (a probe) is to end that now, and what can wait is to leave them."""
         self.on_people: Callable[[], None] = lambda: None
         """Told where people begin a call, or are called: what can wait (streams) is to leave them the circuits."""
+        self.on_talk: Callable[[str, CircuitLeg, bytes], Listener] = lambda _petname, _leg, _binding: lambda _event: None
+        """Asked, when a call of people is open, who hears what the other box ties, and End when it is over: with whom it is, the call, and C, by which both boxes know it."""
         self.on_guest: Callable[[str], Meeting | None] = lambda _name: None
         """Asked when somebody knocks who may be invited: our side of the meeting, or None where there is none."""
         self.counters: Counter[str] = Counter()
@@ -125,14 +128,21 @@ class Calls:
             if _is_of_people(offer):
                 self.on_people()
             circuits = self._made_room()
-        call = Call(self._setting, petname, self._circuits(), now_us)
-        call.is_of_people = _is_of_people(offer)
+        call = self._new_call(petname, now_us)
         self._waiting = None
         self._calls.append(call)
         call.listener = listener
         call.begin(offer, circuits, now_us)
         self._wake()
         return call
+
+    def _new_call(self, petname: str, now_us: int) -> Call:
+        call = Call(self._setting, petname, self._circuits(), now_us)
+        call.on_open = self._opened
+        return call
+
+    def _opened(self, call: Call) -> Listener:
+        return self.on_talk(call.petname, call, call.between.binding if call.between is not None else b"")
 
     def _for_streams(self) -> list[Circuit]:
         """Return the circuits over which streams may begin: what has one does not give way to them, and while people talk none is theirs. Raises UsageError for want of one."""
@@ -337,7 +347,7 @@ class Calls:
     def _joining(self, name: str, now_us: int) -> Call | None:
         """Return a call that we are about to join: with a contact, or a meeting."""
         if name not in self._setting.book.guests:
-            return Call(self._setting, name, self._circuits(), now_us)
+            return self._new_call(name, now_us)
         meeting = self.on_guest(name)
         return MeetingCall(self._setting, name, self._circuits(), meeting, LONGEST, now_us) if meeting is not None else None
 
@@ -396,7 +406,6 @@ class Calls:
         acceptor = self._probe_acceptor if offer.probe else self._streams_acceptor if offer.streams else self._acceptor
         if acceptor is None:
             raise UsageError("nobody takes this here") if offer.probe or offer.streams else Bug("a call came before anybody takes calls")
-        call.is_of_people = _is_of_people(offer)
         if call.is_of_people:
             self.on_people()
         return acceptor(call.petname, self._carried(offer), call)

@@ -6,9 +6,10 @@ Pure: takes `now_us`. Spec: PROTOCOL.md §8.8.
 
 from __future__ import annotations
 
-from voicebox.circuits.call import Call, CallSetting
+from voicebox.circuits.call import Call
 from voicebox.circuits.call_circuits import BoxCircuits, CallCircuits
 from voicebox.circuits.call_record import MEETING_TYPES
+from voicebox.circuits.call_setting import CallSetting
 from voicebox.circuits.call_state import DUMMY_SLACK_US, State
 from voicebox.circuits.dummies import Script
 from voicebox.circuits.meeting import Meeting
@@ -30,12 +31,17 @@ class MeetingCall(Call):
         """Return that nobody talks."""
         return False
 
+    @property
+    def is_of_people(self) -> bool:
+        """Return the same."""
+        return False
+
     def message(self, octets: bytes, now_us: int) -> None:
         """Take a message. Raises RemoteError where it is not one for now."""
         if self.state is not State.OPEN or self.is_dummy or octets[0] not in MEETING_TYPES:
             super().message(octets, now_us)
             return
-        self._meeting.message(octets, self._date(now_us))
+        self._meeting.message(octets, self._setting.date(now_us))
         if self._meeting.outcome is not None:
             self.script = self._rest
             self.deadline_us = now_us + self._rest.length_us + (0 if self._is_caller else DUMMY_SLACK_US)

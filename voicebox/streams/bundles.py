@@ -2,9 +2,11 @@
 
     a program here -> open() -> the bundle wants to speak -> a call for streams -> Ringing, Tie both ways -> the call carries the bundle -> opened(None)
     a contact's    -> a call for streams -> Ringing, Tie both ways -> asked: allowed? connect() -> the stream has its socket
+    people talk    -> Tie both ways -> their call carries the bundle, in what its sound leaves, until it is over
 
-A call for streams, here a line, rings nobody. It is given up for people who talk, at once, and begun again when a circuit is free; the bundle goes on where it was, as long as
-both boxes tie it to the same numbers. What was idle for a while is given up too. NOT here: octets (the engine moves them), sockets (server.py), circuits.
+A line is a call that carries a bundle, or may. A call for streams rings nobody. It is given up for people who talk, at once, and begun again when a circuit is free; the bundle
+goes on where it was, as long as both boxes tie it to the same numbers. What was idle for a while is given up too. A call of people is never ended from here.
+NOT here: octets (the engine moves them), sockets (server.py), circuits.
 Spec: PROTOCOL.md §11.5.
 """
 
@@ -82,17 +84,31 @@ class StreamNetwork(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Line:
-    """One call for streams. began: by this box."""
+    """A call that carries a bundle. began: by this box, for streams. said, heard: what ties the bundle to it, once each way.
 
-    began: bool
+    binding: by what both boxes know a call of people; empty for one for streams.
+    """
+
+    began: bool = False
     leg: CircuitLeg | None = None
-    tied: bool = False
+    said: Tie | None = None
+    heard: Tie | None = None
+    binding: bytes = field(default=b"", repr=False)
     idle_s: float = FORGOTTEN_S
+
+    @property
+    def is_of_people(self) -> bool:
+        return bool(self.binding)
+
+    def say(self, tie: Tie) -> None:
+        self.said = tie
+        if self.leg is not None:
+            self.leg.send(tie)
 
 
 @dataclass(eq=False, slots=True)
 class _Peer:
-    """A contact's bundle. own, other: the numbers by which both boxes know it."""
+    """A contact's bundle. own, other: the numbers by which both boxes know it. line: the call that carries it, or is to."""
 
     petname: str
     own: bytes = field(repr=False)
@@ -139,13 +155,20 @@ class Bundles:
         self._connect, self._tell = connect, tell
         self._clock, self._draw, self._number = clock, draw, number
         self._peers: dict[str, _Peer] = {}
+        self._talks: dict[str, list[_Line]] = {}
+        """By contact, the open calls of people: those that may carry a bundle."""
         self._opening: dict[int, Opening] = {}
         self._asked: set[int] = set()
 
     @property
     def lines(self) -> int:
         """Return how many calls for streams there are."""
-        return sum(peer.line is not None for peer in self._peers.values())
+        return sum(peer.line is not None and not peer.line.is_of_people for peer in self._peers.values())
+
+    @property
+    def beside(self) -> int:
+        """Return how many bundles calls of people carry."""
+        return sum(peer.line is not None and peer.line.is_of_people for peer in self._peers.values())
 
     # --------------------------------------------------------------------------------------------------- programs here
 
@@ -223,7 +246,12 @@ class Bundles:
 
     def _begin(self, peer: _Peer) -> None:
         now = self._clock()
-        if peer.line is not None or not peer.wants or peer.again > now:
+        if peer.line is not None or not peer.wants:
+            return
+        if peer.petname in self._talks:
+            self._settle(peer)
+            return
+        if peer.again > now:
             return
         line = peer.line = _Line(began=True, idle_s=self._draw(*IDLE_S))
         peer.look = now + LOOK_S
@@ -240,10 +268,10 @@ class Bundles:
         peer = self._peer(petname)
         if peer.line is not None:
             self._leave(peer, End())
-        line = peer.line = _Line(began=False, leg=leg)
+        line = peer.line = _Line(leg=leg)
         peer.look = self._clock() + LOOK_S
         leg.send(Ringing())
-        leg.send(Tie(peer.own, peer.other))
+        line.say(Tie(peer.own, peer.other))
         return self._listener(peer, line)
 
     def _listener(self, peer: _Peer, line: _Line) -> Listener:
@@ -254,10 +282,11 @@ class Bundles:
         if peer.line is not line or leg is None:
             return
         match event:
-            case Ringing() if line.began and not line.tied:
-                leg.send(Tie(peer.own, peer.other))
-            case Tie(own, other) if not line.tied:
-                self._tie(peer, line, leg, own, other)
+            case Ringing() if line.began and line.said is None:
+                line.say(Tie(peer.own, peer.other))
+            case Tie() if line.said is not None and line.heard is None:
+                line.heard = event
+                self._tie(peer, line)
             case Refuse():
                 self._leave(peer, None, REFUSED_S)
                 self._fail(self._opening_of(peer))
@@ -266,11 +295,12 @@ class Bundles:
             case _:
                 self._leave(peer, End(), REFUSED_S)
 
-    def _tie(self, peer: _Peer, line: _Line, leg: CircuitLeg, own: bytes, other: bytes) -> None:
+    def _tie(self, peer: _Peer, line: _Line) -> None:
         """Go on with the bundle where both mean the same one; else, where it was in use, begin another, and ask again for what was not taken."""
-        if not isinstance(leg, StreamLeg):
-            raise Bug("a call that cannot carry streams")
-        same = own == peer.other and other == peer.own
+        leg, said, heard = line.leg, line.said, line.heard
+        if leg is None or said is None or heard is None or not isinstance(leg, StreamLeg):
+            raise Bug("a call that is not tied, or cannot carry streams")
+        same = (heard.own, heard.other) == (said.other, said.own)
         if not same and peer.other != NO_NUMBER:
             self._plane.bundle_close(peer.bundle)
             peer.bundle = self._plane.bundle_open()
@@ -278,11 +308,57 @@ class Bundles:
                 del self._opening[opening.stream]
                 opening.stream = self._plane.stream_open(peer.bundle, opening.port, datagrams=opening.datagrams)
                 self._opening[opening.stream] = opening
-        peer.other, peer.wants, line.tied = own, False, True
+        peer.line, peer.other, peer.wants = line, heard.own, False
         leg.carry(peer.bundle)
+
+    # ----------------------------------------------------------------------------------------------------------- people
+
+    def talk(self, petname: str, leg: CircuitLeg, binding: bytes) -> Listener:
+        """Take that a call of people with a contact is open: it carries the bundle there is, or that may begin. What is returned hears Tie, and End when it is over."""
+        line = _Line(leg=leg, binding=binding)
+        self._talks.setdefault(petname, []).append(line)
+        peer = self._peers.get(petname)
+        if peer is None and self._offered().offers_to(petname):
+            peer = self._peer(petname)
+        if peer is not None:
+            self._settle(peer)
+        return lambda event: self._soon(partial(self._heard_beside, line, event))
+
+    def _heard_beside(self, line: _Line, event: CallEvent) -> None:
+        petname = next((petname for petname, lines in self._talks.items() if line in lines), None)
+        if petname is None:
+            return
+        match event:
+            case Tie() if line.heard is None:
+                line.heard = event
+                self._settle(self._peer(petname))
+            case Tie():
+                pass  # the contact's box begins another bundle, which this call does not carry any more
+            case _:
+                self._over(petname, line)
+
+    def _settle(self, peer: _Peer) -> None:
+        """Let a call of people carry the bundle, where nothing does: of those in which one side has said Tie the one whose C is the smallest, which both boxes see alike."""
+        lines = self._talks.get(peer.petname, [])
+        if peer.line is not None or not lines:
+            return
+        line = min([line for line in lines if line.said or line.heard] or lines, key=lambda line: line.binding)
+        if line.said is None:
+            line.say(Tie(peer.own, peer.other))
+        if line.heard is not None:
+            self._tie(peer, line)
+
+    def _over(self, petname: str, line: _Line) -> None:
+        self._talks[petname].remove(line)
+        if not self._talks[petname]:
+            del self._talks[petname]
+        peer = self._peers.get(petname)
+        if peer is not None and peer.line is line:
+            self._leave(peer, None)
 
     def _forget(self, peer: _Peer) -> None:
         del self._peers[peer.petname]
+        self._talks.pop(peer.petname, None)  # what was said there is of this bundle, and is said once
         self._leave(peer, End())
         self._fail(self._opening_of(peer))
         self._plane.bundle_close(peer.bundle)
@@ -298,17 +374,21 @@ class Bundles:
     def _leave(self, peer: _Peer, say: CallEvent | None, again_s: float | None = None) -> None:
         line, peer.line, peer.look = peer.line, None, NEVER
         peer.again = self._clock() + (again_s if again_s is not None else self._draw(*AGAIN_S))
-        if line is not None and line.leg is not None and say is not None:
+        if line is not None and line.leg is not None and say is not None and not line.is_of_people:
             line.leg.send(say)
+        self._settle(peer)
 
     def give_way(self) -> None:
-        """Leave the circuits to people, at once."""
+        """Leave the circuits to people, at once: but those that people have."""
         for peer in self._peers.values():
-            if peer.line is not None:
+            if peer.line is not None and not peer.line.is_of_people:
                 self._leave(peer, End())
 
     def contact_changed(self, petname: str, to: str | None) -> None:
         """Take that a contact has another petname; None: there is nothing to do with them any more."""
+        talks = self._talks.pop(petname, None)
+        if to is not None and talks:
+            self._talks[to] = talks
         peer = self._peers.get(petname)
         if peer is None:
             return
@@ -321,6 +401,7 @@ class Bundles:
 
     def end_all(self) -> None:
         """Forget everything: the box stops, or begins anew."""
+        self._talks.clear()
         for peer in list(self._peers.values()):
             self._forget(peer)
 
@@ -338,11 +419,11 @@ class Bundles:
     def _look(self, peer: _Peer, now: float) -> None:
         """Give up a line on which nothing was said for long enough."""
         peer.look = now + LOOK_S
-        if peer.line is not None and self._plane.bundle_idle_us(peer.bundle) / 1e6 >= peer.line.idle_s:
+        if peer.line is not None and not peer.line.is_of_people and self._plane.bundle_idle_us(peer.bundle) / 1e6 >= peer.line.idle_s:
             self._leave(peer, End())
 
     def next_timer(self) -> float:
         """Return when handle_timer() is to be called next; infinity for never."""
-        begins = [peer.again for peer in self._peers.values() if peer.wants and peer.line is None]
+        begins = [peer.again for peer in self._peers.values() if peer.wants and peer.line is None and peer.petname not in self._talks]
         looks = [peer.look for peer in self._peers.values()]
         return min([*begins, *looks, *(opening.until for opening in self._opening.values())], default=NEVER)

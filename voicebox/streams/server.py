@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from voicebox.b2bua.events import TIE_OCTETS
+from voicebox.b2bua.events import TIE_OCTETS, Offer
 from voicebox.b2bua.ports import CircuitLeg
 from voicebox.config.model import Endpoint
 from voicebox.dataplane import DatagramAsked, StreamEvent
@@ -47,6 +47,15 @@ class ProxyTalk(Protocol):
 
     def receive(self, octets: bytes) -> bytes: ...
     def reply(self, why: int | None) -> bytes: ...
+
+
+class CallsToCarry(Protocol):
+    """The calls of a box, as far as they carry streams; circuits/calls.py has them."""
+
+    on_people: Callable[[], None]
+    on_talk: Callable[[str, CircuitLeg, bytes], Listener]
+
+    def on_streams(self, acceptor: Callable[[str, Offer, CircuitLeg], Listener]) -> None: ...
 
 
 Talk = Callable[[Callable[[str], str | None]], ProxyTalk]
@@ -86,7 +95,8 @@ class StreamServer:
 
     def status(self) -> dict[str, int]:
         """Return counts of all this."""
-        return {"lines": self._bundles.lines, "waiting": len(self._tasks), "listening": len(self._listening), **(self.counters + self._datagrams.counters)}
+        bundles = {"lines": self._bundles.lines, "beside": self._bundles.beside}
+        return {**bundles, "waiting": len(self._tasks), "listening": len(self._listening), **(self.counters + self._datagrams.counters)}
 
     def handle_event(self, event: StreamEvent) -> None:
         """Take what happened to a stream."""
@@ -95,9 +105,18 @@ class StreamServer:
         else:
             self._soon(partial(self._bundles.handle_event, event))
 
-    def accept(self, petname: str, _offer: object, leg: CircuitLeg) -> Listener:
-        """Take a call for streams; see circuits/calls.py."""
+    def attend(self, calls: CallsToCarry) -> None:
+        """Take what calls there are: those for streams, and those of people, which have the circuits and may carry streams beside their sound."""
+        calls.on_streams(self._accept)
+        calls.on_people, calls.on_talk = self.give_way, self._talk
+
+    def _accept(self, petname: str, _offer: object, leg: CircuitLeg) -> Listener:
         listener = self._bundles.accept(petname, leg)
+        self._arm()
+        return listener
+
+    def _talk(self, petname: str, leg: CircuitLeg, binding: bytes) -> Listener:
+        listener = self._bundles.talk(petname, leg, binding)
         self._arm()
         return listener
 

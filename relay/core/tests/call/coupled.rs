@@ -40,7 +40,7 @@ fn couple_with_first(world: &mut World, spare: End) {
 }
 
 /// Two boxes with two circuits each, in a call over both.
-fn coupled_call(wire: Wire, drifts: (i64, i64), seed: u8) -> World {
+pub fn coupled_call(wire: Wire, drifts: (i64, i64), seed: u8) -> World {
     let mut world = call_beside_spares(wire, drifts, seed);
     meet_and(&mut world, spare_a(), spare_b(), [seed ^ 0xff; 16], couple_with_first);
     world.run_for(SECOND_US);
