@@ -276,7 +276,7 @@ def measure_links(datagrams: Iterable[Datagram], roles: Roles, call: CallView | 
             continue
         ends = (datagram.source, datagram.destination)
         if ends not in known:
-            known[ends] = _role_of(ends, roles.links)
+            known[ends] = role_of(ends, roles.links)
         role = known[ends]
         if role is not None:
             times, sizes = flows[(*role, *ends)]
@@ -286,7 +286,8 @@ def measure_links(datagrams: Iterable[Datagram], roles: Roles, call: CallView | 
     return tuple(sorted(figures, key=lambda flow: (not flow.access, flow.link, not flow.towards_far, flow.first_cell_ns)))
 
 
-def _role_of(ends: tuple[Endpoint, Endpoint], links: Sequence[LinkRole]) -> tuple[int, bool] | None:
+def role_of(ends: tuple[Endpoint, Endpoint], links: Sequence[LinkRole]) -> tuple[int, bool] | None:
+    """Return which of the links a datagram of these sockets went over, and whether towards its far end; None for another datagram."""
     source, destination = ends
     for index, link in enumerate(links):
         if at(source, link.near) and at(destination, link.far):

@@ -168,6 +168,14 @@ class EmbeddedNetwork:
         (self.directory / f"{name}.card").write_text(self.voicebox("contact", "card", home=node.home))
         (self.directory / f"{name}.phone.json").write_text(self.voicebox("phone", "add", "desk", "--transport", "udp", "--json", home=node.home))
 
+    def configure(self, name: str, setting: str, value: str) -> None:
+        """Change a setting of a box that is `none` in its box.yaml, as a user does. Raises HostError where it is not there."""
+        settings = self.boxes[name].home / "box.yaml"
+        text = settings.read_text()
+        if f"\n{setting}: none" not in text:
+            raise HostError(f"box.yaml does not say that {setting} is none")
+        settings.write_text(text.replace(f"\n{setting}: none", f'\n{setting}: "{value}"'))
+
     def make_contacts(self, name: str, node: Node) -> None:
         """Add every other box as a contact, under its name."""
         for other in self.plan.boxes:

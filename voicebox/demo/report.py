@@ -16,6 +16,7 @@ from typing import TextIO
 
 from voicebox.demo.capture import CaptureCounts
 from voicebox.demo.measure import CallFigures, DirectionFigures, FlowFigures, SecondCounts
+from voicebox.demo.page_figures import PageFigures, page_complaints, page_json, page_lines
 from voicebox.demo.quality import Quality
 from voicebox.demo.speech import LICENCE
 from voicebox.probe.figures import mean, percentile
@@ -51,7 +52,7 @@ class Progress:
 class DemoReport:
     """All that the demo found out. figures None: there was no capture, or it shows no call.
 
-    path: the names of the nodes from box to box; spare: likewise over the second circuits; probe: what came of one after the call; notes: what the reader must know about the figures; real_time: every process that keeps
+    path: the names of the nodes from box to box; spare: likewise over the second circuits; probe: what came of one after the call; page: of a page that was fetched during it; notes: what the reader must know about the figures; real_time: every process that keeps
     a schedule had SCHED_FIFO.
     """
 
@@ -65,6 +66,7 @@ class DemoReport:
     notes: tuple[str, ...] = field(default=())
     spare: tuple[str, ...] = field(default=())
     probe: ProbeResult | None = None
+    page: PageFigures | None = None
 
     @property
     def relays(self) -> int:
@@ -122,6 +124,7 @@ def json_object(report: DemoReport) -> Json:
         "cells_per_s": cells_per_s(flows),
         "directions": {"to_callee": _direction_json(figures.to_callee), "to_caller": _direction_json(figures.to_caller)} if figures else None,
         "links": [_flow_json(flow) for flow in flows],
+        "page": page_json(report.page),
         "capture": {"frames": report.capture.frames, "dropped": report.capture.dropped} if report.capture else None,
         "real_time": report.real_time,
         "notes": list(report.notes),
@@ -201,6 +204,8 @@ def complaints(report: DemoReport, *, with_limits: bool = True) -> list[str]:
         found.append("sound came through in one direction only, or in none")
     if report.capture and report.capture.dropped:
         found.append(f"the capture lost {report.capture.dropped} frames, so the figures are too bad")
+    if report.page is not None:
+        found += page_complaints(report.page, with_limits=with_limits)
     if not with_limits:
         return found
     limits = (
@@ -233,6 +238,8 @@ def human_lines(report: DemoReport) -> list[str]:
         lines += [f"             PESQ against the sound before the network: {name} {score:.2f}" for name, score in (quality.pesq or {}).items()]
     if figures is not None and figures.flows:
         lines += _link_lines(figures.flows)
+    if report.page is not None:
+        lines += page_lines(report.page)
     lines += ["", *(f"note: {note}" for note in report.notes)]
     if not report.real_time:
         lines.append("note: without real-time rights (SCHED_FIFO) another program can delay a cell; the figures are marked by this note")

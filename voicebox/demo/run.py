@@ -2,7 +2,7 @@
 
 1. Move into a network namespace of our own, where the machine allows it; start the capture.
 2. Set up six relays and two boxes by the commands a user types, start them, wait for the standing circuits.
-3. Let the network idle, then let one phone dial the other, talk, and hang up; then let one box probe the other.
+3. Let the network idle, then let one phone dial the other, talk, and hang up; meanwhile a page of the callee's is fetched by name. Then let one box probe the other.
 4. Read everything from the capture and say how it went. The sound without the network is what the sending phone put on the wire.
 
 NOT here: what a figure means (measure.py, quality.py), what the report looks like (report.py).
@@ -15,16 +15,18 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from voicebox.demo.capture import Capture, CaptureCounts
-from voicebox.demo.datagrams import Datagram, load_capture
+from voicebox.demo.datagrams import Datagram, Endpoint, load_capture
 from voicebox.demo.measure import CallFigures, Roles, measure_call
 from voicebox.demo.namespace import Isolation, enter_private_network
 from voicebox.demo.network import EmbeddedNetwork, Plan
+from voicebox.demo.page import Fetched, Fetching, Page, served
+from voicebox.demo.page_figures import PageFigures, measure_page
 from voicebox.demo.phones import PhoneDriver, PhoneSetup, phone_for
 from voicebox.demo.quality import Quality, available, quality_of_call
 from voicebox.demo.report import DemoReport, Progress, complaints, human_lines, json_object
@@ -43,6 +45,7 @@ SPEECH_MARGIN_S = 4.0
 CALLER, CALLEE = "alice", "bob"
 PROBE_S = 10
 LOOK_S = 0.5
+PROXY_PORT = 8_118
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +53,28 @@ class DemoOptions:
     """What the user asked for. keep: where recordings, capture and logs stay."""
 
     seconds: int = 20
-    codec: str = "pcma"
+    codec: str = "opus"
     keep: Path | None = None
     as_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Talk:
-    """What is known after the call. path: nodes from box to box; spare: those of its second circuits; recordings: what the phones heard; probe: what came of one after it."""
+    """What is known after the call. path: nodes from box to box; spare: those of its second circuits; recordings: what the phones heard; probe: what came of one after it; page: likewise of a page during it."""
 
     path: tuple[str, ...]
     spare: tuple[str, ...]
     real_time: bool
     recordings: tuple[Path, ...]
     probe: ProbeResult | None = None
+    page: Fetched | None = None
 
 
 def run_demo(options: DemoOptions) -> int:
     """Run the demo and print its report; return 0 where both sides were heard, else 1. Raises HostError with what is missing."""
     progress = Progress()
     isolation = enter_private_network()
-    notes = _notes_on(isolation)
+    notes = _notes_on(isolation, options.codec)
     for note in notes:
         progress.say(note)
     with _directory(options) as directory:
@@ -82,17 +86,20 @@ def run_demo(options: DemoOptions) -> int:
             talk = _call_through_network(options, directory, progress)
         finally:
             counts = capture.stop() if capture else None
-        figures, quality = _read(directory, progress, talk) if capture else (None, None)
-        report = DemoReport(talk.path, options.codec, CELL_OCTETS, figures, quality, counts, talk.real_time, notes, talk.spare, talk.probe)
+        figures, quality, page = _read(directory, progress, talk) if capture else (None, None, PageFigures(talk.page) if talk.page else None)
+        report = DemoReport(talk.path, options.codec, CELL_OCTETS, figures, quality, counts, talk.real_time, notes, talk.spare, talk.probe, page)
         print(json.dumps(json_object(report), indent=1) if options.as_json else "\n".join(human_lines(report)))
     good = report.relays == RELAYS and not (capture and complaints(report, with_limits=False))
     return 0 if good else 1
 
 
-def _notes_on(isolation: Isolation) -> tuple[str, ...]:
-    if isolation.private:
-        return ()
-    return (f"{isolation.reason}: the demo runs on the plain loopback, without a capture, so there are no figures",)
+def _notes_on(isolation: Isolation, codec: str) -> tuple[str, ...]:
+    notes = []
+    if not isolation.private:
+        notes.append(f"{isolation.reason}: the demo runs on the plain loopback, without a capture, so there are no figures")
+    if codec != "opus":
+        notes.append("G.711 and the copies of its frames leave no room in a cell, so no page is fetched during the call; with Opus one is")
+    return tuple(notes)
 
 
 @contextlib.contextmanager
@@ -130,9 +137,10 @@ def _phone(options: DemoOptions, network: EmbeddedNetwork, directory: Path, name
 
 
 def _call_through_network(options: DemoOptions, directory: Path, progress: Progress) -> _Talk:
-    with EmbeddedNetwork(directory / "network") as network:
+    with EmbeddedNetwork(directory / "network") as network, served(options.seconds) as page:
         progress.say("setting up four guards, two junctions and two boxes, each with keys of its own")
         network.set_up()
+        proxy = _offer(network, page)
         network.start()
         ready_s = network.wait_ready()
         progress.say(f"each box has its standing circuits ({ready_s:.1f} s); every link now carries its cells, and will not change")
@@ -141,9 +149,17 @@ def _call_through_network(options: DemoOptions, directory: Path, progress: Progr
             callee.wait_for("registered")
             progress.say("two softphones are registered; the network idles")
             time.sleep(IDLE_S)
-            talk = _talk(options, network, progress, caller, callee)
+            talk = _talk(options, network, progress, caller, callee, lambda: Fetching(page, f"http://{CALLEE}.privacy/", proxy))
         recordings = tuple(path for path in (caller.heard(), callee.heard()) if path)
-        return _Talk(talk.path, talk.spare, talk.real_time, recordings, _probe(network, progress))
+        return _Talk(talk.path, talk.spare, talk.real_time, recordings, _probe(network, progress), talk.page)
+
+
+def _offer(network: EmbeddedNetwork, page: Page) -> Endpoint:
+    """Let the callee offer a page to the caller; return where the caller's box has a proxy for programs."""
+    proxy = Endpoint(network.plan.box_address(CALLER), PROXY_PORT)
+    network.configure(CALLER, "http_proxy", f"{proxy.address}:{proxy.port}")
+    network.voicebox("service", "add", "web", "--to", f"127.0.0.1:{page.port}", "--port", "80", "--allow", CALLER, home=network.boxes[CALLEE].home)
+    return proxy
 
 
 def _probe(network: EmbeddedNetwork, progress: Progress) -> ProbeResult | None:
@@ -155,7 +171,7 @@ def _probe(network: EmbeddedNetwork, progress: Progress) -> ProbeResult | None:
     return result if result.outcome in {Outcome.MEASURED, Outcome.CUT_SHORT} else None
 
 
-def _talk(options: DemoOptions, network: EmbeddedNetwork, progress: Progress, caller: PhoneDriver, callee: PhoneDriver) -> _Talk:
+def _talk(options: DemoOptions, network: EmbeddedNetwork, progress: Progress, caller: PhoneDriver, callee: PhoneDriver, fetch: Callable[[], Fetching]) -> _Talk:
     progress.say(f"{CALLER}'s phone dials sip:{CALLEE}.privacy")
     caller.dial(f"sip:{CALLEE}.privacy")
     caller.wait_for("ringing")
@@ -163,17 +179,30 @@ def _talk(options: DemoOptions, network: EmbeddedNetwork, progress: Progress, ca
     caller.wait_for("connected")
     (path, spare), real_time = _paths(network)
     progress.say(f"answered; they talk for {options.seconds} s over {' - '.join(path)}")
-    _count_down(options.seconds, progress, caller, callee)
+    third_s = options.seconds / 3  # as long before the page as it takes, so that the links can be compared
+    _count_down(third_s, progress, caller, callee)
+    fetching = fetch() if options.codec == "opus" else None
+    if fetching is not None:
+        progress.say(f"http://{CALLEE}.privacy/ is fetched by the proxy of {CALLER}'s box, over the circuits of the call")
+        fetching.beside = _is_beside(network, fetching)
+    _count_down(options.seconds - third_s, progress, caller, callee)
+    page = fetching.result() if fetching is not None else None
     caller.hang_up()
     caller.wait_for("ended")
     callee.wait_for("ended")
     progress.say("hung up")
-    return _Talk(path, spare, real_time, ())
+    return _Talk(path, spare, real_time, (), page=page)
 
 
-def _count_down(seconds: int, progress: Progress, *phones: PhoneDriver) -> None:
+def _is_beside(network: EmbeddedNetwork, fetching: Fetching) -> bool:
+    """Return whether the caller's box says, while the page is under way, that a call of people carries streams and none is there for streams alone."""
+    streams = (network.status(network.boxes[CALLER]) or {}).get("streams", {})
+    return not fetching.done() and (streams.get("beside"), streams.get("lines")) == (1, 0)
+
+
+def _count_down(seconds: float, progress: Progress, *phones: PhoneDriver) -> None:
     end = time.monotonic() + seconds
-    told = seconds
+    told = int(seconds)
     while (left := end - time.monotonic()) > 0:
         for phone in phones:
             phone.turn()
@@ -205,21 +234,22 @@ def _joined(told: Sequence[Mapping[str, Any]], *, spare: bool) -> tuple[str, ...
     return (CALLER, *there, *reversed(back[:-1] if there and back and there[-1] == back[-1] else back), CALLEE)
 
 
-def _read(directory: Path, progress: Progress, talk: _Talk) -> tuple[CallFigures | None, Quality | None]:
+def _read(directory: Path, progress: Progress, talk: _Talk) -> tuple[CallFigures | None, Quality | None, PageFigures | None]:
     progress.say("reading the capture")
     wire = load_capture(directory / "capture.pcap")
     call, roles = _find_call(wire)
     figures = measure_call(wire, call, roles)
+    page = measure_page(wire, roles.links, talk.page) if talk.page is not None else None
     quality = None
     if not available():
         progress.say("no sound quality: install voicebox[quality] for it")
-        return figures, None
+        return figures, None, page
     progress.say("scoring the sound")
     try:
         quality = quality_of_call(wire, call, talk.recordings)
     except HostError as error:
         progress.say(f"no sound quality: {error}")
-    return figures, quality
+    return figures, quality, page
 
 
 def _find_call(wire: list[Datagram]) -> tuple[CallView, Roles]:
