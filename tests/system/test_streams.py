@@ -1,4 +1,4 @@
-"""Streams of running boxes: curl through SOCKS, HTTP CONNECT, a forward and by name, from a contact's service; who is not allowed; over a restart. [io]"""
+"""Streams of running boxes: curl through SOCKS, HTTP CONNECT, a forward and by name, from a contact's service, also beside a call; who is not allowed; over a restart. [io]"""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from dnslib import RCODE, DNSRecord
 
 from tests.support.embedded import CALLEE, CALLER, leave_dummies, told, wait_until
 from voicebox.demo.network import EmbeddedNetwork, Plan
+from voicebox.demo.phones import PhoneDriver, PhoneSetup, phone_for
+from voicebox.demo.speech import make_speech
 from voicebox.errors import HostError
 
 pytestmark = pytest.mark.system
@@ -90,9 +93,47 @@ def test_a_file_comes_through_socks_and_is_whole(network: EmbeddedNetwork, page:
         assert (engine["streams_broken"], engine["bad_command"], engine["panics"]) == (0, 0, 0)
 
 
-def test_a_forward_leads_to_the_same(network: EmbeddedNetwork) -> None:
-    done = curl("--noproxy", "*", f"http://{FORWARD}/short")
-    assert (done.stdout, done.stderr) == (b"hello", b"")
+def test_a_forward_leads_to_the_same(network: EmbeddedNetwork, page: tuple[int, str]) -> None:
+    done = curl("--noproxy", "*", f"http://{FORWARD}/file")
+    assert (hashlib.sha256(done.stdout).hexdigest(), done.stderr) == (page[1], b"")
+
+
+@contextlib.contextmanager
+def phones(network: EmbeddedNetwork, directory: Path) -> Iterator[tuple[PhoneDriver, PhoneDriver]]:
+    """Yield two registered phones that speak Opus; the callee's answers by itself."""
+
+    def make(name: str, speaker: int) -> PhoneDriver:
+        sip, rtp = network.plan.phone_sip(name), network.plan.phone_rtp_port(name)
+        play = make_speech(directory / f"{name}.wav", speaker, 60, "opus")
+        setup = PhoneSetup(name, network.login(name), sip.address, sip.port, rtp_port=rtp, play=play, codec="opus", ring_s=0.2)
+        return phone_for(setup, directory / name)
+
+    with make(CALLER, 0) as caller, make(CALLEE, 1) as callee:
+        for phone in (caller, callee):
+            phone.wait_for("registered")
+        yield caller, callee
+
+
+def test_a_file_goes_on_beside_a_call_of_the_same_two_and_ends_none(network: EmbeddedNetwork, page: tuple[int, str], tmp_path: Path) -> None:
+    leave_dummies(network)
+    asked = ["curl", "-sS", "--max-time", "90", "--proxy", f"socks5h://{SOCKS}", f"http://{CALLEE}.privacy/file"]
+    with phones(network, tmp_path) as (caller, callee), subprocess.Popen(asked, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as fetching:
+        wait_until(lambda: told(network.boxes[CALLER])["streams"]["lines"] == 1, "a call for streams", 30)
+        caller.dial(f"sip:{CALLEE}.privacy")
+        caller.wait_for("connected")
+        streams = [told(network.boxes[name])["streams"] for name in (CALLER, CALLEE)]
+        assert [(each["lines"], each["beside"]) for each in streams] == [(0, 1), (0, 1)], "over before they talk"
+        came, _ = fetching.communicate(timeout=120)
+        assert hashlib.sha256(came).hexdigest() == page[1]
+        assert told(network.boxes[CALLER])["streams"]["beside"] == 1
+        assert "ended" not in caller.events + callee.events
+        caller.hang_up()
+        callee.wait_for("ended")
+    wait_until(lambda: told(network.boxes[CALLER])["streams"]["beside"] == 0, "the end of the call", 10)
+    assert by_socks(f"http://{CALLEE}.privacy/short").stdout == b"hello"
+    for name in (CALLER, CALLEE):
+        engine = told(network.boxes[name])["engine"]
+        assert (engine["streams_broken"], engine["bad_command"], engine["panics"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("way", [("-x", f"http://{PROXY}"), ("-p", "-x", f"http://tor:x@{PROXY}")], ids=["get", "connect"])
