@@ -22,7 +22,7 @@ from voicebox.demo.datagrams import PROTOCOL_UDP, Datagram, Endpoint
 MS = 1_000_000
 S = 1_000_000_000
 KEYS = {
-    "one_way_virtual_ms", "link_octets", "relay_delay_ms", "relay_kb_s", "box_cpu_pct", "relay_capacity", "relay_killed", "flood", "directory", "speech_plcmos", "house", "probe", "page",
+    "one_way_virtual_ms", "link_octets", "relay_delay_ms", "relay_kb_s", "box_cpu_pct", "relay_capacity", "relay_killed", "flood", "directory", "speech_plcmos", "house", "probe", "page", "unseen",
 }  # fmt: skip
 
 
@@ -69,6 +69,11 @@ def found() -> dict[str, Any]:
         "names": {"ours": {"cpu_us": 85.7, "per_core": 11_670, "rate": 9_000}, "reference": {"cpu_us": 60.1, "per_core": 16_650, "rate": 9_500}},
         "flood": {
             "quiet": flood, "flooded": {**flood, "flood": {"junk_per_s": 99_000.0, "handshakes_per_s": 990.0}}, "wanted": [100_000.0, 1_000.0],
+        },
+        "unseen": {
+            **{case: {"one_stream": {"octets_per_s": rate, "share": rate / 11_000, "circuits": 2}, "requests": {"first_ms": 1_900.0, "p50_ms": 190.4, "most_ms": 210.0}}
+               for case, rate in (("clean", 20_460.0), ("lossy", 6_000.0))},
+            "quality": {"alone": {"p50": 4.68}, "beside": {"p50": 4.55}, "octets_per_s": 7_000.0},
         },
         "speech": {"pesq_installed": False, "codecs": {"opus": {"calls": 100, "p50": 4.7, "p1": 4.5, "direct_p50": 4.72, "missing_pct": 0.1, "pesq": None}}},
     }  # fmt: skip
@@ -233,3 +238,13 @@ def test_a_part_is_as_large_as_the_goals_ask_for(monkeypatch: pytest.MonkeyPatch
 
 def test_no_row_without_its_part() -> None:
     assert figures.rows(assemble({}, {}), {}) == []
+
+
+def test_what_a_stream_has_is_told_beside_what_one_circuit_has() -> None:
+    report = {"unseen": figures.keys(found())["unseen"]}
+    rows = {what: (figure, goal, note) for what, figure, goal, _, note in figures.rows(report, {"unseen": found()["unseen"]})}
+    assert rows["One stream of an idle box, clean"] == (20_460, None, "186 % of one circuit (at least 85) over 2; links of 19 ms, clean")
+    assert rows["A request of 200 octets and its answer, lossy"][0] == 190
+    figure, goal, note = rows["PLCMOS of an Opus call beside eight streams, less than without them by"]
+    assert (figure, goal, note) == (0.13, 0.1, "4.55 and 4.68; 7000 octets/s of streams")
+    assert figures.keys({})["unseen"]["clean"]["stream_pct"] is None

@@ -1,4 +1,4 @@
-"""Keys and rows of the parts lengths, octets, relay_calls, box, probe, house, capacity, kills, flood, speech, names and paths. Pure. The others': table.py; the thesis: thesis.py."""
+"""Keys and rows of the parts lengths, octets, relay_calls, box, probe, house, capacity, kills, flood, speech, names, paths and unseen. Pure. The others': table.py; the thesis: thesis.py."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ JITTER_MS, MESSAGE_US, START_S = 2.0, 150.0, 2.0
 QUESTION_US = 200.0
 """5 000 questions a second on one core."""
 PROBE_PCT, PROBE_START_S, SCORE_S = 5.0, 1.0, 2.0
+STREAM_PCT = {"clean": 85.0, "lossy": 60.0}
+"""Of one circuit's octets; at least."""
+BESIDE_BELOW = 0.1
 PAGE_READY_MS, PAGE_MB, BROWSER_LEG_MS = 300.0, 60.0, 5.0
 
 
@@ -104,6 +107,19 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
             }
             for relays, each in _table(found, "paths", "verify").items()
         },
+        "unseen": {
+            **{
+                case: {
+                    "stream_pct": get(found, "unseen", case, "one_stream", "share", times=100, digits=0),
+                    "octets_per_s": get(found, "unseen", case, "one_stream", "octets_per_s", digits=0),
+                    "request_p50_ms": get(found, "unseen", case, "requests", "p50_ms", digits=0),
+                    "request_first_ms": get(found, "unseen", case, "requests", "first_ms", digits=0),
+                }
+                for case in STREAM_PCT
+            },
+            "plcmos": {kind: get(found, "unseen", "quality", kind, "p50") for kind in ("alone", "beside")},
+            "beside_octets_per_s": get(found, "unseen", "quality", "octets_per_s", digits=0),
+        },
         "speech_plcmos": {
             codec: {name: get(each, name) for name in ("calls", "p50", "p1", "direct_p50", "missing_pct", "pesq")}
             for codec, each in _table(found, "speech", "codecs").items()
@@ -115,7 +131,7 @@ def rows(report: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Row]:
     """Return the rows of the parts that ran; report: as keys() has it."""
     groups = {
         "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "probe": _probe_rows, "page": _page_rows, "house": _house_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
-        "speech": _speech_rows, "names": _names_rows, "paths": _paths_rows,
+        "speech": _speech_rows, "names": _names_rows, "paths": _paths_rows, "unseen": _unseen_rows,
     }  # fmt: skip
     return [row for part, of_part in groups.items() if part in parts and "error" not in parts[part] for row in of_part(report, parts[part])]
 
@@ -132,6 +148,28 @@ def _names_rows(report: Mapping[str, Any], _: Mapping[str, Any]) -> list[Row]:
     ours, reference = report["names"]["ours"], report["names"]["reference"]
     note = f"{ours['per_core']:.0f} a second on one core; dnslib's own server with one fixed answer: {reference['cpu_us']} us"
     return [("A question to the name server", ours["cpu_us"], QUESTION_US, "us of CPU", note)]
+
+
+def _unseen_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    its, rows = report["unseen"], list[Row]()
+    for case, least in STREAM_PCT.items():
+        each = its[case]
+        share, circuits = each["stream_pct"], get(part, case, "one_stream", "circuits", digits=0)
+        note = "" if share is None else f"{share:g} % of one circuit (at least {least:g}) over {circuits:g}; links of 19 ms, {case}"
+        rows.append((f"One stream of an idle box, {case}", each["octets_per_s"], None, "octets/s", note))
+        rows.append(
+            (
+                f"A request of 200 octets and its answer, {case}",
+                each["request_p50_ms"],
+                None,
+                "ms",
+                f"the wires have 152; the first one {each['request_first_ms']}",
+            )
+        )
+    alone, beside = its["plcmos"]["alone"], its["plcmos"]["beside"]
+    worse = None if alone is None or beside is None else round(max(0.0, alone - beside), 2)
+    note = "" if worse is None else f"{beside} and {alone}; {its['beside_octets_per_s']:g} octets/s of streams"
+    return [*rows, ("PLCMOS of an Opus call beside eight streams, less than without them by", worse, BESIDE_BELOW, "", note)]
 
 
 def _paths_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:

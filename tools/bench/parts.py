@@ -19,8 +19,9 @@
     kills        a relay killed in a call
     names        questions a second that the name server answers
     speech       how a hundred calls sound, with G.711 and with Opus
+    unseen       octets of a stream, a request, and how a call sounds beside eight streams
 
-The last seven take longer, or are looked at seldom, and are run when they are asked for. A part that wants a network namespace runs as a process of its own: one may only enter it
+Those from probe on take longer, or are looked at seldom, and are run when they are asked for. A part that wants a network namespace runs as a process of its own: one may only enter it
 before there are threads.
 """
 
@@ -42,6 +43,7 @@ CIRCUITS = (1, 100, 1_000)
 MANY = CIRCUITS[1:]
 SECONDS, CALLS = 20.0, 50
 KILLS = 20
+HEARD = 3
 MAX_RINGS = 20
 """Of each case of the path: enough for a 95th percentile, and some minutes less than what the calls of their own part take."""
 PART_TIMEOUT_S = 3_600.0
@@ -122,5 +124,6 @@ PARTS = (
     Part("kills", 10, _of("kills", kills=lambda given: max(1, round(given.calls * KILLS / CALLS))), usual=False),
     Part("names", 0.3, _of("names", seconds=lambda given: given.seconds / 4), usual=False),
     Part("speech", 22, _of("speech", calls=lambda given: 2 * given.calls), usual=False),
+    Part("unseen", 6, _of("unseen", seconds=lambda given: given.seconds, calls=lambda given: max(1, round(given.calls * HEARD / CALLS))), usual=False),
 )
 """Every size is in proportion to what is given: with SECONDS and CALLS it is that of the goals."""
