@@ -52,6 +52,7 @@ class Service:
 
     def close(self) -> None:
         """Take no more connections."""
+        self._listening.shutdown(socket.SHUT_RDWR)  # else the accept() under way keeps the address
         self._listening.close()
 
     def _serve(self) -> None:

@@ -11,7 +11,9 @@ MIN_SECONDS, MAX_SECONDS = 3, 600
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("--seconds", type=int, default=20, help=f"how long the phones talk, {MIN_SECONDS} to {MAX_SECONDS} (default 20)")
-    parser.add_argument("--codec", choices=("pcma", "opus"), default="opus", help="opus: two baresips, and a page that is fetched meanwhile; pcma: the built-in softphone (default opus)")
+    parser.add_argument(
+        "--codec", choices=("pcma", "opus"), default="opus", help="opus: two baresips, and a page meanwhile; pcma: the built-in softphone (default opus)"
+    )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave recordings, capture and logs in this directory")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the report")
 
