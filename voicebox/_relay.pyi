@@ -20,6 +20,7 @@ _Event: TypeAlias = tuple[object, ...]
 ('link_down', link)                                              nothing valid came for 60 s, or disconnect(); its circuits are gone
 relay: ('create', link, circuit, handshake: bytes)               answer with accept() or refuse()
        ('extend', link, circuit, relay_id, next_circuit, handshake)   answer with extend() or refuse_extend()
+       ('ask', link, circuit, number: int, payload: bytes)       a question to the holders of records (§12.4); answer with answer_ask()
        ('circuit_ended', link, circuit)
 owner: ('created', link, circuit, payload: bytes)                §3.2 created; ('refused', link, circuit, reason: int)
        ('answer', link, circuit, hop: int, kind: int, payload)   an answer of a hop, or `knocked`
@@ -131,6 +132,9 @@ class Engine:
         """Carry out an `extend`; the engine says create on next_link, and extended or not extended backward."""
 
     def refuse_extend(self, link: int, circuit: int, reason: int) -> None: ...
+    def answer_ask(self, link: int, circuit: int, number: int, payload: bytes) -> None:
+        """Answer a question, under the number that it came with; payload: 2 016 octets (§12.4)."""
+
 
     # owner
     def open(self, link: int, circuit: int, handshake: bytes) -> None:

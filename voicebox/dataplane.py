@@ -36,6 +36,7 @@ __all__ = [
     "MessageHeard",
     "OwnCircuitEnded",
     "PhoneDigit",
+    "QuestionAsked",
     "Refused",
     "Silent",
     "StreamAsked",
@@ -91,6 +92,16 @@ class ExtendAsked:
     relay_id: bytes = field(repr=False)
     next_circuit: int
     handshake: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAsked:
+    """Relay: a whole ask came (PROTOCOL.md §12.4); answer with answer_ask(), under its number."""
+
+    link: int
+    circuit: int
+    number: int
+    payload: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +257,7 @@ Event = (
     | LinkDown
     | CreateAsked
     | ExtendAsked
+    | QuestionAsked
     | CircuitEnded
     | Created
     | Refused
@@ -269,6 +281,7 @@ _KINDS: dict[str, Callable[..., Event | StreamEvent]] = {
     "link_down": LinkDown,
     "create": CreateAsked,
     "extend": ExtendAsked,
+    "ask": QuestionAsked,
     "circuit_ended": CircuitEnded,
     "created": Created,
     "refused": Refused,
@@ -345,6 +358,7 @@ class DataPlane(MediaCommands, Protocol):
     def refuse(self, link: int, circuit: int, reason: int) -> None: ...
     def extend(self, link: int, circuit: int, next_link: int, next_circuit: int, handshake: bytes) -> None: ...
     def refuse_extend(self, link: int, circuit: int, reason: int) -> None: ...
+    def answer_ask(self, link: int, circuit: int, number: int, payload: bytes) -> None: ...
     def open(self, link: int, circuit: int, handshake: bytes) -> None: ...
     def add_hop(self, link: int, circuit: int, forward_key: bytes, backward_key: bytes) -> None: ...
     def say(self, link: int, circuit: int, hop: int, kind: int, payload: bytes, every: int = 1, times: int = 0) -> None: ...

@@ -7,17 +7,14 @@ from typing import NamedTuple
 
 CELL_OCTETS, BODY_OCTETS, FRAGMENT_OCTETS, MAX_FRAGMENTS, MAX_MESSAGE_OCTETS, ZEROS = 256, 248, 224, 16, 16 * 224, bytes(16)
 
-Kind = IntEnum("Kind", {
-    "CREATE": 1, "CREATED": 2, "REFUSED": 3, "EXTEND": 16, "EXTENDED": 17, "NOT_EXTENDED": 18, "PHASE": 20, "PHASED": 21,
-    "SETTLE": 22, "SETTLED": 23, "TOKENS": 24, "LEFT": 25, "KNOCK": 26, "KNOCKED": 27, "JOIN": 28, "PART": 29, "ATTACH": 30, "ATTACHED": 31})  # fmt: skip
+Kind = IntEnum("Kind", {"CREATE": 1, "CREATED": 2, "REFUSED": 3, "EXTEND": 16, "EXTENDED": 17, "NOT_EXTENDED": 18, "PHASE": 20, "PHASED": 21, "SETTLE": 22,
+    "SETTLED": 23, "TOKENS": 24, "LEFT": 25, "KNOCK": 26, "KNOCKED": 27, "JOIN": 28, "PART": 29, "ATTACH": 30, "ATTACHED": 31, "ASK": 32, "ANSWERED": 33})  # fmt: skip
 # What a message is (§3.2).
-PAYLOAD_OCTETS: dict[int, int] = {
-    Kind.CREATE: 1220, Kind.CREATED: 1184, Kind.REFUSED: 1, Kind.EXTEND: 1256, Kind.EXTENDED: 1184, Kind.NOT_EXTENDED: 1, Kind.PHASE: 0, Kind.PHASED: 4,
-    Kind.SETTLE: 4, Kind.SETTLED: 2, Kind.TOKENS: 2048, Kind.LEFT: 0, Kind.KNOCK: 216, Kind.KNOCKED: 224, Kind.JOIN: 24, Kind.PART: 16,
-    Kind.ATTACH: 0, Kind.ATTACHED: 6}  # fmt: skip
-ANSWERS: dict[int, tuple[Kind, ...]] = {
-    Kind.CREATE: (Kind.CREATED, Kind.REFUSED), Kind.EXTEND: (Kind.EXTENDED, Kind.NOT_EXTENDED),
-    Kind.PHASE: (Kind.PHASED,), Kind.SETTLE: (Kind.SETTLED,), Kind.TOKENS: (Kind.LEFT,), Kind.ATTACH: (Kind.ATTACHED,)}  # fmt: skip
+PAYLOAD_OCTETS: dict[int, int] = {Kind.CREATE: 1220, Kind.CREATED: 1184, Kind.REFUSED: 1, Kind.EXTEND: 1256, Kind.EXTENDED: 1184, Kind.NOT_EXTENDED: 1,
+    Kind.PHASE: 0, Kind.PHASED: 4, Kind.SETTLE: 4, Kind.SETTLED: 2, Kind.TOKENS: 2048, Kind.LEFT: 0, Kind.KNOCK: 216, Kind.KNOCKED: 224, Kind.JOIN: 24,
+    Kind.PART: 16, Kind.ATTACH: 0, Kind.ATTACHED: 6, Kind.ASK: 2016, Kind.ANSWERED: 2016}  # fmt: skip
+ANSWERS: dict[int, tuple[Kind, ...]] = {Kind.CREATE: (Kind.CREATED, Kind.REFUSED), Kind.EXTEND: (Kind.EXTENDED, Kind.NOT_EXTENDED), Kind.PHASE: (Kind.PHASED,),
+    Kind.SETTLE: (Kind.SETTLED,), Kind.TOKENS: (Kind.LEFT,), Kind.ATTACH: (Kind.ATTACHED,), Kind.ASK: (Kind.ANSWERED,)}  # fmt: skip
 
 
 class Cell(NamedTuple):

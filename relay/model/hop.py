@@ -15,10 +15,11 @@ from relay.model.slots import AHEAD_SLOTS, COMPOSE_US, SLOT_US, Due, Ring, Settl
 if TYPE_CHECKING:
     from relay.model.node import Node
 
-QUEUE_CELLS, SPEECH_SPACING, BOUND_SPACING, CREATE_TRIES = 8, 3, 49, 512  # spacing: other cells between two of a hop's own messages; before a knock if bound
+QUEUE_CELLS, CREATE_TRIES, SPEECH_SPACING, BOUND_SPACING, ANSWERED_SPACING = 8, 512, 3, 49, 2
+# Spacing: other cells between two of a hop's own messages; before a knock if bound; before each fragment of answered.
 REASON_NO_LINK, REASON_NUMBER_TAKEN, REASON_NO_ANSWER, NO_SLOT = 1, 2, 4, -(2**63)  # no slot: one before all
 UNANSWERED = {Kind.KNOCK, Kind.JOIN, Kind.PART}
-HEARD = {False: {Kind.EXTEND, Kind.PHASE, Kind.SETTLE, Kind.ATTACH}, True: {Kind.PHASE, Kind.SETTLE, Kind.TOKENS, *UNANSWERED}}
+HEARD = {False: {Kind.EXTEND, Kind.PHASE, Kind.SETTLE, Kind.ATTACH}, True: {Kind.PHASE, Kind.SETTLE, Kind.TOKENS, Kind.ASK, *UNANSWERED}}
 
 Place = tuple[int, int]
 # A circuit's name at this node: link, and the circuit's number on it.
@@ -224,7 +225,7 @@ class Hop:
         if not self.open:  # created, outside the layer
             return self.answer.next_body() if due else None
         self.since_speech += 1
-        if due and (self.since_speech > SPEECH_SPACING or self.answer.said % len(self.answer.bodies)):
+        if due and self.since_speech > (ANSWERED_SPACING if self.paced else SPEECH_SPACING * (self.answer.said % len(self.answer.bodies) == 0)):
             body = self.answer.next_body()
         elif self.knocked is not None and not due and self.since_speech > (SPEECH_SPACING if self.bond is None else BOUND_SPACING):
             body, self.knocked = serialise_speech(self.knocked), None
@@ -235,8 +236,14 @@ class Hop:
 
     def give_answer(self, kind: Kind, number: int, payload: bytes) -> None:
         """Answer what was said under a number, until there is another answer."""
-        self.answer, self.answer_number = Carousel(fragments(kind, number, payload)), number
+        self.answer, self.answer_number, self.paced = Carousel(fragments(kind, number, payload)), number, kind is Kind.ANSWERED
         self.answer_until = len(self.answer.bodies)  # so many of its fragments are to be said in all
+
+    def answer_ask(self, number: int, payload: bytes) -> None:
+        """Answer a question. Raises DroppedError where it is not the message that was heard last."""
+        if not self.collector.whole or (self.collector.head[0], self.collector.number) != (Kind.ASK, number) or len(payload) != PAYLOAD_OCTETS[Kind.ANSWERED]:
+            raise DroppedError("bad_command")
+        self.give_answer(Kind.ANSWERED, number, payload)
 
     def put_knocked(self, payload: bytes) -> bool:
         """Put a knock into the inbox; False where one waits already."""
@@ -265,9 +272,8 @@ class Hop:
     def _obey(self, kind: Kind, slot: int, number: int, payload: bytes) -> None:
         junction, refusal = self.node.junction, None
         if kind is Kind.PHASE:
-            wait_us = (junction.phase_us - (self.earliest_us or 0)) % (SLOT_US * self.stride)
+            wait_us, self.earliest_us = (junction.phase_us - (self.earliest_us or 0)) % (SLOT_US * self.stride), None
             self.give_answer(Kind.PHASED, number, struct.pack(">HH", wait_us // 10, self.steps_us[0] // 10))
-            self.earliest_us = None
         elif kind is Kind.ATTACH:
             if self.forward_due is None:
                 raise DroppedError("broke_protocol")
@@ -290,7 +296,8 @@ class Hop:
             refusal = junction.knock(self, slot, self.node.now_us, payload, self.node.random.octets(8))
         elif kind is Kind.JOIN:
             refusal = junction.join(self, self.node.now_us, payload)
+        elif kind is Kind.ASK:
+            self.node.event("ask", *self.before, number, payload)
         else:
             junction.part(self, payload)
-        if refusal is not None:
-            self.node.drop(refusal)
+        return self.node.drop(refusal) if refusal is not None else None

@@ -141,15 +141,14 @@ class Node:
     def _tick(self, link: Link, tick_us: int) -> int:
         """Send one cell towards the box (§5.2); return the next tick."""
         slots = link.stride if link.hop is None else link.hop.stride
-        number = tick_us // SLOT_US // slots * slots
-        carried = link.hop.tick(tick_us) if link.hop is not None and link.refusal is None else None
-        if link.refusal is not None:
-            self.send((link.number, link.refusal[0]), number, serialise_speech(link.refusal[1]), tick_us)
+        number, refusal, link.refusal = tick_us // SLOT_US // slots * slots, link.refusal, None
+        carried = link.hop.tick(tick_us) if link.hop is not None and refusal is None else None
+        if refusal is not None:
+            self.send((link.number, refusal[0]), number, serialise_speech(refusal[1]), tick_us)
         elif link.hop is None or carried is None:
             self.send((link.number, 0), number, self.random.body(), tick_us)
         else:
             self.send(link.hop.before, *carried, tick_us)
-        link.refusal = None
         return tick_us + SLOT_US * slots
 
     def _sweep(self) -> None:
@@ -245,8 +244,8 @@ class Node:
         hop, create = self._places.get(place), link.creates.get(arguments[0])
         if link.own is not None:
             link.own.command(name, *arguments)
-        elif name in {"extend", "refuse_extend"} and hop is not None and hop.before == place and hop.next_state is NextState.ASKED:
-            (self._extend if name == "extend" else Hop.refuse_extend)(hop, *arguments[1:])
+        elif hop is not None and hop.before == place and (name == "answer_ask" or (name in {"extend", "refuse_extend"} and hop.next_state is NextState.ASKED)):
+            {"extend": self._extend, "refuse_extend": Hop.refuse_extend, "answer_ask": Hop.answer_ask}[name](hop, *arguments[1:])
         elif name in {"accept", "refuse"} and create is not None and create.collector.whole and create.refusal is None and {*arguments[5:]} <= {*STEPS_US}:
             (self._accept if name == "accept" else self._refuse)(place, link, create, *arguments[1:])
         else:

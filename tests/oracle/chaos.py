@@ -203,6 +203,8 @@ class Chaos(Network):
                 self._say_to(life, "say", junction, int(Kind.JOIN), join_id + self.tickets.get(join_id, bytes(8)), every, chance.randrange(9))
             case 4 if chance.random() < 0.3:
                 self._say_to(life, "say", junction, int(Kind.PART), join_id, every, 8)
+            case 4 if chance.random() < 0.5:
+                self._say_to(life, "say", junction, int(Kind.ASK), chance.randbytes(PAYLOAD_OCTETS[Kind.ASK]), every, 0)
             case 5:
                 self._say_to(life, "speak", chance.choice([None, *KEYS]), [chance.choice(KEYS)])
                 others = [each for each in self.lives if each.box == life.box and each is not life]
@@ -251,6 +253,9 @@ class Chaos(Network):
                     self._later(name, "refuse_extend", link, circuit, chance.randrange(256))
                 else:
                     self._later(name, "extend", link, circuit, next_link if chance.random() < 0.97 else chance.randrange(40), next_circuit, handshake)
+            case ("ask", int(link), int(circuit), int(number), bytes(question)):
+                number += chance.random() < 0.03
+                self._later(name, "answer_ask", link, circuit, number, question if chance.random() < 0.97 else question[1:])
             case ("circuit_ended", *_):
                 return
             case (_, int(link), int(circuit), *_):
@@ -277,7 +282,7 @@ class Chaos(Network):
             name,
             *chance.choice([
                 ("accept", link, circuit, key, key, bytes(PAYLOAD_OCTETS[Kind.CREATED]), True), ("refuse", link, circuit, 3), ("extend", link, circuit, link, circuit, handshake),
-                ("refuse_extend", link, circuit, 4), ("open", link, circuit, handshake), ("add_hop", link, circuit, key, key),
+                ("refuse_extend", link, circuit, 4), ("answer_ask", link, circuit, chance.randrange(40), bytes(PAYLOAD_OCTETS[Kind.ANSWERED])), ("open", link, circuit, handshake), ("add_hop", link, circuit, key, key),
                 ("say", link, circuit, chance.randrange(5), chance.randrange(256), chance.randbytes(chance.randrange(3_584)), chance.randrange(1, 9), 3),
                 ("hush", link, circuit), ("shift", link, chance.randrange(40_001)), ("settle_own", link, circuit, chance.choice((5_000, 6_000))), ("speak", link, circuit, key, [key]),
                 ("quiet", link, circuit), ("speak", link, circuit, None, [key] * 9), ("couple", link, circuit, life.link, life.number),

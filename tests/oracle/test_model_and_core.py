@@ -13,7 +13,7 @@ from tests.oracle.compared import DROPS, Compared
 INPUTS = 10_000_000 if LONG else 1_000_000
 SEEDS = 8  # networks, each with its own wires, rate of faults and history
 COUPLED, TRIPLED = 10, 3
-EVENTS = {"create", "extend", "circuit_ended", "created", "refused", "ended", "heard", "silent", 17, 18, 21, 23, 25, 27, 31}
+EVENTS = {"create", "extend", "ask", "circuit_ended", "created", "refused", "ended", "heard", "silent", 17, 18, 21, 23, 25, 27, 31, 33}
 """All the events a model has; numbers are kinds of `answer`."""
 
 

@@ -28,6 +28,7 @@ from voicebox.dataplane import (
     MessageHeard,
     OwnCircuitEnded,
     PhoneDigit,
+    QuestionAsked,
     Refused,
     Silent,
     Taped,
@@ -95,7 +96,7 @@ class CircuitDriver:
                 self._calls.silent(link, now_us)
             case EngineFailed():
                 self._on_failed()
-            case CreateAsked() | ExtendAsked() | CircuitEnded() | PhoneDigit() | Taped() | MediaFailed():
+            case CreateAsked() | ExtendAsked() | QuestionAsked() | CircuitEnded() | PhoneDigit() | Taped() | MediaFailed():
                 pass  # a relay's; or a digit, a tape or a failure of a port that nobody listens to any more
 
     def _tick(self) -> None:

@@ -25,6 +25,8 @@ use std::collections::VecDeque;
 
 /// Other cells between two of a hop's own messages: at most one slot in four is stolen once it is settled, for then all have one fragment.
 const SPEECH_SPACING: u32 = 3;
+/// Likewise before a fragment of the answer to a question, which has nine: beside sound each is heard from its copy in the cell after it.
+const ANSWERED_SPACING: u32 = 2;
 /// Likewise before a knock that is delivered to a circuit that is bound: each takes a slot of the call.
 const BOUND_SPACING: u32 = 49;
 
@@ -112,6 +114,8 @@ pub enum Request {
     Join(Vec<u8>),
     /// End a splice.
     Part(Vec<u8>),
+    /// Ask the holders of a record, under the number of the question.
+    Ask(u16, Vec<u8>),
 }
 
 /// The owner broke the protocol inside the layer: the circuit ends (PROTOCOL.md §6.4).

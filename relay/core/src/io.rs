@@ -74,6 +74,8 @@ pub enum Command {
     Extend { link: LinkId, circuit: CircId, next_link: LinkId, next_circuit: CircId, handshake: Vec<u8> },
     /// Answer an `extend` with `not extended`.
     RefuseExtend { link: LinkId, circuit: CircId, reason: u8 },
+    /// Answer an `ask`, under the number that it came with.
+    AnswerAsk { link: LinkId, circuit: CircId, number: u16, payload: Vec<u8> },
     /// Owner: say create on an access link until it is answered.
     Open { link: LinkId, circuit: CircId, handshake: Vec<u8> },
     /// Owner: use the keys of one more hop.
@@ -175,6 +177,8 @@ pub enum Event {
     Create { link: LinkId, circuit: CircId, handshake: Vec<u8> },
     /// A whole extend came; answer with extend or refuse_extend.
     Extend { link: LinkId, circuit: CircId, relay_id: [u8; 32], next_circuit: CircId, handshake: Vec<u8> },
+    /// A whole ask came; answer with answer_ask.
+    Ask { link: LinkId, circuit: CircId, number: u16, payload: Vec<u8> },
     /// A circuit through this relay is forgotten.
     CircuitEnded { link: LinkId, circuit: CircId },
     /// The guard's `created` for an own circuit.

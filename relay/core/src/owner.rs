@@ -233,7 +233,9 @@ impl Owner {
             Command::MediaUnbind { port } => self.media_unbind(port),
             Command::MediaDigit { port, code, duration_ms } => self.phone(port).is_some_and(|phone| phone.port.digit(now, code, duration_ms)),
             Command::MediaClose { port } => self.media_unbind(port) && self.ports.remove(&port).is_some(),
-            other @ (Command::Accept { .. } | Command::Refuse { .. } | Command::Extend { .. } | Command::RefuseExtend { .. }) => return Err(other),
+            other @ (Command::Accept { .. } | Command::Refuse { .. } | Command::Extend { .. } | Command::RefuseExtend { .. } | Command::AnswerAsk { .. }) => {
+                return Err(other)
+            }
         };
         if !done {
             ctx.count(DropReason::BadCommand);

@@ -376,6 +376,12 @@ impl Relay {
                 self.junction.part(&mut self.hops, index, &payload);
                 None
             }
+            Request::Ask(number, payload) => {
+                if let Some((link, circuit)) = self.hop(index).map(|hop| hop.before) {
+                    context.event(Event::Ask { link, circuit, number, payload });
+                }
+                None
+            }
         };
         if let Some(reason) = refusal {
             context.count(reason);
@@ -424,6 +430,9 @@ impl Relay {
             }
             Command::RefuseExtend { link, circuit, reason } => {
                 self.asked((link, circuit)).and_then(|index| self.hop_mut(index)).map(|hop| hop.refuse_extend(reason))
+            }
+            Command::AnswerAsk { link, circuit, number, payload } => {
+                self.at((link, circuit)).and_then(|index| self.hop_mut(index)).and_then(|hop| hop.answer_ask(number, payload).then_some(()))
             }
             Command::Open { .. }
             | Command::AddHop { .. }
@@ -493,11 +502,12 @@ impl Relay {
     }
 
     /// Return the hop that waits for the control plane's answer to its owner's extend.
+    fn at(&self, place: Place) -> Option<HopIndex> {
+        self.links.get(&place.0 .0)?.places.get(&place.1 .0).filter(|(_, side)| *side == Side::Before).map(|(index, _)| *index)
+    }
+
     fn asked(&self, place: Place) -> Option<HopIndex> {
-        match self.links.get(&place.0 .0)?.places.get(&place.1 .0)? {
-            (index, Side::Before) => self.hop(*index).filter(|hop| matches!(hop.next, Next::Asked)).map(|_| *index),
-            (_, Side::Behind) => None,
-        }
+        self.at(place).filter(|index| self.hop(*index).is_some_and(|hop| matches!(hop.next, Next::Asked)))
     }
 
     fn extend(&mut self, now: Micros, index: HopIndex, behind: Place, handshake: Vec<u8>) -> Option<()> {

@@ -15,6 +15,8 @@ pub const MAX_MESSAGE_OCTETS: usize = FRAGMENT_OCTETS * MAX_FRAGMENTS;
 pub const HANDSHAKE_OCTETS: usize = 1_220;
 /// Octets of its answer, created.
 pub const CREATED_OCTETS: usize = 1_184;
+/// Octets of a question to the holders of records, and of its answer (PROTOCOL.md §12.4): nine whole fragments.
+pub const QUESTION_OCTETS: usize = 2_016;
 /// `create` and its answer have this number.
 pub const CREATE_NUMBER: u16 = 1;
 /// Where the fragment begins in the body.
@@ -60,11 +62,15 @@ pub enum Kind {
     Attach = 30,
     /// The answer.
     Attached = 31,
+    /// Asks a junction to ask the holders of a record (PROTOCOL.md §12.4).
+    Ask = 32,
+    /// The answer.
+    Answered = 33,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Create,
         Self::Created,
         Self::Refused,
@@ -83,6 +89,8 @@ impl Kind {
         Self::Part,
         Self::Attach,
         Self::Attached,
+        Self::Ask,
+        Self::Answered,
     ];
 
     /// Return the kind with this number.
@@ -108,6 +116,7 @@ impl Kind {
             Self::Knocked => 16 + 16 + 184 + 8,
             Self::Join => 16 + 8,
             Self::Part => 16,
+            Self::Ask | Self::Answered => QUESTION_OCTETS,
         }
     }
 }
@@ -274,6 +283,12 @@ impl Collector {
     #[must_use]
     pub fn number(&self) -> Option<u16> {
         self.name.map(|(number, _, _)| number)
+    }
+
+    /// Return whether it is a message of this kind and number that became whole last.
+    #[must_use]
+    pub fn is_whole_of(&self, kind: Kind, number: u16) -> bool {
+        self.is_whole() && self.name.is_some_and(|(its_number, its_kind, _)| (its_number, its_kind) == (number, kind as u8))
     }
 
     /// Return whether the message became whole.

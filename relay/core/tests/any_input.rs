@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use voicebox_core::cell::{parse_cell, serialise_cell, shows_zeros, Body, Cell, CELL_OCTETS};
 use voicebox_core::ids::METERED;
-use voicebox_core::speech::{parse_speech, serialise_speech, Collected, Collector, CREATED_OCTETS, HANDSHAKE_OCTETS, MAX_MESSAGE_OCTETS};
+use voicebox_core::speech::{parse_speech, serialise_speech, Collected, Collector, CREATED_OCTETS, HANDSHAKE_OCTETS, MAX_MESSAGE_OCTETS, QUESTION_OCTETS};
 use voicebox_core::{CircId, Command, Config, Core, Input, LinkId, LinkKind, Output, PortId, SeededRandom, Slot};
 
 /// Run a property over many inputs, and print how many.
@@ -92,6 +92,7 @@ fn circuit_command() -> impl Strategy<Value = Command> {
     let circuit = || circuit_number().prop_map(CircId);
     let handshake = || prop_oneof![4 => Just(vec![7; HANDSHAKE_OCTETS]), 1 => prop::collection::vec(any::<u8>(), 0..1_300)];
     let payload = || prop::collection::vec(any::<u8>(), 0..300);
+    let question = || prop_oneof![2 => Just(vec![7; QUESTION_OCTETS]), 1 => payload()];
     prop_oneof![
         (name(), circuit(), any::<bool>(), 0u32..10).prop_map(|(link, circuit, junction, fives)| Command::Accept {
             link,
@@ -111,9 +112,10 @@ fn circuit_command() -> impl Strategy<Value = Command> {
             next_circuit,
             handshake
         }),
+        (name(), circuit(), any::<u16>(), question()).prop_map(|(link, circuit, number, payload)| Command::AnswerAsk { link, circuit, number, payload }),
         (name(), circuit(), handshake()).prop_map(|(link, circuit, handshake)| Command::Open { link, circuit, handshake }),
         (name(), circuit()).prop_map(|(link, circuit)| Command::AddHop { link, circuit, forward_key: [1; 16], backward_key: [2; 16] }),
-        (name(), circuit(), 0u8..5, 14u8..31, payload(), 0u32..4, 0u32..4).prop_map(|(link, circuit, hop, kind, payload, every, times)| Command::Say {
+        (name(), circuit(), 0u8..5, 14u8..34, payload(), 0u32..4, 0u32..4).prop_map(|(link, circuit, hop, kind, payload, every, times)| Command::Say {
             link,
             circuit,
             hop,

@@ -95,6 +95,7 @@ pub(crate) fn parse(tuple: &Bound<'_, PyTuple>) -> PyResult<Command> {
         "refuse" => Command::Refuse { link, circuit, reason: its.get(2)? },
         "extend" => Command::Extend { link, circuit, next_link: LinkId(its.get(2)?), next_circuit: CircId(its.get(3)?), handshake: its.octets(4)? },
         "refuse_extend" => Command::RefuseExtend { link, circuit, reason: its.get(2)? },
+        "answer_ask" => Command::AnswerAsk { link, circuit, number: its.get(2)?, payload: its.octets(3)? },
         "open" => Command::Open { link, circuit, handshake: its.octets(2)? },
         "add_hop" => Command::AddHop { link, circuit, forward_key: its.key(2)?, backward_key: its.key(3)? },
         "say" => {

@@ -128,6 +128,10 @@ impl Engine {
         self.command(Command::RefuseExtend { link: LinkId(link), circuit: CircId(circuit), reason })
     }
 
+    fn answer_ask(&self, link: u32, circuit: u32, number: u16, payload: &[u8]) -> PyResult<()> {
+        self.command(Command::AnswerAsk { link: LinkId(link), circuit: CircId(circuit), number, payload: payload.to_vec() })
+    }
+
     fn open(&self, link: u32, circuit: u32, handshake: &[u8]) -> PyResult<()> {
         self.command(Command::Open { link: LinkId(link), circuit: CircId(circuit), handshake: handshake.to_vec() })
     }

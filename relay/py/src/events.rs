@@ -21,6 +21,7 @@ pub(crate) fn of_core<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py
         Event::Extend { link, circuit, relay_id, next_circuit, handshake } => {
             tuple(py, ("extend", link.0, circuit.0, octets(relay_id), next_circuit.0, octets(handshake)))
         }
+        Event::Ask { link, circuit, number, payload } => tuple(py, ("ask", link.0, circuit.0, *number, octets(payload))),
         Event::CircuitEnded { link, circuit } => tuple(py, ("circuit_ended", link.0, circuit.0)),
         Event::Created { link, circuit, payload } => tuple(py, ("created", link.0, circuit.0, octets(payload))),
         Event::Refused { link, circuit, reason } => tuple(py, ("refused", link.0, circuit.0, *reason)),

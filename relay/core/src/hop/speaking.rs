@@ -1,6 +1,6 @@
 //! What a hop says to its owner, and what it hears inside the layer (PROTOCOL.md §3.1, §3.2, §6.4).
 
-use super::{Answer, Backward, BrokeProtocol, Forward, Hop, Next, Request, Role, BOUND_SPACING, SPEECH_SPACING};
+use super::{Answer, Backward, BrokeProtocol, Forward, Hop, Next, Request, Role, ANSWERED_SPACING, BOUND_SPACING, SPEECH_SPACING};
 use crate::cell::Body;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
@@ -19,7 +19,12 @@ impl Hop {
         }
         self.since_speech = self.since_speech.saturating_add(1);
         let answer = self.answer.as_mut().filter(|answer| answer.due > 0);
-        if self.since_speech <= SPEECH_SPACING && !answer.as_ref().is_some_and(|answer| answer.carousel.within_round()) {
+        let spacing = match answer.as_ref().map(|answer| &answer.carousel) {
+            Some(carousel) if carousel.kind() == Kind::Answered as u8 => ANSWERED_SPACING,
+            Some(carousel) if carousel.within_round() => 0,
+            None | Some(_) => SPEECH_SPACING,
+        };
+        if self.since_speech <= spacing {
             return None;
         }
         let body = if let Some(answer) = answer {
@@ -36,6 +41,15 @@ impl Hop {
 
     pub(super) fn give_answer(&mut self, kind: Kind, number: u16, payload: Vec<u8>) {
         self.answer = Answer::new(kind, number, payload);
+    }
+
+    /// Answer a question; false where it is not the present message, or the answer has another length.
+    pub fn answer_ask(&mut self, number: u16, payload: Vec<u8>) -> bool {
+        let fits = self.collector.is_whole_of(Kind::Ask, number) && payload.len() == Kind::Answered.payload_octets();
+        if fits {
+            self.give_answer(Kind::Answered, number, payload);
+        }
+        fits
     }
 
     /// Put a knock and its ticket into the inbox; false where one waits already.
@@ -81,7 +95,7 @@ impl Hop {
     fn may_hear(&self, kind: Kind) -> bool {
         match self.role {
             Role::Guard | Role::Middle => matches!(kind, Kind::Phase | Kind::Settle | Kind::Extend | Kind::Attach),
-            Role::Junction => matches!(kind, Kind::Phase | Kind::Settle | Kind::Tokens | Kind::Knock | Kind::Join | Kind::Part),
+            Role::Junction => matches!(kind, Kind::Phase | Kind::Settle | Kind::Tokens | Kind::Knock | Kind::Join | Kind::Part | Kind::Ask),
         }
     }
 
@@ -126,6 +140,7 @@ impl Hop {
             Kind::Knock => Ok(Some(Request::Knock(payload))),
             Kind::Join => Ok(Some(Request::Join(payload))),
             Kind::Part => Ok(Some(Request::Part(payload))),
+            Kind::Ask => Ok(Some(Request::Ask(number, payload))),
             Kind::Create
             | Kind::Created
             | Kind::Refused
@@ -135,7 +150,8 @@ impl Hop {
             | Kind::Settled
             | Kind::Left
             | Kind::Knocked
-            | Kind::Attached => Err(BrokeProtocol),
+            | Kind::Attached
+            | Kind::Answered => Err(BrokeProtocol),
         }
     }
 

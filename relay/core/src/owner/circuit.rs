@@ -183,10 +183,11 @@ impl OwnCircuit {
         stands
     }
 
-    /// Return whether every cell of this circuit is filler at present.
+    /// Return whether every cell of this circuit is filler at present, or of a question, which its box has whether it does anything or not.
     #[must_use]
-    pub const fn says_nothing(&self) -> bool {
-        matches!(self.stage, Stage::Created) && self.saying.is_none() && self.attaching.is_none() && self.speaking.is_none()
+    pub fn says_nothing(&self) -> bool {
+        let speaks = self.saying.as_ref().is_some_and(|saying| saying.carousel.kind() != Kind::Ask as u8);
+        matches!(self.stage, Stage::Created) && !speaks && self.attaching.is_none() && self.speaking.is_none()
     }
 
     /// Return whether somebody at the other end is spoken to.
@@ -363,8 +364,9 @@ impl OwnCircuit {
         // A long segment of the channel may need the whole cell.
         let needs_all =
             |port: &&mut Port| talks && talk.as_ref().is_some_and(|talk| talk.channel.wants_whole_cell(PAYLOAD_OCTETS - port.frame_octets_of(counter)));
-        // In a slot that a hop is spoken to in, a mate says the frame, and the next cell here has its copy.
-        let takes = says || self.end.speaks() && !self.mates.is_empty();
+        // In a slot that a hop is spoken to in, a mate says the frame, or nobody does; the next cell here has its copy. Were it left for the next slot, all sound
+        // behind it would be later by one for each such slot, and come too late soon.
+        let takes = self.end.speaks();
         let mut port = port.filter(|port| takes && !needs_all(port));
         let before = port.as_deref_mut().filter(|_| metered).and_then(|port| frame_of(port, at.saturating_sub(SLOT_US), counter - 1));
         let frame = port.and_then(|port| frame_of(port, at, counter));
@@ -549,6 +551,7 @@ fn answers(asked: u8, kind: Kind) -> bool {
         Kind::Settled => asked == Kind::Settle as u8,
         Kind::Left => asked == Kind::Tokens as u8,
         Kind::Attached => asked == Kind::Attach as u8,
+        Kind::Answered => asked == Kind::Ask as u8,
         Kind::Create
         | Kind::Created
         | Kind::Refused
@@ -560,6 +563,7 @@ fn answers(asked: u8, kind: Kind) -> bool {
         | Kind::Knocked
         | Kind::Join
         | Kind::Part
-        | Kind::Attach => false,
+        | Kind::Attach
+        | Kind::Ask => false,
     }
 }

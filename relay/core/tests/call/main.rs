@@ -3,6 +3,7 @@
 mod coupled;
 mod machine;
 mod metered;
+mod questions;
 mod streams;
 mod world;
 

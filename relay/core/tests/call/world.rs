@@ -266,6 +266,7 @@ impl World {
                 let next_link = next.expect("a wire to the next relay");
                 self.command(node, Command::Extend { link, circuit, next_link, next_circuit, handshake });
             }
+            Event::Ask { link, circuit, number, payload } => self.command(node, Command::AnswerAsk { link, circuit, number, payload }),
             other => self.nodes[node].events.push(other),
         }
     }
