@@ -135,7 +135,6 @@ class Engine:
     def answer_ask(self, link: int, circuit: int, number: int, payload: bytes) -> None:
         """Answer a question, under the number that it came with; payload: 2 016 octets (§12.4)."""
 
-
     # owner
     def open(self, link: int, circuit: int, handshake: bytes) -> None:
         """Say create on an access link until it is answered."""

@@ -40,7 +40,7 @@ from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import keep_network, load_network, reread_network
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.pairing import Pairing
-from voicebox.circuits.path import OwnView, junctions_of_epoch
+from voicebox.circuits.path import OwnView, junction_ids
 from voicebox.circuits.path_report import circuit_status, path_report
 from voicebox.circuits.relay_cards import load_cards, relays_by_card
 from voicebox.circuits.revocations import Revocations
@@ -78,6 +78,7 @@ from voicebox.streams.offering import Offering
 from voicebox.streams.server import StreamServer
 from voicebox.tls_key import load_key
 from voicebox.trunk_place import trunk_place
+from voicebox.waiting_texts import TextsThatWait
 
 CERTIFICATE_CHECK_S = 86_400
 LOOK_AT_ADDRESSES_S = 1.0
@@ -127,6 +128,7 @@ class BoxDaemon:
         self._offered = OfferedAccounts(home, self._config)
         self._kept = Kept(self._store, self._today)
         self._kept.use(self._kept.opened() if self._plan.mailboxes else None, keeps_missed=self._plan.keeps_missed)
+        self._waiting = TextsThatWait(self._store, self._book, identity.contact_id, lambda: self._server)
         self._agreement = Agreement(lambda: self._network, self._now_us)
         self._revocations = Revocations(lambda: told_revoked(load_register(self._store), dt.datetime.now(dt.UTC)), self._book.keep_revoked)
         self._repeating = Repeating()
@@ -154,6 +156,7 @@ class BoxDaemon:
             self._repeating.every(ASK_EVERY_S, self._look_at_jitter)
             self._repeating.every(LOOK_EVERY_S, self._look_at_date)
             self._repeating.every(KEEP_MISSED_S, self._kept.write_missed)
+            self._repeating.every(KEEP_MISSED_S, self._waiting.expire)
             self._relaying.start(self._config.link_address)
             self._repeating.every(LOOK_AT_ADDRESSES_S, self._look_at_addresses)
             self._addresses.start()
@@ -184,7 +187,8 @@ class BoxDaemon:
         dummies = Dummies(calls.begin_dummy, self._book.petnames, rng, self._network.epoch_us, now_us)
         calls.on_dummy_over = dummies.over
         self._pairing.use(calls)
-        self._driver = CircuitDriver(standing, calls, dummies, self._plane.now_us, self.failed.set)
+        records = self._waiting.rounds(lambda: self._network, standing, rng, now_us, metered=metered)
+        self._driver = CircuitDriver(standing, calls, dummies, records, self._plane.now_us, self.failed.set)
         scale = scale_of(self._network.epoch_us)
         self._prober = Prober(calls, self._media, self._plane.now_us, lambda: draw_answered(rng, scale).length_us / 1e6, answers=self._config.probe)
         self._streams = streams = StreamServer(self._plane, calls, self._config.suffixes, self._petnames, rng.uniform)
@@ -227,6 +231,7 @@ class BoxDaemon:
             missed=self._kept.note_missed,
         )
         self._server.use_messages(self._kept.messages, self._mailboxes_of)
+        self._server.use_keeper(self._waiting)
         self._kept.on_messages = self._server.messages_changed
         await self._server.start(listen)
         self._server.use_trunk(trunk_place(self._config.trunk, self._store.home))
@@ -339,7 +344,7 @@ class BoxDaemon:
         if self._standing is not None and self._calls is not None:
             self._standing.use(self._network, self._own_view(self._network))
             epoch = self._standing.epoch
-            if not self._gossiping.first_done and not self._calls.active() and _junctions(before, epoch) != _junctions(self._network, epoch):
+            if not self._gossiping.first_done and not self._calls.active() and junction_ids(before, epoch) != junction_ids(self._network, epoch):
                 self._begin_anew()
         keep_network(self._store, self._network)
 
@@ -398,7 +403,7 @@ class BoxDaemon:
             "profile": self._config.profile.value,
             "epoch": self._standing.epoch,
             "epoch_s": self._network.terms.epoch_s,
-            "epoch_left_s": round(self._epoch_left_s()),
+            "epoch_left_s": round(self._network.left_s(self._standing.epoch, self._plane.now_us())),
             "circuits": [circuit_status(circuit, present=circuit in present, show_path=show_path) for circuit in circuits],
             "no_path": self._standing.no_path,
             "links": len(circuits),
@@ -420,6 +425,7 @@ class BoxDaemon:
             "phones": [{"user": phone.user, "transport": phone.transport, "clear": phone.clear} for phone in self._server.registrations()],
             "seen": {user: round(ago_s) for user, ago_s in self._server.seen().items()},
             "messages": self._kept.count(),
+            "texts": self._waiting.told(),
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "relay": self._relaying.told(),
             "trunk": state.value if (state := self._server.trunk_state()) is not None else None,
@@ -434,11 +440,6 @@ class BoxDaemon:
             "interception": self._interception.status(),
             "counters": dict(self.counters + self._gossip.counters + self._gossiping.rounds.counters),
         }
-
-    def _epoch_left_s(self) -> float:
-        """Return how long the present circuits are used still."""
-        assert self._standing is not None
-        return max(0, (self._standing.epoch + 1) * self._network.epoch_us - self._plane.now_us()) / 1e6
 
     def _promised(self) -> Cost:
         return promised(self._config.profile.circuits, metered=self._config.profile.is_metered)
@@ -566,6 +567,7 @@ class BoxDaemon:
     def _take(self, step: Step) -> None:
         self._book.take(step)
         self._names.contacts_changed()
+        self._waiting.contact_changed(step)
         if step.before is not None:
             petname, to = step.before.petname, step.after.petname if step.after is not None and step.after.open else None
             if self._server is not None:
@@ -593,7 +595,3 @@ class BoxDaemon:
 
     def _algorithms(self) -> tuple[DigestAlgorithm, ...]:
         return tuple(DigestAlgorithm(name.upper()) for name in self._config.sip_digest)
-
-
-def _junctions(network: VerifiedNetwork, epoch: int) -> list[bytes]:
-    return [relay.relay_id for relay in junctions_of_epoch(network, epoch)]

@@ -22,14 +22,16 @@ from voicebox.circuits.gossip_rounds import Times
 from voicebox.circuits.limits import MonthlyTraffic, circuits_within, rounded
 from voicebox.circuits.network import VerifiedNetwork, belongs
 from voicebox.circuits.network_state import keep_network, load_network, reread_network
+from voicebox.circuits.record_peer import Station
 from voicebox.circuits.relay import Relay
 from voicebox.circuits.relay_state import certificate_showing, load_relay_keys, remove_former_key
 from voicebox.circuits.value import ValueSignature
 from voicebox.circuits.values_coming import COMING_FILE, due, parse_coming
 from voicebox.config.load import load_relay
 from voicebox.contacts.store import StateDirectory
-from voicebox.dataplane import CircuitEnded, CreateAsked, EngineFailed, Event, ExtendAsked, LinkDown, LinkFailed, LinkUp, LiveDataPlane
+from voicebox.dataplane import CircuitEnded, CreateAsked, EngineFailed, Event, ExtendAsked, LinkDown, LinkFailed, LinkUp, LiveDataPlane, QuestionAsked
 from voicebox.errors import HostError, UsageError
+from voicebox.holding import WRITE_EVERY_S, Holding
 from voicebox.repeating import Repeating
 
 MINUTE_S = 60
@@ -77,6 +79,8 @@ class RelayDaemon:
         self._rng = random.SystemRandom()
         self._gossiping = Gossiping(self._gossip, self._times, self._rng, self._peers, self._config.listen.address)
         self._listener = GossipListener(self._gossip, self._times, self._keys)
+        me = Station(self._own, self._keys, lambda: self._network, self._now_us, self._config.listen.address)
+        self._holding = Holding(store, me, self._listener, self._answer_ask)
         self._gossip.on_changed = self._list_changed
         self.failed = asyncio.Event()
 
@@ -88,6 +92,7 @@ class RelayDaemon:
             self._gossiping.start()
             self._repeating.every(MINUTE_S, self._look_at_traffic)
             self._repeating.every(MINUTE_S, self._tell_values)
+            self._repeating.every(WRITE_EVERY_S, self._holding.write)
             self._repeating.every(LOOK_EVERY_S, self._look_at_date)
         except BaseException:
             await self.stop()
@@ -98,11 +103,18 @@ class RelayDaemon:
         self._repeating.stop()
         await self._gossiping.stop()
         await self._listener.stop()
+        await self._holding.stop()
         self._stop_relay()
 
     @property
     def _network(self) -> VerifiedNetwork:
         return self._gossip.network
+
+    def _now_us(self) -> int:
+        return self._plane.now_us()
+
+    def _answer_ask(self, link: int, circuit: int, number: int, payload: bytes) -> None:
+        self._plane.answer_ask(link, circuit, number, payload)
 
     def _peers(self) -> list[Descriptor]:
         """Return whom to ask for the list: one relay, drawn."""
@@ -172,7 +184,10 @@ class RelayDaemon:
                 self._relay.create(link, circuit, handshake, now_us)
             case ExtendAsked(link, circuit, relay_id, next_circuit, handshake):
                 self._relay.extend(link, circuit, relay_id, next_circuit, handshake, now_us)
+            case QuestionAsked(link, circuit, number, payload):
+                self._holding.questions.ask(link, circuit, number, payload)
             case CircuitEnded(link, circuit):
+                self._holding.questions.forget(link, circuit)
                 self._relay.circuit_ended(link, circuit)
             case EngineFailed():
                 self.failed.set()
@@ -194,9 +209,10 @@ class RelayDaemon:
             "links": self._relay.links(),
             "no_circuits_from_epoch": self._relay.closed_from,
             "list": {"relays": len(self._network.valid(now)), "value": self._network.value_told(now), **self._gossiping.rounds.told(time.time(), [])},
+            "records": self._holding.told(),
             "realtime": self._realtime,
             "engine": rounded(self._plane.counters()),
-            "counters": dict(self._relay.counters + self._gossip.counters + self._gossiping.rounds.counters),
+            "counters": dict(self._relay.counters + self._gossip.counters + self._gossiping.rounds.counters + self._holding.counters),
         }
 
     def reload(self) -> None:

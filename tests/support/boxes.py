@@ -18,6 +18,7 @@ from voicebox.circuits.dummies import Dummies
 from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.pairing import Files, Pairing
+from voicebox.circuits.record_rounds import RecordRounds
 from voicebox.circuits.revocations import Revocations
 from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import StandingCircuits, guards_wanted
@@ -66,6 +67,7 @@ class Box:
         self.contacts: list[Contact] = []
         self.chance = Random(seed)
         self.dummies: Dummies | None = None
+        self.records: RecordRounds | None = None
         self.middle = False
         self.network = world.small.network
         self.revoked: Revoked | None = None
@@ -133,6 +135,8 @@ class Box:
                 self.calls.knocked(link, payload, now_us)
             case ("answer", int(link), _, int(hop), int(kind), bytes(payload)):
                 self.standing.answer(link, hop, kind, payload, now_us)
+                if kind == Speech.ANSWERED and self.records is not None:
+                    self.records.answered(link, payload, now_us)
             case ("heard", int(link), _, int(index)):
                 self.calls.heard(link, index, now_us)
             case ("message", int(link), _, bytes(message)):
@@ -152,6 +156,8 @@ class Box:
             self.calls.handle_timer(now_us)
         if self.dummies is not None and self.dummies.next_timer() <= now_us:
             self.dummies.handle_timer(now_us)
+        if self.records is not None and self.records.next_timer() <= now_us:
+            self.records.handle_timer(now_us)
 
 
 def run(world: FakeWorld, boxes: list[Box], seconds: float) -> None:

@@ -123,6 +123,8 @@ class CoreWorld(FakeWorld):
                 self._create(name, relay, link, circuit, handshake)
             case ("extend", int(link), int(circuit), bytes(relay_id), int(next_circuit), bytes(handshake)):
                 self.give(name, "command", "extend", link, circuit, self._between[name, relay_id.hex()], next_circuit, handshake)
+            case ("ask", int(link), int(circuit), int(number), bytes(question)):
+                self.asked(name, question, lambda answer: self.give(name, "command", "answer_ask", link, circuit, number, answer))
             case _:
                 pass
 

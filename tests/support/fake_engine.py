@@ -20,6 +20,8 @@ from voicebox.errors import HandshakeError, HostError
 
 SLOT_US = 20_000
 HOP_US = 30_000
+ASKED_SLOTS = 60
+"""What a question and its answer take, at the pace at which they are said."""
 SILENT_US = 10_000_000
 
 
@@ -71,6 +73,8 @@ class FakeWorld:
         self.small, self.now_us = small, now_us
         self.dead: set[bytes] = set()
         self.mute: set[bytes] = set()
+        self.asked: Callable[[str, bytes, Callable[[bytes], None]], None] = lambda _junction, _question, _answer: None
+        """Told each question that comes to a junction, and how to answer it."""
         self.tamper: Callable[[bytes], bytes] = lambda created: created
         self.circuits: list[FakeCircuit] = []
         self.knocks: dict[bytes, FakeCircuit] = {}
@@ -228,6 +232,11 @@ class FakePlane:
         if answer is not None:
             delay_us, answer_kind, answer_payload = answer(circuit, payload)
             self.world.at(delay_us, lambda: self._answered(circuit, hop, answer_kind, answer_payload, said))
+        elif kind == Speech.ASK:
+            after_us = ASKED_SLOTS * SLOT_US
+            self.world.at(
+                after_us, lambda: self.world.asked(circuit.junction_id.hex(), payload, lambda told: self._answered(circuit, hop, Speech.ANSWERED, told, said))
+            )
         elif kind == Speech.PART:
             self.world.tap("part", circuit, payload)
             if circuit.join_id == payload:

@@ -129,6 +129,19 @@ class CircuitLeg(Protocol):
         """Connect the circuit's media slots with a phone's port (at Progress or Answer). From here no Python touches a packet."""
 
 
+class TextKeeper(Protocol):
+    """Where texts wait for contacts whose boxes are off."""
+
+    def keep(self, petname: str, text: bytes, *, perhaps_there: bool) -> bool:
+        """Keep a text, on the disk when this returns; False where it is not: too many wait for this contact, he is no contact any more, the disk takes nothing.
+
+        perhaps_there: it was said to his box, which did not say that it has it.
+        """
+
+    def came(self, petname: str, number: int) -> None:
+        """Take that a phone has the text of this number that was found for us."""
+
+
 class Network(Protocol):
     """Calls to and from contacts."""
 

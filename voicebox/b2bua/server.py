@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from voicebox.b2bua.messages import MailboxesOf
-from voicebox.b2bua.ports import MediaPorts, Network
+from voicebox.b2bua.ports import MediaPorts, Network, TextKeeper
 from voicebox.b2bua.registrar import Registration
 from voicebox.b2bua.switchboard import Admit, Resolve, Switchboard, SwitchboardSettings
 from voicebox.b2bua.trunk import Trunk, TrunkAccount, TrunkState
@@ -149,6 +149,20 @@ class SipServer:
     def contact_changed(self, petname: str, to: str | None) -> None:
         """Take that a contact has another petname, or, None, that nothing of him is wanted any more."""
         self._board.contact_changed(petname, to)
+
+    def use_keeper(self, keeper: TextKeeper) -> None:
+        """Let texts to contacts whose boxes are off wait there."""
+        self._board.contact_texts.keeper = keeper
+
+    def text_found(self, petname: str, number: int, text: bytes, *, perhaps_here: bool) -> bool:
+        """Take a text that a contact left at relays; see contact_texts.py."""
+        taken: list[bool] = []
+        self._guarded(
+            lambda: self._board.run(
+                lambda now: taken.append(self._board.contact_texts.found(petname, number, text, now, perhaps_here=perhaps_here)), time.monotonic()
+            )
+        )
+        return taken == [True]
 
     def messages_changed(self) -> None:
         """Let phones show how many messages there are."""

@@ -120,7 +120,7 @@ class Switchboard:
         self._callers: dict[Call, str] = {}
         self._calls: set[Call] = set()
         self._texts = Texts(self._context)
-        self._contact_texts = ContactTexts(self._context, self._deliver_text, self._draw)
+        self.contact_texts = ContactTexts(self._context, self._deliver_text, self._draw)
         self._messages = Messages(self._context, self.counters)
         self._conference = Conference(self._context)
         self.trunk = Trunk(self._context)
@@ -134,7 +134,7 @@ class Switchboard:
     def use(self, network: Network, media: MediaPorts) -> None:
         """Make calls with these from now on. Contract: there is no call."""
         self._network, self._context.media = network, media
-        self._contact_texts.use(network)
+        self.contact_texts.use(network)
         network.on_call(self._accept_call)
 
     def use_messages(self, kept: KeptMessages | None, mailboxes_of: MailboxesOf, now: float) -> None:
@@ -144,7 +144,7 @@ class Switchboard:
 
     def contact_changed(self, petname: str, to: str | None) -> None:
         """Take that a contact has another petname, or, None, that nothing of him is wanted any more."""
-        self._contact_texts.contact_changed(petname, to)
+        self.contact_texts.contact_changed(petname, to)
         for call in [call for call, caller in self._callers.items() if caller == petname]:
             if to is None:
                 del self._callers[call]
@@ -220,7 +220,7 @@ class Switchboard:
         """End every call: the box stops."""
         for call in list(self._calls):
             call.hang_up(now)
-        self._contact_texts.end_all(now)
+        self.contact_texts.end_all(now)
         self._drain(now)
 
     def registrations(self, now: float) -> list[Registration]:
@@ -234,7 +234,7 @@ class Switchboard:
             dict(self.counters)
             | drops
             | {"malformed_answered": self.layer.malformed_answered, "transactions": len(self.layer), "calls": len(self._calls), "texts": len(self._texts)}
-            | {"texts_kept": self._contact_texts.kept, "lines_of_texts": self._contact_texts.lines, "conference_parties": len(self._conference)}
+            | {"texts_kept": self.contact_texts.kept, "lines_of_texts": self.contact_texts.lines, "conference_parties": len(self._conference)}
         )
 
     def _drain(self, now: float) -> None:
@@ -326,7 +326,7 @@ class Switchboard:
                 if account is not None:
                     contacts = self.registrar.register(request, account, flow, now)
                     self.layer.respond(transaction, 200, now, self._context.identifiers.tag(), contacts)
-                    self._contact_texts.try_again(now)
+                    self.contact_texts.try_again(now)
             case "INVITE":
                 self._invite(transaction, request, flow, now)
             case "MESSAGE":
@@ -434,11 +434,11 @@ class Switchboard:
         match decision:
             case CallContact(petname):
                 self.counters["calls_out"] += 1
-                self._contact_texts.make_room(now)
+                self.contact_texts.make_room(now)
                 self._reach_contact(call, petname, leg.offer, now)
             case FarEcho(petnames):
                 self.counters["calls_far_echo"] += 1
-                self._contact_texts.make_room(now)
+                self.contact_texts.make_room(now)
                 petname = petnames[int(self._draw(0, len(petnames)))]
                 self._reach_contact(call, petname, Offer(leg.offer.codecs[:1], probe=True, echo=True), now)
             case RingPhones():
@@ -538,7 +538,7 @@ class Switchboard:
             return
         decision = self._decide(parse_uri(request.uri), flow)
         if isinstance(decision, CallContact):
-            self._contact_texts.send(transaction, request, decision.petname, now)
+            self.contact_texts.send(transaction, request, decision.petname, now)
             return
         decision = self._phones_only(decision, "texts go to phones of the house, and to contacts")
         self._texts.send(transaction, request, places_of(self._turns(decision, flow, now)), self._shown(account.user), now)
@@ -556,7 +556,7 @@ class Switchboard:
 
     def _accept_call(self, petname: str, offer: Offer, circuit: CircuitLeg) -> Callable[[CallEvent], None]:
         if not offer.codecs:
-            return self._contact_texts.accept(petname, circuit)
+            return self.contact_texts.accept(petname, circuit)
         call = Call(self._context, offer, self._call_ended)
         call.parties[Side.CALLER] = CircuitParty(circuit)
         self._post(lambda now: self._ring_phones(call, petname, offer, now))

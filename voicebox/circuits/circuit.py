@@ -46,6 +46,8 @@ SAID_US = {Speech.KNOCK: 1_000_000, Speech.JOIN: 600_000}
 """For so long at least a knock and a join are said, answered or not: whoever begins a dummy does not know whether it is (PROTOCOL.md §8.6)."""
 SAID_EVERY = {Speech.KNOCK: 2, Speech.JOIN: 3}
 """The slots between two joins carry the answer, of either parity: a metered circuit gets the cells of one alone (PROTOCOL.md §5.7)."""
+ASK_EVERY = 5
+"""A question leaves four slots between two of its own to the call that there may be: what its slot took of the sound is heard from the copy in the next (PROTOCOL.md §12.4)."""
 NEVER_US = 2**62
 NO_LINK = 0
 """A circuit that never had one: the engine's numbers begin at 1."""
@@ -86,6 +88,7 @@ class Mouth(Enum):
     FREE = auto()
     TOKENS = auto()
     PROBE = auto()
+    QUESTION = auto()
     CALL = auto()
     ANSWERED = auto()
     """A knock or a join that has been answered, until its time is over."""
@@ -144,6 +147,8 @@ class Circuit:
         self._said_us = 0
         self._mouth = Mouth.FREE
         self._tokens_old = False
+        self._question: bytes | None = None
+        """Of the box to the holders of a record, until it is answered or given up. What else is said goes first, and it is said again then."""
         self._overtaken: Speech | None = None
         self._deadline_us = now_us + STAGE_LIMIT_US
         self._to = path.guard.address(attempt)
@@ -215,6 +220,11 @@ class Circuit:
                 self.use_mouth(now_us)
             case Stage.STANDING, Speech.PHASED, self._junction_hop if self._mouth is Mouth.PROBE:
                 self._mouth = Mouth.FREE
+                self.use_mouth(now_us)
+            case Stage.STANDING, Speech.ANSWERED, self._junction_hop:  # also to one that was just given up
+                self._question = None
+                if self._mouth is Mouth.QUESTION:
+                    self._mouth = Mouth.FREE
                 self.use_mouth(now_us)
             case Stage.STANDING, Speech.ATTACHED, 0 if self._attached_by_us != NEVER_US:
                 if self.next_link == NO_LINK:  # else it has left the link that this is about, too
@@ -300,9 +310,22 @@ class Circuit:
         self.use_mouth(now_us)
 
     def use_mouth(self, now_us: int) -> None:
-        """Say what waits, where nothing is being said. Not within a call: its slots are wanted, and no knock can be taken meanwhile anyway."""
-        if self._tokens_old and self.stage is Stage.STANDING and self._mouth is Mouth.FREE and not self.busy:
+        """Say what waits, where nothing is being said. No tokens within a call: its slots are wanted, and no knock can be taken meanwhile anyway."""
+        if self.stage is not Stage.STANDING or self._mouth not in {Mouth.FREE, Mouth.QUESTION}:
+            return
+        if self._tokens_old and not self.busy:
             self._leave_tokens(now_us)
+        elif self._question is not None and self._mouth is Mouth.FREE:
+            self._mouth = Mouth.QUESTION
+            self._plane.say(self.link, self.circuit, self._junction_hop, Speech.ASK, self._question, ASK_EVERY, 0)
+
+    def ask(self, question: bytes | None, now_us: int) -> None:
+        """Ask the holders of a record through the junction, in a call or not; None: give up what was asked."""
+        self._question = question
+        if self._mouth is Mouth.QUESTION:
+            self._fall_silent(now_us)
+        else:
+            self.use_mouth(now_us)
 
     def probe(self, now_us: int) -> None:
         """Ask the junction something it must answer: relays fill, so silence is never the sign of a dead one."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from voicebox.circuits.calls import Calls
 from voicebox.circuits.dummies import Dummies
+from voicebox.circuits.record_rounds import RecordRounds
 from voicebox.circuits.speech import Speech
 from voicebox.circuits.standing import StandingCircuits
 from voicebox.dataplane import (
@@ -43,8 +44,16 @@ AFTER_FAULT_S = 0.2
 class CircuitDriver:
     """Drives one box. clock() is network time in microseconds; on_failed is called where the engine is gone."""
 
-    def __init__(self, standing: StandingCircuits, calls: Calls, dummies: Dummies, clock: Callable[[], int], on_failed: Callable[[], None]) -> None:
-        self._standing, self._calls, self._dummies, self._clock, self._on_failed = standing, calls, dummies, clock, on_failed
+    def __init__(
+        self,
+        standing: StandingCircuits,
+        calls: Calls,
+        dummies: Dummies,
+        records: RecordRounds,
+        clock: Callable[[], int],
+        on_failed: Callable[[], None],
+    ) -> None:
+        self._standing, self._calls, self._dummies, self._records, self._clock, self._on_failed = standing, calls, dummies, records, clock, on_failed
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -84,6 +93,9 @@ class CircuitDriver:
                 self._standing.created(link, payload, now_us)
             case Answered(link, _, _, Speech.KNOCKED, payload):
                 self._calls.knocked(link, payload, now_us)
+            case Answered(link, _, hop, Speech.ANSWERED, payload):
+                self._standing.answer(link, hop, Speech.ANSWERED, payload, now_us)
+                self._records.answered(link, payload, now_us)
             case Answered(link, _, hop, kind, payload):
                 self._standing.answer(link, hop, kind, payload, now_us)
             case LinkFailed(link) | LinkDown(link) | Refused(link) | OwnCircuitEnded(link):
@@ -115,6 +127,7 @@ class CircuitDriver:
             self._standing.handle_timer(now_us)
         self._calls.handle_timer(now_us)
         self._dummies.handle_timer(now_us)
+        self._records.handle_timer(now_us)
 
     def _arm(self) -> None:
         if self._closed:
@@ -122,7 +135,7 @@ class CircuitDriver:
         if self._timer is not None:
             self._timer.cancel()
         now_us = self._clock()
-        due_us = min(self._standing.next_timer(), self._dummies.next_timer())
+        due_us = min(self._standing.next_timer(), self._dummies.next_timer(), self._records.next_timer())
         call_us = self._calls.next_timer()
         if call_us is not None:
             due_us = min(due_us, call_us)

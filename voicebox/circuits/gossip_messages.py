@@ -73,6 +73,11 @@ def hello(pin: bytes, number: bytes) -> bytes:
     return number + hmac.digest(pin, b"voicebox/1 gossip hello" + number, "sha256")
 
 
+def records_proof(network_id: bytes, binding: bytes) -> bytes:
+    """Return what a junction says in its place, which asks about records over this connection (record_peer.py); what shows who it is follows."""
+    return hmac.digest(network_id, b"voicebox/1 records" + binding, "sha256")
+
+
 def proof(network_id: bytes, binding: bytes) -> bytes:
     """Return the proof of belonging to a network. binding: the client's Finished of the TLS connection, as in SCRAM's channel binding (RFC 5802 §6, RFC 5929 §3).
 

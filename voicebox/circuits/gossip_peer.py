@@ -13,7 +13,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
@@ -33,6 +33,7 @@ from voicebox.circuits.gossip_messages import (
     octets_to_come,
     paged,
     proof,
+    records_proof,
     unpaged,
 )
 from voicebox.circuits.gossip_rounds import Admission, Rounds, Times
@@ -51,6 +52,8 @@ PAUSE_S = 0.02
 BACKLOG = 32
 TAKEN_AT_ONCE = 250
 """Descriptors: about a tenth of a second."""
+RecordsServer = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
+"""serve(reader, writer, binding): answer a junction that asks about records, until it ends; raises one of FAILURES."""
 FAILURES = (VoiceboxError, OSError, EOFError, ValueError)
 """What ends a round: no connection, no key that was expected, a message that is none, a disk that takes nothing."""
 
@@ -59,7 +62,7 @@ async def ask(gossip: Gossip, peer: Descriptor, attempt: int, local_host: str, r
     """Have one round with a peer. local_host: the address to leave from, or a wildcard. Raises one of FAILURES."""
     async with asyncio.timeout(ROUND_S):
         async with asyncio.timeout(CONNECT_S):
-            reader, writer = await connect(peer, attempt, local_host, _client_context())
+            reader, writer = await connect(peer, attempt, local_host, client_context())
         try:
             await _asked(gossip, peer, reader, writer, rounds, tell_news=tell_news)
         finally:
@@ -89,7 +92,7 @@ async def _asked(gossip: Gossip, peer: Descriptor, reader: asyncio.StreamReader,
     certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     if certificate is None or not hmac.compare_digest(pin_of(certificate), peer.link_pin):
         raise HandshakeError("a relay has another key than its descriptor says")
-    writer.write(proof(gossip.network.network_id, _binding(writer)))
+    writer.write(proof(gossip.network.network_id, binding_of(writer)))
     asking = Asking(gossip)
     their_s = asking.greeted(await reader.readexactly(GREETING_OCTETS))
     writer.write(paged(asking.summary()))
@@ -120,7 +123,7 @@ async def _message(reader: asyncio.StreamReader, most: int, begun: bytes = b"") 
     return unpaged(first + await reader.readexactly(octets_to_come(first, most)))
 
 
-def _binding(writer: asyncio.StreamWriter) -> bytes:
+def binding_of(writer: asyncio.StreamWriter) -> bytes:
     """Return the client's Finished, which is what the library calls tls-unique where nothing was resumed. Raises HandshakeError."""
     binding = writer.get_extra_info("ssl_object").get_channel_binding("tls-unique")
     if not binding:
@@ -128,7 +131,8 @@ def _binding(writer: asyncio.StreamWriter) -> bytes:
     return bytes(binding)
 
 
-def _client_context() -> ssl.SSLContext:
+def client_context() -> ssl.SSLContext:
+    """Return what a client's TLS has to be; the server's certificate is compared with the pin afterwards."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
@@ -191,6 +195,7 @@ class GossipListener:
     def __init__(self, gossip: Gossip, times: Times, keys: RelayKeys) -> None:
         self._gossip, self._context, self._pin = gossip, _server_context(keys), pin_of(keys.certificate)
         self._admission = Admission(times.unit_s)
+        self.serve_records: RecordsServer | None = None
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -239,6 +244,7 @@ class GossipListener:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
+        here = [source]
         try:
             async with asyncio.timeout(ROUND_S):
                 try:
@@ -251,13 +257,14 @@ class GossipListener:
                 )
                 writer = asyncio.StreamWriter(transport, protocol, reader, loop)
                 try:
-                    await self._answer(reader, writer)
+                    await self._answer(reader, writer, here)
                 finally:
                     transport.abort()
         except FAILURES:
             self._gossip.counters["gossip_clients_dropped"] += 1
         finally:
-            self._admission.leaves(source)
+            for each in here:
+                self._admission.leaves(each)
 
     async def _greeted(self, connection: socket.socket) -> None:
         """Wait for a hello that was made with our pin; to anything else nothing is said."""
@@ -271,10 +278,15 @@ class GossipListener:
         if not hmac.compare_digest(said, hello(self._pin, said[:HELLO_NUMBER_OCTETS])):
             raise RemoteError("somebody who does not have this relay's descriptor")
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, here: list[str]) -> None:
         async with asyncio.timeout(PROOF_S):
             said = await reader.readexactly(PROOF_OCTETS)
-        if not hmac.compare_digest(said, proof(self._gossip.network.network_id, _binding(writer))):
+        network_id, binding = self._gossip.network.network_id, binding_of(writer)
+        if self.serve_records is not None and hmac.compare_digest(said, records_proof(network_id, binding)):
+            self._admission.leaves(here.pop())  # a junction stays, and is counted by who it is
+            await self.serve_records(reader, writer, binding)
+            return
+        if not hmac.compare_digest(said, proof(network_id, binding)):
             raise RemoteError("somebody who does not belong to the network")
         answering = Answering(self._gossip)
         writer.write(answering.greeting(time.time()))

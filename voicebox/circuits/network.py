@@ -94,6 +94,10 @@ class VerifiedNetwork:
         """Return the number of the epoch at a network time."""
         return now_us // self.epoch_us
 
+    def left_s(self, epoch: int, now_us: int) -> float:
+        """Return in how many seconds an epoch ends; 0 where it is past."""
+        return max(0, (epoch + 1) * self.epoch_us - now_us) / 1e6
+
     def epoch_of(self, now: dt.datetime) -> int:
         """Return the number of the epoch at a date; 0 before the network's birth."""
         return max(0, self.epoch_at(int(now.timestamp() * 1_000_000) - self.terms.born_unix_us))

@@ -134,6 +134,11 @@ def junctions_of_epoch(network: VerifiedNetwork, epoch: int) -> list[Descriptor]
     return [relay.descriptor for relay in sorted(candidates(network, epoch), key=rank)[:JUNCTIONS_PER_EPOCH]]
 
 
+def junction_ids(network: VerifiedNetwork, epoch: int) -> list[bytes]:
+    """Return the ids of an epoch's junctions in their order."""
+    return [relay.relay_id for relay in junctions_of_epoch(network, epoch)]
+
+
 def candidates(network: VerifiedNetwork, epoch: int) -> list[Admitted]:
     """Return the relays that may be junctions of an epoch, by their ids: those that are valid from its first slot to its last."""
     begin, end = (network.date(each * network.epoch_us) for each in (epoch, epoch + 1))

@@ -30,6 +30,8 @@ class Speech(IntEnum):
     PART = 29
     ATTACH = 30
     ATTACHED = 31
+    ASK = 32
+    ANSWERED = 33
 
 
 @unique

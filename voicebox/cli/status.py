@@ -63,6 +63,8 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"contacts   {_contacts(status)}",
         f"phones     {', '.join(phones) or 'none registered'}",
         *([f"messages   {status['messages']['new']} new, {status['messages']['heard']} heard"] if status["messages"] else []),
+        *([f"texts      {status['texts']['waiting']} wait for contacts whose boxes are off"] if status["texts"]["waiting"] else []),
+        *([f"texts      {status['texts']['expired']} were not fetched in 7 days, and are gone"] if status["texts"]["expired"] else []),
         *([f"disturb    {_dnd(status['dnd'])}"] if status["dnd"]["everybody"] or status["dnd"]["phones"] else []),
         *(
             [f"trunk      {status['trunk']}; NOTHING protects calls over it: the provider knows you, whom you call, when, and every word"]

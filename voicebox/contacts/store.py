@@ -12,8 +12,10 @@
       streams               what is offered to contacts, and where programs find what they offer (streams/offered.py)
       voicebox1.conf        the tunnel of phones away from home, as wg-quick reads it, so it is not sealed (intercept/wireguard.py)
       names                 the virtual addresses of contacts' names (naming/virtual.py)
+      records/              a relay's: what it holds of others' records, sealed by those whose they are (circuits/record_peer.py)
       network.list          the relays of the network; network.id its id, pinned when it was joined
       voicemail/            where the dial plan wants that: messages of contacts, and what they are sealed with (voicemail.py)
+      waiting/              texts that wait for contacts whose boxes are off (waiting.py)
       invitations           what others become contacts by, and what came of each (circuits/invitation_file.py)
       missed                where the dial plan wants that: petname and day of missed calls (missed.py)
       relay/                the box's own relay: a directory as this one, with a seal and a backup of its own (circuits/own_relay.py)
@@ -55,7 +57,7 @@ MAX_FILE_OCTETS = 96 << 20
 """The largest is the list of a network of 20 000 relays."""
 SEAL_FILE = "seal"
 PHONE_AUTHORITY, PHONE_SERVER = "tls/authority.pem", "tls/box.pem"
-SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "certs", "voicemail", "places"})
+SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "certs", "voicemail", "places", "waiting"})
 SECRET_FILES = frozenset({"guards", "relay.cards", "streams", "names", "backup.made", "invitations", MISSED_FILE})
 
 

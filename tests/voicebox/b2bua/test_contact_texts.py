@@ -258,3 +258,94 @@ def test_a_contact_that_is_renamed_while_a_phone_has_its_text_is_handed_on_as_be
     assert phone.last_request("MESSAGE").body == b"two"
     phone.answer(phone.last_request("MESSAGE"), 200)
     assert totals(box)[1] == 0
+
+
+# -------------------------------------------------------------------------------------------------- where the contact's box is off
+
+
+class Keeper:
+    """Where texts wait; full where it takes nothing more."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, bytes, bool]] = []
+        self.arrived: list[tuple[str, int]] = []
+        self.full = False
+
+    def keep(self, petname: str, text: bytes, *, perhaps_there: bool) -> bool:
+        if not self.full:
+            self.kept.append((petname, text, perhaps_there))
+        return not self.full
+
+    def came(self, petname: str, number: int) -> None:
+        self.arrived.append((petname, number))
+
+
+def keeping(*, registered: bool = True) -> tuple[Box, Phone, Keeper]:
+    box, phone = box_with_phone(registered=registered)
+    box.board.contact_texts.keeper = keeper = Keeper()
+    return box, phone, keeper
+
+
+def find(box: Box, number: int, text: bytes, *, perhaps_here: bool = False) -> bool:
+    taken: list[bool] = []
+    box.board.run(lambda now: taken.append(box.board.contact_texts.found("bob", number, text, now, perhaps_here=perhaps_here)), box.now)
+    box.settle()
+    return taken[0]
+
+
+def test_a_text_to_a_box_that_is_off_waits_and_the_phone_is_told_when_it_is_kept() -> None:
+    box, phone, keeper = keeping()
+    write(phone, BOB, b"hello")
+    assert keeper.kept == []
+    box.far_says(Refuse(Refusal.UNREACHABLE))
+    assert keeper.kept == [("bob", b"hello", False)]
+    assert final(phone.inbox).status == 202
+    keeper.full = True
+    phone.call_id = "second"
+    write(phone, BOB, b"more")
+    box.far_says(Refuse(Refusal.UNREACHABLE))
+    assert final(phone.inbox).status == 480
+
+
+def test_a_text_that_was_said_and_not_taken_waits_as_one_that_may_be_there() -> None:
+    box, phone, keeper = keeping()
+    write(phone, BOB, b"hello")
+    box.far_says(Ringing())
+    assert box.far_heard == [Text(b"hello")]
+    box.far_says(End())
+    assert keeper.kept == [("bob", b"hello", True)]
+    assert final(phone.inbox).status == 202
+
+
+def test_texts_that_were_found_go_to_a_phone_one_after_the_other_and_have_come_when_it_took_them() -> None:
+    box, phone, keeper = keeping()
+    assert [find(box, number, text) for number, text in ((5, b"one"), (6, b"two"), (5, b"one"))] == [True] * 3
+    assert phone.last_request("MESSAGE").body == b"one"
+    assert keeper.arrived == []
+    phone.answer(phone.last_request("MESSAGE"), 200)
+    box.settle()
+    assert phone.last_request("MESSAGE").body == b"two"
+    phone.answer(phone.last_request("MESSAGE"), 200)
+    box.settle()
+    assert keeper.arrived == [("bob", 5), ("bob", 6)]
+    assert totals(box) == (0, 0)
+
+
+def test_a_text_that_came_over_a_line_is_not_delivered_once_more_when_it_is_found() -> None:
+    box, phone, keeper = keeping()
+    leg = contact_writes(box)
+    says(box, leg, Text(b"hello"))
+    phone.answer(phone.last_request("MESSAGE"), 200)
+    box.settle()
+    asked = sum(1 for message in phone.inbox if getattr(message, "method", "") == "MESSAGE")
+    assert find(box, 5, b"hello", perhaps_here=True)
+    assert keeper.arrived == [("bob", 5)]
+    assert sum(1 for message in phone.inbox if getattr(message, "method", "") == "MESSAGE") == asked
+    assert find(box, 6, b"hello"), "one of the same words that was never said over a line is another"
+    assert sum(1 for message in phone.inbox if getattr(message, "method", "") == "MESSAGE") == asked + 1
+
+
+def test_where_too_many_wait_for_phones_the_others_stay_at_the_relays() -> None:
+    box, _, keeper = keeping(registered=False)
+    assert [find(box, number, b"x") for number in range(1, MAX_KEPT_OF_CONTACT + 2)] == [True] * MAX_KEPT_OF_CONTACT + [False]
+    assert keeper.arrived == []

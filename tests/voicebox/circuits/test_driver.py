@@ -10,6 +10,7 @@ import pytest
 from tests.support.boxes import Box
 from tests.support.fake_engine import FakeWorld
 from tests.support.networks import make_network
+from tests.support.records import records_of
 from voicebox.b2bua.events import Codec, Offer, Refusal, Refuse
 from voicebox.circuits.circuit import Stage
 from voicebox.circuits.driver import CircuitDriver
@@ -30,7 +31,12 @@ class Driven:
         self.began = asyncio.get_running_loop().time()
         self.failed = asyncio.Event()
         self.driver = CircuitDriver(
-            self.box.standing, self.box.calls, Dummies(self.box.calls.begin_dummy, list, self.box.chance, 3_600_000_000, 5_000_000), self.clock, self.failed.set
+            self.box.standing,
+            self.box.calls,
+            Dummies(self.box.calls.begin_dummy, list, self.box.chance, 3_600_000_000, 5_000_000),
+            records_of(self.box, self.world),
+            self.clock,
+            self.failed.set,
         )
 
     def clock(self) -> int:
