@@ -121,7 +121,7 @@ def test_questions_are_asked_at_the_same_times_to_the_microsecond_whether_there_
 
 
 def test_of_a_thousand_records_few_are_unreadable_when_half_of_the_holders_die_and_none_after_the_next_put() -> None:
-    world = FakeWorld(make_network(500, 12), 5_000_000)
+    world = FakeWorld(make_network(120, 8), 5_000_000)
     holders, network = Holders(world), world.small.network
     keys = [place_keys(Secret(number.to_bytes(32, "big")), 0, b"w" * 32, b"r" * 32) for number in range(1_000)]
     leave(holders, network.network_id, keys, 1)
@@ -131,7 +131,7 @@ def test_of_a_thousand_records_few_are_unreadable_when_half_of_the_holders_die_a
     print(f"of 1 000 records {lost} unreadable after half of the holders died")
     assert lost <= 10
     leave(holders, network.network_id, keys, 2)
-    assert unreadable(holders, network.network_id, keys) == 0, "those behind the holders have them now"
+    assert unreadable(holders, network.network_id, keys) == 0, "those of the other points have them now"
 
 
 def leave(holders: Holders, network_id: bytes, keys: list[PlaceKeys], sequence: int) -> None:

@@ -1,4 +1,4 @@
-"""Keys and rows of the parts lengths, octets, relay_calls, box, probe, house, capacity, kills, flood, speech, names, paths and unseen. Pure. The others': table.py; the thesis: thesis.py."""
+"""Keys and rows of the parts lengths, octets, relay_calls, box, probe, house, capacity, kills, flood, speech, records, names, paths and unseen. Pure. The others': table.py; the thesis: thesis.py."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ PATH_CHOICE_MS = 5.0
 JITTER_MS, MESSAGE_US, START_S = 2.0, 150.0, 2.0
 QUESTION_US = 200.0
 """5 000 questions a second on one core."""
+QUESTION_MS, UNREADABLE = 2_000.0, 10
 PROBE_PCT, PROBE_START_S, SCORE_S = 5.0, 1.0, 2.0
 STREAM_PCT = {"clean": 85.0, "lossy": 60.0}
 """Of one circuit's octets; at least."""
@@ -93,6 +94,7 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
                 name: {run: get(found, "flood", run, name, digits=4) for run in ("quiet", "flooded")} for name in ("calls_lost", "loss_pct", "tick_late_p99_us")
             },
         },
+        "records": {"question_ms": dict(_table(found, "records", "took_ms")), "half_die": dict(_table(found, "records", "half_die"))},
         "names": {kind: {name: get(found, "names", kind, name) for name in ("cpu_us", "per_core", "rate")} for kind in ("ours", "reference")},
         "directory": {
             relays: {
@@ -131,7 +133,7 @@ def rows(report: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Row]:
     """Return the rows of the parts that ran; report: as keys() has it."""
     groups = {
         "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "probe": _probe_rows, "page": _page_rows, "house": _house_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
-        "speech": _speech_rows, "names": _names_rows, "paths": _paths_rows, "unseen": _unseen_rows,
+        "speech": _speech_rows, "records": _records_rows, "names": _names_rows, "paths": _paths_rows, "unseen": _unseen_rows,
     }  # fmt: skip
     return [row for part, of_part in groups.items() if part in parts and "error" not in parts[part] for row in of_part(report, parts[part])]
 
@@ -142,6 +144,30 @@ def _lengths_rows(report: Mapping[str, Any], _: Mapping[str, Any]) -> list[Row]:
          f"VIRTUAL TIME; three relays {get(report, 'one_way_virtual_ms', link, '3', 'p99')}")
         for link in report["one_way_virtual_ms"]
     ]  # fmt: skip
+
+
+def _records_rows(report: Mapping[str, Any], _: Mapping[str, Any]) -> list[Row]:
+    die, took = report["records"]["half_die"], report["records"]["question_ms"]
+    return [
+        *(
+            (
+                f"A question about a record, {profile}, p95",
+                get(each, "p95"),
+                QUESTION_MS if profile == "home" else None,
+                "ms",
+                f"VIRTUAL TIME, links of 19 ms; p50 {each['p50']}",
+            )
+            for profile, each in took.items()
+        ),
+        (
+            f"Of {die['records']} records unreadable when half of {die['relays']} relays died",
+            die["unreadable"],
+            UNREADABLE,
+            "",
+            f"the worst of {die['draws']} draws, mean {die['mean']}; 1 in 256 to be expected",
+        ),
+        ("  after the next put", die["after_put"], 0, "", ""),
+    ]
 
 
 def _names_rows(report: Mapping[str, Any], _: Mapping[str, Any]) -> list[Row]:

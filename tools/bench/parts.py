@@ -17,6 +17,7 @@
     relay_calls  a relay with 1 to 1 000 calls, with a whole core and with a fifth of one
     capacity     how many circuits one relay carries
     kills        a relay killed in a call
+    records      how long questions about records take, and how many are lost with half of the relays, in virtual time
     names        questions a second that the name server answers
     speech       how a hundred calls sound, with G.711 and with Opus
     unseen       octets of a stream, a request, and how a call sounds beside eight streams
@@ -122,6 +123,7 @@ PARTS = (
     Part("relay_calls", 8, _of("relay_calls", seconds=lambda given: given.seconds / 2), loads=True, usual=False),
     Part("capacity", 5, _of("capacity", seconds=lambda given: given.seconds / 2.5, hold=lambda given: 3 * given.seconds), loads=True, usual=False),
     Part("kills", 10, _of("kills", kills=lambda given: max(1, round(given.calls * KILLS / CALLS))), usual=False),
+    Part("records", 3, _of("records", questions=lambda given: 2 * given.calls), usual=False),
     Part("names", 0.3, _of("names", seconds=lambda given: given.seconds / 4), usual=False),
     Part("speech", 22, _of("speech", calls=lambda given: 2 * given.calls), usual=False),
     Part("unseen", 6, _of("unseen", seconds=lambda given: given.seconds, calls=lambda given: max(1, round(given.calls * HEARD / CALLS))), usual=False),

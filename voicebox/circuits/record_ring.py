@@ -1,4 +1,6 @@
-"""Which relays hold a record: the eight behind its place on a ring over all relays of the list.
+"""Which relays hold a record: those behind the eight points of its place on a ring over all relays of the list.
+
+A place has a point for each of its holders, and not one for all: so where relays that stand side by side are gone, no place loses more holders than another.
 
 Where relays and places stand on the ring follows from what is shared in the period (PROTOCOL.md §10.7), which nobody knows or chooses ahead: so nobody can make a relay
 that will stand beside a place. In a network without value keys it follows from a hash that everybody could compute long before. NOT here: what a holder does
@@ -40,16 +42,22 @@ class Ring:
     relays: list[Descriptor] = field(repr=False)
 
     def holders(self, place: bytes) -> list[Descriptor]:
-        """Return the eight relays behind a place, the next one first; fewer where there are fewer."""
-        return self._behind(place)[:HOLDERS]
+        """Return the eight relays of a place; fewer where there are fewer."""
+        return self._behind(place, HOLDERS)
 
     def others(self, place: bytes) -> list[Descriptor]:
-        """Return the eight behind those, who are asked where fewer than FEWEST holders answer."""
-        return self._behind(place)[HOLDERS:]
+        """Return the eight who are asked, too, where fewer than FEWEST holders answer."""
+        return self._behind(place, 2 * HOLDERS)[HOLDERS:]
 
-    def _behind(self, place: bytes) -> list[Descriptor]:
-        first = bisect_left(self.positions, position(b"place", self.shared, self.period, place))
-        return [self.relays[(first + step) % len(self.relays)] for step in range(min(2 * HOLDERS, len(self.relays)))]
+    def _behind(self, place: bytes, count: int) -> list[Descriptor]:
+        """Return for each point of a place the first relay at or behind it that is behind none before it."""
+        found: dict[bytes, Descriptor] = {}
+        for point in range(min(count, len(self.relays))):
+            at = bisect_left(self.positions, position(b"place", self.shared, self.period, bytes([point]) + place)) % len(self.relays)
+            while self.relays[at].relay_id in found:
+                at = (at + 1) % len(self.relays)
+            found[self.relays[at].relay_id] = self.relays[at]
+        return list(found.values())
 
 
 def ring_of(network: VerifiedNetwork, period: int, now_us: int) -> Ring:

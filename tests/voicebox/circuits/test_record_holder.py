@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from tests.support.networks import make_network, make_relay
-from voicebox.circuits.descriptor import Role
+from voicebox.circuits.descriptor import Descriptor, Role
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.record import RECORD_OCTETS, PlaceKeys, Post, Record, place_keys, seal_record
 from voicebox.circuits.record_holder import MAX_SHARD_OCTETS, SHARDS, Holder
 from voicebox.circuits.record_question import Answer, Get, Put
-from voicebox.circuits.record_ring import HOLDERS, Rings, position, ring_of
+from voicebox.circuits.record_ring import HOLDERS, Ring, Rings, position, ring_of
 from voicebox.circuits.value import PERIOD_EPOCHS
 from voicebox.sensitive import Secret
 
@@ -135,26 +135,19 @@ def test_another_period_or_value_moves_every_relay() -> None:
 
 def test_eight_relays_that_were_made_beside_a_place_are_not_there_when_the_value_is_another() -> None:
     """Whoever knew a place ahead, and made relays for it, finds them anywhere once the value of the period is known."""
-    small = make_network(30, 4)
-    place, guess = b"p" * 32, ring_of(small.network, 3, 0)
-    best: list[bytes] = []
-    chosen = sorted(
-        (make_relay(Role.GUARD, "mallory", 9_000 + number) for number in range(400)),
-        key=lambda relay: _distance(guess.shared, place, relay.descriptor.relay_id),
-    )[:8]
-    best = [relay.descriptor.relay_id for relay in chosen]
-    honest = ring_of(small.network, 3, 0)
-    taken = sum(_distance(honest.shared, place, relay_id) < _distance(honest.shared, place, honest.holders(place)[0].relay_id) for relay_id in best)
-    assert taken >= 6, "with the value known ahead they stand before every honest one"
-    other = ring_of(with_value(small.network, 9), 3, 0)
-    nearest = [_distance(other.shared, place, relay.relay_id) for relay in other.holders(place)]
-    beside = sum(_distance(other.shared, place, relay_id) < nearest[-1] for relay_id in best)
-    assert beside <= 5, "with another they stand where chance puts them: 8 among 34, of which 8 are holders"
+    place, honest = b"p" * 32, [make_relay(Role.GUARD, f"op{number}", 4_000 + number).descriptor for number in range(200)]
+    drawn = [make_relay(Role.GUARD, "mallory", 9_000 + number).descriptor for number in range(1_500)]
+    by_chance = ring_with(b"1" * 32, drawn).holders(place)
+    made = {relay.relay_id for relay in by_chance}
+    assert len(made) == HOLDERS
+    held = {shared: sum(relay.relay_id in made for relay in ring_with(shared, [*honest, *by_chance]).holders(place)) for shared in (b"1" * 32, b"2" * 32)}
+    assert held[b"1" * 32] >= 6, "with the value known ahead they stand before every honest one"
+    assert held[b"2" * 32] <= 3, "with another they stand where chance puts them: 8 among 208"
 
 
-def _distance(shared: bytes, place: bytes, relay_id: bytes) -> int:
-    at, relay = (int.from_bytes(position(what, shared, 3, name), "big") for what, name in ((b"place", place), (b"relay", relay_id)))
-    return (relay - at) % 2**256
+def ring_with(shared: bytes, relays: list[Descriptor]) -> Ring:
+    standing = sorted((position(b"relay", shared, 3, relay.relay_id), relay) for relay in relays)
+    return Ring(3, shared, [at for at, _ in standing], [relay for _, relay in standing])
 
 
 def test_rings_are_made_once_for_a_list_and_an_epoch() -> None:
