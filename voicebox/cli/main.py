@@ -77,6 +77,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("cert", "list"): ("cert_list", "the certificates that were issued, and the list of revoked ones for contacts"),
     ("cert", "revoke"): ("cert_revoke", "take back the certificates of a device or service"),
     ("cert", "check"): ("cert_check", "whose device or service a certificate is, under your name for them"),
+    ("cert", "ca"): ("cert_ca", "write the certificate by which browsers know contacts' services over TLS"),
     ("network", "create"): ("network_create", "make a network: its id, voucher keys, threshold"),
     ("network", "key"): ("network_key", "make a voucher key, for a network that somebody else creates"),
     ("network", "value"): ("network_value", "sign the shared random values of coming periods"),

@@ -38,7 +38,7 @@ class PhoneTls:
     @property
     def to_install(self) -> bytes:
         """Return what phones are given: the authority's certificate, PEM."""
-        return _pem_of(x509.load_pem_x509_certificate(self.authority))
+        return pem_of_certificate(x509.load_pem_x509_certificate(self.authority))
 
 
 def new_phone_tls(addresses: tuple[str, ...], now: dt.datetime) -> PhoneTls:
@@ -47,12 +47,12 @@ def new_phone_tls(addresses: tuple[str, ...], now: dt.datetime) -> PhoneTls:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "voicebox for phones")])
     permitted = [x509.DNSName(address) for address in addresses]
     certificate = (
-        _certificate(name, name, key.public_key(), now, AUTHORITY_DAYS, is_authority=True)
+        p256_certificate(name, name, key.public_key(), now, AUTHORITY_DAYS, is_authority=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.NameConstraints(permitted, None), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return PhoneTls(_pem(key) + _pem_of(certificate), _server(key, certificate, addresses, now))
+    return PhoneTls(pem_of_key(key) + pem_of_certificate(certificate), _server(key, certificate, addresses, now))
 
 
 def kept_phone_tls(kept: PhoneTls, addresses: tuple[str, ...], now: dt.datetime) -> PhoneTls | None:
@@ -97,18 +97,19 @@ def _server(key: ec.EllipticCurvePrivateKey, authority: x509.Certificate, addres
     names += [x509.DNSName(address) for address in addresses]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "voicebox")])
     certificate = (
-        _certificate(subject, authority.subject, server_key.public_key(), now, SERVER_DAYS, is_authority=False)
+        p256_certificate(subject, authority.subject, server_key.public_key(), now, SERVER_DAYS, is_authority=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return _pem(server_key) + _pem_of(certificate)
+    return pem_of_key(server_key) + pem_of_certificate(certificate)
 
 
-def _certificate(
+def p256_certificate(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: dt.datetime, days: int, *, is_authority: bool
 ) -> x509.CertificateBuilder:
+    """Begin a certificate for programs that know no Ed25519."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -122,9 +123,11 @@ def _certificate(
     )
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a private key, PEM."""
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
-def _pem_of(certificate: x509.Certificate) -> bytes:
+def pem_of_certificate(certificate: x509.Certificate) -> bytes:
+    """Return a certificate, PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM)

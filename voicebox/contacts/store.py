@@ -5,6 +5,7 @@
       contacts/NAME.yaml    the card of a contact, and the secret shared with it (contact_file.py)
       phones/NAME.yaml      the account of a phone (config/account.py)
       tls/                  authority.pem box.pem: for TLS with phones, a key and its certificate each (phone_authority.py)
+      local/                authority.pem: by which programs of this machine know contacts' services over TLS (local_authority_file.py)
       certs/                keys and certificates of devices and services, and what was issued and revoked (device_certs.py)
       guards                the guards and until when each is kept (circuits/guards.py)
       relay.cards           relays that are known by card (circuits/relay_cards.py)
@@ -20,7 +21,7 @@
       missed                where the dial plan wants that: petname and day of missed calls (missed.py)
       relay/                the box's own relay: a directory as this one, with a seal and a backup of its own (circuits/own_relay.py)
       backup.made           ids of the contacts with whom the last backup shares a secret of a first call
-      seal                  where the user wants that: what the passphrase opens (seal.py); then identity/, contacts/, tls/, certs/ and the lists of ids are sealed
+      seal                  where the user wants that: what the passphrase opens (seal.py); then identity/, contacts/, tls/, local/, certs/ and the lists of ids are sealed
       lock                  held by the daemon
 
 NOT here: what the files mean to others (config/, circuits/).
@@ -57,7 +58,7 @@ MAX_FILE_OCTETS = 96 << 20
 """The largest is the list of a network of 20 000 relays."""
 SEAL_FILE = "seal"
 PHONE_AUTHORITY, PHONE_SERVER = "tls/authority.pem", "tls/box.pem"
-SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "certs", "voicemail", "places", "waiting"})
+SECRET_FOLDERS = frozenset({"identity", "contacts", "tls", "local", "certs", "voicemail", "places", "waiting"})
 SECRET_FILES = frozenset({"guards", "relay.cards", "streams", "names", "backup.made", "invitations", MISSED_FILE})
 
 

@@ -85,3 +85,16 @@ def test_what_the_owners_box_said_counts_without_a_list(town: Town) -> None:
     store.save_contact(replace(annie, revoked=told_revoked(load_register(StateDirectory(town.folder / "ann")), now)))
     assert "of annie, and was revoked: their box said so" in town.bad("bob", "cert", "check", str(town.folder / "printer.pem"))
     assert "not among those that their box said were revoked" in town.good("bob", "cert", "check", str(town.folder / "scanner.pem"))
+
+
+def test_browsers_are_given_an_authority_that_holds_no_key_and_is_made_once(town: Town) -> None:
+    file = town.folder / "contacts.pem"
+    said = town.good("bob", "cert", "ca", str(file))
+    assert "names that end in .privacy or .privacy.alt and for no other" in said
+    first = file.read_text()
+    assert first.count("BEGIN") == 1
+    assert "BEGIN CERTIFICATE" in first
+    town.good("bob", "cert", "ca", str(file))
+    assert file.read_text() == first
+    town.good("ann", "cert", "ca", str(file))
+    assert file.read_text() != first, "each box has its own"
