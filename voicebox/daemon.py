@@ -117,7 +117,7 @@ class BoxDaemon:
         self._calls: Calls | None = None
         self._prober: Prober | None = None
         self._streams: StreamServer | None = None
-        self._offering = Offering(self._store, self._config, self._petnames)
+        self._offering = Offering(self._store, self._config, self._petnames, self._book.get)
         self._names = Names(self._store, self._config, self._petnames, self._offering.use_doors)
         self._names.learn = self._offering.learn
         self._interception = Interception(self._store.home, load_modules(self._config.intercept_modules), self._names, lambda: self._streams)
@@ -191,7 +191,7 @@ class BoxDaemon:
         self._driver = CircuitDriver(standing, calls, dummies, records, self._plane.now_us, self.failed.set)
         scale = scale_of(self._network.epoch_us)
         self._prober = Prober(calls, self._media, self._plane.now_us, lambda: draw_answered(rng, scale).length_us / 1e6, answers=self._config.probe)
-        self._streams = streams = StreamServer(self._plane, calls, self._config.suffixes, self._petnames, rng.uniform)
+        self._streams = streams = StreamServer(self._plane, calls, self._config.suffixes, self._petnames, rng.uniform, self._offering.tls)
         self._offering.serve(streams)
         streams.attend(calls)
         calls.on_scarce = self._make_room

@@ -1,4 +1,4 @@
-"""Streams of running boxes: curl through SOCKS, HTTP CONNECT, a forward and by name, from a contact's service, also beside a call; who is not allowed; over a restart. [io]"""
+"""Streams of running boxes: curl through SOCKS, HTTP CONNECT, a forward and by name, from a contact's service, also beside a call; over TLS; who is not allowed; over a restart. [io]"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.server
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.system
 PLAN = Plan(first_port=47_400, prefix="127.0.81")
 OCTETS = 100_000
 SOCKS, FORWARD, PROXY = "127.0.81.200:1080", "127.0.81.200:8022", "127.0.81.200:8118"
-UDP_FORWARD = "127.0.81.200:8053"
+UDP_FORWARD, TLS_FORWARD = "127.0.81.200:8053", "127.0.81.200:8443"
 NAMES = "127.0.81.200", 5354
 BY_NAME = 8080
 """A port that ordinary users may take."""
@@ -80,8 +81,8 @@ def curl(*arguments: str, timeout_s: float = 90) -> subprocess.CompletedProcess[
     return subprocess.run(["curl", "-sS", "--max-time", str(timeout_s), *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
-def by_socks(url: str) -> subprocess.CompletedProcess[bytes]:
-    return curl("--proxy", f"socks5h://{SOCKS}", url)
+def by_socks(url: str, *more: str) -> subprocess.CompletedProcess[bytes]:
+    return curl("--proxy", f"socks5h://{SOCKS}", *more, url)
 
 
 def test_a_file_comes_through_socks_and_is_whole(network: EmbeddedNetwork, page: tuple[int, str]) -> None:
@@ -244,6 +245,60 @@ def test_what_is_nobodys_and_what_is_not_offered_is_refused(network: EmbeddedNet
         assert done.stdout == b""
 
 
+@pytest.fixture(scope="module")
+def authority(network: EmbeddedNetwork, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the file of what programs at the caller's are to trust."""
+    file = str(tmp_path_factory.mktemp("authority") / "contacts.pem")
+    assert ".privacy" in network.voicebox("cert", "ca", file, home=network.boxes[CALLER].home)
+    return file
+
+
+@contextlib.contextmanager
+def over_tls(network: EmbeddedNetwork, name: str, port: int, folder: Path) -> Iterator[None]:
+    """Serve a short page over TLS at the callee's, with the certificate that her box issued, and offer it."""
+    home = network.boxes[CALLEE].home
+    network.voicebox("cert", "issue", name, home=home)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(home / "certs" / f"{name}.pem")
+    (folder / "short").write_bytes(b"hello")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        to = f"127.0.0.1:{server.server_address[1]}"
+        network.voicebox("service", "add", name, "--to", to, "--port", str(port), "--allow", CALLER, "--tls", home=home)
+        try:
+            yield
+        finally:
+            network.voicebox("service", "remove", name, home=home)
+            server.shutdown()
+            thread.join()
+
+
+def test_a_contacts_certificate_is_checked_and_presented_here_under_the_name_that_was_asked(network: EmbeddedNetwork, authority: str, tmp_path: Path) -> None:
+    network.voicebox("forward", "add", TLS_FORWARD, f"{CALLEE}.privacy:443", home=network.boxes[CALLER].home)
+    by_name, host = f"https://{CALLEE}.privacy/short", f"https://nas.{CALLEE}.privacy/short"
+    ways = {
+        "socks": ("--proxy", f"socks5h://{SOCKS}"),
+        "connect": ("-x", f"http://{PROXY}"),
+        "forward": ("--noproxy", "*", "--connect-to", f"::{TLS_FORWARD}"),
+    }
+    with over_tls(network, "nas", 443, tmp_path):
+        for way in ways.values():
+            for url in (by_name, host):
+                done = curl("--cacert", authority, *way, url)
+                assert (done.stdout, done.stderr) == (b"hello", b""), (way, url)
+            done = curl("--cacert", authority, *way, f"https://tv.{CALLEE}.privacy/short")
+            assert (done.returncode, done.stdout) == (35, b""), "its certificate is for nas"
+            assert b"bad certificate" in done.stderr
+        done = curl(*ways["socks"], host)
+        assert done.returncode == 60, "who was not given the authority does not trust it"
+        done = curl("--cacert", authority, *ways["forward"], "https://dave.privacy/short")
+        assert (done.returncode, b"unrecognized name" in done.stderr) == (35, True)
+    counted = told(network.boxes[CALLER])["streams"]
+    assert (counted["tls"], counted["tls_done"], counted["tls_refused_other_name"], counted["tls_refused_name"]) == (0, 6, 3, 1)
+
+
 def test_a_service_that_is_removed_is_offered_no_more_and_another_one_is(network: EmbeddedNetwork, page: tuple[int, str]) -> None:
     callee = network.boxes[CALLEE].home
     network.voicebox("service", "add", "more", "--to", f"127.0.0.1:{page[0]}", "--port", "8000", "--allow", CALLER, home=callee)
@@ -253,10 +308,17 @@ def test_a_service_that_is_removed_is_offered_no_more_and_another_one_is(network
     assert "more" not in network.voicebox("service", "list", home=callee)
 
 
-def test_after_a_restart_of_the_contacts_box_streams_begin_anew(network: EmbeddedNetwork) -> None:
-    callee = network.boxes[CALLEE]
-    network.stop_node(callee)
-    network.start_node(callee)
-    network.wait_ready(120)
-    wait_until(lambda: told(network.boxes[CALLER])["streams"]["lines"] == 0, "the end of the line to the box that was stopped", 30)
-    assert by_socks(f"http://{CALLEE}.privacy/short").stdout == b"hello"
+def test_after_a_restart_of_the_contacts_box_streams_begin_anew_and_what_was_revoked_is_refused(
+    network: EmbeddedNetwork, authority: str, tmp_path: Path
+) -> None:
+    url, callee = f"https://vault.{CALLEE}.privacy:8444/short", network.boxes[CALLEE]
+    with over_tls(network, "vault", 8444, tmp_path):
+        assert by_socks(url, "--cacert", authority).stdout == b"hello"
+        network.voicebox("cert", "revoke", "vault", home=callee.home)
+        network.stop_node(callee)
+        network.start_node(callee)
+        network.wait_ready(120)
+        wait_until(lambda: told(network.boxes[CALLER])["streams"]["lines"] == 0, "the end of the line to the box that was stopped", 30)
+        assert by_socks(f"http://{CALLEE}.privacy/short").stdout == b"hello"
+        wait_until(lambda: b"certificate revoked" in by_socks(url, "--cacert", authority).stderr, "what the contact's box says of it", 60)
+        assert by_socks(url, "--cacert", authority).stdout == b""

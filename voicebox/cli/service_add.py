@@ -18,7 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow", action="append", default=[], metavar="PETNAME", help="a contact who may reach it; several times for several; without: nobody"
     )
-    parser.add_argument("--udp", action="store_true", help="over UDP")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--udp", action="store_true", help="over UDP")
+    kind.add_argument(
+        "--tls",
+        action="store_true",
+        help="it speaks TLS 1.3 with a certificate of `voicebox cert issue NAME`, which contacts' boxes check and present to their programs",
+    )
     add_home(parser)
 
 
@@ -26,7 +32,13 @@ def run(args: argparse.Namespace) -> int:
     """Add the service."""
     to = parse_endpoint(args.to)
     port = parse_port(args.port) if args.port is not None else to.port
-    change_offered(home_of(args), "add", f"service {args.name} {to} {port} {','.join(args.allow) or NOBODY}{' udp' if args.udp else ''}")
+    change_offered(
+        home_of(args), "add", f"service {args.name} {to} {port} {','.join(args.allow) or NOBODY}{' udp' if args.udp else ' tls' if args.tls else ''}"
+    )
     who = " and ".join(args.allow) if args.allow else "Nobody, for no --allow was given,"
     print(f"{who} may reach {args.name}: port {port} of the name that they have for you.")
+    if args.tls:
+        print(
+            f"It must show the key and certificate that `voicebox cert issue {args.name.lower()}` makes, or for a host HOST under your name those of `cert issue HOST`."
+        )
     return 0

@@ -30,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     services = load_offered(StateDirectory(home)).services
     for each in services:
-        print(f"{each.name}: port {each.port}{' over UDP' if each.udp else ''}, at {each.to}, for {', '.join(each.allow) or 'nobody'}")
+        print(
+            f"{each.name}: port {each.port}{' over UDP' if each.udp else ' over TLS' if each.tls else ''}, at {each.to}, for {', '.join(each.allow) or 'nobody'}"
+        )
     if not services:
         print("Nothing is offered. `voicebox service add` does that.")
     return 0
@@ -41,6 +43,6 @@ def _print_of_contact(home: Path, petname: str) -> None:
     while (services := ask(home, "services", petname=petname)["services"]) is None:
         time.sleep(AGAIN_S)
     for each in services:
-        print(f"{each['name']}: port {each['port']}{' over UDP' if each['udp'] else ''} of {petname}")
+        print(f"{each['name']}: port {each['port']}{' over UDP' if each['udp'] else ' over TLS' if each['tls'] else ''} of {petname}")
     if not services:
         print(f"{petname} offers you nothing.")

@@ -114,6 +114,11 @@ def verify_device(pem: bytes, authority: VerifiedAuthority, now: dt.datetime) ->
         der = x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
     except Exception:  # noqa: BLE001 - the library raises several types on malformed input, and all of them mean the same here
         raise HandshakeError("this is no certificate") from None
+    return verify_device_der(der, authority, now)
+
+
+def verify_device_der(der: bytes, authority: VerifiedAuthority, now: dt.datetime) -> VerifiedDevice:
+    """Check the certificate of a device or service (DER), as it was shown. Raises HandshakeError with what is wrong."""
     certificate, _ = verify_end(der, authority, now, PURPOSES)
     try:
         names = list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)

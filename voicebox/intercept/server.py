@@ -64,7 +64,7 @@ class Names(Protocol):
 class Leads(Protocol):
     """Leads connections to contacts; streams/server.py has it."""
 
-    async def lead(self, program: socket.socket, petname: str, port: int, /) -> int | None: ...
+    async def lead(self, program: socket.socket, petname: str, port: int, host: str, /) -> int | None: ...
 
 
 class Interception:
@@ -215,7 +215,7 @@ class Interception:
         cause = Cause.UNREACHABLE
         if leads is not None:
             try:
-                why = await asyncio.wait_for(leads.lead(program, place.petname, port), HOLD_S)
+                why = await asyncio.wait_for(leads.lead(program, place.petname, port, place.host), HOLD_S)
             except TimeoutError:
                 cause = Cause.LATE
             else:

@@ -26,8 +26,8 @@ LEARN_S = 60.0
 """So long it is not asked again what a contact offers."""
 ULA_OCTETS = 5
 
-Doors = Mapping[Endpoint, tuple[str, int]]
-"""Addresses and ports of this machine, and the contact and the port of the service to which each leads."""
+Doors = Mapping[Endpoint, tuple[str, int, str]]
+"""Addresses and ports of this machine, and the contact, the port of the service, and the host below the contact's name to which each leads."""
 
 
 class Names:
@@ -116,12 +116,12 @@ class Names:
         if self._server is None:
             return
         there = self._petnames() if self._loopback else frozenset[str]()
-        places = [(place.petname, self.addresses.addresses(place, time.time()).loopback) for place in self.addresses.places() if place.petname in there]
+        places = [(place, self.addresses.addresses(place, time.time()).loopback) for place in self.addresses.places() if place.petname in there]
         self._use(
             {
-                Endpoint(str(address), port): (petname, port)
-                for petname, address in places
-                for port in {*self._config.names_ports, *self._ports.get(petname, ())}
+                Endpoint(str(address), port): (place.petname, port, place.host)
+                for place, address in places
+                for port in {*self._config.names_ports, *self._ports.get(place.petname, ())}
             }
         )
 

@@ -67,6 +67,10 @@ class TlsWire:
             raise StreamBroken("no TLS that is spoken here") from None  # its text may name the peer's certificate
         return bytes(said)
 
+    def peer_certificate(self) -> bytes | None:
+        """Return the certificate that the peer showed, DER, of whose key it has proved to have the private one. Only when is_ready."""
+        return self._tls.getpeercert(binary_form=True)
+
     def seal(self, octets: bytes) -> None:
         """Encipher octets for the phone. Only when is_ready; the queue in memory takes all."""
         self._tls.write(octets)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from voicebox.config.model import parse_port
 from voicebox.errors import UsageError
-from voicebox.streams.socks import Wanted
+from voicebox.streams.socks import Wanted, host_in
 
 MAX_OCTETS = 16_384
 """Of a request's head."""
@@ -94,12 +94,13 @@ class HttpNegotiation:
             port = parse_port(target["port"].decode()) if target["port"] else default_port
         except UsageError:
             port = None
-        petname = self._contact_of(target["host"].decode())
+        name = target["host"].decode()
+        petname = self._contact_of(name)
         if port is None:
             return self._refuse(*WRONG)
         if not petname:
             return self._refuse(*(NO_EXIT if petname is None else NOBODY))
-        self.wanted = Wanted(petname, port)
+        self.wanted = Wanted(petname, port, host_in(name, petname))
         return b""
 
     def reply(self, why: int | None) -> bytes:

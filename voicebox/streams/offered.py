@@ -1,9 +1,9 @@
 """What this box offers to contacts, and where programs here find what contacts offer: the file `streams`, one line each.
 
-    service NAME ADDRESS:PORT PORT PETNAME,PETNAME [udp]    a service at an address, reached by these contacts under PORT; `-` for nobody
-    forward ADDRESS:PORT PETNAME PORT [udp]                 a port here that leads to a contact's service
+    service NAME ADDRESS:PORT PORT PETNAME,PETNAME [udp|tls]    a service at an address, reached by these contacts under PORT; `-` for nobody
+    forward ADDRESS:PORT PETNAME PORT [udp]                     a port here that leads to a contact's service
 
-Nobody is allowed unless named. NOT here: sockets (server.py), who is a contact, disks (contacts/store.py).
+`tls`: the service speaks TLS, with a certificate of this box's owner; contacts' boxes check it and present it locally (tls_checks.py). Nobody is allowed unless named. NOT here: sockets (server.py), who is a contact, disks (contacts/store.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from voicebox.config.model import Endpoint, parse_endpoint, parse_port
 from voicebox.contacts.contact import checked_petname
+from voicebox.contacts.device_cert import checked_label
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import FileProblem, UsageError
 
@@ -40,9 +41,12 @@ class Service:
     port: int
     allow: tuple[str, ...] = field(default=(), repr=False)
     udp: bool = False
+    tls: bool = False
 
     def __post_init__(self) -> None:
         checked_name(self.name)
+        if self.tls:
+            checked_label(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Listed:
     name: str = field(repr=False)
     port: int
     udp: bool
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +98,8 @@ class Offered:
         return any(petname in each.allow for each in self.services)
 
     def listing(self, petname: str) -> str:
-        """Return what a contact's box is told that asks what the contact may reach: `NAME PORT tcp` or udp, a line each."""
-        return "".join(f"{each.name} {each.port} {'udp' if each.udp else 'tcp'}\n" for each in self.services if petname in each.allow)
+        """Return what a contact's box is told that asks what the contact may reach: `NAME PORT tcp`, udp or tls, a line each."""
+        return "".join(f"{each.name} {each.port}{_kind(each) or ' tcp'}\n" for each in self.services if petname in each.allow)
 
     def with_service(self, service: Service) -> Offered:
         """Return it with one more service."""
@@ -127,13 +132,13 @@ class Offered:
 
     def serialise(self) -> str:
         """Return the file's text."""
-        lines = [f"service {each.name} {each.to} {each.port} {','.join(each.allow) or NOBODY}{_kind(udp=each.udp)}" for each in self.services]
-        lines += [f"forward {each.listen} {each.petname} {each.port}{_kind(udp=each.udp)}" for each in self.forwards]
+        lines = [f"service {each.name} {each.to} {each.port} {','.join(each.allow) or NOBODY}{_kind(each)}" for each in self.services]
+        lines += [f"forward {each.listen} {each.petname} {each.port}{_kind(each)}" for each in self.forwards]
         return "".join(f"{line}\n" for line in lines)
 
 
-def _kind(*, udp: bool) -> str:
-    return " udp" if udp else ""
+def _kind(each: Service | Forward) -> str:
+    return " udp" if each.udp else " tls" if isinstance(each, Service) and each.tls else ""
 
 
 def _renamed(petnames: tuple[str, ...], petname: str, to: str | None) -> Iterator[str]:
@@ -149,9 +154,9 @@ def parse_listing(text: str) -> tuple[Listed, ...]:
     found = []
     for line in text.splitlines()[:MAX_SERVICES]:
         match line.split():
-            case [name, port, "tcp" | "udp" as kind]:
+            case [name, port, "tcp" | "udp" | "tls" as kind]:
                 with contextlib.suppress(UsageError):
-                    found.append(Listed(checked_name(name), parse_port(port), kind == "udp"))
+                    found.append(Listed(checked_name(name), parse_port(port), kind == "udp", kind == "tls"))
             case _:
                 continue
     return tuple(found)
@@ -207,9 +212,9 @@ def changed(offered: Offered, what: str, line: str, petnames: frozenset[str]) ->
 
 def _with_line(offered: Offered, line: str) -> Offered:
     match line.split():
-        case ["service", name, to, port, allow, *kind] if kind in ([], ["udp"]):
+        case ["service", name, to, port, allow, *kind] if kind in ([], ["udp"], ["tls"]):
             petnames = () if allow == NOBODY else tuple(dict.fromkeys(checked_petname(each) for each in allow.split(",")))
-            return offered.with_service(Service(name, parse_endpoint(to), parse_port(port), petnames, bool(kind)))
+            return offered.with_service(Service(name, parse_endpoint(to), parse_port(port), petnames, kind == ["udp"], kind == ["tls"]))
         case ["forward", listen, petname, port, *kind] if kind in ([], ["udp"]):
             return offered.with_forward(Forward(parse_endpoint(listen), checked_petname(petname), parse_port(port), bool(kind)))
         case _:

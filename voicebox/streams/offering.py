@@ -9,23 +9,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from voicebox.config.model import BoxConfig, Endpoint
+from voicebox.contacts.contact import Contact
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import UsageError
 from voicebox.streams.http import HttpNegotiation
 from voicebox.streams.offered import Offered, changed, keep_offered, load_offered
-from voicebox.streams.server import StreamServer, Talk
+from voicebox.streams.server import Door, StreamServer, Talk
 from voicebox.streams.socks import Negotiation
+from voicebox.streams.tls_ends import TlsEnds
 
 
 class Offering:
-    """The file `streams` of a box, and who serves what it says. config: says where programs find proxies. Methods raise FileProblem and HostError."""
+    """The file `streams` of a box, and who serves what it says. config: says where programs find proxies; contact_of(petname): None where there are no calls with them. Methods raise FileProblem and HostError."""
 
-    def __init__(self, store: StateDirectory, config: BoxConfig, petnames: Callable[[], frozenset[str]]) -> None:
+    def __init__(self, store: StateDirectory, config: BoxConfig, petnames: Callable[[], frozenset[str]], contact_of: Callable[[str], Contact | None]) -> None:
         self._store, self._petnames = store, petnames
+        self.tls = TlsEnds(store, config.suffixes, contact_of)
         places: list[tuple[Endpoint | None, Talk]] = [(config.socks, Negotiation), (config.http_proxy, HttpNegotiation)]
         self._proxies = {endpoint: talk for endpoint, talk in places if endpoint is not None}
         self._server: StreamServer | None = None
-        self._doors: Mapping[Endpoint, tuple[str, int]] = {}
+        self._doors: Mapping[Endpoint, Door] = {}
         self._offered = self.read()
 
     def read(self) -> Offered:
@@ -44,7 +47,7 @@ class Offering:
             self._server.use(offered, self._proxies)
         self._offered = offered
 
-    def use_doors(self, doors: Mapping[Endpoint, tuple[str, int]]) -> None:
+    def use_doors(self, doors: Mapping[Endpoint, Door]) -> None:
         """Let programs that connect to these addresses and ports be led to a contact's service, and no others."""
         self._doors = doors
         if self._server is not None:
@@ -68,7 +71,7 @@ class Offering:
         if self._server is None:
             raise UsageError("The box is just starting.")
         found = self._server.services_of(petname)
-        return {"services": None if found is None else [{"name": each.name, "port": each.port, "udp": each.udp} for each in found]}
+        return {"services": None if found is None else [{"name": each.name, "port": each.port, "udp": each.udp, "tls": each.tls} for each in found]}
 
     def renamed(self, petname: str, to: str | None) -> None:
         """Let it follow a contact's new petname; None: nothing is the contact's any more."""

@@ -1,7 +1,7 @@
 """The sockets of streams: forwards, proxies and addresses of names that programs connect to, and the connections to services. [io]
 
-A program is waited for here until the contact's box takes its stream; then its socket is handed to the engine, and no octet of it passes Python. NOT here: which
-contact, which call, who is allowed (bundles.py, offered.py), the octets of SOCKS (socks.py) and HTTP (http.py).
+A program is waited for here until the contact's box takes its stream; then its socket is handed to the engine, and no octet of it passes Python; where the service speaks TLS, to the
+process that does so here (tls_ends.py), and the engine has another one that leads there. NOT here: which contact, which call, who is allowed (bundles.py, offered.py), the octets of SOCKS (socks.py) and HTTP (http.py).
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from voicebox.b2bua.ports import CircuitLeg
 from voicebox.config.model import Endpoint
 from voicebox.dataplane import DatagramAsked, StreamEvent
 from voicebox.errors import HostError, LocalError, UsageError, VoiceboxError
-from voicebox.streams.bundles import BUSY, GONE, NEVER, Bundles, Connected, Listener, StreamNetwork, StreamPlane
+from voicebox.streams.bundles import BUSY, GONE, NEVER, REFUSED, UNREACHABLE, Bundles, Connected, Listener, StreamNetwork, StreamPlane
 from voicebox.streams.datagrams import DatagramDoors
-from voicebox.streams.offered import LIST_PORT, Listed, Offered, parse_listing
+from voicebox.streams.listings import Listings, Services
+from voicebox.streams.offered import LIST_PORT, Offered, parse_listing
 from voicebox.streams.socks import Wanted, contact_of
+from voicebox.streams.tls_checks import TlsService
+from voicebox.streams.tls_ends import TlsEnds
 
 MAX_WAITING = 256
 """Programs that wait for their stream."""
@@ -59,14 +62,16 @@ class CallsToCarry(Protocol):
 
 
 Talk = Callable[[Callable[[str], str | None]], ProxyTalk]
-To = tuple[str, int] | Talk
-"""Where a program that connects is led: to a contact's port, or wherever it says in a proxy's words."""
+Door = tuple[str, int, str]
+"""A contact, a port, and the host below the contact's name, "" for none."""
+To = Door | tuple[str, int, None] | Talk
+"""Where a program that connects is led: to a contact's port, or wherever it says in a proxy's words; None: by a forward, which is for all hosts."""
 
 
 class StreamServer:
     """The streams of one running box.
 
-    suffixes: of contacts' names; petnames(): of all contacts. Contract: made on the running loop; use() says what is offered and where to listen, stop() ends all.
+    suffixes: of contacts' names; petnames(): of all contacts; tls: who ends TLS for programs here, None: nobody does. Contract: made on the running loop; use() says what is offered and where to listen, stop() ends all.
     """
 
     def __init__(
@@ -76,7 +81,9 @@ class StreamServer:
         suffixes: tuple[str, ...],
         petnames: Callable[[], frozenset[str]],
         draw: Callable[[float, float], float],
+        tls: TlsEnds | None = None,
     ) -> None:
+        self._tls = tls
         self._plane, self._suffixes, self._petnames = plane, suffixes, petnames
         self._offered = Offered()
         self._loop = asyncio.get_running_loop()
@@ -85,9 +92,10 @@ class StreamServer:
         )
         self._datagrams = DatagramDoors(plane, self._bundles, self._contact_of, self._arm)
         self._wanted: dict[Endpoint, To] = {}
-        self._doors: Mapping[Endpoint, tuple[str, int]] = {}
+        self._doors: Mapping[Endpoint, Door] = {}
         self._listening: dict[Endpoint, tuple[socket.socket, asyncio.Task[None]]] = {}
-        self._listings: dict[str, asyncio.Task[tuple[Listed, ...]]] = {}
+        self._listings = Listings(self._ask_services)
+        self._asked: dict[str, asyncio.Task[Services]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -95,8 +103,16 @@ class StreamServer:
 
     def status(self) -> dict[str, int]:
         """Return counts of all this."""
-        bundles = {"lines": self._bundles.lines, "beside": self._bundles.beside}
-        return {**bundles, "waiting": len(self._tasks), "listening": len(self._listening), **(self.counters + self._datagrams.counters)}
+        tls = self._tls
+        counted = self.counters + self._datagrams.counters + (tls.counters if tls is not None else Counter())
+        return {
+            "lines": self._bundles.lines,
+            "beside": self._bundles.beside,
+            "waiting": len(self._tasks),
+            "listening": len(self._listening),
+            "tls": tls.flows if tls is not None else 0,
+            **counted,
+        }
 
     def handle_event(self, event: StreamEvent) -> None:
         """Take what happened to a stream."""
@@ -127,6 +143,7 @@ class StreamServer:
 
     def contact_changed(self, petname: str, to: str | None) -> None:
         """Take that a contact has another petname, or none any more."""
+        self._listings.forget(petname)
         self._bundles.contact_changed(petname, to)
         self._arm()
 
@@ -137,8 +154,11 @@ class StreamServer:
             self._close(endpoint)
         for task in list(self._tasks):
             task.cancel()
-        for asking in self._listings.values():
+        for asking in self._asked.values():
             asking.cancel()
+        self._listings.stop()
+        if self._tls is not None:
+            self._tls.close()
         self._datagrams.stop()
         self._bundles.end_all()
         if self._timer is not None:
@@ -175,7 +195,7 @@ class StreamServer:
 
     def use(self, offered: Offered, proxies: Mapping[Endpoint, Talk]) -> None:
         """Offer this, and listen where its forwards are, and proxies. Raises HostError where one cannot be listened at; then all is as before."""
-        wanted: dict[Endpoint, To] = {each.listen: (each.petname, each.port) for each in offered.forwards if not each.udp}
+        wanted: dict[Endpoint, To] = {each.listen: (each.petname, each.port, None) for each in offered.forwards if not each.udp}
         wanted |= proxies
         fresh: dict[Endpoint, socket.socket] = {}
         try:
@@ -190,7 +210,7 @@ class StreamServer:
         self._close_others()
         self._serve_all(fresh)
 
-    def use_doors(self, doors: Mapping[Endpoint, tuple[str, int]]) -> None:
+    def use_doors(self, doors: Mapping[Endpoint, Door]) -> None:
         """Listen there too, for programs that go by a contact's name, and no more where it was said before. Where that cannot be it is counted."""
         doors = dict(list(doors.items())[-MAX_DOORS:])  # those that were asked for last
         fresh: dict[Endpoint, socket.socket] = {}
@@ -245,22 +265,48 @@ class StreamServer:
             if wanted is not None and talk.associates:
                 await self._datagrams.associate(program)
             elif wanted is not None:
-                await self.lead(program, wanted.petname, wanted.port, talk)
+                await self.lead(program, wanted.petname, wanted.port, wanted.host, talk)
 
-    async def lead(self, program: socket.socket, petname: str, port: int, talk: ProxyTalk | None = None) -> int | None:
-        """Lead a connection to a contact's service; return None once the engine has it, else why not, of PROTOCOL.md §11.3. talk: in whose words the program is told."""
-        stream, why = await self._opened(petname, port)
+    async def lead(self, program: socket.socket, petname: str, port: int, host: str | None, talk: ProxyTalk | None = None) -> int | None:
+        """Lead a connection to a contact's service; return None once the engine has it, else why not, of PROTOCOL.md §11.3.
+
+        host: below the contact's name, "" for none, None where any may be meant. talk: in whose words the program is told.
+        """
+        tls, stream, why = await self._led(petname, port, host, is_plain=talk is not None and talk.whole)
         try:
             if talk is not None:
                 await self._loop.sock_sendall(program, talk.reply(why))
             self.counters["streams_opened" if why is None else "streams_refused"] += 1
             if why is None and stream is not None:
-                self._plane.stream_attach(stream, program.fileno(), talk.first if talk is not None else b"", whole=talk is not None and talk.whole)
-        except (OSError, LocalError):  # the program is gone
+                self._hand_over(program, stream, tls, talk)
+        except (OSError, LocalError, HostError):  # the program is gone
             if why is None and stream is not None:
                 self._plane.stream_reset(stream, GONE)
                 return GONE
         return why
+
+    async def _led(self, petname: str, port: int, host: str | None, *, is_plain: bool) -> tuple[TlsService | None, int | None, int | None]:
+        """Find out whether the service speaks TLS, and open a stream to it; return that, the stream's number, and why not. is_plain: the program speaks none."""
+        service = None
+        if self._tls is not None:
+            try:
+                service = await self._listings.tls_service(petname, port)
+            except VoiceboxError:
+                return None, None, UNREACHABLE
+        if service is not None and is_plain:
+            return None, None, REFUSED
+        return TlsService(petname, service, host) if service is not None else None, *await self._opened(petname, port)
+
+    def _hand_over(self, program: socket.socket, stream: int, tls: TlsService | None, talk: ProxyTalk | None) -> None:
+        """Let the engine have a program, or the process that speaks TLS, and the engine that one. Raises HostError, LocalError."""
+        first = talk.first if talk is not None else b""
+        if tls is None or self._tls is None:
+            self._plane.stream_attach(stream, program.fileno(), first, whole=talk is not None and talk.whole)
+            return
+        own, engines = _pair()
+        with own, engines:
+            self._tls.take(program, own, tls, first)
+            self._plane.stream_attach(stream, engines.fileno())
 
     async def _negotiated(self, program: socket.socket, talk: ProxyTalk) -> Wanted | None:
         while talk.wanted is None:
@@ -296,17 +342,17 @@ class StreamServer:
 
     # ---------------------------------------------------------------------------------------------------------- services
 
-    def services_of(self, petname: str) -> tuple[Listed, ...] | None:
+    def services_of(self, petname: str) -> Services | None:
         """Return what a contact offers to this box, by the word of the contact's; None while that is asked. Raises UsageError where it does not say."""
-        asking = self._listings.get(petname)
+        asking = self._asked.get(petname)
         if asking is None:
-            asking = self._listings[petname] = self._loop.create_task(self._ask_services(petname))  # of contacts, so there are few
+            asking = self._asked[petname] = self._loop.create_task(self._listings.fresh(petname))  # of contacts, so there are few
         if not asking.done():
             return None
-        del self._listings[petname]
+        del self._asked[petname]
         return asking.result()
 
-    async def _ask_services(self, petname: str) -> tuple[Listed, ...]:
+    async def _ask_services(self, petname: str) -> Services:
         stream, why = await self._opened(petname, LIST_PORT)
         if stream is None or why is not None:
             raise UsageError("The contact's box does not say, or is not reached, or offers you nothing.")
@@ -330,7 +376,7 @@ class StreamServer:
 
     async def _learn(self, petname: str, then: Callable[[frozenset[int]], None]) -> None:
         with contextlib.suppress(VoiceboxError):
-            services = await self._ask_services(petname)
+            services = await self._listings.fresh(petname)
             then(frozenset(each.port for each in services if not each.udp))
 
     def _tell(self, stream: int, octets: bytes) -> None:

@@ -43,10 +43,11 @@ REASONS = {1: Reply.REFUSED, 2: Reply.FAILED, 3: Reply.HOST_UNREACHABLE, 4: Repl
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a program asks for."""
+    """What a program asks for. host: below the contact's name, "" for none."""
 
     petname: str = field(repr=False)
     port: int
+    host: str = field(default="", repr=False)
 
 
 class Negotiation:
@@ -133,13 +134,14 @@ class Negotiation:
             return b""
         if command != CONNECT:
             return self._refuse(Reply.COMMAND.serialise())
-        petname = self._contact_of(request[5 : 4 + address].decode("ascii", "replace")) if kind == BY_NAME else None
+        name = request[5 : 4 + address].decode("ascii", "replace")
+        petname = self._contact_of(name) if kind == BY_NAME else None
         port = int.from_bytes(request[-2:])
         if petname is None or not port:
             return self._refuse(Reply.NOT_ALLOWED.serialise())
         if not petname:
             return self._refuse(Reply.HOST_UNREACHABLE.serialise())
-        self.wanted = Wanted(petname, port)
+        self.wanted = Wanted(petname, port, host_in(name, petname))
         return b""
 
     def _refuse(self, answer: bytes) -> bytes:
@@ -159,6 +161,12 @@ def parse_datagram(datagram: bytes, contact_of: Callable[[str], str | None]) -> 
     header = datagram[: 7 + datagram[4]]
     petname, port = contact_of(header[5:-2].decode("ascii", "replace")), int.from_bytes(header[-2:])
     return (header, Wanted(petname, port)) if petname and port else None
+
+
+def host_in(name: str, petname: str) -> str:
+    """Return the host below a contact's name in a name that stands for the contact; "" for none."""
+    labels = name.lower().split(".")
+    return labels[0] if len(labels) > 2 and labels[1] == petname.lower() else ""
 
 
 def contact_of(host: str, suffixes: tuple[str, ...], petnames: frozenset[str]) -> str | None:

@@ -98,3 +98,12 @@ def test_browsers_are_given_an_authority_that_holds_no_key_and_is_made_once(town
     assert file.read_text() == first
     town.good("ann", "cert", "ca", str(file))
     assert file.read_text() != first, "each box has its own"
+
+
+def test_a_service_that_speaks_tls_is_offered_as_one(town: Town) -> None:
+    (town.folder / "bob2.card").write_text((town.folder / "bob.card").read_text())
+    town.good("ann", "contact", "add", "bob", str(town.folder / "bob2.card"))
+    said = town.good("ann", "service", "add", "web", "--to", "127.0.0.1:8443", "--port", "443", "--allow", "bob", "--tls")
+    assert "`voicebox cert issue web`" in said
+    assert "web: port 443 over TLS, at 127.0.0.1:8443, for bob" in town.good("ann", "service", "list")
+    assert "begins and ends" in town.bad("ann", "service", "add", "web-", "--to", "127.0.0.1:8444", "--tls")

@@ -63,7 +63,7 @@ async def test_a_name_that_is_asked_for_is_listened_for_and_its_address_is_kept(
     await box.names.start()
     assert box.doors == {}
     address = box.asked("nas.bob.privacy")[0]
-    assert box.doors == {Endpoint(address, 80): ("bob", 80), Endpoint(address, 8080): ("bob", 8080)}
+    assert box.doors == {Endpoint(address, 80): ("bob", 80, "nas"), Endpoint(address, 8080): ("bob", 8080, "nas")}
     await box.names.stop()
     assert box.doors == {}
     assert load_names(StateDirectory(tmp_path)).place_of(address) == Place("bob", "nas")
@@ -85,7 +85,7 @@ async def test_ports_that_a_contact_offers_are_learned_once_in_a_while(make: Cal
     nas = box.asked("nas.bob.privacy")[0]
     assert [petname for petname, _ in learned] == ["bob"]
     learned[0][1](frozenset({22, 80}))
-    assert box.doors == {Endpoint(each, port): ("bob", port) for each in (address, nas) for port in (22, 80)}
+    assert box.doors == {Endpoint(each, port): ("bob", port, host) for each, host in ((address, ""), (nas, "nas")) for port in (22, 80)}
     now += module.LEARN_S
     box.asked("tv.bob.privacy")
     learned[1][1](frozenset())
@@ -93,7 +93,7 @@ async def test_ports_that_a_contact_offers_are_learned_once_in_a_while(make: Cal
     box.petnames = {"robert", "carol"}
     learned[1][1](frozenset({25}))
     box.names.renamed("bob", "robert")
-    assert {(place.port, to) for place, to in box.doors.items()} == {(80, ("robert", 80)), (25, ("robert", 25))}
+    assert {(place.port, to) for place, to in box.doors.items()} == {(port, ("robert", port, host)) for port in (25, 80) for host in ("", "nas", "tv")}
     await box.names.stop()
 
 
@@ -124,7 +124,7 @@ async def test_a_contacts_new_petname_takes_the_address_and_one_who_is_gone_leav
     address = box.asked("bob.privacy")[0]
     box.petnames = {"robert", "carol"}
     box.names.renamed("bob", "robert")
-    assert (box.asked("bob.privacy"), box.asked("robert.privacy"), box.doors) == ([], [address], {Endpoint(address, 80): ("robert", 80)})
+    assert (box.asked("bob.privacy"), box.asked("robert.privacy"), box.doors) == ([], [address], {Endpoint(address, 80): ("robert", 80, "")})
     await box.names.stop()
     rename_names(StateDirectory(tmp_path), "robert", "rob")
     assert load_names(StateDirectory(tmp_path)).place_of(address) == Place("rob")

@@ -38,7 +38,7 @@ def test_a_get_is_said_without_what_is_the_proxys_and_whatever_follows_it_is_not
 @pytest.mark.parametrize(
     ("target", "wanted", "line"),
     [
-        (b"http://nas.bob.privacy", Wanted("bob", 80), b"HEAD / HTTP/1.1\r\nHost: nas.bob.privacy\r\n"),
+        (b"http://nas.bob.privacy", Wanted("bob", 80, "nas"), b"HEAD / HTTP/1.1\r\nHost: nas.bob.privacy\r\n"),
         (b"HTTP://carol.privacy.alt:8080/x", Wanted("carol", 8080), b"HEAD /x HTTP/1.1\r\nHost: carol.privacy.alt:8080\r\n"),
     ],
 )

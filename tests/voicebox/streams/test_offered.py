@@ -20,6 +20,20 @@ def test_the_file_is_read_as_it_is_written() -> None:
     assert parse_offered("", "streams") == Offered()
 
 
+def test_a_service_of_tls_is_told_as_one_and_is_named_as_certificates_name() -> None:
+    text = "service Web 127.0.0.1:8443 443 bob tls\n"
+    offered = parse_offered(text, "streams")
+    assert (offered.serialise(), offered.listing("bob")) == (text, "Web 443 tls\n")
+    assert parse_listing(offered.listing("bob")) == (Listed("Web", 443, udp=False, tls=True),)
+    assert offered.allowed("bob", 443) == Endpoint("127.0.0.1", 8443)
+    for name in ("-web", "web-"):
+        assert parse_offered(text.replace("Web", name).replace(" tls", ""), "streams").services[0].name == name
+        with pytest.raises(FileProblem, match="begins and ends"):
+            parse_offered(text.replace("Web", name), "streams")
+    with pytest.raises(FileProblem):
+        parse_offered("forward 127.0.0.1:8022 bob 53 tls\n", "streams")
+
+
 def test_nobody_is_allowed_who_was_not_named() -> None:
     offered = parse_offered(TEXT, "streams")
     assert offered.allowed("bob", 80) == Endpoint("127.0.0.1", 8080)

@@ -33,7 +33,7 @@ def test_a_contact_is_named() -> None:
 
 
 def test_a_host_under_a_contacts_name_is_the_contacts() -> None:
-    assert negotiated(NO_AUTHENTICATION, request(b"NAS.bob.privacy", 8080))[1].wanted == Wanted("bob", 8080)
+    assert negotiated(NO_AUTHENTICATION, request(b"NAS.bob.privacy", 8080))[1].wanted == Wanted("bob", 8080, "nas")
 
 
 def test_a_user_name_is_taken_whatever_it_is() -> None:
