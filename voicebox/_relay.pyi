@@ -98,11 +98,19 @@ class Engine:
         its own, bound to the address that the system chose when it began (§6.5).
         """
 
-    def source(self, address: str) -> str:
-        """Return the address from which a box's link to a relay's would leave now; empty where no way leads there."""
+    def heard(self) -> list[tuple[int, int]]:
+        """Return (link, how many us ago something valid came on it) of each outgoing link that stands."""
 
-    def connect(self, address: str, port: int, pin: bytes, certificate_der: bytes | None = None, key_der: bytes | None = None) -> int:
-        """Begin a link and return its number; with a certificate a relay link, without an access link."""
+    def source(self, address: str, uplink: str | None = None) -> str:
+        """Return the address from which a box's link to a relay's would leave now, over an uplink where one is named (an interface); empty where no way leads there."""
+
+    def connect(
+        self, address: str, port: int, pin: bytes, certificate_der: bytes | None = None, key_der: bytes | None = None, uplink: str | None = None
+    ) -> int:
+        """Begin a link and return its number; with a certificate a relay link, without an access link. uplink: of a box's, the interface that it is held to.
+
+        Raises HostError where nothing leads there, or there is no such interface.
+        """
 
     def mute(self, link: int) -> None:
         """Let nothing leave on a link any more; its circuit can still be attached elsewhere."""

@@ -55,11 +55,11 @@ class _Plane:
     def __init__(self, network: Network, box: str) -> None:
         self._network, self._box = network, box
 
-    def connect(self, *_: object) -> int:
+    def connect(self, *_: object, **_more: object) -> int:
         """The links are there."""
         return 0
 
-    def source(self, _address: str) -> str:
+    def source(self, _address: str, _uplink: str | None = None) -> str:
         """They leave from one address, always."""
         return "192.0.2.1"
 

@@ -174,11 +174,11 @@ class CorePlane(FakePlane):
     def links(self) -> set[int]:
         return {link for link, life in self.lives.items() if len(life) == 1}
 
-    def connect(self, address: str, port: int, pin: bytes) -> int:
+    def connect(self, address: str, port: int, pin: bytes, *, uplink: str | None = None) -> int:
         relay = self._world.guard_at(port)
         assert (address, pin) == ("127.0.0.1", relay.descriptor.link_pin)
         link = self._world.join(self.name, relay.descriptor.relay_id.hex(), (OWNER, GUARD))
-        self.lives[link] = [self._world.now_us]
+        self.lives[link], self.over[link] = [self._world.now_us], uplink
         self._world.at(CONTROL_US, lambda: self.listen(("link_up", link, False, None)))
         return link
 

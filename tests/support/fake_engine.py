@@ -128,10 +128,14 @@ class FakePlane:
         self._next_link = itertools.count(1)
         self.address = "192.0.2.1"
         """From where the machine sends; empty where it cannot."""
+        self.cut_off: set[str] = set()
+        """Uplinks that lead nowhere."""
+        self.over: dict[int, str | None] = {}
+        """The uplink that each link was asked for over."""
         self.muted: set[int] = set()
 
-    def source(self, _address: str) -> str:
-        return self.address
+    def source(self, _address: str, uplink: str | None = None) -> str:
+        return f"{self.address} at {uplink}" if uplink and self.address else self.address
 
     def mute(self, link: int) -> None:
         self.muted.add(link)
@@ -153,15 +157,15 @@ class FakePlane:
         link = event[1]
         self.world.at(delay_us, lambda: self.listen(event) if link in self._links or event[0] == "link_failed" else None)
 
-    def connect(self, address: str, port: int, pin: bytes) -> int:
+    def connect(self, address: str, port: int, pin: bytes, *, uplink: str | None = None) -> int:
         relay = next(keys.descriptor for keys in self.world.small.relays if RelayAddress(address, port) in keys.descriptor.addresses)
         if ":" in address:
             raise HostError("no IPv6 here")
         assert relay.link_pin == pin
         link = next(self._next_link)
         self.lives[link] = [self.world.now_us]
-        self._links[link] = relay.relay_id
-        if relay.relay_id in self.world.dead:
+        self._links[link], self.over[link] = relay.relay_id, uplink
+        if relay.relay_id in self.world.dead or uplink in self.cut_off:
             del self._links[link]
             self._event(10_000_000, "link_failed", link)
         else:

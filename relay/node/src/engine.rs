@@ -26,7 +26,7 @@ use crate::order::Order;
 use crate::poller::Poller;
 use crate::random::{system_octets, Expanded};
 use crate::runner::{Parts, Runner};
-use crate::source::source_towards;
+use crate::source::{bind_on, source_towards};
 use crate::wake::Bell;
 use crate::{realtime, Error};
 
@@ -83,10 +83,10 @@ struct Local {
 }
 
 impl Local {
-    /// The address from which a link to a peer leaves: the one that was set, where it is one of the peer's kind, else the system's choice at present.
-    fn towards(&self, peer: SocketAddr) -> Option<IpAddr> {
-        let set = self.address.filter(|address| address.is_ipv4() == peer.is_ipv4() && !address.is_unspecified());
-        set.or_else(|| source_towards(peer))
+    /// The address from which a link to a peer leaves: the one that was set, where it is one of the peer's kind and no uplink is named, else the system's choice at present.
+    fn towards(&self, peer: SocketAddr, uplink: Option<&str>) -> Option<IpAddr> {
+        let set = self.address.filter(|address| uplink.is_none() && address.is_ipv4() == peer.is_ipv4() && !address.is_unspecified());
+        set.or_else(|| source_towards(peer, uplink))
     }
 }
 
@@ -278,14 +278,19 @@ impl Engine {
         Ok(port)
     }
 
-    /// Say from which address a link of a box to a relay would leave now; none where no way leads there.
-    pub fn source(&self, address: &str) -> Result<Option<IpAddr>, Error> {
-        let peer = SocketAddr::new(parse_address(address)?, 1); // of the port nothing depends, but 0 is none
-        Ok(locked(&self.local).towards(peer))
+    /// How many microseconds ago something valid came on each outgoing link that stands; empty before start and after the end.
+    pub fn heard(&self) -> Result<Vec<(u32, u64)>, Error> {
+        Ok(self.ask(|answer| Order::Heard { answer })?.unwrap_or_default())
     }
 
-    /// Begin a link; its number.
-    pub fn connect(&self, address: &str, port: u16, pin: &[u8], identity: Option<(&[u8], &[u8])>) -> Result<u32, Error> {
+    /// Say from which address a link of a box to a relay would leave now, over an uplink where one is named; none where no way leads there.
+    pub fn source(&self, address: &str, uplink: Option<&str>) -> Result<Option<IpAddr>, Error> {
+        let peer = SocketAddr::new(parse_address(address)?, 1); // of the port nothing depends, but 0 is none
+        Ok(locked(&self.local).towards(peer, uplink))
+    }
+
+    /// Begin a link; its number. uplink: of a box's, the interface over which alone it may go.
+    pub fn connect(&self, address: &str, port: u16, pin: &[u8], identity: Option<(&[u8], &[u8])>, uplink: Option<&str>) -> Result<u32, Error> {
         let pin: Pin = pin.try_into().map_err(|_| Error::Local("a pin has 32 octets"))?;
         let peer = SocketAddr::new(parse_address(address)?, port);
         if port == 0 {
@@ -294,23 +299,23 @@ impl Engine {
         let identity = identity.map(|(certificate, key)| Identity::from_der(certificate, key)).transpose()?;
         let kind = if identity.is_some() { LinkKind::Relay } else { LinkKind::AccessOwner };
         let dialer = Dialer::new(identity.as_ref())?;
-        let (socket, own) = if kind == LinkKind::AccessOwner { self.own_socket(peer)? } else { self.socket_towards(peer)? };
+        let (socket, own) = if kind == LinkKind::AccessOwner { self.own_socket(peer, uplink)? } else { self.socket_towards(peer)? };
         let (link, kept) = (self.next_number(), own.is_some().then_some(socket));
         self.order_kept(kept, Order::Connect { link, socket, own, peer, pin, dialer, kind })?;
         Ok(link)
     }
 
-    /// A box's: where no address was set, a socket of its own that is bound to the one that the system chooses now. What was left of the link where that address is
-    /// gone would else leave from the next one, under the same port.
-    fn own_socket(&self, peer: SocketAddr) -> Result<(u32, Option<UdpSocket>), Error> {
+    /// A box's: where no address was set, or an uplink is named, a socket of its own that is bound to the one that the system chooses now, and held to the uplink. What was
+    /// left of the link where that address is gone would else leave from the next one, under the same port.
+    fn own_socket(&self, peer: SocketAddr, uplink: Option<&str>) -> Result<(u32, Option<UdpSocket>), Error> {
         let (address, is_set) = {
             let local = locked(&self.local);
-            (local.towards(peer), local.address.is_some_and(|address| !address.is_unspecified()))
+            (local.towards(peer, uplink), local.address.is_some_and(|address| !address.is_unspecified()))
         };
-        if is_set {
+        if is_set && uplink.is_none() {
             return self.socket_towards(peer);
         }
-        let with = bind(address.ok_or(Error::Host("no way leads to the guard at present"))?, 0)?;
+        let with = bind_on(address.ok_or(Error::Host("no way leads to the guard at present"))?, uplink)?;
         Ok((self.keep(&with), Some(with)))
     }
 
@@ -555,7 +560,7 @@ mod tests {
             assert!(runner.take_orders());
             runner
         };
-        let boxed = runner_of(&|engine| assert!(engine.connect("127.0.0.1", 9, &[0; 32], None).is_ok()));
+        let boxed = runner_of(&|engine| assert!(engine.connect("127.0.0.1", 9, &[0; 32], None, None).is_ok()));
         assert!(boxed.is_box, "its first link has the shared socket");
         let relay = runner_of(&|engine| {
             let (own, peer) = (bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).expect("a port is free"), SocketAddr::from(([127, 0, 0, 1], 9)));
@@ -570,7 +575,7 @@ mod tests {
         let (ours, keepers) = UnixDatagram::pair().expect("descriptors are free");
         keepers.set_nonblocking(true).expect("a socket");
         let engine = failed_engine(Some(ours.as_raw_fd()));
-        let connect = || engine.connect("127.0.0.1", 9, &[0; 32], None);
+        let connect = || engine.connect("127.0.0.1", 9, &[0; 32], None, None);
         for fails in [&|| engine.bind("127.0.0.1", 0).is_err(), &|| connect().is_err()] as [&dyn Fn() -> bool; 2] {
             assert!(fails());
             let (mut kept, mut released) = ([0; 4], [1; 4]);

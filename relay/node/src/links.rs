@@ -4,6 +4,7 @@
 //! An address has at most two incoming links: the one that stands, and one that is being made (the peer started anew).
 //! The new one takes the old one's place with its first cell, never earlier: until then it has proved nothing but an address.
 
+mod heard;
 mod ports;
 
 use std::collections::HashMap;

@@ -36,5 +36,6 @@ pub(crate) enum Order {
     Tap { seconds: f64 },
     Counters { answer: SyncSender<Vec<(&'static str, u64)>> },
     Jitter { answer: SyncSender<Vec<(u32, i64)>> },
+    Heard { answer: SyncSender<Vec<(u32, u64)>> },
     Stop,
 }

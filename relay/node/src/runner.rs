@@ -559,6 +559,9 @@ impl Runner {
             Order::Jitter { answer } => {
                 let _ = answer.try_send(self.core.jitter().into_iter().map(|(link, step_us)| (link.0, step_us)).collect());
             }
+            Order::Heard { answer } => {
+                let _ = answer.try_send(self.links.heard(now));
+            }
             Order::Stop => {}
         }
     }

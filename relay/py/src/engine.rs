@@ -73,19 +73,24 @@ impl Engine {
         self.engine.bind(address, port).map_err(raise)
     }
 
-    fn source(&self, address: &str) -> PyResult<String> {
-        let source = self.engine.source(address).map_err(raise)?;
+    fn heard(&self, py: Python<'_>) -> PyResult<Vec<(u32, u64)>> {
+        py.detach(|| self.engine.heard()).map_err(raise)
+    }
+
+    #[pyo3(signature = (address, uplink = None))]
+    fn source(&self, address: &str, uplink: Option<&str>) -> PyResult<String> {
+        let source = self.engine.source(address, uplink).map_err(raise)?;
         Ok(source.map_or_else(String::new, |address| address.to_string()))
     }
 
-    #[pyo3(signature = (address, port, pin, certificate_der = None, key_der = None))]
-    fn connect(&self, address: &str, port: u16, pin: &[u8], certificate_der: Option<&[u8]>, key_der: Option<&[u8]>) -> PyResult<u32> {
+    #[pyo3(signature = (address, port, pin, certificate_der = None, key_der = None, uplink = None))]
+    fn connect(&self, address: &str, port: u16, pin: &[u8], certificate_der: Option<&[u8]>, key_der: Option<&[u8]>, uplink: Option<&str>) -> PyResult<u32> {
         let identity = match (certificate_der, key_der) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             _ => return Err(wrong("a certificate and its key are given together")),
         };
-        self.engine.connect(address, port, pin, identity).map_err(raise)
+        self.engine.connect(address, port, pin, identity, uplink).map_err(raise)
     }
 
     fn mute(&self, link: u32) -> PyResult<()> {
