@@ -1,4 +1,5 @@
-"""Tells when this machine's addresses or routes change (rtnetlink(7), for which no right is needed), and what its default gateway is (proc_pid_net(5)). [io]
+"""Tells when this machine's interfaces, addresses or routes change (rtnetlink(7), for which no right is needed), what its gateways are, and which of its interfaces lead
+to an address (proc_pid_net(5), netdevice(7)). [io]
 
 What has changed is not read: whoever is told asks the system what it wants to know.
 """
@@ -7,60 +8,162 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import ipaddress
 import socket
+import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+RTMGRP_LINK = 0x1
+"""Also told where a carrier comes or goes, of which no address or route needs to know."""
 RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE = 0x10, 0x40, 0x100, 0x400
-GROUPS = RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE
+GROUPS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE
 """linux/rtnetlink.h."""
 SETTLE_S = 0.02
 """One change is told in several messages, an address before its route: so long after the first one looks again, for all that came meanwhile."""
 MESSAGE_OCTETS = 65_536
-ROUTES, NEIGHBOURS = Path("/proc/net/route"), Path("/proc/net/arp")
-RTF_GATEWAY = 2
+ROUTES, ROUTES6, NEIGHBOURS = Path("/proc/net/route"), Path("/proc/net/ipv6_route"), Path("/proc/net/arp")
+REVERSE_FILTERS = Path("/proc/sys/net/ipv4/conf")
+RTF_UP, RTF_GATEWAY, RTF_REJECT = 1, 2, 0x200
+SIOCGIFFLAGS, IFF_LOOPBACK, IFF_RUNNING, IFREQ = 0x8913, 0x8, 0x40, "16sH22x"
+"""netdevice(7); linux/if.h, linux/sockios.h."""
+MAX_ROUTES = 4_096
 DISCARD_PORT = 9
 ASK_TIMES, ASK_EVERY_S = 5, 0.1
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def parse_gateway(routes: str, neighbours: str) -> tuple[str, bytes]:
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route of this machine. has_gateway: it leads to a router whose address is known; else to whoever is at the other end."""
+
+    interface: str
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    has_gateway: bool
+
+
+def parse_routes(routes: str, routes6: str) -> list[Route]:
+    """Return the routes that lead somewhere, MAX_ROUTES at most. routes, routes6: as proc_pid_net(5) has route and ipv6_route. Raises ValueError, OverflowError."""
+    found = []
+    for fields in (line.split() for line in routes.splitlines()[1 : MAX_ROUTES + 1]):
+        if len(fields) >= 8 and (flags := int(fields[3], 16)) & RTF_UP and not flags & RTF_REJECT:
+            address, mask = (int(field, 16).to_bytes(4, sys.byteorder) for field in (fields[1], fields[7]))
+            found.append(Route(fields[0], ipaddress.IPv4Network((address, int.from_bytes(mask).bit_count()), strict=False), bool(flags & RTF_GATEWAY)))
+    of_v6 = (line.split() for line in routes6.splitlines()[:MAX_ROUTES])
+    return found + [
+        Route(fields[9], ipaddress.IPv6Network((bytes.fromhex(fields[0]), int(fields[1], 16)), strict=False), bool(flags & RTF_GATEWAY))
+        for fields in of_v6
+        if len(fields) >= 10 and (flags := int(fields[8], 16)) & RTF_UP and not flags & RTF_REJECT
+    ]
+
+
+def interfaces_towards(routes: Iterable[Route], addresses: Collection[Address]) -> frozenset[str]:
+    """Return the interfaces over which a route leads to one of some addresses; a default route leads to all of its family that there are."""
+    families = {address.version for address in addresses}
+    return frozenset(
+        route.interface
+        for route in routes
+        if route.network.version in families and (not route.network.prefixlen or any(address in route.network for address in addresses))
+    )
+
+
+def has_one_end(routes: Iterable[Route], interface: str) -> bool:
+    """Return whether only one can be at an interface's other end, as on a modem's: its default routes of IPv4 name no gateway."""
+    defaults = [route for route in routes if route.interface == interface and route.network.version == 4 and not route.network.prefixlen]
+    return bool(defaults) and not any(route.has_gateway for route in defaults)
+
+
+def routes_here() -> list[Route]:
+    """Return this machine's routes; none where it does not say."""
+    texts = []
+    for path in (ROUTES, ROUTES6):
+        try:
+            texts.append(path.read_text())
+        except OSError:
+            texts.append("")  # it has none of this family
+    try:
+        return parse_routes(*texts)
+    except (ValueError, OverflowError):
+        return []
+
+
+def uplinks_here(addresses: Collection[Address], among: Collection[str] | None = None) -> frozenset[str]:
+    """Return the interfaces of this machine that have a carrier and lead to one of some addresses; not its loopback. among: of these alone."""
+    routes = (route for route in routes_here() if among is None or route.interface in among)
+    return frozenset(name for name in interfaces_towards(routes, addresses) if _carries(name))
+
+
+def _carries(interface: str) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            answer = fcntl.ioctl(asking, SIOCGIFFLAGS, struct.pack(IFREQ, interface.encode(), 0))
+        except OSError:
+            return False  # it was there a moment ago
+    flags = struct.unpack(IFREQ, answer)[1]
+    return bool(flags & IFF_RUNNING) and not flags & IFF_LOOPBACK
+
+
+def drops_answers(interface: str) -> bool:
+    """Return whether the kernel drops what comes over an interface that is not the one it would answer by itself (rp_filter 1, of RFC 3704 strict)."""
+    values = []
+    for name in ("all", interface):
+        with contextlib.suppress(OSError, ValueError):
+            values.append(int((REVERSE_FILTERS / name / "rp_filter").read_text()))
+    return max(values, default=0) == 1
+
+
+def has_interface(name: str) -> bool:
+    """Return whether this machine has an interface of a name."""
+    return name in (each for _, each in socket.if_nameindex())
+
+
+def parse_gateway(routes: str, neighbours: str, interface: str | None = None) -> tuple[str, bytes]:
     """Return the IPv4 address of the default gateway of the least metric, and its hardware address with that behind it: by both it is told from other gateways.
 
-    Either is empty where it is not there, or not known yet. routes, neighbours: as proc_pid_net(5) has route and arp.
+    Either is empty where it is not there, or not known yet. routes, neighbours: as proc_pid_net(5) has route and arp. interface: whose, else of all.
     """
-    entries = [fields for line in routes.splitlines()[1:] if len(fields := line.split()) >= 8]
+    entries = [fields for line in routes.splitlines()[1:] if len(fields := line.split()) >= 8 and interface in {None, fields[0]}]
     defaults = [fields for fields in entries if fields[1] == fields[7] == "00000000" and int(fields[3], 16) & RTF_GATEWAY]
     if not defaults:
         return "", b""
-    interface, _, gateway, *_ = min(defaults, key=lambda fields: int(fields[6]))
+    nearest, _, gateway, *_ = min(defaults, key=lambda fields: int(fields[6]))
     octets = int(gateway, 16).to_bytes(4, sys.byteorder)
     address = socket.inet_ntoa(octets)
     for line in neighbours.splitlines()[1:]:
         fields = line.split()
-        if len(fields) >= 6 and (fields[0], fields[5]) == (address, interface) and (hardware := bytes.fromhex(fields[3].replace(":", ""))).strip(b"\0"):
+        if len(fields) >= 6 and (fields[0], fields[5]) == (address, nearest) and (hardware := bytes.fromhex(fields[3].replace(":", ""))).strip(b"\0"):
             return address, hardware + octets
     return address, b""
 
 
-def gateway() -> tuple[str, bytes]:
+def gateway(interface: str | None = None) -> tuple[str, bytes]:
     """Return what parse_gateway() does of this machine; nothing where it does not say."""
     try:
-        return parse_gateway(ROUTES.read_text(), NEIGHBOURS.read_text())
+        return parse_gateway(ROUTES.read_text(), NEIGHBOURS.read_text(), interface)
     except (OSError, ValueError):
         return "", b""
 
 
-async def asked_gateway() -> bytes:
+async def asked_gateway(interface: str | None = None) -> bytes:
     """Return what tells the default gateway from others. A machine that has not sent anything to it yet is made to ask for its hardware address first."""
     for _ in range(ASK_TIMES):
-        address, known = gateway()
+        address, known = gateway(interface)
         if known or not address:
             return known
         with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as empty:
+            hold_to(empty, interface)
             empty.sendto(b"", (address, DISCARD_PORT))
         await asyncio.sleep(ASK_EVERY_S)
     return b""
+
+
+def hold_to(held: socket.socket, interface: str | None) -> None:
+    """Let nothing of a socket leave by another interface than that, or come by another; None: as the system sends. Raises OSError."""
+    if interface is not None:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
 
 
 class AddressWatch:

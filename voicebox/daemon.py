@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from voicebox.addresses import AddressWatch, asked_gateway, gateway
 from voicebox.answering import Answering
 from voicebox.b2bua.server import SipServer
 from voicebox.b2bua.switchboard import SwitchboardSettings
@@ -35,7 +34,6 @@ from voicebox.circuits.dummies import Dummies, draw_answered, scale_of
 from voicebox.circuits.gossip import Gossip
 from voicebox.circuits.gossip_peer import Gossiping
 from voicebox.circuits.gossip_rounds import GUARDS_ASKED, Times
-from voicebox.circuits.guards_here import GuardsHere
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.network_state import keep_network, load_network, reread_network
 from voicebox.circuits.pair_book import PairBook
@@ -44,7 +42,7 @@ from voicebox.circuits.path import OwnView, junction_ids
 from voicebox.circuits.path_report import circuit_status, path_report
 from voicebox.circuits.relay_cards import load_cards, relays_by_card
 from voicebox.circuits.revocations import Revocations
-from voicebox.circuits.standing import StandingCircuits, guards_wanted
+from voicebox.circuits.standing import StandingCircuits
 from voicebox.circuits.steps import ASK_EVERY_S
 from voicebox.config.load import load_box, load_phones
 from voicebox.config.model import BoxConfig
@@ -78,11 +76,10 @@ from voicebox.streams.offering import Offering
 from voicebox.streams.server import StreamServer
 from voicebox.tls_key import load_key
 from voicebox.trunk_place import trunk_place
+from voicebox.uplinking import Uplinking
 from voicebox.waiting_texts import TextsThatWait
 
 CERTIFICATE_CHECK_S = 86_400
-LOOK_AT_ADDRESSES_S = 1.0
-"""Where the machine does not tell that they changed."""
 KEEP_MISSED_S = 3_600
 """So often the list of missed calls is written, whether there are any or not, so that the file's time tells of none."""
 
@@ -98,7 +95,8 @@ class BoxDaemon:
         self._network: VerifiedNetwork = load_network(self._store)
         times = Times(self._network.terms.epoch_s, is_relay=False)
         self._gossip = Gossip(self._network, time.time(), times.settled_s)
-        self._gossiping = Gossiping(self._gossip, times, random.SystemRandom(), self._guards_asked, self._config.link_address)
+        self._uplinking = uplinking = Uplinking(self._store, self._config, lambda: self._network, lambda: self._plane)
+        self._gossiping = Gossiping(self._gossip, times, random.SystemRandom(), self._guards_asked, self._config.link_address, uplinking.uplink_to)
         self._gossip.on_changed = self._list_changed
         born = self._network.terms.born_unix_us
         if time.time() * 1e6 < born:
@@ -132,18 +130,16 @@ class BoxDaemon:
         self._agreement = Agreement(lambda: self._network, self._now_us)
         self._revocations = Revocations(lambda: told_revoked(load_register(self._store), dt.datetime.now(dt.UTC)), self._book.keep_revoked)
         self._repeating = Repeating()
-        self._relaying = Relaying(self._store, self._config.relay, lambda: self._network, self._guards)
+        self._relaying = Relaying(self._store, self._config.relay, lambda: self._network, self._guards_to_reach)
         self._paging = Paging(self._store, self._config)
         self._answering = Answering(self._store, self._config, self._network.network_id, lambda: self._identity, self._book.contacts, self.reload, self._revoke)
-        self._addresses = AddressWatch(self._look_at_addresses)
-        self._guards_here = GuardsHere(self._store, self._config.guards, self._config.prefer)
         self.counters: Counter[str] = Counter()
 
     # ------------------------------------------------------------------------------------------------------------ running
 
     async def start(self) -> None:
         """Start the engine, the circuits, then the SIP side. Raises HostError; then nothing runs."""
-        self._guards_here.enter(await asked_gateway())
+        await self._uplinking.enter()
         self._start_plane()
         try:
             self._start_circuits()
@@ -158,8 +154,7 @@ class BoxDaemon:
             self._repeating.every(KEEP_MISSED_S, self._kept.write_missed)
             self._repeating.every(KEEP_MISSED_S, self._waiting.expire)
             self._relaying.start(self._config.link_address)
-            self._repeating.every(LOOK_AT_ADDRESSES_S, self._look_at_addresses)
-            self._addresses.start()
+            self._uplinking.watch(self._repeating)
         except BaseException:
             await self.stop()
             raise
@@ -179,16 +174,19 @@ class BoxDaemon:
         rng = random.SystemRandom()
         self._calls = calls = Calls(setting, self._wake, lambda: rng.random() < COIN)
         config, count, now_us = self._config, self._config.profile.circuits, self._plane.now_us()
-        guards, metered = self._guards_here.load(guards_wanted(count), rng), config.profile.is_metered
-        own = self._own_view(self._network)
-        standing = StandingCircuits(self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=config.middle, metered=metered, own=own)
+        guards, metered = self._uplinking.guards(), config.profile.is_metered
+        own, uplinks, middle = self._own_view(self._network), self._uplinking.uplinks, config.middle
+        standing = StandingCircuits(
+            self._plane, self._network, count, guards, calls.make_tokens, rng, now_us, middle=middle, metered=metered, own=own, uplinks=uplinks
+        )
         calls.use(standing)
         self._standing = standing
         dummies = Dummies(calls.begin_dummy, self._book.petnames, rng, self._network.epoch_us, now_us)
         calls.on_dummy_over = dummies.over
         self._pairing.use(calls)
         records = self._waiting.rounds(lambda: self._network, standing, rng, now_us, metered=metered)
-        self._driver = CircuitDriver(standing, calls, dummies, records, self._plane.now_us, self.failed.set)
+        self._driver = driver = CircuitDriver(standing, calls, dummies, records, self._plane.now_us, self.failed.set)
+        self._uplinking.use(standing, driver)
         scale = scale_of(self._network.epoch_us)
         self._prober = Prober(calls, self._media, self._plane.now_us, lambda: draw_answered(rng, scale).length_us / 1e6, answers=self._config.probe)
         self._streams = streams = StreamServer(self._plane, calls, self._config.suffixes, self._petnames, rng.uniform, self._offering.tls)
@@ -246,7 +244,7 @@ class BoxDaemon:
     async def stop(self) -> None:
         """Hang up, and fall silent; idempotent."""
         self._repeating.stop()
-        self._addresses.stop()
+        self._uplinking.stop()
         self._offered.close()
         try:
             await self._gossiping.stop()
@@ -304,13 +302,6 @@ class BoxDaemon:
         assert self._standing is not None
         self._standing.take_jitter(self._plane.jitter())
 
-    def _look_at_addresses(self) -> None:
-        if self._driver is None or self._standing is None:
-            return
-        if self._guards_here.enter(gateway()[1]):
-            self._standing.use_guards(self._guards_here.load(guards_wanted(self._config.profile.circuits), random.SystemRandom()), self._plane.now_us())
-        self._driver.look_at_addresses()
-
     def _look_at_date(self) -> None:
         """Begin anew on the network's side, with calls ended and phones still registered, where the machine slept or its date was set."""
         if self._dates.look(time.time(), self._plane.now_us()):
@@ -357,6 +348,10 @@ class BoxDaemon:
 
     def _guards(self) -> list[Descriptor]:
         return self._standing.guards() if self._standing is not None else []
+
+    def _guards_to_reach(self) -> list[Descriptor]:
+        """Return the guards that are asked whether others reach this machine: from its own port, over no uplink in particular, so none where uplinks were chosen."""
+        return [] if self._uplinking.uplinks.chosen else self._guards()
 
     def _wake(self) -> None:
         if self._driver is not None:
@@ -429,6 +424,7 @@ class BoxDaemon:
             "dnd": {"everybody": self._dnd.everybody, "phones": sorted(self._dnd.phones)},
             "relay": self._relaying.told(),
             "trunk": state.value if (state := self._server.trunk_state()) is not None else None,
+            "uplinks": self._uplinking.told(),
             "realtime": self._realtime,
             "cost": {"promised": self._promised().told(), "measured": None if (measured := self._meter.measured()) is None else measured.told()},
             "engine": self._plane.counters(),
@@ -495,6 +491,7 @@ class BoxDaemon:
             "probe": self._probe,
             **self._pairing.answers,
             **self._answering.answers,
+            **self._uplinking.answers,
         } | {
             "page": self._paging.answer,
             "jitter": lambda _asked: {"steps_us": [step_us for _, step_us in self._plane.jitter()]},

@@ -86,7 +86,7 @@ class Box:
         rng = Random(self.seed)
         self.guards = GuardSet(guards_wanted(self.count), rng, lambda _text: None)
         make, now_us = self.calls.make_tokens, self.world.now_us
-        self.standing = StandingCircuits(self.plane, network, self.count, self.guards, make, rng, now_us, middle=self.middle, metered=self.metered)
+        self.standing = StandingCircuits(self.plane, network, self.count, {None: self.guards}, make, rng, now_us, middle=self.middle, metered=self.metered)
         self.calls.use(self.standing)
         self.calls.on_call(self._rings)
         self.start_pairing()

@@ -55,11 +55,13 @@ class Internet:
 
 
 class House:
-    """One house. inside: where its box and phones are."""
+    """One house. inside: where its box and phones are; street: the interface of the internet at which what leaves the house arrives."""
 
     def __init__(self, internet: Namespace, number: int) -> None:
         self.inside, self._router = Namespace(), Namespace()
-        near, far, street = f"198.51.100.{4 * number + 2}", f"198.51.100.{4 * number + 1}", f"house{number}"
+        near, far, self.street = f"198.51.100.{4 * number + 2}", f"198.51.100.{4 * number + 1}", f"house{number}"
+        self.internet = internet
+        street = self.street
         self._router.ip(
             [
                 f"link add wan type veth peer name {street} netns {internet.path}",
@@ -86,6 +88,15 @@ class House:
     def moves(self) -> None:
         """Let the own line be gone without a word, and an address and a gateway be there on the other one."""
         self.inside.ip(["link set eth0 down", f"address add {GUEST}/24 dev eth1", f"route add default via {GUEST_ROUTER}"])
+
+    def has_another_line(self, other: House, metric: int) -> None:
+        """Let there be an address and a gateway on the line that gets_ready_for() laid, too, behind those of the own line."""
+        self.inside.ip([f"address add {GUEST}/24 dev eth1", f"route add default via {GUEST_ROUTER} metric {metric}"])
+        wait_carries(other._router, "guest")
+
+    def pull(self, line: str = "lan") -> None:
+        """Take the carrier of a line, at the router's end of it."""
+        self._router.ip([f"link set {line} down"])
 
     def masqueraded(self) -> int:
         """Return how many flows the router masqueraded."""

@@ -47,11 +47,11 @@ PLAN = HousesPlan(prefix="203.0.113")
 
 
 @contextmanager
-def houses(directory: Path) -> Iterator[tuple[EmbeddedNetwork, dict[str, House]]]:
-    """Run the relays, and the two boxes, each in a house of its own."""
+def houses(directory: Path, *empty: str) -> Iterator[tuple[EmbeddedNetwork, dict[str, House]]]:
+    """Run the relays, and the two boxes, each in a house of its own. empty: more houses, without a box."""
     network = EmbeddedNetwork(directory / "network", PLAN)
     with Internet([PLAN.relay_address(name).address for name in network.relays]) as internet, network:
-        places = {name: internet.house() for name in network.boxes}
+        places = {name: internet.house() for name in (*network.boxes, *empty)}
         for node in network.relays.values():
             node.wrapper = internet.namespace.wrapper
         network.set_up()
@@ -132,6 +132,8 @@ def test_links_over_ipv6_leave_from_a_temporary_address_where_there_is_one() -> 
             wait_until(lambda: here.run(lambda: plane.source(FAR)) not in {"", STAYS}, "a temporary address")
             assert here.run(lambda: plane.source(FAR)).startswith("2001:db8:")
             assert here.run(lambda: plane.source("192.0.2.1")) == "", "no way leads there"
+            assert here.run(lambda: plane.source(FAR, "wan0")) == here.run(lambda: plane.source(FAR)), "of an uplink that was chosen, too"
+            assert here.run(lambda: plane.source(FAR, "lo")) == "", "and none of another"
         finally:
             plane.stop()
     finally:

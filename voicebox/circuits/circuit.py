@@ -10,7 +10,7 @@
     8 STANDING           knocks may come and go
     9 GONE               for ever: refused, broken, out of time, closed
 
-Where this machine sends from another address, one that stands goes on over another link to its guard (`attach`); any other is gone.
+Where this machine sends from another address, or over another uplink, one that stands goes on over another link to its guard (`attach`); any other is gone.
 
 All that changes the stage is in this file. NOT here: which relays and when (standing.py), calls (calls.py). Drivers: the engine's events through
 standing.py, and time. Pure: takes `now_us`, network time. Spec: PROTOCOL.md §5.3, §5.4, §6.
@@ -99,6 +99,7 @@ class Circuit:
     """One circuit over one access link of its own. make_tokens(path, epoch) returns the 2048 octets to leave; own_step_us: the de-jitter step of our own end.
 
     index: its place among the circuits of its epoch. attempt: which of the guard's addresses is tried. metered: it has a cell in every second slot only.
+    uplink: the interface over which its link leaves; None: as the system sends.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Circuit:
         index: int = 0,
         attempt: int = 0,
         metered: bool = False,
+        uplink: str | None = None,
     ) -> None:
         self.path, self.epoch, self.index = path, epoch, index
         self._metered = metered
@@ -155,8 +157,9 @@ class Circuit:
         self.next_link = NO_LINK
         """The link that it goes on over once that stands."""
         self._attached_by_us = NEVER_US
+        self.uplink = uplink
         try:
-            self._leaves_from = plane.source(self._to.host)
+            self._leaves_from = plane.source(self._to.host, uplink)
             self.link = self._connect()
         except HostError:  # no such family of addresses here: another one is tried next time
             self.link, self.stage, self.failed_at_link = NO_LINK, Stage.GONE, True
@@ -174,12 +177,17 @@ class Circuit:
             self._plane.attach_circuit(former, self.circuit, self.link)
             self._plane.disconnect(former)
 
-    def look_at_address(self, now_us: int) -> None:
-        """Ask for another link where this machine sends to the guard from another address than when it asked for the last one, or could not for a while. Spec: PROTOCOL.md §6.5."""
+    def look_at_address(self, now_us: int, uplinks: tuple[str | None, ...] = (None,)) -> None:
+        """Ask for another link where this machine sends to the guard from another address than when it asked for the last one, or could not for a while. Spec: PROTOCOL.md §6.5.
+
+        uplinks: over which it may go on, the best first; the first with a way to the guard is taken, and where none has one, or there is none, nothing leaves.
+        """
         if self.stage is Stage.GONE:
             return
-        before, self._leaves_from = self._leaves_from, self._plane.source(self._to.host)
-        if self._leaves_from == before:
+        before = self.uplink, self._leaves_from
+        ways = ((uplink, self._plane.source(self._to.host, uplink)) for uplink in uplinks)
+        self.uplink, self._leaves_from = next((way for way in ways if way[1]), (self.uplink, ""))
+        if (self.uplink, self._leaves_from) == before:
             return
         if self.stage is not Stage.STANDING:
             self.give_up()
@@ -269,6 +277,11 @@ class Circuit:
                 self._plane.disconnect(link)
 
     # ------------------------------------------------------------------------------------------------- mouth of a standing circuit
+
+    @property
+    def is_moving(self) -> bool:
+        """Return whether it is on the way to another link."""
+        return self._attached_by_us != NEVER_US
 
     @property
     def vacant(self) -> bool:
@@ -389,7 +402,7 @@ class Circuit:
                 return relays
 
     def _connect(self) -> int:
-        return self._plane.connect(self._to.host, self._to.port, self.path.guard.link_pin)
+        return self._plane.connect(self._to.host, self._to.port, self.path.guard.link_pin, uplink=self.uplink)
 
     def _new_number(self) -> int:
         """Draw a number for a link: all of one circuit say alike whether it is metered. Spec: PROTOCOL.md §5.7."""

@@ -79,6 +79,12 @@ class CircuitDriver:
             self._standing.look_at_addresses(self._clock())
             self._arm()
 
+    def take_silence(self, heard: list[tuple[int, int]]) -> None:
+        """Take how long each link was silent."""
+        if not self._closed:
+            self._standing.take_silence(heard, self._clock())
+            self._arm()
+
     def handle_event(self, event: Event) -> None:
         """Feed one event, then arm the timer."""
         if not self._closed:

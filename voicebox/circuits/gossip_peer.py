@@ -18,6 +18,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 
+from voicebox.addresses import hold_to
 from voicebox.circuits.descriptor import Descriptor
 from voicebox.circuits.gossip import Answering, Asking, Gossip
 from voicebox.circuits.gossip_messages import (
@@ -58,11 +59,11 @@ FAILURES = (VoiceboxError, OSError, EOFError, ValueError)
 """What ends a round: no connection, no key that was expected, a message that is none, a disk that takes nothing."""
 
 
-async def ask(gossip: Gossip, peer: Descriptor, attempt: int, local_host: str, rounds: Rounds, *, tell_news: bool) -> None:
-    """Have one round with a peer. local_host: the address to leave from, or a wildcard. Raises one of FAILURES."""
+async def ask(gossip: Gossip, peer: Descriptor, attempt: int, local_host: str, rounds: Rounds, *, tell_news: bool, uplink: str | None = None) -> None:
+    """Have one round with a peer. local_host: the address to leave from, or a wildcard; uplink: the interface, None for any. Raises one of FAILURES."""
     async with asyncio.timeout(ROUND_S):
         async with asyncio.timeout(CONNECT_S):
-            reader, writer = await connect(peer, attempt, local_host, client_context())
+            reader, writer = await connect(peer, attempt, local_host, client_context(), uplink)
         try:
             await _asked(gossip, peer, reader, writer, rounds, tell_news=tell_news)
         finally:
@@ -71,13 +72,16 @@ async def ask(gossip: Gossip, peer: Descriptor, attempt: int, local_host: str, r
                 await writer.wait_closed()
 
 
-async def connect(peer: Descriptor, attempt: int, local_host: str, context: ssl.SSLContext) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(
+    peer: Descriptor, attempt: int, local_host: str, context: ssl.SSLContext, uplink: str | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Return a connection to a peer, which has its hello. Raises OSError."""
     loop, address = asyncio.get_running_loop(), peer.address(attempt)
     is_v6 = ":" in address.host
     connection = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         connection.setblocking(False)
+        hold_to(connection, uplink)
         if (":" in local_host) == is_v6:
             connection.bind((local_host, 0))
         await loop.sock_connect(connection, (address.host, address.port))
@@ -151,13 +155,21 @@ def _server_context(keys: RelayKeys) -> ssl.SSLContext:
 
 
 class Gossiping:
-    """The rounds of one node. peers(): whom to ask now; local_host: the address to leave from, or a wildcard.
+    """The rounds of one node. peers(): whom to ask now; local_host: the address to leave from, or a wildcard; uplink_to(peer): over which interface, None for any.
 
     Contract: start() and stop() within the running loop.
     """
 
-    def __init__(self, gossip: Gossip, times: Times, rng: Rng, peers: Callable[[], list[Descriptor]], local_host: str) -> None:
-        self._gossip, self._times, self._rng, self._peers, self._local_host = gossip, times, rng, peers, local_host
+    def __init__(
+        self,
+        gossip: Gossip,
+        times: Times,
+        rng: Rng,
+        peers: Callable[[], list[Descriptor]],
+        local_host: str,
+        uplink_to: Callable[[Descriptor], str | None] = lambda _peer: None,
+    ) -> None:
+        self._gossip, self._times, self._rng, self._peers, self._local_host, self._uplink_to = gossip, times, rng, peers, local_host, uplink_to
         self.rounds = Rounds(times)
         self.first_done = False
         """Each of the first peers was asked, or failed."""
@@ -181,7 +193,8 @@ class Gossiping:
         while True:
             for peer in self._peers():
                 try:
-                    await ask(self._gossip, peer, attempt, self._local_host, self.rounds, tell_news=self._times.is_relay)
+                    uplink = self._uplink_to(peer)
+                    await ask(self._gossip, peer, attempt, self._local_host, self.rounds, tell_news=self._times.is_relay, uplink=uplink)
                 except FAILURES:
                     self.rounds.failed(peer.relay_id)
             self.first_done = True

@@ -160,13 +160,26 @@ def paths_of_epoch(terms: NetworkTerms, guards: Sequence[Descriptor], junctions:
     Of the ways to pair guards with junctions the first that keeps the rules is taken, so that guards change as seldom as can be.
     Raises PolicyError where none does.
     """
-    count = min(count, len(junctions))
-    if count:
-        for order in itertools.permutations(guards, count):
-            pairs = [Path(guard, junction) for guard, junction in zip(order, junctions, strict=False)]
-            if all(apart(terms, path.guard, path.junction) for path in pairs):
-                return pairs
+    return paths_over(terms, [guards] * min(count, len(junctions)), junctions)
+
+
+def paths_over(terms: NetworkTerms, guards: Sequence[Sequence[Descriptor]], junctions: Sequence[Descriptor]) -> list[Path]:
+    """Return a path to each of the first junctions, the i-th over one of guards[i], which may be of another place: none over the same guard, or over two that are not apart.
+
+    Those of one place are apart as they were drawn. Raises PolicyError where no pairing keeps the rules.
+    """
+    for order in itertools.product(*guards) if guards else ():
+        pairs = [Path(guard, junction) for guard, junction in zip(order, junctions, strict=False)]
+        if all(apart(terms, path.guard, path.junction) for path in pairs) and all(
+            may_both(terms, one, other, same_place=guards[i] is guards[j]) for (i, one), (j, other) in itertools.combinations(enumerate(order), 2)
+        ):
+            return pairs
     raise PolicyError("No path through the network keeps the rules: too few guards or junctions, or too many of one operator or in one network of addresses.")
+
+
+def may_both(terms: NetworkTerms, one: Descriptor, other: Descriptor, *, same_place: bool) -> bool:
+    """Return whether a box may use two guards at once. same_place: both are of one place's set, which was drawn apart."""
+    return one.relay_id != other.relay_id and (same_place or apart(terms, one, other))
 
 
 def with_middle(pool: Pool, path: Path, guards: Collection[Descriptor], rng: Rng, favour: Callable[[Descriptor], float] = lambda _relay: 1.0) -> Path:

@@ -42,9 +42,16 @@ class Places:
         """Return the number of the place where the box was last."""
         return self._known[0][1] if self._known else 0
 
+    def number(self, gateway: bytes) -> int | None:
+        """Return the number of a gateway's place, where it is known."""
+        return dict(self._known).get(self._digest(gateway))
+
+    def _digest(self, gateway: bytes) -> bytes:
+        return hmac.digest(self._key, gateway, hashlib.sha256)[:DIGEST_OCTETS]
+
     def enter(self, gateway: bytes) -> bool:
         """Be at a gateway's place; return whether guards of that number that there are belong to a place that is forgotten now. gateway: what tells it from others."""
-        digest = hmac.digest(self._key, gateway, hashlib.sha256)[:DIGEST_OCTETS]
+        digest = self._digest(gateway)
         numbers = dict(self._known)
         number = numbers.get(digest)
         forgotten = number is None and len(self._known) == MAX_PLACES

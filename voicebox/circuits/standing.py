@@ -9,7 +9,7 @@ Spec: PROTOCOL.md §10.4, §10.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from voicebox.circuits.circuit import Circuit, Stage, TokenMaker
@@ -17,11 +17,12 @@ from voicebox.circuits.descriptor import Descriptor, Role
 from voicebox.circuits.guards import GuardSet
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.pair_book import tokens_payload
-from voicebox.circuits.path import JUNCTIONS_PER_EPOCH, OwnView, Path, Pool, Rng, junctions_of_epoch, paths_of_epoch, with_middle
+from voicebox.circuits.path import JUNCTIONS_PER_EPOCH, OwnView, Path, Pool, Rng, junctions_of_epoch, may_both, paths_over, with_middle
 from voicebox.circuits.scores import Scores
 from voicebox.circuits.speech import OwnerPlane
 from voicebox.circuits.steps import Steps
-from voicebox.errors import PolicyError, RemoteError
+from voicebox.circuits.uplinks import SILENT_US, Uplinks
+from voicebox.errors import HostError, PolicyError, RemoteError
 
 FIRST_RETRY_US = 1_000_000
 LAST_RETRY_US = 20_000_000
@@ -49,8 +50,6 @@ class _Post:
     probe_us: int = 0
     noted: bool = False
     """That the circuit stands was noted."""
-    link_failing_since_us: int | None = None
-    link_failures: int = 0
 
 
 @dataclass(slots=True)
@@ -79,7 +78,7 @@ class StandingCircuits:
     """Keep the circuits of a box. Contract: call an event method or handle_timer, then re-arm at next_timer().
 
     on_lost(circuit, now_us) is called when a circuit that may have a call is gone. middle: each circuit has one relay more, between guard and junction.
-    metered: each has a cell in every second slot only. own: what the box knows of relays beside the list.
+    metered: each has a cell in every second slot only. own: what the box knows of relays beside the list. guards: of the place of each uplink.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class StandingCircuits:
         plane: OwnerPlane,
         network: VerifiedNetwork,
         count: int,
-        guards: GuardSet,
+        guards: Mapping[str | None, GuardSet],
         make_tokens: TokenMaker,
         rng: Rng,
         now_us: int,
@@ -95,6 +94,7 @@ class StandingCircuits:
         middle: bool = False,
         metered: bool = False,
         own: OwnView | None = None,
+        uplinks: Uplinks | None = None,
     ) -> None:
         self._plane, self._network, self._rng, self._middle, self.metered = plane, network, rng, middle, metered
         wanted = guards_wanted(count)
@@ -104,8 +104,10 @@ class StandingCircuits:
         self._count = count // wanted * self._ways
         self._make_tokens = make_tokens
         self.on_lost: Callable[[Circuit, int], None] = lambda _circuit, _now_us: None
-        self._guard_set, self._own = guards, own
+        self._guard_sets, self._own, self.uplinks = dict(guards), own, uplinks or Uplinks()
         self.scores = Scores()
+        self._failing: dict[bytes, tuple[int, int]] = {}
+        """How many links in a row failed to a guard, and since when: whatever its posts did over other guards meanwhile, which may be another uplink's."""
         self._present = self._new_epoch(number, now_us)
         self._coming: _Epoch | None = None
         self._leaving: list[_Leaving] = []
@@ -116,8 +118,22 @@ class StandingCircuits:
     # ----------------------------------------------------------------------------------------------------------- questions
 
     def guards(self) -> list[Descriptor]:
-        """Return the guards that may be used, in their order."""
-        return list(self._guards)
+        """Return the guards that may be used, in their order; of several places those in use first, then of each in turn."""
+        orders = [self._order_of(self.uplinks.own(way)) for way in range(self._ways)]
+        orders += [order for order in self._orders.values() if order not in orders]
+        in_turn = (order[place] for place in range(max(map(len, orders), default=0)) for order in orders if place < len(order))
+        in_use = [circuit.path.guard for circuit in self.present()] if len(self._orders) > 1 else []
+        return list({guard.relay_id: guard for guard in (*in_use, *in_turn)}.values())
+
+    def uplink_to(self, guard: Descriptor) -> str | None:
+        """Return the uplink over which a guard has a link, or would have one, so that it is met over no other; None: as the system sends. Raises HostError where it is not there."""
+        over = [circuit.uplink for circuit in self.all() if circuit.path.guard.relay_id == guard.relay_id]
+        over += [uplink for uplink, order in self._orders.items() if guard in order]
+        if not self.uplinks.chosen:
+            return None
+        if not over or over[0] not in self.uplinks.there:
+            raise HostError("the uplink of a guard is not there")
+        return over[0]
 
     @property
     def pool(self) -> Pool:
@@ -223,15 +239,26 @@ class StandingCircuits:
                 times += [post.retry_us if post.circuit is None else post.probe_us for post in epoch.posts]
         return min(times)
 
-    def use_guards(self, guards: GuardSet, now_us: int) -> None:
-        """Take the guards of another place, for circuits that are made from now on; those that stand go on over theirs."""
-        self._guard_set = guards
+    def use_guards(self, guards: Mapping[str | None, GuardSet], now_us: int) -> None:
+        """Take the guards of other places, for circuits that are made from now on; those that stand go on over theirs."""
+        self._guard_sets = dict(guards)
         self._look_at_relays(now_us)
 
     def look_at_addresses(self, now_us: int) -> None:
         """Let circuits go on from where this machine sends now. Spec: PROTOCOL.md §6.5."""
         for circuit in self.all():
-            circuit.look_at_address(now_us)
+            circuit.look_at_address(now_us, self.uplinks.to_stay(circuit.index % self._ways, circuit.uplink))
+        self._clear(now_us)
+
+    def take_silence(self, asked: Iterable[tuple[int, int]], now_us: int) -> None:
+        """Take (link, how long nothing valid came) of the engine: what is silent over one uplink goes on over another one that is not. Spec: PROTOCOL.md §6.5."""
+        silent_us = dict(asked)
+        linked = [(circuit, silent_us[circuit.link]) for circuit in self.all() if circuit.link in silent_us]
+        heard = {circuit.uplink for circuit, silence_us in linked if silence_us < SILENT_US}
+        for circuit, silence_us in linked:
+            others = tuple(other for other in self.uplinks.to_stay(circuit.index % self._ways, circuit.uplink) if other in heard and other != circuit.uplink)
+            if silence_us >= SILENT_US and others and circuit.stage is Stage.STANDING and not circuit.is_moving:
+                circuit.look_at_address(now_us, others)
         self._clear(now_us)
 
     def take_jitter(self, asked: Iterable[tuple[int, int]]) -> None:
@@ -266,8 +293,21 @@ class StandingCircuits:
     def _look_at_relays(self, now_us: int) -> None:
         """See which relays are valid now, and let the rules of the guards have their way: once an epoch, whatever happens."""
         self._pool = Pool(self._network, Role.GUARD, self._network.date(now_us), self._own)
-        self._guard_set.refresh(self._pool, self._unix_s(now_us))
-        self._guards = self._guard_set.in_order(self._pool, self._unix_s(now_us))
+        for guards in set(self._guard_sets.values()):
+            guards.refresh(self._pool, self._unix_s(now_us))
+        self._order_guards(now_us)
+
+    def _order_guards(self, now_us: int) -> None:
+        by_set = {guards: guards.in_order(self._pool, self._unix_s(now_us)) for guards in set(self._guard_sets.values())}
+        self._orders = {uplink: by_set[guards] for uplink, guards in self._guard_sets.items()}
+
+    def _set_of(self, circuit: Circuit) -> GuardSet:
+        """Return the guards among which a circuit's was; after a change of uplinks any, for a set takes no notice of others' guards."""
+        return self._guard_sets.get(circuit.uplink, next(iter(self._guard_sets.values())))
+
+    def _order_of(self, uplink: str | None) -> list[Descriptor]:
+        """Return the guards over an uplink in their order; none over one that was not chosen when guards were taken."""
+        return self._orders.get(uplink, [])
 
     def _unix_s(self, now_us: int) -> int:
         return (self._network.terms.born_unix_us + now_us) // 1_000_000
@@ -276,25 +316,30 @@ class StandingCircuits:
         lead_us = min(PREPARE_AT_MOST_US, self._network.epoch_us / 3)
         return int((self._present.number + 1) * self._network.epoch_us - self._rng.uniform(0.6, 1) * lead_us)
 
-    def _path(self, epoch: _Epoch, index: int) -> Path | None:
-        """Return the path of a post, with a fresh middle where that is wanted."""
-        path = self._guard_and_junction(epoch, index)
+    def _path(self, epoch: _Epoch, index: int, uplink: str | None) -> Path | None:
+        """Return the path of a post over an uplink, with a fresh middle where that is wanted."""
+        path = self._guard_and_junction(epoch, index, uplink)
         if path is None or not self._middle:
             return path
         try:
-            return with_middle(self._pool, path, self._guards, self._rng, self.scores.favour(self._pool.entropy_bits))
+            return with_middle(self._pool, path, self.guards(), self._rng, self.scores.favour(self._pool.entropy_bits))
         except PolicyError:
             return None
 
-    def _guard_and_junction(self, epoch: _Epoch, index: int) -> Path | None:
-        """Return the ends of a path; never over a guard that a circuit of the other way uses in the same epoch."""
-        junctions, way = epoch.junctions, index % self._ways
-        used = {post.circuit.path.guard.relay_id for post in epoch.posts if post.circuit is not None and post.index % self._ways != way}
+    def _guard_and_junction(self, epoch: _Epoch, index: int, uplink: str | None) -> Path | None:
+        """Return the ends of a path, with a guard of the uplink's place; never over a guard that a circuit of the other way uses in the same epoch, or near it."""
+        terms, junctions, way = self._network.terms, epoch.junctions, index % self._ways
+        used = [post.circuit.path.guard for post in epoch.posts if post.circuit is not None and post.index % self._ways != way]
+        mine = self._order_of(uplink)
+        orders = [mine if each == way else self._order_of(self.uplinks.own(each)) for each in range(min(self._ways, len(junctions)))]
+
+        def may(guard: Descriptor) -> bool:
+            return all(may_both(terms, guard, other, same_place=other in mine) for other in used)
+
         try:
-            paths = paths_of_epoch(self._network.terms, self._guards, junctions, self._ways)
-            if way < len(paths) and paths[way].guard.relay_id in used:
-                left = [guard for guard in self._guards if guard.relay_id not in used]
-                return paths_of_epoch(self._network.terms, left, junctions[way : way + 1], 1)[0]
+            paths = paths_over(terms, orders, junctions)
+            if way < len(paths) and not may(paths[way].guard):
+                return paths_over(terms, [[guard for guard in mine if may(guard)]], junctions[way : way + 1])[0]
         except PolicyError:
             return None
         return paths[way] if way < len(paths) else None
@@ -310,7 +355,7 @@ class StandingCircuits:
                     post.circuit.probe(now_us)
                     post.probe_us = now_us + self._between(PROBE_EVERY_US)
             elif post.retry_us <= now_us:
-                path = self._path(epoch, post.index)
+                uplink, path = self._way_out(epoch, post)
                 self.no_path = path is None
                 post.noted = False
                 if path is None:
@@ -325,10 +370,19 @@ class StandingCircuits:
                         now_us,
                         self._steps.of(path.guard.relay_id),
                         index=post.index,
-                        attempt=post.tries,
+                        attempt=post.tries // max(1, len(self.uplinks.there)),
                         metered=self.metered,
+                        uplink=uplink,
                     )
                     post.probe_us = now_us + self._between(PROBE_EVERY_US)
+
+    def _way_out(self, epoch: _Epoch, post: _Post) -> tuple[str | None, Path | None]:
+        """Return over which uplink a circuit is begun, and its path; no path where no uplink of those chosen is there."""
+        try:
+            uplink = self.uplinks.to_begin(post.index % self._ways, post.tries)
+        except HostError:
+            return None, None
+        return uplink, self._path(epoch, post.index, uplink)
 
     def _switch(self, now_us: int) -> None:
         """The epoch is over: what was coming is present, what was present leaves."""
@@ -358,11 +412,12 @@ class StandingCircuits:
                     self._schedule(post, circuit, now_us)
                     self.on_lost(circuit, now_us)
                 elif circuit is not None and circuit.stage is Stage.STANDING:
-                    post.tries, post.link_failures, post.link_failing_since_us = 0, 0, None
+                    post.tries = 0
+                    self._failing.pop(circuit.path.guard.relay_id, None)
                     if not post.noted:
                         post.noted = True
                         self.scores.stood(circuit)
-                        self._guard_set.reached(circuit.path.guard.relay_id)
+                        self._set_of(circuit).reached(circuit.path.guard.relay_id)
         for leaving in [leaving for leaving in self._leaving if leaving.circuit.stage is Stage.GONE]:
             self._leaving.remove(leaving)
             self.on_lost(leaving.circuit, now_us)
@@ -374,16 +429,16 @@ class StandingCircuits:
         longest_us = min(LAST_RETRY_US, FIRST_RETRY_US << min(post.tries, 10))
         post.retry_us = now_us + self._between((longest_us // 2, longest_us))
         post.tries += 1
+        guard_id = circuit.path.guard.relay_id
+        failures, since_us = self._failing.pop(guard_id, (0, now_us))
         if not circuit.failed_at_link:
-            post.link_failures, post.link_failing_since_us = 0, None
             return
-        post.link_failures += 1
-        if post.link_failing_since_us is None:
-            post.link_failing_since_us = now_us
-        elif post.link_failures >= GUARD_PATIENCE_TRIES and now_us - post.link_failing_since_us >= GUARD_PATIENCE_US:
-            self._guard_set.out_of_reach(circuit.path.guard.relay_id, self._unix_s(now_us))
-            self._guards = self._guard_set.in_order(self._pool, self._unix_s(now_us))
-            post.tries, post.link_failures, post.link_failing_since_us = 0, 0, None
+        if failures + 1 >= GUARD_PATIENCE_TRIES and now_us - since_us >= GUARD_PATIENCE_US:
+            self._set_of(circuit).out_of_reach(guard_id, self._unix_s(now_us))
+            self._order_guards(now_us)
+            post.tries = 0
+        else:
+            self._failing[guard_id] = failures + 1, since_us
 
     def _between(self, bounds: tuple[int, int]) -> int:
         return int(self._rng.uniform(*bounds))

@@ -5,13 +5,14 @@ NOT here: the options (model.py).
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from voicebox.config.model import BOX_OPTIONS, NOBODY, RELAY_OPTIONS, BoxConfig, Option, RelayConfig, box_config, relay_config
+from voicebox.config.model import BOX_OPTIONS, NOBODY, RELAY_OPTIONS, BoxConfig, Option, RelayConfig, RelaySwitch, box_config, relay_config
 from voicebox.errors import FileProblem, UsageError
 from voicebox.positions import PositionedFile
 from voicebox.sensitive import Secret
@@ -84,9 +85,27 @@ def load_box(home: Path) -> BoxConfig:
     """Read the settings of a box. Raises FileProblem, ProblemsFound."""
     path = home / "box.yaml"
     config = box_config(parse_options(load_text(path, "Is this a box's directory? `voicebox init --home DIR` makes one."), str(path), BOX_OPTIONS))
+    if wrong := _wrong_uplinks(config):
+        raise FileProblem(str(path), 0, *wrong)
     if config.trunk is not None and config.trunk.user == NOBODY:
         raise FileProblem(str(path), 0, "trunk.user must be given beside trunk.server", "It is your user name at the provider.")
     return config
+
+
+def _wrong_uplinks(config: BoxConfig) -> tuple[str, str] | None:
+    """Return what is wrong with the settings of uplinks, and what to do."""
+    if not config.uplinks:
+        return None
+    if len(config.uplinks) > 2 or len(set(config.uplinks)) != len(config.uplinks):
+        return "uplinks should be one or two interfaces, none twice", "Others carry nothing."
+    if len(config.uplinks) == 2 and not config.uplinks_told:
+        shown = "A second uplink shows each provider that a box is here and which guard it has, and whoever sees both lines that they are one household's."
+        return "a second uplink needs the word that you know what it shows", f"{shown} `voicebox uplinks use` tells all of it; or write: uplinks_told: yes."
+    if not ipaddress.ip_address(config.link_address).is_unspecified:
+        return "uplinks and link_address both say where links leave from", "Give one of the two."
+    if config.relay is RelaySwitch.ON:
+        return "a box that relays for others has one uplink, that of its system", "Write relay: off, or no uplinks."
+    return None
 
 
 def load_secret(path: Path, hint: str) -> Secret:

@@ -155,6 +155,13 @@ def parse_word(text: str) -> str:
     return text
 
 
+def parse_uplink(text: str) -> str:
+    """Read the name of an interface, or any. Raises UsageError."""
+    if not re.fullmatch(r"[A-Za-z0-9_.:@+-]{1,15}", text) or text in {".", ".."}:
+        raise UsageError("should be any, or the name of an interface of this machine, for example eth0")
+    return text
+
+
 def parse_server(text: str) -> tuple[str, int] | None:
     """Read HOST:PORT, by name or by address in numbers, or none. Raises UsageError."""
     if text == "none":
@@ -230,6 +237,19 @@ BOX_OPTIONS = (
         "yes: one relay more in each circuit, so that a junction does not see your guards; sound takes longer by that relay and its wire",
     ),
     Option("link_address", parse_address, "0.0.0.0", "local address from which the links to the guards leave"),  # noqa: S104 - outgoing sockets
+    Option(
+        "uplinks",
+        parse_uplink,
+        "any",
+        "any: links leave as the system sends; or the names of one or two interfaces, over which alone they leave, one guard's over each. `voicebox uplinks use` sets it, and goes before this",
+        many=True,
+    ),
+    Option(
+        "uplinks_told",
+        parse_switch,
+        "no",
+        "yes: I know what a second uplink shows: each provider that a box is here and which guard it has, and whoever sees both lines that they are one household's",
+    ),
     Option("sip.listen", parse_endpoint, "127.0.0.1:5060", "where softphones find the box, over UDP and TCP; over TLS at the next port", many=True),
     Option("sip.realm", parse_word, "voicebox", "the realm of the phones' passwords; a change makes all of them invalid"),
     Option(
@@ -344,6 +364,9 @@ class BoxConfig:
     """Whose guards are drawn first; empty for nobody's."""
     middle: bool
     link_address: str = field(repr=False)
+    uplinks: tuple[str, ...]
+    """Interfaces over which alone links leave; empty for as the system sends."""
+    uplinks_told: bool
     sip_listen: tuple[Endpoint, ...] = field(repr=False)
     sip_realm: str
     sip_digest: tuple[str, ...]
@@ -395,6 +418,8 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         frozenset(values["prefer"]) - {"nobody"},
         values["middle"],
         values["link_address"],
+        tuple(each for each in values["uplinks"] if each != "any"),
+        values["uplinks_told"],
         tuple(values["sip.listen"]),
         values["sip.realm"],
         tuple(sorted(set(values["sip.digest"]), reverse=True)),

@@ -216,3 +216,12 @@ async def test_a_port_that_is_taken_is_told(town: Town) -> None:
 
 def test_what_is_sent_where_nothing_is_new_is_a_page_each_way(town: Town) -> None:
     assert len(Asking(town.node()).summary()) < PAGE_OCTETS
+
+
+async def test_a_peer_is_asked_over_its_uplink_or_not_at_all(town: Town) -> None:
+    async with listening(town, town.node()):
+        asking, rounds = town.node(), Rounds(TIMES)
+        for uplink in ("lo", None):
+            await ask(asking, town.answering, 0, "0.0.0.0", rounds, tell_news=False, uplink=uplink)
+        with pytest.raises(OSError):
+            await ask(asking, town.answering, 0, "0.0.0.0", rounds, tell_news=False, uplink="nowhere0")

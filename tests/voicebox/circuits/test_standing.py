@@ -373,7 +373,7 @@ def test_at_another_place_circuits_go_on_and_later_ones_take_its_guards() -> Non
     circuits = box.standing.present()
     others = {relay.operator for relay in box.standing.pool.by_id.values()} - {guard.operator for guard in before}
     elsewhere = GuardSet(2, Random(99), lambda _text: None, only=others)
-    box.standing.use_guards(elsewhere, world.now_us)
+    box.standing.use_guards({None: elsewhere}, world.now_us)
     after = box.standing.guards()
     assert not {guard.relay_id for guard in before} & {guard.relay_id for guard in after}
     assert box.standing.present() == circuits

@@ -195,3 +195,24 @@ def test_phones_are_read_and_damaged_ones_are_told(tmp_path: Path) -> None:
     (tmp_path / "phones" / "b.yaml").write_text("user: b\n")
     with pytest.raises(ProblemsFound, match="is missing"):
         load_phones(tmp_path)
+
+
+def test_a_second_uplink_needs_the_word_that_it_was_told_what_it_shows(tmp_path: Path) -> None:
+    def loaded(text: str) -> tuple[str, ...]:
+        (tmp_path / "box.yaml").write_text(text)
+        return load_box(tmp_path).uplinks
+
+    assert loaded("") == loaded("uplinks: [any]\n") == ()
+    assert loaded("uplinks: [eth0]\n") == ("eth0",)
+    assert loaded("uplinks: [eth0, wlan0]\nuplinks_told: yes\n") == ("eth0", "wlan0")
+    for text, said in (
+        ("uplinks: [eth0, wlan0]\n", "one household's"),
+        ("uplinks: [eth0, eth0]\nuplinks_told: yes\n", "none twice"),
+        ("uplinks: [eth0, wlan0, usb0]\nuplinks_told: yes\n", "one or two"),
+        ("uplinks: [eth0]\nlink_address: 192.0.2.1\n", "where links leave from"),
+        ("uplinks: [eth0]\nrelay: on\n", "relays for others"),
+    ):
+        with pytest.raises(FileProblem, match=said):
+            loaded(text)
+    for name in ("../eth0", "a b", "", "sixteen_letters_", ".."):
+        assert "the name of an interface" in problems(f"uplinks: ['{name}']\n")[0]
