@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import ipaddress
 import json
 import os
 import platform
@@ -12,7 +13,11 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+from voicebox.addresses import drops_answers, uplinks_here
+from voicebox.circuits.descriptor import RelayAddress
 from voicebox.cli.home import add_home
+from voicebox.config.model import BoxConfig
+from voicebox.contacts.store import StateDirectory
 from voicebox.control import SOCKET_NAME, ask
 from voicebox.doctor.files import is_relay, look_at_files, relay_addresses, settings_of
 from voicebox.doctor.findings import Finding, Grade, findings_of
@@ -21,11 +26,12 @@ from voicebox.doctor.names import look_at_names
 from voicebox.doctor.redact import own_words, redact
 from voicebox.doctor.resolver import look_at_low_ports, look_at_resolver
 from voicebox.doctor.running import finding_of_probe, findings_of_path, findings_of_status
-from voicebox.doctor.surroundings import look_at_address, look_at_ports, source_address
+from voicebox.doctor.surroundings import look_at_address, look_at_ports, look_at_uplinks, source_address
 from voicebox.doctor.units import look_at_units, unit_folders
 from voicebox.errors import UsageError, VoiceboxError
 from voicebox.probe.ends import Outcome
 from voicebox.probing import Watch
+from voicebox.uplinking import chosen_uplinks
 
 EXIT_PROBLEM = 1
 CALL_CODEC, CALL_S = "pcma", 5
@@ -74,6 +80,8 @@ def _look_at_home(home: Path, *, relay: bool) -> list[Finding]:
     running = _look_at_running(home, relay=relay)
     config = None if relay else settings_of(home)
     if config is not None:
+        lines = _look_at_uplinks(home, config, addresses)
+        found += [lines] if lines is not None else []
         found += look_at_ports(config.sip_listen, config.tls_listen, runs=_runs(home))
         found.append(look_at_names(Path("/"), config.suffixes))
         if config.names_listen:
@@ -81,6 +89,15 @@ def _look_at_home(home: Path, *, relay: bool) -> list[Finding]:
             low = look_at_low_ports(Path("/"), config.names_ports, privileged=os.geteuid() == 0)
             found += [low] if low is not None else []
     return [*found, *running, *([] if relay else [look_at_units(unit_folders())])]
+
+
+def _look_at_uplinks(home: Path, config: BoxConfig, relays: list[RelayAddress]) -> Finding | None:
+    there = uplinks_here({ipaddress.ip_address(each.host) for each in relays})
+    try:
+        chosen = chosen_uplinks(StateDirectory(home), config)
+    except VoiceboxError as problem:
+        return Finding("uplinks", Grade.PROBLEM, str(problem), quoted=True)
+    return look_at_uplinks(chosen, there, sum(drops_answers(name) for name in there if name in chosen))
 
 
 def _lines(finding: Finding) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from voicebox.circuits.descriptor import RelayAddress
 from voicebox.config.model import Endpoint
@@ -45,6 +45,28 @@ def look_at_address(own: Address | None, *, relay: bool) -> Finding:
     if relay:
         return Finding("nat", Grade.NOTE, f"this machine is behind {behind}", "Let the router hand the relay's UDP port on, or nobody reaches it.")
     return Finding("nat", Grade.GOOD, f"this machine is behind {behind}: nothing has to be opened there, and links stay open by their own cells")
+
+
+def look_at_uplinks(chosen: Collection[str], there: Collection[str], dropping: int) -> Finding | None:
+    """Return whether a second line is there and not used, or one of those chosen is not there; None where there is one line, and nothing to say.
+
+    chosen: interfaces, by the box's settings; there: those that lead to relays; dropping: over how many of these answers are dropped (rp_filter).
+    """
+    used, more = len(set(chosen) & set(there)), len(set(there) - set(chosen))
+    if not chosen:
+        if more < 2:
+            return None
+        said = f"{more} lines of this machine lead to the relays, and links use the one that the system prefers"
+        return Finding("uplinks", Grade.NOTE, said, "`voicebox uplinks use` lets a call go over two at once; it first says what that shows.")
+    if not used:
+        advice = "Look whether they are plugged in; `voicebox uplinks off` lets links leave as the system sends."
+        return Finding("uplinks", Grade.PROBLEM, f"none of the {len(chosen)} chosen leads to the relays, so no link leaves", advice)
+    if dropping and len(there) > 1:
+        advice = "As root: sysctl -w net.ipv4.conf.all.rp_filter=2, and the same in /etc/sysctl.d."
+        return Finding("uplinks", Grade.PROBLEM, "this system drops what comes over a line that it does not prefer itself (rp_filter 1)", advice)
+    if used < len(chosen):
+        return Finding("uplinks", Grade.NOTE, f"{used} of the {len(chosen)} chosen leads to the relays now, and carries everything")
+    return Finding("uplinks", Grade.GOOD, f"each of the {len(chosen)} chosen leads to the relays")
 
 
 def look_at_ports(endpoints: Sequence[Endpoint], tls: Sequence[Endpoint], *, runs: bool) -> list[Finding]:

@@ -10,7 +10,7 @@ import pytest
 from voicebox.circuits.descriptor import RelayAddress
 from voicebox.config.model import Endpoint
 from voicebox.doctor.findings import Grade
-from voicebox.doctor.surroundings import look_at_address, look_at_ports, source_address
+from voicebox.doctor.surroundings import look_at_address, look_at_ports, look_at_uplinks, source_address
 
 HERE = "127.0.0.1"
 
@@ -63,3 +63,27 @@ def test_ports_are_free_or_taken_by_the_box_or_by_another() -> None:
 def test_addresses_that_can_be_reached_from_anywhere_are_told() -> None:
     grades = [look_at_ports([Endpoint(address, 5060)], [], runs=False)[1].grade for address in ("0.0.0.0", "::", "8.8.4.4", "192.168.1.4", "fd00::4")]
     assert grades == [Grade.NOTE, Grade.NOTE, Grade.NOTE, Grade.GOOD, Grade.GOOD]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "there", "dropping", "grade", "said"),
+    [
+        ((), {"eth0"}, 0, None, ""),
+        ((), {"eth0", "wlan0"}, 1, Grade.NOTE, "2 lines"),
+        (("eth0",), {"eth0", "wlan0"}, 0, Grade.GOOD, "each of the 1"),
+        (("eth0", "wlan0"), {"eth0", "wlan0"}, 0, Grade.GOOD, "each of the 2"),
+        (("eth0", "wlan0"), {"eth0", "wlan0"}, 1, Grade.PROBLEM, "rp_filter"),
+        (("eth0", "wlan0"), {"wlan0", "usb0"}, 0, Grade.NOTE, "1 of the 2"),
+        (("eth0", "wlan0"), {"usb0"}, 0, Grade.PROBLEM, "no link leaves"),
+    ],
+)
+def test_a_second_line_that_is_not_used_is_told_and_one_that_was_chosen_and_is_not_there(
+    chosen: tuple[str, ...], there: set[str], dropping: int, grade: Grade | None, said: str
+) -> None:
+    found = look_at_uplinks(chosen, there, dropping)
+    if grade is None:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.grade, said in found.said) == (grade, True)
+    assert not any(name in found.said + found.advice for name in (*chosen, *there)), "also for strangers"
