@@ -39,7 +39,7 @@ from voicebox.circuits.network_state import keep_network, load_network, reread_n
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.pairing import Pairing
 from voicebox.circuits.path import OwnView, junction_ids
-from voicebox.circuits.path_report import circuit_status, path_report
+from voicebox.circuits.path_report import circuit_status, path_report, way_of_calls
 from voicebox.circuits.relay_cards import load_cards, relays_by_card
 from voicebox.circuits.revocations import Revocations
 from voicebox.circuits.standing import StandingCircuits
@@ -494,7 +494,7 @@ class BoxDaemon:
             **self._uplinking.answers,
         } | {
             "page": self._paging.answer,
-            "jitter": lambda _asked: {"steps_us": [step_us for _, step_us in self._plane.jitter()]},
+            "jitter": lambda _asked: way_of_calls(self._plane.jitter(), self._calls),
             "offer": self._offered.offer,
             "offered": self._offered.tell,
             "revoke": self._revoke,

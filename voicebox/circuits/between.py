@@ -29,14 +29,20 @@ class Words:
 
 
 class Between:
-    """One box's side of one open call. say: puts a message on the channel. binding: C, by which both boxes know the call."""
+    """One box's side of one open call. say: puts a message on the channel. binding: C, by which both boxes know the call.
 
-    def __init__(self, binding: FullBinding, say: Callable[[bytes], None], words: Words, *, is_caller: bool) -> None:
+    now_us: of the clock of message(), where nothing long is before us on the channel: then the round trip is known once the other box has answered.
+    """
+
+    def __init__(self, binding: FullBinding, say: Callable[[bytes], None], words: Words, *, is_caller: bool, now_us: int | None = None) -> None:
         self.binding = binding.digest()
         self.comparison = Comparison(self.binding, say, is_caller=is_caller)
         self._contact_id = binding.callee_id if is_caller else binding.caller_id
         self._say, self._words = say, words
         self._told = self._heard_revoked = False
+        self._said_us = now_us
+        self.round_trip_us: int | None = None
+        """From our first words to what the other box says to them, with its wait for a slot and ours."""
         say(bytes([RecordType.COPY]) + words.copies.own)
 
     def message(self, message: bytes, now_us: int) -> None:
@@ -51,6 +57,8 @@ class Between:
         elif kind == RecordType.DOUBLED and not payload:
             self._words.copies.told(now_us)
         elif kind == RecordType.LIST and len(payload) == LIST_OCTETS:
+            if self.round_trip_us is None and self._said_us is not None:
+                self.round_trip_us = now_us - self._said_us  # it is said at once to our Copy
             if self._words.agreement is not None:
                 self._words.agreement.heard(self._contact_id, payload, now_us)
         elif kind == RecordType.REVOKED and not self._heard_revoked:

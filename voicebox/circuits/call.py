@@ -570,7 +570,8 @@ class Call:
         self.state, self.ran = State.OPEN, True
         self.deadline_us = NEVER_US
         if not self.is_dummy:
-            self.between = Between(self._binding(caller=self._is_caller), self._send, self._setting.words, is_caller=self._is_caller)
+            first_us = now_us if self._full is None else None  # the full handshake is before it on the channel
+            self.between = Between(self._binding(caller=self._is_caller), self._send, self._setting.words, is_caller=self._is_caller, now_us=first_us)
         if self.script is not None:
             self.deadline_us = now_us + self.script.length_us + (0 if self._is_caller else DUMMY_SLACK_US)
         if self.is_of_people:

@@ -259,6 +259,11 @@ class Calls:
         """Return who runs the relays of each of our circuits of a call, from the box on: for the owner of the box alone. Nothing of a call that is over."""
         return [[relay.operator for relay in circuit.path.relays] for call in self._calls if call is leg for circuit in call.circuits.all()]
 
+    def round_trips_ms(self) -> list[float]:
+        """Return the round trip of each call in which people talk and of which it is known, as it was when the call began."""
+        there = [call.between for call in self._calls if call.is_of_people and call.state is State.OPEN and call.between is not None]
+        return [between.round_trip_us / 1000 for between in there if between.round_trip_us is not None]
+
     def active(self) -> int:
         """Return how many calls there are."""
         return sum(call.is_call for call in self._calls)

@@ -5,8 +5,10 @@ Of a contact's half of a path nothing is known here but its junction. NOT here: 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from voicebox.circuits.calls import Calls
 from voicebox.circuits.circuit import Circuit, Stage
 from voicebox.circuits.descriptor import Descriptor, Role
 from voicebox.circuits.guards import DAY_S
@@ -51,6 +53,11 @@ def circuit_status(circuit: Circuit, *, present: bool, show_path: bool) -> dict[
     if show_path:
         told["relays"] = [relay.operator for relay in circuit.path.relays]
     return told
+
+
+def way_of_calls(jitter: Iterable[tuple[int, int]], calls: Calls | None) -> dict[str, Any]:
+    """Return what the way adds to sound, without a name of any relay or contact. steps_us: of each link (Engine.jitter); round_trips_ms: of each call in which people talk, as it began."""
+    return {"steps_us": [step_us for _, step_us in jitter], "round_trips_ms": [] if calls is None else calls.round_trips_ms()}
 
 
 def _circuit(circuit: Circuit) -> dict[str, Any]:

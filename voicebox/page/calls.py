@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from voicebox.errors import UsageError, VoiceboxError
 from voicebox.page.desk import Desk, desk_of, form_of, led_to, shown, translated
-from voicebox.page.gauge import LEAST_MS, LEAST_PCT, Gauge, drawing
+from voicebox.page.gauge import BUFFER_MS, LEAST_DELAY_MS, LEAST_MS, LEAST_PCT, TOP_R, Gauge, drawing
 from voicebox.probe.codecs import ProbeCodec
 from voicebox.probe.ends import Outcome
 from voicebox.probe.page import STYLE, drawn
@@ -74,9 +74,11 @@ async def _take(desk: Desk) -> None:
     gauge: Gauge = desk.work.setdefault("gauge", Gauge())
     if desk.now_s() - desk.work.get("sampled_s", 0.0) >= LOOK_EVERY_S / 2:
         desk.work["sampled_s"] = desk.now_s()
-        status, steps = (await desk.ask("status"))["status"], (await desk.ask("jitter"))["steps_us"]
+        status, way = (await desk.ask("status"))["status"], await desk.ask("jitter")
         desk.work["calls"] = int(status["calls"])
-        gauge.take(int(status["calls"]), status["engine"], [int(step) for step in steps], desk.now_s())
+        gauge.take(
+            int(status["calls"]), status["engine"], [int(step) for step in way["steps_us"]], desk.now_s(), [float(trip) for trip in way["round_trips_ms"]]
+        )
 
 
 def _told(desk: Desk) -> str:
@@ -84,15 +86,24 @@ def _told(desk: Desk) -> str:
     seconds = list(desk.work["gauge"].seconds)
     calls = int(desk.work.get("calls", 0))
     said = translated("No call now.") if not calls else translated("Calls now: {calls}.").format(calls=calls)
-    if seconds and calls:
-        said += " " + translated("R of the sound: {r:.0f} of 148.").format(r=seconds[-1].r)
+    if seconds and (r := seconds[-1].r) is not None:
+        said += " " + translated("R: {r:.0f} of {top:.0f}.").format(r=r, top=TOP_R)
+        if seconds[-1].one_way_ms is None:
+            said += " " + translated("Delay is not counted in it: it is not known.")
     plots = (
+        (
+            translated("R: how good it is, as Opus at 24 kbit/s and with {buffer} ms of a phone's buffer").format(buffer=BUFFER_MS),
+            [each.r for each in seconds],
+            TOP_R,
+            "",
+        ),
+        (translated("Delay one way: half of the round trip when the call began"), [each.one_way_ms for each in seconds], LEAST_DELAY_MS, "ms"),
         (translated("Lost on the way and repaired"), [each.repaired_pct for each in seconds], LEAST_PCT, "%"),
         (translated("Heard as a gap: came too late"), [each.late_pct for each in seconds], LEAST_PCT, "%"),
         (translated("Jitter of the links"), [each.jitter_ms for each in seconds], LEAST_MS, "ms"),
     )
-    figures = "".join(f"<figure>{drawing(values, least, unit, label)}<figcaption>{label}</figcaption></figure>" for label, values, least, unit in plots)
-    return f'<p class="big">{said}</p>{figures}'
+    figures = "".join(f"<figure><figcaption>{label}</figcaption>{drawing(values, least, unit, label)}</figure>" for label, values, least, unit in plots)
+    return f'<p class="big">{said}</p><div class="plots">{figures}</div>'
 
 
 # ---------------------------------------------------------------------------------------------------------------- the probe
