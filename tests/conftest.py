@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 from tests.support.embedded import has_ipv6, running
+from voicebox.config.model import with_option
 from voicebox.demo.namespace import enter_private_network
 from voicebox.demo.network import EmbeddedNetwork, Plan
 
@@ -51,6 +52,9 @@ def prepared_network(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedNetwor
     """Six relays and two boxes, set up, for the whole run."""
     network = EmbeddedNetwork(tmp_path_factory.mktemp("network"), Plan(ipv6=has_ipv6()))
     network.set_up()
+    for number, box in enumerate(network.boxes.values()):  # both boxes are on one machine here
+        settings = box.home / "box.yaml"
+        settings.write_text(with_option(settings.read_text(), "page", f"127.0.0.1:{5080 + number}"))
     return network
 
 

@@ -68,7 +68,7 @@ class Browser:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(3, 4),
-            preexec_fn=lambda: (os.dup2(theirs_in, 3), os.dup2(theirs_out, 4)),  # noqa: PLW1509  # there is no thread, and it wants 3 and 4
+            preexec_fn=lambda: (os.dup2(theirs_in, 3), os.dup2(theirs_out, 4)),  # noqa: PLW1509  # it wants 3 and 4; dup2 takes no lock that a thread could hold
         )
         os.close(theirs_in)
         os.close(theirs_out)
@@ -90,6 +90,10 @@ class Browser:
                 break
             time.sleep(0.05)
         self._profile.cleanup()
+
+    def running(self) -> bool:
+        """Return whether its process lives."""
+        return self._process.poll() is None
 
     def show(self, page: Path, width: int, height: int, *, scale: float = 1.0) -> Seen:
         """Show a file at a width and return a picture of all of it. height: of the window, px; scale: px of the picture for each."""

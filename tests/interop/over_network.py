@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.browser_phone import NAME as BROWSER
+from tests.support.browser_phone import make_browser_phone
 from tests.support.embedded import CALLEE, CALLER, told, wait_until
-from tests.support.phones import PhoneDriver, make_phone
+from tests.support.phones import PhoneDriver, installed, make_phone
 from voicebox.demo.network import EmbeddedNetwork
 
 ALICE_HZ, BOB_HZ = 440, 1000
@@ -52,9 +54,16 @@ class Calls:
     def phone(self, name: str, kind: Kind, ring_s: float | None = None) -> PhoneDriver:
         if kind.ipv6 and not self.network.plan.ipv6:
             pytest.skip("this machine has no IPv6")
-        login = self.network.login(name, kind.transport, ipv6=kind.ipv6, dtls=kind.dtls)
         tone_hz = ALICE_HZ if name == CALLER else BOB_HZ
-        phone = self._stack.enter_context(make_phone(kind.name, name, tone_hz, kind.codec, self._directory, login, ring_s, "::1" if kind.ipv6 else "127.0.0.1"))
+        if not installed(kind.name):
+            pytest.skip(f"{kind.name} is not installed")
+        made: PhoneDriver
+        if kind.name == BROWSER:
+            made = make_browser_phone(name, tone_hz, self._directory, self.network.boxes[name].home)
+        else:
+            login = self.network.login(name, kind.transport, ipv6=kind.ipv6, dtls=kind.dtls)
+            made = make_phone(kind.name, name, tone_hz, kind.codec, self._directory, login, ring_s, "::1" if kind.ipv6 else "127.0.0.1")
+        phone = self._stack.enter_context(made)
         phone.wait_for("registered")
         return phone
 

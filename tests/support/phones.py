@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.browser_phone import NAME as BROWSER
 from tests.support.sipp import Sipp
 from tests.support.tone import seconds_of_tone, write_tone
 from tests.support.twinkle import Twinkle
+from tools.browser import find_browser
 from voicebox.demo.phones import Baresip, BuiltinPhone, Login, PhoneDriver, PhoneSetup
 from voicebox.errors import HostError
 
@@ -341,6 +343,8 @@ DRIVERS: dict[str, type[PhoneDriver]] = {**PHONES, "sipp": Sipp, "twinkle": Twin
 
 def installed(name: str) -> bool:
     """Return whether this machine has the phone."""
+    if name == BROWSER:
+        return find_browser() is not None
     if name == "pjsua2":
         return util.find_spec("pjsua2") is not None
     return shutil.which({"twinkle": "twinkle-console"}.get(name, name)) is not None
