@@ -1,4 +1,4 @@
-"""Interception with running boxes: curl on the box's host, and on a device of its LAN that asks a resolver of its own, reach a contact's page as they are. [io]
+"""Interception with running boxes: curl, sftp, iperf3 and programs that speak UDP, on the box's host and on a device of its LAN that asks a resolver of its own, reach a contact. [io]
 
 Relays on an internet of this machine's own, each box in a house behind a router. Alice's machine is the router of a LAN too; what leaves it towards the world is heard.
 """
@@ -6,19 +6,24 @@ Relays on an internet of this machine's own, each box in a house behind a router
 from __future__ import annotations
 
 import contextlib
+import getpass
 import hashlib
 import http.server
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
+from dnslib import DNSRecord
 
 from tests.support.embedded import CALLEE, CALLER, leave_dummies, running, told, wait_until
 from tests.support.houses import House, Internet
@@ -31,6 +36,7 @@ pytestmark = pytest.mark.system
 DEVICE, GATEWAY, WIRED_IN = "192.168.9.9", "192.168.9.1", "8.8.8.8"
 NAMES = 1_000
 PAGE = b"hello from a contact\n"
+SFTP_OCTETS, IPERF_OCTETS, IPERF_PIECE_OCTETS = 30_000, 10_000, 400
 LONG = b"".join(hashlib.sha256(bytes([place % 256, place // 256])).digest() for place in range(1_600))
 
 
@@ -74,13 +80,30 @@ class Place:
     def voicebox(self, *arguments: str) -> str:
         return self.host.run(lambda: self.network.voicebox(*arguments, home=self.box.home))
 
-    def curl(self, where: Namespace, resolver: str, url: str) -> subprocess.CompletedProcess[bytes]:
-        """Run curl as it is, on a machine with one resolver."""
+    def run(self, where: Namespace, resolver: str, *command: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run a program as it is, on a machine with one resolver."""
         settings = self.directory / f"resolv.{resolver}"
         settings.write_text(f"nameserver {resolver}\noptions timeout:2 attempts:2\n")
         inside = f'mount --bind {settings} /etc/resolv.conf && exec "$@"'
-        command = [*where.wrapper, "unshare", "-m", "sh", "-c", inside, "sh", "curl", "-sS", "--noproxy", "*", "--max-time", "30", url]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        return subprocess.run([*where.wrapper, "unshare", "-m", "sh", "-c", inside, "sh", *command], input=given, capture_output=True, timeout=60, check=False)
+
+    def curl(self, where: Namespace, resolver: str, url: str) -> subprocess.CompletedProcess[bytes]:
+        """Run curl as it is, on a machine with one resolver."""
+        return self.run(where, resolver, "curl", "-sS", "--noproxy", "*", "--max-time", "30", url)
+
+    def until_done(self, where: Namespace, resolver: str, *command: str, given: bytes = b"") -> bytes:
+        """Return what a program says once it ends well: the circuits may be in a dummy for longer than a connection is held."""
+        done = [subprocess.CompletedProcess[bytes]([], 1)]
+
+        def ended() -> bool:
+            done[0] = self.run(where, resolver, *command, given=given)
+            return done[0].returncode == 0
+
+        try:
+            wait_until(ended, "a program's end", 90)
+        except AssertionError:
+            raise AssertionError((done[0].stdout + done[0].stderr)[-600:]) from None
+        return done[0].stdout
 
     def fetch(self, where: Namespace, resolver: str, url: str) -> bytes:
         """Return what curl gets, once the contact's box answers: circuits may be in a dummy, or just be made, for longer than a connection is held."""
@@ -110,6 +133,40 @@ def with_a_device(house: House) -> Namespace:
     return device
 
 
+ECHO = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('127.0.0.1', 5000))\nwhile True:\n    octets, sender = s.recvfrom(9000)\n    s.sendto(octets[:2] + b'!' + octets[2:], sender)\n"
+
+
+def services(house: Namespace, directory: Path, stack: contextlib.ExitStack) -> list[str]:
+    """Start what the contact offers besides the page; return what each is: name, place, port, and whether it is UDP."""
+    for key in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / key)], check=True, timeout=30)
+    (directory / "long").write_bytes(LONG[:SFTP_OCTETS])
+    settings = {
+        "Port": "2222",
+        "ListenAddress": "127.0.0.1",
+        "HostKey": directory / "host",
+        "AuthorizedKeysFile": directory / "user.pub",
+        "StrictModes": "no",
+        "PasswordAuthentication": "no",
+        "PermitRootLogin": "yes",
+        "PidFile": "none",
+        "Subsystem": "sftp /usr/lib/openssh/sftp-server",
+    }
+    (directory / "sshd").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    own_run = "mount -t tmpfs none /run && mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e -f "  # it wants this directory
+    for command in (["unshare", "-m", "sh", "-c", f"{own_run}{directory / 'sshd'}"], ["iperf3", "-s", "-B", "127.0.0.1"], [sys.executable, "-c", ECHO]):
+        nothing = subprocess.DEVNULL
+        server = stack.enter_context(subprocess.Popen([*house.wrapper, *command], stdin=nothing, stdout=nothing, stderr=nothing))
+        stack.callback(server.kill)
+    return [
+        "ssh 127.0.0.1:2222 22",
+        "iperf 127.0.0.1:5201 5201",
+        "iperf-udp 127.0.0.1:5201 5201 --udp",
+        "echo 127.0.0.1:5000 5000 --udp",
+        "dns 127.0.0.1:5000 53 --udp",
+    ]
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     directory = tmp_path_factory.mktemp("intercept")
@@ -134,7 +191,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         stack.callback(server.shutdown)
-        network.voicebox("service", "add", "web", "--to", "127.0.0.1:8080", "--port", "80", "--allow", CALLER, home=network.boxes[CALLEE].home)
+        for each in (*services(houses[CALLEE].inside, directory, stack), "web 127.0.0.1:8080 80"):
+            name, to, port, *kind = each.split()
+            network.voicebox("service", "add", name, "--to", to, "--port", port, *kind, "--allow", CALLER, home=network.boxes[CALLEE].home)
         stack.enter_context(running(network))
         leave_dummies(network)
         place = Place(network, houses[CALLER].inside, houses[CALLER]._router, device, directory)
@@ -177,6 +236,75 @@ def test_a_page_comes_to_curl_as_it_is_on_the_host_and_on_a_device_with_a_resolv
         assert virtual(frames) == []
         place.voicebox("intercept", "off")
     assert place.rules() == before
+
+
+@pytest.fixture(params=["host", "device"])
+def somewhere(request: pytest.FixtureRequest, intercepted: Place) -> tuple[Place, Namespace, str]:
+    """Have interception on; return a machine and the resolver that it has."""
+    place = intercepted
+    return (place, place.host, "127.0.0.1") if request.param == "host" else (place, place.device, WIRED_IN)
+
+
+def address_of(where: Namespace, resolver: str, name: str) -> str:
+    """Ask for a name as a program does; return its address of IPv4."""
+    answer = where.run(lambda: DNSRecord.parse(DNSRecord.question(name).send(resolver, timeout=10)))
+    return next(str(each.rdata) for each in answer.rr)
+
+
+def exchanged(program: socket.socket, sent: bytes) -> bytes:
+    """Send a datagram until an answer to it comes, for they may be lost or refused as others may; return the answer."""
+    program.settimeout(2)
+    ends_at = time.monotonic() + 60
+    while time.monotonic() < ends_at:
+        with contextlib.suppress(TimeoutError, ConnectionRefusedError):
+            program.send(sent)
+            while (came := program.recv(9_000))[:2] != sent[:2]:
+                pass
+            return came
+        time.sleep(0.1)
+    raise AssertionError("no answer")
+
+
+def test_datagrams_are_answered_and_a_request_like_those_of_dns_too(somewhere: tuple[Place, Namespace, str]) -> None:
+    place, where, resolver = somewhere
+    address = address_of(where, resolver, f"{CALLEE}.privacy")
+    with heard(place.router, "lan") as frames:
+        for port in (5_000, 53):
+            with where.run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as program:
+                where.run(partial(program.connect, (address, port)))
+                for sent in (query("a.request"), b"2 " + b"x" * 3_000, b"3 "):
+                    assert exchanged(program, sent) == sent[:2] + b"!" + sent[2:]
+    assert virtual(frames) == []
+    assert told(place.box)["interception"]["flows_led"] >= 2
+    assert told(place.box)["engine"]["panics"] == 0
+
+
+def test_sftp_fetches_a_file_as_it_is(somewhere: tuple[Place, Namespace, str]) -> None:
+    place, where, resolver = somewhere
+    got = place.directory / f"got.{resolver}"
+    options = [
+        f"IdentityFile={place.directory / 'user'}",
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "ConnectTimeout=20",
+        "AddressFamily=inet",
+    ]
+    command = ["sftp", "-q", "-b", "-", *(word for each in options for word in ("-o", each)), f"{getpass.getuser()}@{CALLEE}.privacy"]
+    place.until_done(where, resolver, *command, given=f"get {place.directory / 'long'} {got}\n".encode())
+    assert got.read_bytes() == LONG[:SFTP_OCTETS]
+
+
+def test_iperf3_measures_tcp_and_udp_as_it_is(somewhere: tuple[Place, Namespace, str]) -> None:
+    place, where, resolver = somewhere
+    command = ["iperf3", "-4", "-J", "-c", f"{CALLEE}.privacy", "--connect-timeout", "20000"]
+    command += ["-b", "40K", "-l", str(IPERF_PIECE_OCTETS), "-n", str(IPERF_OCTETS)]
+    stream = json.loads(place.until_done(where, resolver, *command))["end"]
+    assert stream["sum_sent"]["bytes"] == IPERF_OCTETS
+    assert stream["sum_received"]["bytes"] >= IPERF_OCTETS // 2, "it ends without waiting for what is under way"
+    datagrams = json.loads(place.until_done(where, resolver, *command, "-u"))["end"]["sum"]
+    assert datagrams["bytes"] == IPERF_OCTETS
+    assert 0 < datagrams["packets"] <= IPERF_OCTETS // IPERF_PIECE_OCTETS
+    assert datagrams["lost_packets"] <= datagrams["packets"] // 2, "datagrams are not said twice, but most come"
 
 
 def test_nothing_for_contacts_leaves_while_the_box_runs_is_killed_is_off_and_starts(intercepted: Place) -> None:

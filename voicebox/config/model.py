@@ -316,7 +316,7 @@ BOX_OPTIONS = (
         "intercept.modules",
         parse_word,
         "all",
-        "all: those that come with the box, dns, http and tcp; or the names of protocol modules in the order in which they are asked, also of those that others made (INTERCEPTION.md)",
+        "all: those that come with the box, dns, http, tcp and udp; or the names of protocol modules in the order in which they are asked, also of those that others made (INTERCEPTION.md)",
         many=True,
     ),
     Option(

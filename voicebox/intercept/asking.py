@@ -16,7 +16,7 @@ from voicebox.short_path import short_path
 START_TIMEOUT_S = 20.0
 ANSWER_TIMEOUT_S = 15.0
 MAX_ANSWER_OCTETS = 4_096
-MAX_SOCKETS = 4
+MAX_SOCKETS = 6
 
 
 def start_helper(home: Path, plan: Plan) -> None:

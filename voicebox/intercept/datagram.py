@@ -1,6 +1,6 @@
 """Where an intercepted datagram was going, and how an answer leaves from there: control messages of sockets. Pure.
 
-Sources: ip(7) IP_RECVORIGDSTADDR, IP_PKTINFO; ipv6(7) IPV6_PKTINFO; linux/in6.h IPV6_RECVORIGDSTADDR.
+Sources: ip(7) IP_RECVORIGDSTADDR, IP_PKTINFO, IP_TRANSPARENT; ipv6(7) IPV6_PKTINFO; linux/in6.h IPV6_RECVORIGDSTADDR.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Iterable
 
 IP_LEVEL, IPV6_LEVEL = 0, 41
+IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
 IP_ORIGDSTADDR, IPV6_ORIGDSTADDR = 20, 74
 IP_PKTINFO, IPV6_PKTINFO = 8, 50
 CONTROL_OCTETS = 128

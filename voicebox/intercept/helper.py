@@ -1,4 +1,4 @@
-"""The helper: the one process with CAP_NET_ADMIN. It puts the rules up, hands the box the sockets that they lead to, and takes them down. [io]
+"""The helper: the one process with rights over the network. It puts the rules up, hands the box the sockets that they lead to, and takes them down. [io]
 
     python -m voicebox.intercept.helper '{"home": ..., "ranges": [...], "suffixes": [...], "lan": null}'
 
@@ -6,9 +6,10 @@ It says one line on standard output, `on` or why not, and goes on by itself. Ove
 
     status      {"box": true, "lan": false}
     sockets     the word `sockets`, and with it the sockets by which the box takes what is intercepted, for as long as the box keeps this connection; or `busy`
+    door ADDRESS PORT   over that connection only, any number of times: `d`, and with it a socket for datagrams that is bound to this virtual address; or `n`
     off         `off`, once all is taken down, the fence too
 
-It reads nothing that was intercepted and knows no contact. While no box has the sockets, nobody listens, and programs are refused at once. When it ends in another way than
+It reads nothing that was intercepted and knows no contact. It binds those sockets since only it may stand for any address, and use ports below 1024. While no box has the sockets, nobody listens, and programs are refused at once. When it ends in another way than
 by `off`, the kernel removes all but the fence (rules.py). NOT here: what the rules are (rules.py), what is done with connections (server.py).
 """
 
@@ -31,18 +32,35 @@ from dataclasses import replace
 from pathlib import Path
 
 from voicebox.errors import HostError, UsageError, VoiceboxError
-from voicebox.intercept.datagram import IP_LEVEL, IP_ORIGDSTADDR, IPV6_LEVEL, IPV6_ORIGDSTADDR
+from voicebox.intercept.datagram import IP_LEVEL, IP_ORIGDSTADDR, IP_TRANSPARENT, IPV6_LEVEL, IPV6_ORIGDSTADDR, IPV6_TRANSPARENT
 from voicebox.intercept.nftables import Nftables
-from voicebox.intercept.privileges import keep_only_net_admin
-from voicebox.intercept.rules import INTERFACE, LOOKUP_PORT, Network, Plan, fence, fenced, interface, no_fence, no_rules, overlapping, own_address, table
+from voicebox.intercept.privileges import keep_only_network
+from voicebox.intercept.rules import (
+    INTERFACE,
+    LOOKUP_PORT,
+    Address,
+    Network,
+    Plan,
+    fence,
+    fenced,
+    interface,
+    no_fence,
+    no_rules,
+    not_serving,
+    overlapping,
+    own_address,
+    serving,
+    table,
+)
 from voicebox.short_path import short_path
 
 SOCKET_NAME = "intercept.sock"
 TUN = "/dev/net/tun"
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x1, 0x1000
-IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
 MAX_ASKING = 8
-MAX_WORD_OCTETS = 16
+MAX_WORD_OCTETS = 64
+MAX_WORDS_AT_ONCE = 64
+DOOR, NO_DOOR = b"d", b"n"
 WORD_S, LOOK_S = 2.0, 0.5
 COMMAND_TIMEOUT_S = 10.0
 
@@ -87,6 +105,7 @@ class Held:
         self._plan = plan
         self._tun = _tun()
         self.listening: dict[int, socket.socket] = {}
+        self.datagrams: dict[int, socket.socket] = {}
         self.lookups: list[socket.socket] = []
         if overlapping(plan.ranges, routes_now()):
             raise UsageError(
@@ -97,16 +116,37 @@ class Held:
             run_ip([*fence(plan.ranges), *_left_rules()])  # those of a helper that was killed
             for each in plan.ranges:
                 self.listening[each.version] = _listening(each)
+                self.datagrams[each.version] = _told_where(_bound(each, socket.SOCK_DGRAM))
                 if plan.lan is not None:
-                    self.lookups.append(_lookups(each))
-            self._nftables.run(table(plan, {version: each.getsockname()[1] for version, each in self.listening.items()}))
+                    self.lookups.append(_told_where(_bound(each, socket.SOCK_DGRAM, LOOKUP_PORT)))
+            self._nftables.run(table(plan, _ports(self.listening)))
             run_ip(interface(plan))
         except VoiceboxError:
             self.down()
             raise
 
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Return what a box takes."""
+        return [*self.listening.values(), *self.datagrams.values(), *self.lookups]
+
+    def serve(self) -> None:
+        """Hand datagrams over from now on. Raises HostError."""
+        self._nftables.run(serving(self._plan, _ports(self.datagrams)))
+
+    def door(self, address: str, port: str) -> socket.socket | None:
+        """Return a socket for datagrams at a virtual address, which stands for whoever that is; None for what is no such place."""
+        try:
+            wanted, number = ipaddress.ip_address(address), int(port)
+            network = next(each for each in self._plan.ranges if wanted in each and wanted != own_address(each))
+            return _bound(network, socket.SOCK_DGRAM, number, wanted) if 0 < number <= 65_535 else None
+        except (ValueError, StopIteration, HostError):
+            return None
+
     def refuse(self) -> None:
         """Let programs be refused again, after a box had the sockets: nobody listens at them then, also where the box has not let go of them yet."""
+        with contextlib.suppress(HostError):  # there is no table any more
+            self._nftables.run(not_serving(self._plan))
         for each in self.listening.values():
             with contextlib.suppress(OSError):  # it never listened
                 each.shutdown(socket.SHUT_RDWR)
@@ -115,7 +155,7 @@ class Held:
         """Take all down, the fence last."""
         os.close(self._tun)
         self._nftables.close()
-        for each in (*self.listening.values(), *self.lookups):
+        for each in self.sockets:
             each.close()
         clear()
 
@@ -143,26 +183,29 @@ def _tun() -> int:
 
 def _listening(network: Network) -> socket.socket:
     """Return a socket for TCP that may answer for any address of the range; it does not listen yet. Raises HostError."""
-    with _bound(network, socket.SOCK_STREAM, 0) as drawn:
+    with _bound(network, socket.SOCK_STREAM) as drawn:
         port = drawn.getsockname()[1]
     return _bound(network, socket.SOCK_STREAM, port)  # by its number: a port that the kernel chose is another one when a socket listens again
 
 
-def _lookups(network: Network) -> socket.socket:
-    """Return a socket for questions that were going to any resolver. Raises HostError."""
-    taking = _bound(network, socket.SOCK_DGRAM, LOOKUP_PORT)
-    taking.setsockopt(*((IP_LEVEL, IP_ORIGDSTADDR) if network.version == 4 else (IPV6_LEVEL, IPV6_ORIGDSTADDR)), 1)
+def _told_where(taking: socket.socket) -> socket.socket:
+    """Let a socket for datagrams say where each was going."""
+    taking.setsockopt(*((IP_LEVEL, IP_ORIGDSTADDR) if taking.family == socket.AF_INET else (IPV6_LEVEL, IPV6_ORIGDSTADDR)), 1)
     return taking
 
 
-def _bound(network: Network, kind: socket.SocketKind, port: int) -> socket.socket:
-    """Return a socket that is bound to the host's own address of a range, and may stand for any address. Raises HostError."""
+def _ports(sockets: dict[int, socket.socket]) -> dict[int, int]:
+    return {version: each.getsockname()[1] for version, each in sockets.items()}
+
+
+def _bound(network: Network, kind: socket.SocketKind, port: int = 0, address: Address | None = None) -> socket.socket:
+    """Return a socket that is bound to an address of a range, by default the host's own there, and may stand for any address. Raises HostError."""
     is_4 = network.version == 4
     taking = socket.socket(socket.AF_INET if is_4 else socket.AF_INET6, kind)
     try:
         taking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taking.setsockopt(*((IP_LEVEL, IP_TRANSPARENT) if is_4 else (IPV6_LEVEL, IPV6_TRANSPARENT)), 1)
-        taking.bind((str(own_address(network)), port))
+        taking.bind((str(address or own_address(network)), port))
     except OSError as error:
         taking.close()
         raise HostError(f"No socket for interception can be had ({error.strerror}).") from None
@@ -178,6 +221,7 @@ class Helper:
         self._selector = selectors.DefaultSelector()
         self._asking: dict[socket.socket, tuple[bytes, float]] = {}
         self._box: socket.socket | None = None
+        self._from_box = b""
         self._on = True
         self._listening = self._listen(home)
         self._selector.register(self._listening, selectors.EVENT_READ)
@@ -220,7 +264,7 @@ class Helper:
                     self._asking[asking] = b"", time.monotonic() + WORD_S
                     self._selector.register(asking, selectors.EVENT_READ)
         elif ready is self._box:
-            self._box_is_gone(ready)
+            self._hear_box(ready)
         elif ready in self._asking:
             self._hear(ready)
 
@@ -234,7 +278,7 @@ class Helper:
         if came and b"\n" not in said and len(said) < MAX_WORD_OCTETS:
             self._asking[asking] = said, ends_at
             return
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, HostError):
             self._answer(asking, said)
         if asking is self._box:
             del self._asking[asking]
@@ -246,8 +290,13 @@ class Helper:
             case b"status\n":
                 asking.sendall(json.dumps({"box": self._box is not None, "lan": self._lan}).encode() + b"\n")
             case b"sockets\n" if self._box is None:
-                socket.send_fds(asking, [b"sockets\n"], [each.fileno() for each in (*self._held.listening.values(), *self._held.lookups)])
-                self._box = asking
+                self._held.serve()
+                try:
+                    socket.send_fds(asking, [b"sockets\n"], [each.fileno() for each in self._held.sockets])
+                except OSError:  # it does not wait for them
+                    self._held.refuse()
+                else:
+                    self._box = asking
             case b"sockets\n":
                 asking.sendall(b"busy\n")
             case b"off\n":
@@ -258,8 +307,33 @@ class Helper:
             case _:
                 pass  # no word of ours
 
+    def _hear_box(self, box: socket.socket) -> None:
+        """Give the box a socket for each `door`; anything else that it says means that it is gone."""
+        try:
+            came = self._from_box + box.recv(MAX_WORD_OCTETS * MAX_WORDS_AT_ONCE)
+            *words, self._from_box = came.split(b"\n")
+            if came and len(self._from_box) < MAX_WORD_OCTETS and all(self._open_door(box, word.split(b" ")) for word in words):
+                return
+        except (OSError, ValueError):  # it reads no answers, or says what is no text
+            pass
+        self._box_is_gone(box)
+
+    def _open_door(self, box: socket.socket, word: list[bytes]) -> bool:
+        match word:
+            case [b"door", address, port]:
+                door = self._held.door(address.decode("ascii"), port.decode("ascii"))
+            case _:
+                return False
+        if door is None:
+            box.sendall(NO_DOOR)
+            return True
+        with door:
+            socket.send_fds(box, [DOOR], [door.fileno()])
+        return True
+
     def _box_is_gone(self, box: socket.socket) -> None:
-        """Take the sockets back: what the box says on this connection means nothing, so anything does it."""
+        """Take the sockets back."""
+        self._from_box = b""
         self._selector.unregister(box)
         box.close()
         self._box = None
@@ -282,7 +356,7 @@ def main() -> int:
         owner = home.stat()
         held = Held(plan if _has_ipv6() else replace(plan, ranges=tuple(each for each in plan.ranges if each.version == 4)))
         try:
-            keep_only_net_admin(owner.st_uid, owner.st_gid)
+            keep_only_network(owner.st_uid, owner.st_gid)
             helper = Helper(held, home, lan=plan.lan is not None)
         except (OSError, HostError):
             held.down()

@@ -28,7 +28,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """As a verdict: the flow is one datagram, and this is all that is said to it."""
+    """As a verdict: this is all that is said to the connection or datagram, which goes nowhere."""
 
     octets: bytes = field(repr=False)
 
@@ -39,6 +39,8 @@ class Redirect(Enum):
 
     TCP = "tcp"
     """A connection to a virtual address."""
+    UDP = "udp"
+    """Datagrams of one program's socket to one port of a virtual address; a module sees the first."""
     LOOKUP = "lookup"
     """A datagram with a question about a contact's name, of a device of the LAN to whatever resolver."""
 
@@ -56,7 +58,7 @@ class Cause(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One connection or datagram of a program or device. petname, host: whose virtual address it went to, host "" for the contact's own name, both "" for a question; port: there."""
+    """One connection, association or question of a program or device. petname, host: whose virtual address it went to, host "" for the contact's own name, both "" for a question; port: there."""
 
     petname: str = field(repr=False)
     host: str = field(repr=False)
@@ -92,7 +94,7 @@ class Module:
         """Take that the contact's box took a flow; local_port: of the program's end."""
 
     def circuit_gone(self, flow: Flow, cause: Cause) -> bytes:  # noqa: ARG002 - as above
-        """Take that it did not. Return what is said to the program before its connection is ended; nothing: it is reset."""
+        """Take that it did not. Return what is said to the program before its connection is ended, or as a datagram; nothing: it is reset, or refused."""
         return b""
 
     def notify(self, module: str, message: object) -> None:

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from voicebox.errors import UsageError
 from voicebox.intercept.dns import Dns
 from voicebox.intercept.http import Http
-from voicebox.intercept.module import Answer, Box, Cause, Flow, Module, Verdict
+from voicebox.intercept.module import Answer, Box, Cause, Flow, Module, Redirect, Verdict
 
 GROUP = "voicebox.intercept"
 MAX_SAID_OCTETS = 65_536
@@ -28,7 +28,19 @@ class Tcp(Module):
         return Verdict.TAKE
 
 
-BUILT_IN: tuple[type[Module], ...] = (Dns, Http, Tcp)
+class Udp(Module):
+    """Takes whatever is UDP."""
+
+    name = "udp"
+    redirect = Redirect.UDP
+
+    def process(self, flow: Flow, first_octets: bytes) -> Verdict:
+        """Take it."""
+        del flow, first_octets
+        return Verdict.TAKE
+
+
+BUILT_IN: tuple[type[Module], ...] = (Dns, Http, Tcp, Udp)
 ALL = "all"
 """In the configuration: those that come with a box."""
 

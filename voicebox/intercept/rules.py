@@ -4,6 +4,8 @@
     interface voicebox0     a TUN device held by the helper's descriptor: with it go its addresses and its routes, which make the ranges local (AnyIP)
     the fence               an `unreachable` route for each range, of the worst metric: it stays when the helper is killed, so that nothing for the range leaves then either
 
+    chains taken, answering  empty while no box has the helper's sockets of datagrams, so that programs are refused then, and not left without an answer
+
 What the kernel does not find in a range, or in the suffix, never reaches a process: other packets meet a few comparisons of addresses and ports. There is no address translation, and so no tracking
 of connections: tproxy hands a connection over as it is. NOT here: who runs this (helper.py), whose address is whose.
 Sources: nft(8), Documentation/networking/tproxy.rst, RFC 1035 §3.1 and §4.1 (names in questions), RFC 2544 (198.18.0.0/15).
@@ -23,6 +25,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 TABLE = "voicebox"
 INTERFACE = "voicebox0"
+TAKEN, ANSWERING = "taken", "answering"
+"""Chains."""
 PROTOCOL = "198"
 """By which the fence is known among routes (rtnetlink: above 4 and no registered one)."""
 MARK, MARKED_TABLE = "0x564f4943", "19818"
@@ -114,7 +118,7 @@ def no_rules(rules: Iterable[Mapping[str, object]], version: int) -> list[str]:
 
 
 def table(plan: Plan, ports: Mapping[int, int]) -> str:
-    """Return the table. ports: by IP version, where the host's own address takes TCP of the range. Questions of a LAN are taken at LOOKUP_PORT of that address."""
+    """Return the table. ports: by IP version, where the host's own address takes TCP of the range. What serving() adds takes the rest."""
     chains = [
         _chain("incoming", "prerouting", "mangle", _incoming(plan, ports)),
         _chain("leaving", "postrouting", "mangle", _leaving(plan)),
@@ -125,18 +129,36 @@ def table(plan: Plan, ports: Mapping[int, int]) -> str:
     ]
     asked = [
         _chain("refused", rules=["meta l4proto tcp reject with tcp reset", "reject"]),
+        _chain(TAKEN),
         *(_chain(f"asked_{proto}", rules=_asked(plan, proto, "refused")) for proto in ("udp", "tcp")),
     ]
     if plan.lan:
-        answered = (
-            f"meta nfproto {_nfproto(each)} meta l4proto udp meta mark set {MARK} tproxy {_ip(each)} to {_bracketed(own_address(each))}:{LOOKUP_PORT} accept"
-            for each in plan.ranges
-        )
         asked += [
-            _chain("answered", rules=[*answered, "jump refused"]),
+            _chain(ANSWERING),
+            _chain("answered", rules=[f"jump {ANSWERING}", "jump refused"]),
             _chain("lan_asked", rules=[f"{content_is(HEADER_OCTETS, wire_name(CANARY))} goto answered", *_asked(plan, "udp", "answered")]),
         ]
     return "\n".join([f"table inet {TABLE} {{", "flags owner;", *asked, *chains, "}", ""])
+
+
+def serving(plan: Plan, ports: Mapping[int, int]) -> str:
+    """Return the commands that hand datagrams over, once a box has the sockets. ports: by IP version, where the host's own address takes datagrams of the range.
+
+    Questions of a LAN are taken at LOOKUP_PORT of that address. A datagram of an association has a connected socket, which tproxy finds before the one that is named here
+    if that is transparent; where it is no more, the packet is refused (associations.py).
+    """
+    lines = [f"add rule inet {TABLE} {TAKEN} {_handed_over(each, ports[each.version])}" for each in plan.ranges]
+    lines += [f"add rule inet {TABLE} {ANSWERING} {_handed_over(each, LOOKUP_PORT, f'meta mark set {MARK} ')}" for each in plan.ranges if plan.lan]
+    return "\n".join(lines)
+
+
+def not_serving(plan: Plan) -> str:
+    """Return the commands that refuse datagrams again."""
+    return "\n".join(f"flush chain inet {TABLE} {name}" for name in (TAKEN, *([ANSWERING] if plan.lan else [])))
+
+
+def _handed_over(network: Network, port: int, marked: str = "") -> str:
+    return f"meta nfproto {_nfproto(network)} meta l4proto udp {marked}tproxy {_ip(network)} to {_bracketed(own_address(network))}:{port} accept"
 
 
 def _chain(name: str, hook: str | None = None, priority: str = "", rules: Iterable[str] = ()) -> str:
@@ -161,6 +183,7 @@ def _incoming(plan: Plan, ports: Mapping[int, int]) -> Iterator[str]:
         yield f"iifname != {served} {ip} daddr {each} drop"
         yield f'iifname "lo" {ip} daddr {own} accept'
         yield f"{ip} daddr {each} meta l4proto tcp tproxy {ip} to {_bracketed(own)}:{ports[each.version]} accept"
+        yield f"{ip} daddr {each} meta l4proto udp jump {TAKEN}"
         yield f"{ip} daddr {each} jump refused"
     if plan.lan:
         yield f'iifname "{plan.lan}" udp dport {LOOKUP_PORT} jump lan_asked'

@@ -1,8 +1,8 @@
-"""What a box does with connections to virtual addresses: takes the helper's sockets, asks the modules, and leads each to its contact. [io]
+"""What a box does with what comes for virtual addresses: takes the helper's sockets, asks the modules, and leads each to its contact. [io]
 
     the helper's socket -> accept -> whose address? -> the modules, with a look at what was said -> a stream to the contact -> the engine has the connection
 
-What a program said is looked at and left where it is (MSG_PEEK), so the engine finds all of it. NOT here: which contact an address is (naming), streams (streams), rules (helper.py).
+What a program said is looked at and left where it is (MSG_PEEK), so the engine finds all of it. NOT here: datagrams to contacts (associations.py), which contact an address is (naming), streams (streams), rules (helper.py).
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from typing import Any, Protocol
 
 from voicebox.errors import HostError
 from voicebox.intercept.asking import take_sockets
+from voicebox.intercept.associations import Associations
 from voicebox.intercept.datagram import CONTROL_OCTETS, destination, leaving_from
+from voicebox.intercept.doors import Doors
 from voicebox.intercept.helper import SOCKET_NAME
 from voicebox.intercept.module import Answer, Cause, Flow, Redirect
 from voicebox.intercept.modules import Modules
-from voicebox.intercept.rules import INTERFACE, Network, own_address
+from voicebox.intercept.rules import INTERFACE, LOOKUP_PORT, Network, own_address
 
 AGAIN_S = 1.0
 """So often a helper is looked for where there is none."""
@@ -62,9 +64,10 @@ class Names(Protocol):
 
 
 class Leads(Protocol):
-    """Leads connections to contacts; streams/server.py has it."""
+    """Leads connections, and the datagrams of connected sockets, to contacts; streams/server.py has it."""
 
     async def lead(self, program: socket.socket, petname: str, port: int, host: str, /) -> int | None: ...
+    async def associate(self, program: socket.socket, held: list[bytes], petname: str, port: int, /) -> int | None: ...
 
 
 class Interception:
@@ -82,7 +85,7 @@ class Interception:
         self.counters: Counter[str] = Counter()
 
     def status(self) -> dict[str, object]:
-        """Return whether there is a helper, how many connections wait, and counts."""
+        """Return whether there is a helper, how many connections wait, and counts; flows are connections and associations."""
         return {"on": self._has_helper, "waiting": len(self._waiting), "module_failures": self._modules.failed, **self.counters}
 
     def start(self) -> None:
@@ -122,6 +125,8 @@ class Interception:
     async def _serve(self, helper: socket.socket, taken: list[socket.socket]) -> None:
         """Take connections and datagrams until the helper is gone."""
         loop, accepting = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+        doors = Doors(helper)
+        associations = Associations(self._modules, self._names.place_of, self._leads, doors.ask, HOLD_S, self.counters)
         try:
             if not {str(each.getsockname()[0]) for each in taken} <= {str(own_address(each)) for each in self._names.ranges()}:
                 raise HostError("The helper was started for other ranges.")
@@ -129,21 +134,22 @@ class Interception:
             self._has_helper = True
             for each in taken:
                 each.setblocking(False)
-                if each.type == socket.SOCK_DGRAM:
-                    loop.add_reader(each, self._receive, each)
-                else:
+                if each.type == socket.SOCK_STREAM:
                     each.listen(BACKLOG)
                     accepting.append(loop.create_task(self._accept(each)))
-            helper.setblocking(False)
-            with contextlib.suppress(OSError):
-                while await loop.sock_recv(helper, 1):
-                    pass
+                elif each.getsockname()[1] == LOOKUP_PORT:
+                    loop.add_reader(each, self._receive, each)
+                else:
+                    associations.take(each)
+            await doors.gone.wait()
         except (HostError, OSError):
             self.counters["helpers_refused"] += 1
         finally:
             self._has_helper = False
             for task in accepting:
                 task.cancel()
+            associations.stop()
+            doors.close()
             for each in (helper, *taken):
                 loop.remove_reader(each)
                 each.close()

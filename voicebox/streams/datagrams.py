@@ -1,4 +1,4 @@
-"""The sockets of associations: UDP forwards, SOCKS5 UDP ASSOCIATE, and the way of a datagram's first few until the contact's box has taken its association. [io]
+"""The sockets of associations: UDP forwards, SOCKS5 UDP ASSOCIATE, interception, and the way of a datagram's first few until the contact's box has taken its association. [io]
 
 Each program that sends gets a socket of its own, connected to it, which is handed to the engine as a door; no datagram passes Python after that. What comes before the contact's box
 takes the association is held here, a few of each. NOT here: fragments and queues (the engine), who may reach what (offered.py), which call (bundles.py). Spec: RFC 1928 §7.
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from voicebox.config.model import Endpoint
 from voicebox.errors import HostError, LocalError, UsageError
 from voicebox.sip.transport import udp_socket
-from voicebox.streams.bundles import Bundles, Opening, StreamPlane
+from voicebox.streams.bundles import BUSY, GONE, Bundles, Opening, StreamPlane
 from voicebox.streams.socks import bound_reply, parse_datagram
 
 MAX_WAITING = 64
@@ -137,7 +137,36 @@ class DatagramDoors:
                 own.connect(program)
                 return [octets, *(more for more, sender in _drained(own) if sender == program)]
 
-    # ------------------------------------------------------------------------------------------------------- both of them
+    # ------------------------------------------------------------------------------------------------------ interception
+
+    async def lead(self, program: socket.socket, held: list[bytes], petname: str, port: int) -> int | None:
+        """Lead the datagrams of a connected socket to a contact's service; return None once the engine has it, else why not, of PROTOCOL.md §11.3.
+
+        held: what goes before what waits at the socket; more may be added until then.
+        """
+        future: asyncio.Future[int | None] = self._loop.create_future()
+        try:
+            opening = self._bundles.open(petname, port, lambda why: None if future.done() else future.set_result(why), datagrams=True)
+        except UsageError:
+            return BUSY
+        self._soon()
+        try:
+            why = await future
+        except asyncio.CancelledError:
+            self._bundles.give_up(opening)
+            if future.done() and not future.cancelled():  # it was taken in the same moment
+                self._plane.stream_reset(opening.stream, GONE)
+            raise
+        if why is None:
+            try:
+                self._plane.door_attach(self._plane.door_open(program.fileno()), opening.stream, b"", held)
+            except LocalError:  # the socket is none any more
+                self._plane.stream_reset(opening.stream, GONE)
+                why = GONE
+        self.counters["associations_opened" if why is None else "associations_refused"] += 1
+        return why
+
+    # ------------------------------------------------------------------------------------------------------- all of them
 
     def take(self, door: int, datagram: bytes) -> None:
         """Take a datagram that came through a door and has no association yet."""

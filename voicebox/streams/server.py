@@ -308,6 +308,10 @@ class StreamServer:
             self._tls.take(program, own, tls, first)
             self._plane.stream_attach(stream, engines.fileno())
 
+    async def associate(self, program: socket.socket, held: list[bytes], petname: str, port: int) -> int | None:
+        """Lead datagrams to a contact's service; see datagrams.py."""
+        return await self._datagrams.lead(program, held, petname, port)
+
     async def _negotiated(self, program: socket.socket, talk: ProxyTalk) -> Wanted | None:
         while talk.wanted is None:
             came = await self._loop.sock_recv(program, CHUNK_OCTETS)

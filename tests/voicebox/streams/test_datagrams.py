@@ -13,7 +13,7 @@ import pytest
 
 from voicebox.config.model import Endpoint
 from voicebox.errors import HostError, UsageError
-from voicebox.streams.bundles import GONE, Bundles, Opened, StreamPlane
+from voicebox.streams.bundles import BUSY, GONE, Bundles, Opened, StreamPlane
 from voicebox.streams.datagrams import MAX_HELD, MAX_WAITING, DatagramDoors
 from voicebox.streams.socks import contact_of
 
@@ -30,6 +30,7 @@ class Engine:
         self.attached: list[tuple[int, int, bytes, list[bytes]]] = []
         self.opened: list[tuple[str, int, Opened]] = []
         self.given_up: list[int] = []
+        self.reset: list[int] = []
         self.full = False
 
     def door_open(self, descriptor: int, *, has_headers: bool = False) -> int:
@@ -50,6 +51,10 @@ class Engine:
             raise UsageError("too many")
         self.opened.append((petname, port, opened))
         return type("Opening", (), {"stream": 100 + len(self.opened)})()
+
+    def stream_reset(self, stream: int, why: int) -> None:
+        assert why == GONE
+        self.reset.append(stream)
 
     def give_up(self, opening: Any) -> None:
         self.given_up.append(opening.stream)
@@ -172,3 +177,49 @@ async def test_a_socks_association_takes_its_own_programs_datagrams_and_ends_wit
             assert engine.attached == [(1, 101, HEADER, [b"hello"])]
             control.close()
             await asyncio.wait_for(task, 10)
+
+
+@pytest.fixture
+def led() -> Iterator[socket.socket]:
+    """Yield a connected socket, as interception has one for each program and place."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", 0))
+        made.bind(("127.0.0.1", 0))
+        PLACES.add(made.getsockname()[1])
+        made.connect(far.getsockname())
+        yield made
+
+
+async def test_a_socket_is_led_with_all_that_was_held_until_its_association_was_taken(engine: Engine, doors: DatagramDoors, led: socket.socket) -> None:
+    held = [b"one"]
+    task = asyncio.get_running_loop().create_task(doors.lead(led, held, *TO))
+    await until(lambda: engine.opened)
+    held.append(b"two")
+    assert engine.sockets == {}
+    engine.opened[0][2](None)
+    assert await task is None
+    assert engine.attached == [(1, 101, b"", [b"one", b"two"])]
+    engine.door_close(1)
+
+
+async def test_one_that_is_not_taken_or_cannot_be_opened_has_no_door_and_says_why(engine: Engine, doors: DatagramDoors, led: socket.socket) -> None:
+    task = asyncio.get_running_loop().create_task(doors.lead(led, [b"x"], *TO))
+    await until(lambda: engine.opened)
+    engine.opened[0][2](GONE)
+    assert await task == GONE
+    engine.full = True
+    assert await doors.lead(led, [b"x"], *TO) == BUSY
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+async def test_one_that_nobody_waits_for_any_more_is_given_up_even_in_the_moment_in_which_it_is_taken(
+    engine: Engine, doors: DatagramDoors, led: socket.socket, is_taken: bool
+) -> None:
+    task = asyncio.get_running_loop().create_task(doors.lead(led, [b"x"], *TO))
+    await until(lambda: engine.opened)
+    if is_taken:
+        engine.opened[0][2](None)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (engine.given_up, engine.reset, engine.attached) == ([101], [101] if is_taken else [], [])
