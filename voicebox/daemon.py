@@ -500,7 +500,7 @@ class BoxDaemon:
             "revoke": self._revoke,
             "offering": self._offering.change,
             "services": self._offering.tell_services,
-            "interception": lambda _asked: {"ranges": [str(each) for each in self._names.ranges()], "suffixes": self._config.suffixes},
+            "interception": lambda _asked: self._interception.plan(self._config).told(),
             "relay": self._offer_relay,
             "missed": self._kept.tell_missed,
             "voicemail": self._kept.tell_messages,

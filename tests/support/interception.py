@@ -7,13 +7,15 @@ import ipaddress
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dnslib import DNSRecord
 
-from tools.lab.namespaces import Namespace
+from tools.lab.namespaces import Namespace, wait_carries
 
 V4, V6 = ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("fd12:3456:789a::/48")
+DEVICE, DEVICE_6 = "192.168.9.9", "fd00:9::9"
 ETH_P_ALL, PACKET_OUTGOING, SO_RCVBUFFORCE = 3, 4, 33
 
 
@@ -85,3 +87,29 @@ def with_ipv6() -> None:
     """Let the namespace of this thread speak IPv6."""
     for which in ("all", "default", "lo"):
         Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("0")
+
+
+@dataclass
+class Street:
+    """The box's machine, a device of its LAN, and a line to the world."""
+
+    host: Namespace = field(default_factory=Namespace)
+    device: Namespace = field(default_factory=Namespace)
+    world: Namespace = field(default_factory=Namespace)
+
+    def __post_init__(self) -> None:
+        for each in (self.host, self.device, self.world):
+            each.run(with_ipv6)
+        self.host.ip([f"link add lan0 type veth peer name eth0 netns {self.device.path}", f"link add wan type veth peer name street netns {self.world.path}"])
+        self.host.ip(["address add 192.168.9.1/24 dev lan0", "address add fd00:9::1/64 dev lan0 nodad", "link set lan0 up"])
+        self.host.ip(["address add 192.0.2.2/24 dev wan", "link set wan up", "route add default via 192.0.2.1"])
+        self.device.ip([f"address add {DEVICE}/24 dev eth0", f"address add {DEVICE_6}/64 dev eth0 nodad", "link set eth0 up"])
+        self.device.ip(["route add default via 192.168.9.1", "route add default via fd00:9::1"])
+        self.world.ip(["address add 192.0.2.1/24 dev street", "link set street up", "route add 198.18.0.0/15 via 192.0.2.2"])
+        self.host.run(lambda: Path("/proc/sys/net/ipv4/ip_forward").write_text("1"))
+        wait_carries(self.host, "lan0")
+        wait_carries(self.host, "wan")
+
+    def close(self) -> None:
+        for each in (self.host, self.device, self.world):
+            each.close()

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.interception import V4, V6, heard, helper_of, send, virtual, with_ipv6
-from tools.lab.namespaces import Namespace, wait_carries
+from tests.support.interception import V4, V6, Street, heard, helper_of, send, virtual
+from tools.lab.namespaces import Namespace
 from voicebox.intercept.asking import start_helper, take_sockets
 from voicebox.intercept.associations import MAX_HELD, MAX_REFUSED, MAX_WAITING, MAX_WAITING_EACH, Associations
 from voicebox.intercept.doors import Doors
@@ -29,7 +29,6 @@ from voicebox.intercept.rules import Plan, own_address
 pytestmark = pytest.mark.system
 
 BOB, BOB_6, NOBODY = "198.18.3.4", "fd12:3456:789a::304", "198.18.3.5"
-DEVICE, DEVICE_6 = "192.168.9.9", "fd00:9::9"
 HOLD_S = 0.5
 
 
@@ -74,32 +73,6 @@ class Contact:
     def end(self, door: socket.socket) -> None:
         asyncio.get_running_loop().remove_reader(door)
         door.close()
-
-
-@dataclass
-class Street:
-    """The box's machine, a device of its LAN, and a line to the world."""
-
-    host: Namespace = field(default_factory=Namespace)
-    device: Namespace = field(default_factory=Namespace)
-    world: Namespace = field(default_factory=Namespace)
-
-    def __post_init__(self) -> None:
-        for each in (self.host, self.device, self.world):
-            each.run(with_ipv6)
-        self.host.ip([f"link add lan0 type veth peer name eth0 netns {self.device.path}", f"link add wan type veth peer name street netns {self.world.path}"])
-        self.host.ip(["address add 192.168.9.1/24 dev lan0", "address add fd00:9::1/64 dev lan0 nodad", "link set lan0 up"])
-        self.host.ip(["address add 192.0.2.2/24 dev wan", "link set wan up", "route add default via 192.0.2.1"])
-        self.device.ip([f"address add {DEVICE}/24 dev eth0", f"address add {DEVICE_6}/64 dev eth0 nodad", "link set eth0 up"])
-        self.device.ip(["route add default via 192.168.9.1", "route add default via fd00:9::1"])
-        self.world.ip(["address add 192.0.2.1/24 dev street", "link set street up", "route add 198.18.0.0/15 via 192.0.2.2"])
-        self.host.run(lambda: Path("/proc/sys/net/ipv4/ip_forward").write_text("1"))
-        wait_carries(self.host, "lan0")
-        wait_carries(self.host, "wan")
-
-    def close(self) -> None:
-        for each in (self.host, self.device, self.world):
-            each.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
+from dataclasses import replace
 
 from voicebox.cli.home import add_home, home_of
 from voicebox.control import ask
 from voicebox.intercept.asking import start_helper
-from voicebox.intercept.rules import Plan
+from voicebox.intercept.rules import plan_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Start the helper for a running box."""
     home = home_of(args)
     told = ask(home, "interception")
-    plan = Plan(tuple(ipaddress.ip_network(each) for each in told["ranges"]), tuple(told["suffixes"]), args.gateway)
-    start_helper(home, plan)
+    start_helper(home, replace(plan_of({**told, "lan": None}), lan=args.gateway))
     whom = f"programs of this machine and devices at {args.gateway}" if args.gateway else "programs of this machine"
     print(f"Interception is on: {whom} reach contacts by their names. Nothing for them leaves in the clear. `voicebox intercept off` ends it.")
     return 0

@@ -60,6 +60,33 @@ class RelaySwitch(Enum):
     OFF = "off"
 
 
+@unique
+class Doh(Enum):
+    """What becomes of DNS over HTTPS with known resolvers while interception is on."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+    """To devices of the LAN."""
+    REFUSE_HERE = "refuse-here"
+    """To programs of this machine too."""
+
+
+def parse_doh(text: str) -> Doh:
+    """Read what becomes of DNS over HTTPS. Raises UsageError."""
+    try:
+        return Doh(text)
+    except ValueError:
+        raise UsageError(f"should be one of: {', '.join(each.value for each in Doh)}") from None
+
+
+def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """Read an IP address or network in numbers, or none. Raises UsageError."""
+    try:
+        return None if text == "none" else ipaddress.ip_network(text)
+    except ValueError:
+        raise UsageError("should be none, or an IP address or network in numbers, for example 192.0.2.53 or 192.0.2.0/24") from None
+
+
 def parse_endpoint(text: str) -> Endpoint:
     """Read ADDRESS:PORT or [V6]:PORT. Raises UsageError."""
     wrong = "should be ADDRESS:PORT in numbers, for example 192.168.1.10:5060"
@@ -320,6 +347,19 @@ BOX_OPTIONS = (
         many=True,
     ),
     Option(
+        "intercept.doh",
+        parse_doh,
+        "allow",
+        "allow; refuse: devices at the gateway are refused DNS over HTTPS with known public resolvers, so that they ask as the others do, and names of contacts do not leave; refuse-here: programs of this machine too. Read when interception is switched on",
+    ),
+    Option(
+        "intercept.resolvers",
+        parse_network,
+        "none",
+        "none; or addresses and networks of more such resolvers than the box knows",
+        many=True,
+    ),
+    Option(
         "page",
         parse_endpoint,
         "127.0.0.1:5080",
@@ -382,6 +422,8 @@ class BoxConfig:
     """Where names of contacts are answered for; empty for nowhere."""
     names_ports: tuple[int, ...]
     intercept_modules: tuple[str, ...]
+    intercept_doh: Doh
+    intercept_resolvers: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = field(repr=False)
     page_listen: Endpoint = field(repr=False)
     realtime: bool
 
@@ -433,6 +475,8 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         tuple(each for each in values["names.listen"] if each is not None),
         tuple(dict.fromkeys(values["names.ports"])),
         tuple(values["intercept.modules"]),
+        values["intercept.doh"],
+        tuple(each for each in values["intercept.resolvers"] if each is not None),
         values["page"],
         values["realtime"],
     )

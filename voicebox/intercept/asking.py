@@ -21,8 +21,7 @@ MAX_SOCKETS = 6
 
 def start_helper(home: Path, plan: Plan) -> None:
     """Start it for a box; it outlives this process. Raises HostError with what it said, where it did not come up."""
-    given = {"home": str(home), "ranges": [str(each) for each in plan.ranges], "suffixes": plan.suffixes, "lan": plan.lan}
-    command = [sys.executable, "-I", "-m", "voicebox.intercept.helper", json.dumps(given)]
+    command = [sys.executable, "-I", "-m", "voicebox.intercept.helper", json.dumps({"home": str(home), **plan.told()})]
     nothing = subprocess.DEVNULL
     try:
         # It forks at once, and lets go of its standard output once it has said its line.

@@ -1,10 +1,11 @@
 """The helper: the one process with rights over the network. It puts the rules up, hands the box the sockets that they lead to, and takes them down. [io]
 
-    python -m voicebox.intercept.helper '{"home": ..., "ranges": [...], "suffixes": [...], "lan": null}'
+    python -m voicebox.intercept.helper '{"home": ..., ...}' with what Plan.told() says
 
 It says one line on standard output, `on` or why not, and goes on by itself. Over a socket in the box's directory it is asked with one word, and answers with one line:
 
-    status      {"box": true, "lan": false}
+    status      {"box": true, "lan": false, "lan_resolved": null, "resolved": null}: whether a box has the sockets, whether devices are served, and how many packets to
+                resolvers of DNS over HTTPS were refused to devices, and to programs of this host; null where none are
     sockets     the word `sockets`, and with it the sockets by which the box takes what is intercepted, for as long as the box keeps this connection; or `busy`
     door ADDRESS PORT   over that connection only, any number of times: `d`, and with it a socket for datagrams that is bound to this virtual address; or `n`
     off         `off`, once all is taken down, the fence too
@@ -37,7 +38,10 @@ from voicebox.intercept.nftables import Nftables
 from voicebox.intercept.privileges import keep_only_network
 from voicebox.intercept.rules import (
     INTERFACE,
+    LAN_RESOLVED,
     LOOKUP_PORT,
+    RESOLVED,
+    TABLE,
     Address,
     Network,
     Plan,
@@ -49,6 +53,7 @@ from voicebox.intercept.rules import (
     not_serving,
     overlapping,
     own_address,
+    plan_of,
     serving,
     table,
 )
@@ -133,6 +138,12 @@ class Held:
     def serve(self) -> None:
         """Hand datagrams over from now on. Raises HostError."""
         self._nftables.run(serving(self._plan, _ports(self.datagrams)))
+
+    def refused_resolvers(self) -> dict[str, int | None]:
+        """Return how many packets to known resolvers were refused. Raises HostError."""
+        counted = self._nftables.counted(f"inet {TABLE}") if self._plan.resolvers else {}
+        told = {LAN_RESOLVED: self._plan.lan is not None, RESOLVED: self._plan.resolvers_here}
+        return {name: counted.get(name, 0) if counted and is_told else None for name, is_told in told.items()}
 
     def door(self, address: str, port: str) -> socket.socket | None:
         """Return a socket for datagrams at a virtual address, which stands for whoever that is; None for what is no such place."""
@@ -288,7 +299,7 @@ class Helper:
     def _answer(self, asking: socket.socket, said: bytes) -> None:
         match said:
             case b"status\n":
-                asking.sendall(json.dumps({"box": self._box is not None, "lan": self._lan}).encode() + b"\n")
+                asking.sendall(json.dumps({"box": self._box is not None, "lan": self._lan, **self._held.refused_resolvers()}).encode() + b"\n")
             case b"sockets\n" if self._box is None:
                 self._held.serve()
                 try:
@@ -351,7 +362,7 @@ def main() -> int:
         os._exit(0)
     given = json.loads(sys.argv[1])
     home = Path(given["home"])
-    plan = Plan(tuple(ipaddress.ip_network(each) for each in given["ranges"]), tuple(given["suffixes"]), given["lan"])
+    plan = plan_of(given)
     try:
         owner = home.stat()
         held = Held(plan if _has_ipv6() else replace(plan, ranges=tuple(each for each in plan.ranges if each.version == 4)))

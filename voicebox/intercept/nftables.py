@@ -7,10 +7,12 @@ Source: libnftables(3).
 from __future__ import annotations
 
 import ctypes
+import re
 
 from voicebox.errors import HostError
 
 LIBRARY = "libnftables.so.1"
+_COUNTER = re.compile(rb"counter (\w+) \{\s*packets (\d+) ")
 
 
 class Nftables:
@@ -27,6 +29,9 @@ class Nftables:
         library.nft_ctx_buffer_error.argtypes = [ctypes.c_void_p]
         library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         self._context = library.nft_ctx_new(0)
+        for name in ("nft_ctx_buffer_output", "nft_ctx_unbuffer_output", "nft_ctx_get_output_buffer"):
+            getattr(library, name).argtypes = [ctypes.c_void_p]
+        library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
         library.nft_ctx_buffer_error(self._context)  # what the library would print names addresses
 
     def run(self, commands: str) -> None:
@@ -35,6 +40,16 @@ class Nftables:
             raise HostError(
                 "The kernel does not take the rules of interception: it needs nftables with tproxy, tables that belong to a program (Linux 5.12), and the right CAP_NET_ADMIN."
             )
+
+    def counted(self, table: str) -> dict[str, int]:
+        """Return how many packets each named counter of a table has seen. Raises HostError."""
+        self._library.nft_ctx_buffer_output(self._context)
+        try:
+            self.run(f"list counters table {table}")
+            told = self._library.nft_ctx_get_output_buffer(self._context) or b""
+        finally:
+            self._library.nft_ctx_unbuffer_output(self._context)
+        return {name.decode(): int(packets) for name, packets in _COUNTER.findall(told)}
 
     def close(self) -> None:
         """Let go; the table goes too."""

@@ -17,6 +17,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from voicebox.errors import UsageError
 
@@ -44,21 +45,42 @@ LOOKUP_PORTS = "{ 53, 5353, 5355 }"
 """DNS, and what is asked of neighbours in the same form: mDNS, LLMNR."""
 LOOKUP_PORT, SECRET_LOOKUP_PORT = 53, 853
 """DNS; and DNS over TLS, DTLS or QUIC, which devices of a LAN do without, since then they ask as the others do."""
+SECURE_WEB_PORT = 443
+"""Of HTTPS, and so of DNS over it, TCP and QUIC."""
+RESOLVERS, LAN_RESOLVED, RESOLVED = "resolvers", "lan_resolved", "resolved"
+"""Sets of addresses, behind them the version; counters of what was refused to devices, and to programs of this host."""
 CANARY = "use-application-dns.net"
 """A browser that is told that this name does not exist looks names up as the system does (Mozilla's canary domain)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is intercepted. ranges: of virtual addresses, one of each IP version at most; suffixes: of contacts' names; lan: the interface of devices that are served too, None for this host alone."""
+    """What is intercepted.
+
+    ranges: of virtual addresses, one of each IP version at most; suffixes: of contacts' names; lan: the interface of devices that are served too, None for this host alone;
+    resolvers: of DNS over HTTPS that devices are refused, by address; resolvers_here: that programs of this host are refused too.
+    """
 
     ranges: tuple[Network, ...]
     suffixes: tuple[str, ...]
     lan: str | None = None
+    resolvers: tuple[Network, ...] = ()
+    resolvers_here: bool = False
 
     def __post_init__(self) -> None:
         if self.lan is not None and (self.lan == "lo" or not re.fullmatch(r"[A-Za-z0-9_.-]{1,15}", self.lan)):
             raise UsageError("An interface of a LAN has a name like eth0; `ip link` prints them.")
+
+    def told(self) -> dict[str, object]:
+        """Return it in words of JSON."""
+        told = {name: [str(each) for each in getattr(self, name)] for name in ("ranges", "suffixes", "resolvers")}
+        return {**told, "lan": self.lan, "resolvers_here": self.resolvers_here}
+
+
+def plan_of(told: Mapping[str, Any]) -> Plan:
+    """Read what Plan.told() gave. Raises KeyError, ValueError and UsageError for anything else."""
+    ranges, resolvers = (tuple(ipaddress.ip_network(each) for each in told[name]) for name in ("ranges", "resolvers"))
+    return Plan(ranges, tuple(told["suffixes"]), told["lan"], resolvers, bool(told["resolvers_here"]))
 
 
 def own_address(network: Network) -> Address:
@@ -123,8 +145,11 @@ def table(plan: Plan, ports: Mapping[int, int]) -> str:
         _chain("incoming", "prerouting", "mangle", _incoming(plan, ports)),
         _chain("leaving", "postrouting", "mangle", _leaving(plan)),
         *(
-            _chain(name, hook, "mangle", [f'oifname != "lo" {proto} dport {LOOKUP_PORTS} jump asked_{proto}' for proto in ("udp", "tcp")])
-            for name, hook in (("asking", "output"), ("passing", "forward"))  # of this host, and of others that it routes for
+            _chain(name, hook, "mangle", [*(f'oifname != "lo" {proto} dport {LOOKUP_PORTS} jump asked_{proto}' for proto in ("udp", "tcp")), *more])
+            for name, hook, more in (  # of this host, and of others that it routes for
+                ("asking", "output", _resolving(plan, RESOLVED) if plan.resolvers_here else ()),
+                ("passing", "forward", ()),
+            )
         ),
     ]
     asked = [
@@ -138,7 +163,7 @@ def table(plan: Plan, ports: Mapping[int, int]) -> str:
             _chain("answered", rules=[f"jump {ANSWERING}", "jump refused"]),
             _chain("lan_asked", rules=[f"{content_is(HEADER_OCTETS, wire_name(CANARY))} goto answered", *_asked(plan, "udp", "answered")]),
         ]
-    return "\n".join([f"table inet {TABLE} {{", "flags owner;", *asked, *chains, "}", ""])
+    return "\n".join([f"table inet {TABLE} {{", "flags owner;", *_resolvers(plan), *asked, *chains, "}", ""])
 
 
 def serving(plan: Plan, ports: Mapping[int, int]) -> str:
@@ -159,6 +184,21 @@ def not_serving(plan: Plan) -> str:
 
 def _handed_over(network: Network, port: int, marked: str = "") -> str:
     return f"meta nfproto {_nfproto(network)} meta l4proto udp {marked}tproxy {_ip(network)} to {_bracketed(own_address(network))}:{port} accept"
+
+
+def _resolvers(plan: Plan) -> Iterator[str]:
+    """Declare what _resolving() names. Networks in one another are put together by the kernel's tool."""
+    for version, ip in ((4, "ipv4"), (6, "ipv6")):
+        if members := ", ".join(str(each) for each in plan.resolvers if each.version == version):
+            yield f"set {RESOLVERS}{version} {{ type {ip}_addr; flags interval; auto-merge; elements = {{ {members} }}; }}"
+    yield from (f"counter {name} {{ }}" for name in (LAN_RESOLVED, RESOLVED) if plan.resolvers)
+
+
+def _resolving(plan: Plan, counter: str, whose: str = "") -> Iterator[str]:
+    """Refuse DNS over HTTPS with the known resolvers, so that browsers ask as the system does."""
+    for version in sorted({each.version for each in plan.resolvers}):
+        to = f"{'ip' if version == 4 else 'ip6'} daddr @{RESOLVERS}{version}"
+        yield f"{whose}{to} meta l4proto {{ tcp, udp }} th dport {SECURE_WEB_PORT} counter name {counter} jump refused"
 
 
 def _chain(name: str, hook: str | None = None, priority: str = "", rules: Iterable[str] = ()) -> str:
@@ -190,6 +230,7 @@ def _incoming(plan: Plan, ports: Mapping[int, int]) -> Iterator[str]:
         yield from (f'iifname "{plan.lan}" {proto} dport {LOOKUP_PORTS} jump asked_{proto}' for proto in ("udp", "tcp"))
         yield from _complaints(plan.lan)
         yield f'iifname "{plan.lan}" meta l4proto {{ tcp, udp }} th dport {SECRET_LOOKUP_PORT} jump refused'
+        yield from _resolving(plan, LAN_RESOLVED, f'iifname "{plan.lan}" ')
 
 
 def _complaints(lan: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol
 
+from voicebox.config.model import BoxConfig, Doh
 from voicebox.errors import HostError
 from voicebox.intercept.asking import take_sockets
 from voicebox.intercept.associations import Associations
@@ -24,7 +25,8 @@ from voicebox.intercept.doors import Doors
 from voicebox.intercept.helper import SOCKET_NAME
 from voicebox.intercept.module import Answer, Cause, Flow, Redirect
 from voicebox.intercept.modules import Modules
-from voicebox.intercept.rules import INTERFACE, LOOKUP_PORT, Network, own_address
+from voicebox.intercept.resolvers import known_resolvers
+from voicebox.intercept.rules import INTERFACE, LOOKUP_PORT, Network, Plan, own_address
 
 AGAIN_S = 1.0
 """So often a helper is looked for where there is none."""
@@ -97,6 +99,11 @@ class Interception:
         for task in (*self._waiting, *([self._running] if self._running is not None else [])):
             task.cancel()
         self._running = None
+
+    def plan(self, config: BoxConfig) -> Plan:
+        """Return what this box wants intercepted, for programs of this host. Raises HostError."""
+        resolvers = () if config.intercept_doh is Doh.ALLOW else (*known_resolvers(), *config.intercept_resolvers)
+        return Plan(self._names.ranges(), config.suffixes, None, resolvers, config.intercept_doh is Doh.REFUSE_HERE)
 
     # ------------------------------------------------------------------------------------------------- what modules have
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from functools import cache
 
@@ -11,7 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicebox.errors import UsageError
-from voicebox.intercept.rules import MAX_OCTETS, MAX_OFFSET, NAME_OCTETS, Plan, fence, fenced, overlapping, reverse_zones, table, wire_name
+from voicebox.intercept.rules import (
+    MAX_OCTETS,
+    MAX_OFFSET,
+    NAME_OCTETS,
+    Plan,
+    fence,
+    fenced,
+    not_serving,
+    overlapping,
+    plan_of,
+    reverse_zones,
+    serving,
+    table,
+    wire_name,
+)
 
 V4, V6 = ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("fd12:3456:789a::/48")
 PORTS = {4: 7001, 6: 7002}
@@ -83,9 +98,38 @@ def test_nothing_but_the_ranges_lookups_and_the_served_interface_is_named() -> N
         assert body
         assert all(re.search(r"198\.18\.0\.|fd12:3456:789a::|dport (?:\{ 53, 5353, 5355 \}|53|853) |@th,(?:224|384),16 53 drop", line) for line in body)
     assert "masquerade" not in rules
+    assert "resolve" not in rules
     assert "ct state" not in rules
     assert "flags owner;" in rules
     assert not any("lan0" in line for line in table(Plan((V4, V6), ("privacy",)), PORTS).splitlines())
+
+
+def test_resolvers_are_refused_to_whom_it_is_said_at_one_port_and_no_other_packet_is_looked_at() -> None:
+    resolvers = tuple(ipaddress.ip_network(each) for each in ("8.8.8.8", "45.90.28.0/24", "2620:fe::fe"))
+    for lan, here in (("lan0", False), ("lan0", True), (None, True)):
+        before = table(Plan((V4, V6), ("privacy",), lan), PORTS).splitlines()
+        more = [line for line in table(Plan((V4, V6), ("privacy",), lan, resolvers, here), PORTS).splitlines() if line not in before]
+        assert sum(line.startswith("set resolvers") for line in more) == 2
+        refusing = [line for line in more if "jump refused" in line]
+        assert len(refusing) == 2 * ((lan is not None) + here)
+        assert all(re.search(r"ip6? daddr @resolvers[46] meta l4proto \{ tcp, udp \} th dport 443 counter name", line) for line in refusing)
+        assert sum("iifname" in line for line in refusing) == (2 if lan else 0)
+
+
+def test_a_plan_is_told_and_read_again() -> None:
+    plan = Plan((V4, V6), ("privacy", "privacy.alt"), "lan0", (ipaddress.ip_network("8.8.8.8"),), resolvers_here=True)
+    assert plan_of(json.loads(json.dumps(plan.told()))) == plan
+    with pytest.raises(KeyError):
+        plan_of({})
+
+
+def test_datagrams_are_handed_over_by_what_serving_adds_and_no_more_by_what_not_serving_takes_away() -> None:
+    for lan in (None, "lan0"):
+        plan = Plan((V4, V6), ("privacy",), lan)
+        added = serving(plan, PORTS).splitlines()
+        assert len(added) == (4 if lan else 2)
+        assert {line.split()[4] for line in added} == {line.split()[4] for line in not_serving(plan).splitlines()}
+        assert not any("meta l4proto udp" in line and "tproxy" in line for line in table(plan, PORTS).splitlines())
 
 
 def test_zones_of_addresses_are_those_of_the_ranges_and_their_names_are_found() -> None:
