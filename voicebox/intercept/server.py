@@ -34,7 +34,9 @@ HOLD_S = 5.0
 """As long as a connection waits for its contact at most."""
 FIRST_S = 0.05
 """As long as a program is waited for to say something: those that speak first have done so by then."""
-FIRST_OCTETS = 2_048
+FIRST_OCTETS = 16_384
+MUCH_OCTETS = 1_000
+"""Who says so much at once may not have said all of it yet, and is waited for once more."""
 MAX_WAITING = 256
 BACKLOG = 64
 SAY_S = 2.0
@@ -248,6 +250,11 @@ async def _first_octets(program: socket.socket) -> bytes:
     loop.add_reader(program, readable.set)
     try:
         await asyncio.wait_for(readable.wait(), FIRST_S)
+        said = program.recv(FIRST_OCTETS, socket.MSG_PEEK)
+        if len(said) < MUCH_OCTETS:
+            return said
+        loop.remove_reader(program)
+        await asyncio.sleep(FIRST_S)
         return program.recv(FIRST_OCTETS, socket.MSG_PEEK)
     except (TimeoutError, BlockingIOError):
         return b""

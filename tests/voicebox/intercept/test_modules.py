@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
+from hypothesis import given
+from hypothesis import strategies as st
 
 from voicebox.errors import UsageError
 from voicebox.intercept.dns import Assigned
@@ -163,9 +165,75 @@ def test_dns_says_that_the_canarys_name_does_not_exist_and_drops_garbage() -> No
     assert modules.process(asked, b"garbage") is None
 
 
-@pytest.mark.parametrize(("said", "verdict"), [(REQUEST, Verdict.TAKE), (b"SSH-2.0-OpenSSH\r\n", Verdict.PASS), (b"", Verdict.PASS), (b"GET", Verdict.PASS)])
-def test_http_takes_what_begins_as_a_request(said: bytes, verdict: Verdict) -> None:
-    assert Http().process(FLOW, said) is verdict
+class Houses(House):
+    """A box for modules that knows two contacts."""
+
+    def look_up(self, query: bytes) -> bytes | None:
+        asked = DNSRecord.parse(query)
+        answer = asked.reply()
+        addresses = {"bob.privacy.": "198.18.3.4", "nas.bob.privacy.": "198.18.3.5", "eve.privacy.": "198.18.3.6"}
+        if address := addresses.get(str(asked.q.qname)):
+            answer.add_answer(RR(asked.q.qname, QTYPE.A, rdata=A(address), ttl=60))
+        return bytes(answer.pack())
+
+    def owner(self, address: str) -> tuple[str, str] | None:
+        return {"198.18.3.4": ("bob", ""), "198.18.3.5": ("bob", "nas"), "198.18.3.6": ("eve", ""), "fd12::4": ("bob", "")}.get(address)
+
+
+def http() -> Http:
+    made = Http()
+    made.box = Houses()
+    return made
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH\r\n", b"", b"GET", b"\x16\x03\x01\x02\x00\x01", b"PASS secret\r\n", b"EHLO x\r\n"])
+def test_http_takes_nothing_but_requests(said: bytes) -> None:
+    assert http().process(FLOW, said) is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET / HTTP/1.1\r\nHost: bob.privacy",
+        "QUERY /x HTTP/1.1\r\nAccept: */*\r\nhOST:\tNAS.bob.privacy.:8080 ",
+        "GET /x HTTP/1.1\r\nHost: 198.18.3.4",
+        "GET /x HTTP/1.1\r\nHost: [fd12::4]:80",
+        "GET / HTTP/1.0\r\nAccept: */*",
+        f"GET /{'x' * 9_000} HTTP/1.1\r\nHost: bob.privacy",
+    ],
+)
+def test_http_takes_requests_for_the_contacts_names_and_addresses(head: str) -> None:
+    assert http().process(FLOW, f"{head}\r\n\r\n".encode()) is Verdict.TAKE
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET / HTTP/1.1\r\nHost: page.example",
+        "GET / HTTP/1.1\r\nHost: bob.privacy.page.example",
+        "GET / HTTP/1.1\r\nHost: bob.page.example",
+        "GET / HTTP/1.1\r\nHost: eve.privacy",
+        "GET / HTTP/1.1\r\nHost: bob.privacy\r\nHost: page.example",
+        "GET / HTTP/1.1\r\nHost: 192.0.2.1",
+        "ANYTHING / HTTP/1.1\r\nHost: page.example",
+        "POST / HTTP/1.1\r\nHost: page.example\r\n\r\nHost: bob.privacy",
+        "GET / HTTP/1.1\r\nAccept: */*",
+        "GET / HTTP/1.0\r\nHost: page.example",
+        f"GET /{'x' * 20_000}",
+        f"GET / HTTP/1.1\r\nHost: {'a' * 64}.privacy",
+        "GET / HTTP/1.1\r\nHost: ",
+    ],
+)
+def test_http_answers_a_request_for_another_name_itself_and_names_nobody(head: str) -> None:
+    answer = http().process(FLOW, f"{head}\r\n\r\n".encode())
+    assert isinstance(answer, Answer)
+    assert answer.octets.startswith(b"HTTP/1.1 421 ")
+    assert b"bob" not in answer.octets
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: "]))
+def test_http_stands_any_octets(octets: bytes, before: bytes) -> None:
+    assert isinstance(http().process(FLOW, before + octets), Verdict | Answer)
 
 
 def test_the_page_says_why_whole_and_names_nobody() -> None:
