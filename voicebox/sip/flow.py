@@ -5,7 +5,7 @@ Spec: RFC 5626 §3.1 (flows).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, unique
 
 
@@ -19,10 +19,23 @@ class Transport(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Of a request that was taken on its way to a provider: the address and port that it was going to, and that answers to it leave from.
+
+    contact_user: of our Contact, so that what a phone sends by way of its provider all the same is taken, too; admitted: whether the phone may call.
+    """
+
+    address: str = field(repr=False)
+    port: int = field(repr=False)
+    contact_user: str
+    admitted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """One way to reach a peer. Addresses are literal, IPv6 without brackets, and do not print.
 
-    number: the listener for UDP, the connection for TCP and TLS; never used twice in one run.
+    number: the listener for UDP, the connection for TCP and TLS; never used twice in one run. taken: where a request came that was not for us, which alone is answered so.
     """
 
     transport: Transport
@@ -31,6 +44,12 @@ class Flow:
     local_port: int = field(repr=False)
     remote_address: str = field(repr=False)
     remote_port: int = field(repr=False)
+    taken: Taken | None = None
+
+    @property
+    def own(self) -> Flow:
+        """Return how requests of ours reach the peer: from our own address, so that the answers come here and not to a provider."""
+        return self if self.taken is None else replace(self, taken=None)
 
     @property
     def reliable(self) -> bool:

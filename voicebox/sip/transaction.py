@@ -376,8 +376,7 @@ class TransactionLayer:
 
     def send_request(self, request: OutgoingRequest, flow: Flow, user: TransactionUser, now: float) -> Transaction:
         """Send a request and wait for its responses."""
-        branch = self._identifiers.branch()
-        return self._open_client(request, flow, branch, user, now)
+        return self._open_client(request, flow.own, self._identifiers.branch(), user, now)
 
     def cancel(self, invite: Transaction, extra: tuple[tuple[str, str], ...], user: TransactionUser, now: float) -> Transaction:
         """Send a CANCEL for an INVITE of ours, which must have had a provisional response. Spec: RFC 3261 §9.1."""

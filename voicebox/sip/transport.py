@@ -18,16 +18,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from voicebox.errors import HostError
-from voicebox.sip.flow import Flow, Transport
+from voicebox.sip.flow import Flow, Taken, Transport
 from voicebox.sip.framing import Framer, StreamBroken
 from voicebox.sip.tls import TlsWire
 
 RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024
 """With the usual 208 KiB 2 to 4 % of calls fail from 400 new calls a second on."""
 MAX_SOURCES = 1_024
+WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
 
 Receive = Callable[[bytes, Flow], None]
 Closed = Callable[[Flow], None]
+Say = Callable[[bytes, tuple[str, int], tuple[str, int]], bool]
+"""Send octets to a place as if from another one; False where that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,9 @@ class SipTransports:
         self.receive, self.closed = receive, closed
         self._number = 0
         self._udp: dict[int, asyncio.DatagramTransport] = {}
+        self._places: dict[int, tuple[str, int]] = {}
+        """Where the listeners for UDP are."""
+        self._say: Say = lambda _octets, _to, _as: False
         self._servers: list[asyncio.Server] = []
         self._connections: dict[int, _Connection] = {}
 
@@ -66,7 +72,8 @@ class SipTransports:
                 endpoint, protocol = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number), sock=udp_socket(address, port))
                 protocol.set_buffer()
                 self._udp[number] = endpoint
-                return int(endpoint.get_extra_info("sockname")[1])
+                self._places[number] = endpoint.get_extra_info("sockname")[:2]
+                return self._places[number][1]
             server = await loop.create_server(lambda: _Connection(self, tls), address, port)
             self._servers.append(server)
             return int(server.sockets[0].getsockname()[1])
@@ -96,8 +103,36 @@ class SipTransports:
             # The library's own text repeats the address, so it is neither quoted nor chained.
             raise HostError(f"the server of the trunk is not reached over {transport.value}") from None
 
+    def take(self, octets: bytes, phone: tuple[str, int], taken: Taken, say: Say) -> bool:
+        """Receive a datagram of a phone that was taken on its way elsewhere; say: by which it is answered as from there. False where the phone reaches no listener, as it has to for the rest of a call."""
+        number = self._listener_towards(phone[0])
+        if number is None:
+            self.counters["taken_out_of_reach"] += 1
+            return False
+        self._say = say
+        address, port = self._places[number]
+        here = local_address_towards(phone[0]) if address in WILDCARDS else address
+        self.receive(octets, Flow(Transport.UDP, number, here, port, *phone, taken))
+        return True
+
+    def _listener_towards(self, address: str) -> int | None:
+        """Return the listener for UDP that a peer reaches: at the address that it sees, at all addresses, or, where it is on this machine, at any."""
+        try:
+            seen = local_address_towards(address)
+        except OSError:
+            return None
+        same = [(number, at) for number, (at, _) in self._places.items() if (":" in at) is (":" in address)]
+        reached = [
+            [number for number, at in same if at == seen],
+            [number for number, at in same if at in WILDCARDS],
+            [number for number, _ in same if seen == address],
+        ]
+        return next((number for numbers in reached for number in numbers), None)
+
     def send(self, flow: Flow, octets: bytes) -> bool:
         """Send octets on a flow; False where it is gone or its queue is full."""
+        if flow.taken is not None:
+            return self._say(octets, (flow.remote_address, flow.remote_port), (flow.taken.address, flow.taken.port))
         if flow.transport is Transport.UDP:
             endpoint = self._udp.get(flow.number)
             if endpoint is None or endpoint.is_closing():
@@ -119,6 +154,7 @@ class SipTransports:
         for connection in list(self._connections.values()):
             connection.close()
         self._udp.clear()
+        self._places.clear()
         self._servers.clear()
 
     def _next_number(self) -> int:
@@ -180,7 +216,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._socket = transport.get_extra_info("socket")
         name = transport.get_extra_info("sockname")
         self._local = (name[0], name[1])
-        self._wildcard = name[0] in {"0.0.0.0", "::"}  # noqa: S104  # compared, not bound
+        self._wildcard = name[0] in WILDCARDS
 
     def set_buffer(self) -> None:
         """Ask for a large receive buffer; the forced variant needs a right that a user may not have."""

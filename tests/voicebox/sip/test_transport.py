@@ -7,14 +7,14 @@ import datetime as dt
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from voicebox.contacts.phone_authority import new_phone_tls
 from voicebox.errors import HostError
-from voicebox.sip.flow import Flow, Transport
+from voicebox.sip.flow import Flow, Taken, Transport
 from voicebox.sip.tls import client_context, server_context
 from voicebox.sip.transport import RECEIVE_BUFFER_OCTETS, SipTransports, TransportLimits
 
@@ -307,3 +307,46 @@ async def test_a_server_that_is_not_who_it_should_be_or_not_there_is_not_spoken_
         assert "127" not in str(raised.value)
     with pytest.raises(HostError):
         await transports.connect(Transport.TLS, "localhost", port, box_tls.phone)
+
+
+TAKEN = Taken("203.0.113.7", 5_060, "box.privacy", admitted=True)
+
+
+@pytest.mark.parametrize(
+    ("listens", "phone", "seen"), [("127.0.0.1", "127.0.0.1", "127.0.0.1"), ("127.0.0.2", "127.0.0.1", "127.0.0.2"), ("0.0.0.0", "127.0.0.3", "127.0.0.1")]
+)
+async def test_what_was_taken_is_answered_as_from_elsewhere_and_the_rest_comes_to_a_listener_that_the_phone_reaches(
+    heard: Heard, listens: str, phone: str, seen: str
+) -> None:
+    transports, said = SipTransports(heard.receive, heard.closed.append), list[tuple[bytes, tuple[str, int], tuple[str, int]]]()
+
+    def say(octets: bytes, to: tuple[str, int], place: tuple[str, int]) -> bool:
+        said.append((octets, to, place))
+        return True
+
+    port = await transports.listen(Transport.UDP, listens, 0)
+    assert transports.take(MESSAGE, (phone, 5_062), TAKEN, say)
+    octets, flow = heard.messages[-1]
+    assert octets == MESSAGE
+    assert (flow.local_address, flow.local_port, flow.taken) == (seen, port, TAKEN)
+    assert transports.send(flow, b"answer")
+    assert said == [(b"answer", (phone, 5_062), ("203.0.113.7", 5_060))]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind((phone, 0))
+        peer.settimeout(5)
+        own = replace(flow, remote_port=peer.getsockname()[1]).own
+        assert transports.send(own, b"request of ours")
+        assert await asyncio.to_thread(peer.recv, 100) == b"request of ours"
+    assert len(said) == 1
+    transports.close()
+    assert not transports.take(MESSAGE, (phone, 5_062), TAKEN, say)
+
+
+@pytest.mark.parametrize("phone", ["192.0.2.77", "::1", "203.0.113.300"])
+async def test_what_was_taken_of_a_phone_that_reaches_no_listener_is_dropped_and_counted(heard: Heard, phone: str) -> None:
+    transports = SipTransports(heard.receive, heard.closed.append)
+    await transports.listen(Transport.UDP, "127.0.0.1", 0)
+    await transports.listen(Transport.TCP, "0.0.0.0", 0)
+    assert not transports.take(MESSAGE, (phone, 5_062), TAKEN, lambda *_: True)
+    assert (heard.messages, transports.counters["taken_out_of_reach"]) == ([], 1)
+    transports.close()
