@@ -5,6 +5,7 @@ Header fields are the same for every phone and every call: nothing in them tells
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum, unique
@@ -99,10 +100,12 @@ def no_forwarding(contact: str, flow: Flow, now: float) -> Collection[Binding]: 
 def same_address(dialog: DialogUser, flow: Flow) -> bool:
     """Say whether a request comes from where its dialog's phone was, and over TLS where that was. A phone that has moved must show its password again.
 
-    Somebody else on the home network may have seen the identifiers in a datagram, but does not so easily send from the phone's address.
+    Somebody else on the home network may have seen the identifiers in a datagram, but does not so easily send from the phone's address. A phone of this machine
+    that called by way of a provider comes over the loopback afterwards, where nobody else is.
     """
     before = dialog.dialog.flow
-    return before.remote_address == flow.remote_address and (flow.private or not before.private)
+    moved_in = before.taken is not None and ipaddress.ip_address(flow.remote_address).is_loopback
+    return (before.remote_address == flow.remote_address or moved_in) and (flow.private or not before.private)
 
 
 @dataclass(eq=False, slots=True)
@@ -130,7 +133,8 @@ def our_contact(flow: Flow, uri: str = "") -> tuple[str, str]:
     if uri[:5].lower() == "sips:":
         return ("contact", f"<sips:box@{flow.local_host}:{flow.local_port}>")
     transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport.value.lower()}"
-    return ("contact", f"<sip:box@{flow.local_host}:{flow.local_port}{transport}>")
+    user = "box" if flow.taken is None else flow.taken.contact_user
+    return ("contact", f"<sip:{user}@{flow.local_host}:{flow.local_port}{transport}>")
 
 
 def dialog_fields(flow: Flow, invite: Transaction) -> tuple[tuple[str, str], ...]:

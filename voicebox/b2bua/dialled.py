@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+from voicebox.dialplan.model import EmergencyCall, OutgoingDecision, RingPhones
 from voicebox.errors import SipError
 from voicebox.sip.message import SipRequest
 from voicebox.sip.uri import SipUri, parse_uri
@@ -39,6 +40,15 @@ def dialled_name(uri: SipUri, suffixes: tuple[str, ...], own_hosts: frozenset[st
 def is_name(uri: SipUri, suffixes: tuple[str, ...]) -> bool:
     """Say whether a Request-URI dials a name of the network: with one of its suffixes, wherever it stands."""
     return any(_without_suffix(text, suffixes) is not None for text in (uri.host.rstrip("."), uri.user_text))
+
+
+def phones_only(decision: OutgoingDecision, refusal: str) -> RingPhones:
+    """Return which phones of the house a phone means. Raises SipError where it means anything else."""
+    if isinstance(decision, EmergencyCall):
+        raise SipError(503, "emergency calls are not carried here")
+    if not isinstance(decision, RingPhones):
+        raise SipError(403, refusal)
+    return decision
 
 
 def _without_suffix(text: str, suffixes: tuple[str, ...]) -> str | None:

@@ -21,8 +21,8 @@ from voicebox.b2bua.trunk import Trunk, TrunkAccount, TrunkState
 from voicebox.b2bua.voicemail import KeptMessages
 from voicebox.errors import HostError, UsageError, VoiceboxError
 from voicebox.sip.auth import Account
-from voicebox.sip.flow import Flow, Transport
-from voicebox.sip.transport import SipTransports, TransportLimits
+from voicebox.sip.flow import Flow, Taken, Transport
+from voicebox.sip.transport import Say, SipTransports, TransportLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,11 @@ class SipServer:
             self._timer.cancel()
             self._timer = None
         self._loop = None
+
+    def take(self, octets: bytes, phone: tuple[str, int], provider: tuple[str, int], say: Say, *, admitted: bool) -> bool:
+        """Serve a datagram of a phone that was taken on its way to its provider. say: by which it is answered as from there; admitted: whether the phone may call."""
+        contact_user = f"box.{self._board.settings.suffixes[0]}"
+        return self._loop is not None and self._transports.take(octets, phone, Taken(*provider, contact_user, admitted), say)
 
     def hang_up_all(self) -> None:
         """End all calls; who is registered stays so."""

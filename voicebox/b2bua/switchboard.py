@@ -3,7 +3,7 @@
  1. receive() takes octets of a flow; transactions are served, requests dispatched, calls made.
  2. Calls from the network come through ports.Network.on_call, posted so that they never run inside another event.
  3. poll() gives what to send; next_timer() and handle_timer() drive time. Contract: call one method, drain poll(), re-arm, repeat.
-Who may do what: OPTIONS is answered to anybody; REGISTER, INVITE, MESSAGE and SUBSCRIBE need the digest of an account; requests inside a dialog need its
+Who may do what: OPTIONS is answered to anybody; REGISTER, INVITE, MESSAGE and SUBSCRIBE need the digest of an account, but for calls that were taken (elsewhere.py); requests inside a dialog need its
 identifiers, and come from the phone's address or carry its digest. Challenges are stateless. A call inside the house never touches ports.Network.
 Spec: RFC 3261 §8.2, §9.2, §10.3, §11.2, §22; RFC 3265 §3.1.4 (489).
 """
@@ -20,7 +20,8 @@ from voicebox.b2bua.call import Call, CallState, CircuitParty, EchoParty, Seat, 
 from voicebox.b2bua.conference import Conference
 from voicebox.b2bua.contact_texts import ContactTexts
 from voicebox.b2bua.context import ALLOW, SUPPORTED, CallSettings, DialogUser, LegContext, Post, error_fields, same_address
-from voicebox.b2bua.dialled import caller_address, dialled_name, is_name, local_address, user_of
+from voicebox.b2bua.dialled import caller_address, dialled_name, is_name, local_address, phones_only, user_of
+from voicebox.b2bua.elsewhere import ELSEWHERE, check_reached, check_taken, hosts_elsewhere
 from voicebox.b2bua.events import Answer, CallEvent, End, Offer, Refusal, Refuse, Ringing
 from voicebox.b2bua.fork import PhoneFork, Turn, places_of, turns_of
 from voicebox.b2bua.leg import UasLeg
@@ -317,6 +318,7 @@ class Switchboard:
             if same_address(dialog, flow) or self._authenticate(transaction, request, flow, now) is not None:
                 dialog.request_came(transaction, request, flow, now)
             return
+        check_taken(flow.taken, request.method)
         match request.method:
             case "OPTIONS":
                 fields = (("allow", ALLOW + ", REGISTER"), ("accept", "application/sdp"), ("supported", SUPPORTED))
@@ -360,8 +362,8 @@ class Switchboard:
             leg.cancelled(now)
 
     def _authenticate(self, transaction: Transaction, request: SipRequest, flow: Flow, now: float) -> Account | None:
-        """Return the account whose digest the request carries; else None, with the challenge sent. Raises SipError(403) for a banned source, and for a trunk's provider."""
-        if self.trunk.flow == flow:
+        """Return the account whose digest the request carries; else None, with the challenge sent. Raises SipError(403) for a banned source, a trunk's provider, and what was taken."""
+        if self.trunk.flow == flow or flow.taken is not None:
             raise SipError(403, "nobody is called from there, and no password tried")
         verdict = Verdict.MISSING
         for authorization in request.headers.all("authorization")[:MAX_AUTHORIZATIONS]:
@@ -392,7 +394,7 @@ class Switchboard:
         merge_key = (request.call_id, request.from_.tag, request.cseq.number)
         if any(leg.merge_key == merge_key for leg in self._uas_legs.values()):
             raise SipError(482, "the same call came twice")  # RFC 3261 §8.2.2.2
-        account = self._authenticate(transaction, request, flow, now)
+        account = self._authenticate(transaction, request, flow, now) if flow.taken is None else ELSEWHERE
         if account is None:
             return
         self.layer.respond(transaction, 100, now)
@@ -406,22 +408,16 @@ class Switchboard:
 
     def _decide(self, uri: SipUri, flow: Flow) -> OutgoingDecision:
         """Return what a phone dialled. Raises SipError where it is refused."""
-        decision = self._resolve(dialled_name(uri, self.settings.suffixes, self._hosts | {flow.local_address}))
+        hosts = self._hosts | {flow.local_address} if flow.taken is None else hosts_elsewhere(uri, self.settings.suffixes)
+        decision = self._resolve(dialled_name(uri, self.settings.suffixes, hosts))
         if isinstance(decision, CallTrunk) and (not self.trunk.is_set or is_name(uri, self.settings.suffixes)):
             raise SipError(404, "no trunk, or what was dialled is a name of the network")
         if isinstance(decision, RefuseCall):
             raise SipError(decision.status, "refused by the dial plan")
+        if flow.taken is not None:
+            check_reached(decision)
         if isinstance(decision, VoicemailBox) and not self._messages.are_taken:
             raise SipError(404, "no messages are taken here")
-        return decision
-
-    @staticmethod
-    def _phones_only(decision: OutgoingDecision, refusal: str) -> RingPhones:
-        """Return which phones of the house a phone means. Raises SipError where it means anything else."""
-        if isinstance(decision, EmergencyCall):
-            raise SipError(503, "emergency calls are not carried here")
-        if not isinstance(decision, RingPhones):
-            raise SipError(403, refusal)
         return decision
 
     def _place_call(self, transaction: Transaction, request: SipRequest, flow: Flow, account: Account, decision: OutgoingDecision, now: float) -> None:
@@ -512,7 +508,7 @@ class Switchboard:
         return turns_of(ring, bindings, self._context.identifiers.reference)
 
     def _turns_of_transfer(self, uri: SipUri, dialog: DialogUser, now: float) -> tuple[Turn, ...]:
-        decision = self._phones_only(self._decide(uri, dialog.dialog.flow), "calls are transferred to phones of the house only")
+        decision = phones_only(self._decide(uri, dialog.dialog.flow), "calls are transferred to phones of the house only")
         return self._turns(decision, dialog.dialog.flow, now)
 
     def _is_conference(self, uri: SipUri, dialog: DialogUser) -> bool:
@@ -540,7 +536,7 @@ class Switchboard:
         if isinstance(decision, CallContact):
             self.contact_texts.send(transaction, request, decision.petname, now)
             return
-        decision = self._phones_only(decision, "texts go to phones of the house, and to contacts")
+        decision = phones_only(decision, "texts go to phones of the house, and to contacts")
         self._texts.send(transaction, request, places_of(self._turns(decision, flow, now)), self._shown(account.user), now)
 
     def _deliver_text(self, petname: str, text: bytes, done: Done, now: float) -> None:

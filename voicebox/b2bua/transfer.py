@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from voicebox.b2bua.call import Call, CallState, Party, Seat, Side
 from voicebox.b2bua.conference import Conference, ConferenceParty
 from voicebox.b2bua.context import DialogUser, LegContext
+from voicebox.b2bua.elsewhere import ELSEWHERE
 from voicebox.b2bua.events import Answer, CallEvent, Codec, End, Offer, Refuse, Ringing
 from voicebox.b2bua.fork import PhoneFork, Turn
 from voicebox.b2bua.leg import STATUS_OF
@@ -59,6 +60,8 @@ class Transfers:
         other, codec = call.parties.get(side.other), call.codec
         if other is None or codec is None or isinstance(other, ConferenceParty | TrunkParty):
             raise SipError(403, "there is nobody to transfer")
+        if call.parties[side].user == ELSEWHERE.user:
+            raise SipError(403, "a phone that is registered elsewhere transfers nobody")
         if call.taking is not None:
             raise SipError(491, "a transfer is under way")
         texts = request.headers.all("refer-to")
