@@ -73,7 +73,7 @@ demo_needs=(
     asterisk-core-sounds-en-wav=/usr/share/asterisk/sounds/en_US_f_Allison # recorded speech, CC BY-SA 3.0
 )
 test_needs=(linphone-cli=linphonec openssl=openssl sip-tester=sipp twinkle-console=twinkle-console sox=sox nftables=nft wireguard-tools=wg wireguard-go=wireguard-go
-    openssh-client=sftp openssh-server=sshd openssh-sftp-server=/usr/lib/openssh/sftp-server iperf3=iperf3)
+    openssh-client=sftp openssh-server=sshd openssh-sftp-server=/usr/lib/openssh/sftp-server iperf3=iperf3 chromium=chromium)
 
 present() { # present TEST
     case $1 in

@@ -232,7 +232,7 @@ WHO_CALLS_WHOM = (
 IN_BROWSER = (
     "The browser is a Chromium without a window on the page of its box, which is clicked as somebody would; its microphone plays a file, without the browser's noise suppression, which takes a tone for",
     "noise. It speaks Opus alone. The others speak G.711, which a box converts, but for baresip and linphonec, which speak Opus with it where they do not use UDP. What a phone of others has not, mute, two",
-    "tabs, a tab that is closed in a call, texts, no microphone, is shown by `tests/system/test_in_browser.py`. Without Chromium (`apt-get install chromium`) its runs are skipped.",
+    "tabs, a tab that is closed in a call, texts, no microphone, is shown by `tests/system/test_in_browser.py`.",
 )  # fmt: skip
 
 if __name__ == "__main__":
