@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -46,18 +47,52 @@ def helper_of(home: Path) -> int:
     raise AssertionError("no helper runs")
 
 
-def query(name: str) -> bytes:
+def query(name: str, kind: str = "A") -> bytes:
     """Return a question of DNS."""
-    return bytes(DNSRecord.question(name).pack())
+    return bytes(DNSRecord.question(name, kind).pack())
 
 
-def look_up(names: list[str], resolver: str) -> None:
+def look_up(names: list[str], resolver: str, kinds: tuple[str, ...] = ("A",)) -> None:
     """Ask for names as ordinary programs do, by UDP."""
     family = socket.AF_INET6 if ":" in resolver else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as asking:
         for name in names:
-            with contextlib.suppress(OSError):  # what is refused is told by the next call
-                asking.sendto(query(name), (resolver, 53))
+            for kind in kinds:
+                with contextlib.suppress(OSError):  # what is refused is told by the next call
+                    asking.sendto(query(name, kind), (resolver, 53))
+
+
+def look_up_by_tcp(names: list[str], resolver: str) -> int:
+    """Ask for names by TCP, each over a connection of its own; return how many came about."""
+    connections = 0
+    for number, name in enumerate(names):
+        asked = query(name, ("A", "AAAA")[number % 2])
+        with contextlib.suppress(OSError), socket.create_connection((resolver, 53), 5) as asking:
+            connections += 1
+            asking.sendall(len(asked).to_bytes(2) + asked)
+    return connections
+
+
+@contextlib.contextmanager
+def resolver_by_tcp(place: Namespace, address: str) -> Iterator[None]:
+    """Let a place take connections as a resolver does; what comes over them is heard on the wire."""
+    stopped = threading.Event()
+
+    def serve() -> None:
+        with contextlib.ExitStack() as kept:
+            while not stopped.is_set():
+                with contextlib.suppress(OSError):
+                    kept.enter_context(listening.accept()[0])
+
+    with place.run(lambda: socket.create_server((address, 53), backlog=128)) as listening:
+        listening.settimeout(0.2)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
 
 
 def reach(address: str, patience_s: float = 10) -> int:
@@ -81,6 +116,13 @@ def virtual(frames: list[bytes]) -> list[bytes]:
         for frame in frames
         if b"\x07privacy\0" in frame.lower() or v6 in frame[14:54] or any(frame[place : place + 2] in v4 for place in (26, 30) if frame[12:14] == b"\x08\0")
     ]
+
+
+def without_identification(frame: bytes) -> bytes:
+    """Return a frame without what the kernel numbers fragments by, and the header's sum over that."""
+    if frame[12:14] == b"\x08\x00":
+        return frame[:18] + frame[20:24] + frame[26:]
+    return frame if frame[20] != 44 else frame[:58] + frame[62:]
 
 
 def with_ipv6() -> None:

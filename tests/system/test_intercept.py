@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -16,7 +17,21 @@ from pathlib import Path
 import pytest
 
 from tests.support.embedded import wait_until
-from tests.support.interception import V4, V6, heard, helper_of, look_up, query, reach, send, virtual, with_ipv6
+from tests.support.interception import (
+    V4,
+    V6,
+    heard,
+    helper_of,
+    look_up,
+    look_up_by_tcp,
+    query,
+    reach,
+    resolver_by_tcp,
+    send,
+    virtual,
+    with_ipv6,
+    without_identification,
+)
 from tools.lab.namespaces import Namespace, wait_carries
 from voicebox.cli.main import main
 from voicebox.errors import HostError, UsageError
@@ -30,6 +45,8 @@ PLAN = Plan((V4, V6), ("privacy",))
 NAMES = 1_000
 STREET = "192.0.2.1"
 RESOLVER, RESOLVER_6 = "203.0.113.53", "2001:db8:1::53"
+RESOLVER_OCTETS, RESOLVER_6_OCTETS = socket.inet_pton(socket.AF_INET, RESOLVER), socket.inet_pton(socket.AF_INET6, RESOLVER_6)
+KINDS = ("A", "AAAA")
 
 
 @dataclass
@@ -42,7 +59,8 @@ class Line:
     def __post_init__(self) -> None:
         for each in (self.host, self.street):
             each.run(with_ipv6)
-        self.host.ip([f"link add wan type veth peer name street netns {self.street.path}", "address add 192.0.2.2/24 dev wan", "link set wan up"])
+        self.host.ip([f"link add wan type veth peer name street netns {self.street.path}", "link set wan addrgenmode none"])  # no address that comes later
+        self.host.ip(["address add 192.0.2.2/24 dev wan", "link set wan up"])
         self.host.ip(["address add 2001:db8::2/64 dev wan nodad"])
         self.street.ip(["address add 192.0.2.1/24 dev street", "address add 2001:db8::1/64 dev street nodad", "link set street up"])
         wait_carries(self.host, "wan")
@@ -90,10 +108,10 @@ def intercepted(line: Line, home: Path, plan: Plan = PLAN) -> Iterator[int]:
 
 def tried(line: Line) -> list[bytes]:
     """Ask for a thousand names of the suffix, connect and send to virtual addresses; return what of all that left."""
-    names = [f"n{number}.Privacy" for number in range(NAMES // 2)]
+    names = [f"n{number}.Privacy" for number in range(NAMES)]
     with heard(line.street, "street") as frames:
-        line.host.run(lambda: look_up(names, RESOLVER))
-        line.host.run(lambda: look_up(names, RESOLVER_6))
+        line.host.run(lambda: look_up(names, RESOLVER, KINDS))
+        line.host.run(lambda: look_up(names, RESOLVER_6, KINDS))
         for address in ("198.18.3.4", "198.19.255.254", "fd12:3456:789a::77"):
             line.host.run(partial(send, address))
             assert line.host.run(partial(reach, address, 0.5)) != 0
@@ -103,13 +121,48 @@ def tried(line: Line) -> list[bytes]:
 
 
 def test_names_and_virtual_addresses_would_leave_without_it(line: Line) -> None:
-    assert len(tried(line)) > NAMES
+    assert len(tried(line)) > 4 * NAMES
+
+
+def ordinary(line: Line) -> list[bytes]:
+    """Do what ordinary programs do, in the same words each time; return all that leaves of it, to the octet."""
+    with heard(line.street, "street") as frames:
+        for resolver, local in ((RESOLVER, "192.0.2.2"), (RESOLVER_6, "2001:db8::2")):
+            with line.host.run(partial(socket.socket, socket.AF_INET6 if ":" in local else socket.AF_INET, socket.SOCK_DGRAM)) as asking:
+                asking.bind((local, 40_053))
+                for number, (name, kind) in enumerate(
+                    itertools.product(("example.org", "privacy.example.org", "xprivacy", "www.privacy2"), ("A", "AAAA", "MX"))
+                ):
+                    asked = number.to_bytes(2) + query(name, kind)[2:]
+                    for port in (53, 5_353, 853, 443, 80, 5_000):
+                        line.host.run(partial(asking.sendto, asked, (resolver, port)))
+                line.host.run(partial(asking.sendto, bytes(range(256)) * 12, (resolver, 4_000)))  # in fragments
+    return [without_identification(frame) for frame in frames if RESOLVER_OCTETS in frame[:54] or RESOLVER_6_OCTETS in frame[:54]]
+
+
+def test_what_ordinary_programs_send_leaves_to_the_octet_as_before_and_afterwards(line: Line, home: Path) -> None:
+    before = ordinary(line)
+    assert len(before) > 2 * 12 * 6
+    with intercepted(line, home):
+        assert ordinary(line) == before
+        line.host.run(lambda: end_helper(home))
+    assert ordinary(line) == before
+
+
+def test_no_question_by_tcp_leaves_and_ordinary_ones_do(line: Line, home: Path) -> None:
+    names = [f"n{number}.privacy" for number in range(NAMES)]
+    with resolver_by_tcp(line.street, STREET), intercepted(line, home):
+        with heard(line.street, "street") as frames:
+            assert line.host.run(lambda: look_up_by_tcp(names, STREET)) == NAMES
+            line.host.run(lambda: look_up_by_tcp(["example.org"], STREET))
+        assert virtual(frames) == []
+        assert [frame for frame in frames if query("example.org")[12:] in frame]
 
 
 def test_nothing_for_contacts_leaves_while_it_is_on_and_all_is_as_before_when_it_is_off(line: Line, home: Path) -> None:
     before = line.told()
     with intercepted(line, home):
-        assert ask_helper(home, "status") == '{"box": false, "lan": false}'
+        assert ask_helper(home, "status").startswith('{"box": false, "lan": false,')
         assert tried(line) == []
         end_helper(home)
     assert line.told() == before
@@ -190,7 +243,7 @@ def test_after_a_helper_was_killed_the_next_one_starts_and_takes_all_away(line: 
         wait_until(lambda: "table inet" not in line.told(), "the end of the table")
         assert "fwmark" in line.told()
     with intercepted(line, home, plan):
-        assert ask_helper(home, "status") == '{"box": false, "lan": true}'
+        assert ask_helper(home, "status").startswith('{"box": false, "lan": true,')
         line.host.run(lambda: end_helper(home))
     assert line.told() == before
 

@@ -26,8 +26,8 @@ import pytest
 from dnslib import DNSRecord
 
 from tests.support.embedded import CALLEE, CALLER, leave_dummies, running, told, wait_until
-from tests.support.houses import House, Internet
-from tests.support.interception import heard, helper_of, look_up, query, reach, virtual
+from tests.support.houses import INSIDE, House, Internet
+from tests.support.interception import heard, helper_of, look_up, look_up_by_tcp, query, reach, resolver_by_tcp, send, virtual
 from tools.lab.namespaces import Namespace, wait_carries
 from voicebox.demo.network import EmbeddedNetwork, Node, Plan
 
@@ -72,6 +72,7 @@ class Place:
     router: Namespace
     device: Namespace
     directory: Path
+    internet: Namespace
 
     @property
     def box(self) -> Node:
@@ -128,6 +129,7 @@ def with_a_device(house: House) -> Namespace:
     device = Namespace()
     house.inside.ip([f"link add lan0 type veth peer name eth0 netns {device.path}", f"address add {GATEWAY}/24 dev lan0", "link set lan0 up"])
     device.ip([f"address add {DEVICE}/24 dev eth0", "link set eth0 up", f"route add default via {GATEWAY}"])
+    house._router.ip([f"route add 192.168.9.0/24 via {INSIDE}"])
     house.inside.run(lambda: Path("/proc/sys/net/ipv4/ip_forward").write_text("1"))
     wait_carries(device, "eth0")
     return device
@@ -174,6 +176,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with contextlib.ExitStack() as stack:
         internet = stack.enter_context(Internet([PLAN.relay_address(name).address for name in network.relays]))
         stack.enter_context(network)
+        internet.namespace.ip([f"address add {WIRED_IN}/32 dev lo"])
         houses = {name: internet.house() for name in network.boxes}
         for node in network.relays.values():
             node.wrapper = internet.namespace.wrapper
@@ -196,8 +199,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             network.voicebox("service", "add", name, "--to", to, "--port", port, *kind, "--allow", CALLER, home=network.boxes[CALLEE].home)
         stack.enter_context(running(network))
         leave_dummies(network)
-        place = Place(network, houses[CALLER].inside, houses[CALLER]._router, device, directory)
+        place = Place(network, houses[CALLER].inside, houses[CALLER]._router, device, directory, internet.namespace)
         yield place
+
+
+def rebound(place: Place) -> bytes:
+    """Fetch a page under a name of somebody else's that leads to the contact's address, as a hostile page in a browser does; return what it gets."""
+    address = address_of(place.device, WIRED_IN, f"{CALLEE}.privacy")
+    command = ["curl", "-sS", "--noproxy", "*", "--max-time", "30", "--resolve", f"page.example:80:{address}", "http://page.example/"]
+    return place.run(place.device, WIRED_IN, *command).stdout
 
 
 @contextlib.contextmanager
@@ -232,6 +242,7 @@ def test_a_page_comes_to_curl_as_it_is_on_the_host_and_on_a_device_with_a_resolv
             assert place.fetch(place.device, WIRED_IN, f"http://nas.{CALLEE}.privacy/long") == LONG
             assert b"offers you nothing" in place.fetch(place.device, WIRED_IN, f"http://{CALLEE}.privacy:81/")
             place.device.run(lambda: look_up(["example.org"], WIRED_IN))
+            assert b"contact's name alone" in rebound(place)
         assert [frame for frame in frames if query("example.org")[2:] in frame], "an ordinary question of the device did not leave as it was"
         assert virtual(frames) == []
         place.voicebox("intercept", "off")
@@ -308,17 +319,18 @@ def test_iperf3_measures_tcp_and_udp_as_it_is(somewhere: tuple[Place, Namespace,
 
 
 def test_nothing_for_contacts_leaves_while_the_box_runs_is_killed_is_off_and_starts(intercepted: Place) -> None:
-    place, quarter = intercepted, NAMES // 4
+    place = intercepted
     names = [f"n{number}.privacy" for number in range(NAMES)]
+    by_tcp = [0]
 
     def look(part: int) -> None:
-        some = names[part * quarter : (part + 1) * quarter]
-        place.host.run(partial(look_up, some, WIRED_IN))
-        place.device.run(partial(look_up, some, WIRED_IN))
-        place.host.run(partial(reach, "198.18.3.4", 0.5))
-        place.device.run(partial(reach, "198.18.3.4", 0.5))
+        for where in (place.host, place.device):
+            where.run(partial(look_up, names, WIRED_IN, ("A", "AAAA")))
+            by_tcp[0] += where.run(partial(look_up_by_tcp, names[part::40], WIRED_IN))
+            where.run(partial(reach, "198.18.3.4", 0.5))
+            where.run(partial(send, "198.18.3.4"))
 
-    with heard(place.router, "lan") as frames:
+    with resolver_by_tcp(place.internet, WIRED_IN), heard(place.router, "lan") as frames:
         look(0)
         place.network.stop_node(place.box, signal.SIGKILL)
         look(1)
@@ -329,6 +341,7 @@ def test_nothing_for_contacts_leaves_while_the_box_runs_is_killed_is_off_and_sta
         look(3)
         place.network.wait_ready(120)
     assert virtual(frames) == []
+    assert by_tcp[0] == 4 * 2 * NAMES // 40, "the resolver was not reached by TCP, so nothing could be heard"
     wait_until(lambda: bool(told(place.box)["interception"]["on"]), "the box's notice of the helper", 30)
     leave_dummies(place.network)
     assert place.fetch(place.device, WIRED_IN, f"http://{CALLEE}.privacy/") == PAGE

@@ -8,10 +8,12 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.support.interception import heard, without_identification
 from tools.lab.namespaces import Namespace, wait_carries
 from voicebox.cli.main import main
 from voicebox.intercept.wireguard import FILE
@@ -44,6 +46,15 @@ def routes(place: Namespace) -> str:
     return "".join(subprocess.run([*place.wrapper, "ip", *each], capture_output=True, text=True, check=True, timeout=30).stdout for each in commands)
 
 
+def other_traffic(home: Namespace, away: Namespace) -> list[bytes]:
+    """Let the device send something to elsewhere; return what of it leaves on its own line, to the octet."""
+    with heard(home, "eth0") as frames, away.run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as program:
+        program.bind((AWAY, 40_000))
+        for port in (53, 443, 5_000):
+            away.run(partial(program.sendto, b"elsewhere", ("203.0.113.7", port)))
+    return [without_identification(frame) for frame in frames if frame.endswith(b"elsewhere")]
+
+
 def test_a_phone_away_reaches_its_box_and_all_else_leaves_as_before(
     places: tuple[Namespace, Namespace], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,7 +72,8 @@ def test_a_phone_away_reaches_its_box_and_all_else_leaves_as_before(
     ours = tmp_path / f"vbb{os.getpid()}.conf"  # another name, since user space keeps its sockets by name for all namespaces
     ours.write_text((box / FILE).read_text())
     ours.chmod(0o600)
-    before = routes(away)
+    before, sent_before = routes(away), other_traffic(home, away)
+    assert len(sent_before) == 3
     try:
         quick(home, "up", ours)
         quick(away, "up", device)
@@ -75,10 +87,11 @@ def test_a_phone_away_reaches_its_box_and_all_else_leaves_as_before(
         more = [line for line in routes(away).splitlines() if line not in before.splitlines()]
         assert [re.sub(r" dev .*", "", line) for line in more if "uid" not in line] == ["10.198.18.1", "198.18.0.0/15"]
         assert all(line in routes(away).splitlines() for line in before.splitlines())
+        assert other_traffic(home, away) == sent_before
     finally:
         for place, file in ((away, device), (home, ours)):
             with contextlib.suppress(Exception):
                 quick(place, "down", file)
-    assert routes(away) == before
+    assert (routes(away), other_traffic(home, away)) == (before, sent_before)
     assert main(["wireguard", "remove", "phone", "--home", str(box)]) == 0
     assert "[Peer]" not in (box / FILE).read_text()

@@ -10,6 +10,7 @@ from voicebox.config.load import load_box, load_phones, load_relay, load_secret,
 from voicebox.config.model import (
     BOX_OPTIONS,
     RELAY_OPTIONS,
+    Doh,
     Endpoint,
     Profile,
     RelaySwitch,
@@ -162,6 +163,14 @@ def test_missing_options_of_a_relay_are_told() -> None:
 def test_wrong_endpoints_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_endpoint(text)
+
+
+def test_resolvers_over_https_are_given_by_address_and_what_becomes_of_them_by_a_word() -> None:
+    box = box_config(parse_options("intercept:\n  doh: refuse-here\n  resolvers: [192.0.2.53, '2001:db8::/64']\n", "box.yaml", BOX_OPTIONS))
+    assert (box.intercept_doh, [str(each) for each in box.intercept_resolvers]) == (Doh.REFUSE_HERE, ["192.0.2.53/32", "2001:db8::/64"])
+    assert box_config(parse_options("", "box.yaml", BOX_OPTIONS)).intercept_resolvers == ()
+    found = problems("intercept:\n  doh: refused\n  resolvers: [dns.google, 192.0.2.1/24]\n")
+    assert [line.split(" ")[0] for line in found] == ["box.yaml:2:8", "box.yaml:3:15", "box.yaml:3:27"]
 
 
 def test_files_that_are_not_there_or_no_text(tmp_path: Path) -> None:
