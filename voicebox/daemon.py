@@ -59,7 +59,6 @@ from voicebox.dialplan.load import load_dnd, load_plan
 from voicebox.dialplan.match import incoming, outgoing
 from voicebox.dialplan.model import DialPlan, House, IncomingDecision, OutgoingDecision, house_of
 from voicebox.errors import HostError, UsageError
-from voicebox.intercept.modules import load_modules
 from voicebox.intercept.server import Interception
 from voicebox.keeper import start_keeper
 from voicebox.media_ports import EngineMediaPorts
@@ -118,7 +117,7 @@ class BoxDaemon:
         self._offering = Offering(self._store, self._config, self._petnames, self._book.get)
         self._names = Names(self._store, self._config, self._petnames, self._offering.use_doors)
         self._names.learn = self._offering.learn
-        self._interception = Interception(self._store.home, load_modules(self._config.intercept_modules), self._names, lambda: self._streams)
+        self._interception = Interception(self._store.home, self._config, self._names, lambda: self._streams, lambda: self._server)
         self._media = EngineMediaPorts(self._plane)
         self._server: SipServer | None = None
         self._tls: ssl.SSLContext | None = None
@@ -500,7 +499,7 @@ class BoxDaemon:
             "revoke": self._revoke,
             "offering": self._offering.change,
             "services": self._offering.tell_services,
-            "interception": lambda _asked: self._interception.plan(self._config).told(),
+            "interception": lambda _asked: self._interception.plan().told(),
             "relay": self._offer_relay,
             "missed": self._kept.tell_missed,
             "voicemail": self._kept.tell_messages,

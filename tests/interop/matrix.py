@@ -213,9 +213,13 @@ def document() -> str:
     lines += [f"{number}. {text}." for number, text in enumerate(notes.texts, 1)]
     lines += ["", "## Who calls whom", "", *WHO_CALLS_WHOM, ""]
     lines += [*table(["", *(callee.name for callee in PHONES)], calls), "", "## The phone in the browser", "", *IN_BROWSER, ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, "## A phone that is registered elsewhere", "", *ELSEWHERE, ""])
 
 
+ELSEWHERE = (
+    "A phone with an account at another provider, and none with the box, calls contacts where INTERCEPTION.md's `intercept.phones` names it. Shown with baresip at a LAN, over UDP",
+    "(`tests/system/test_intercept_contacts.py`, in `make test`): call, hear and be heard, hang up and be hung up on, cancel.",
+)
 INTRODUCTION = (
     "Made by `python -m tests.interop.matrix`; do not edit. What is not a gap is shown by `tests/interop/test_matrix.py` with real calls between two boxes over six relays: `make test` has a few",
     f"runs that cover every phone at both ends, each of its ways, and each pair of phones but the browser ({len(covering_pairs())}), `make test-long` all of them ({len(every_pair())}). In each run one call is answered, digits are pressed",

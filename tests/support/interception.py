@@ -126,9 +126,10 @@ def without_identification(frame: bytes) -> bytes:
 
 
 def with_ipv6() -> None:
-    """Let the namespace of this thread speak IPv6."""
+    """Let the namespace of this thread speak IPv6. An interface's own address is there as soon as that is up, and not when nobody has claimed it for a second."""
     for which in ("all", "default", "lo"):
         Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("0")
+        Path(f"/proc/sys/net/ipv6/conf/{which}/accept_dad").write_text("0")
 
 
 @dataclass

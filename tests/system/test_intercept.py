@@ -173,10 +173,11 @@ def test_when_the_helper_is_killed_all_is_gone_but_the_fence_and_no_virtual_addr
     before = line.told()
     with intercepted(line, home) as helper:
         os.kill(helper, ended_by)
-        wait_until(lambda: "table inet" not in line.told(), "the end of the table")
+        wait_until(lambda: "table inet voicebox {" not in line.told(), "the end of the table")
         fence = [each for each in line.told().splitlines() if each not in before.splitlines()]
-        assert fence
-        assert all(each.startswith("unreachable ") for each in fence)
+        assert fence.pop(0) == "table inet voicebox_fence {"
+        assert [each for each in fence[fence.index("}") + 1 :] if not each.startswith("unreachable ")] == []
+        assert fence[-1].startswith("unreachable ")
         with heard(line.street, "street") as frames:
             for address in ("198.18.3.4", "198.19.255.254", "fd12:3456:789a::77"):
                 line.host.run(partial(send, address))
@@ -193,7 +194,7 @@ def test_that_nothing_leaves_after_a_killed_helper_is_told_while_the_fence_stand
 
     with intercepted(line, home) as helper:
         os.kill(helper, signal.SIGKILL)
-        wait_until(lambda: "table inet" not in line.told(), "the end of the table")
+        wait_until(lambda: "table inet voicebox {" not in line.told(), "the end of the table")
         assert "nothing for virtual addresses leaves" in told()
         line.host.run(clear)  # as when the machine starts anew
         assert told() == "Interception is off.\n"
@@ -240,7 +241,7 @@ def test_after_a_helper_was_killed_the_next_one_starts_and_takes_all_away(line: 
     before, plan = line.told(), replace(PLAN, lan="lan0")
     with intercepted(line, home, plan) as helper:
         os.kill(helper, signal.SIGKILL)
-        wait_until(lambda: "table inet" not in line.told(), "the end of the table")
+        wait_until(lambda: "table inet voicebox {" not in line.told(), "the end of the table")
         assert "fwmark" in line.told()
     with intercepted(line, home, plan):
         assert ask_helper(home, "status").startswith('{"box": false, "lan": true,')

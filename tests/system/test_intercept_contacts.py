@@ -1,4 +1,4 @@
-"""Interception with running boxes: curl, sftp, iperf3 and programs that speak UDP, on the box's host and on a device of its LAN that asks a resolver of its own, reach a contact. [io]
+"""Interception with running boxes: curl, sftp, iperf3 and programs that speak UDP, on the box's host and on a device of its LAN that asks a resolver of its own, reach a contact; a phone of the LAN calls one by way of its provider. [io]
 
 Relays on an internet of this machine's own, each box in a house behind a router. Alice's machine is the router of a LAN too; what leaves it towards the world is heard.
 """
@@ -28,12 +28,18 @@ from dnslib import DNSRecord
 from tests.support.embedded import CALLEE, CALLER, leave_dummies, running, told, wait_until
 from tests.support.houses import INSIDE, House, Internet
 from tests.support.interception import heard, helper_of, look_up, look_up_by_tcp, query, reach, resolver_by_tcp, send, virtual
+from tests.support.phones import Baresip, BuiltinPhone, Login, PhoneSetup, assert_heard
+from tests.support.tone import write_tone
 from tools.lab.namespaces import Namespace, wait_carries
 from voicebox.demo.network import EmbeddedNetwork, Node, Plan
+from voicebox.sensitive import Secret
 
 pytestmark = pytest.mark.system
 
 DEVICE, GATEWAY, WIRED_IN = "192.168.9.9", "192.168.9.1", "8.8.8.8"
+PROVIDER, USER_ELSEWHERE = "203.0.113.250", "4930123456"
+"""Where the device's phone is told to register, and where nobody is."""
+CALLER_HZ, CALLEE_HZ, TALK_S = 440, 1_000, 2.0
 NAMES = 1_000
 PAGE = b"hello from a contact\n"
 SFTP_OCTETS, IPERF_OCTETS, IPERF_PIECE_OCTETS = 30_000, 10_000, 400
@@ -71,6 +77,8 @@ class Place:
     host: Namespace
     router: Namespace
     device: Namespace
+    there: Namespace
+    """Where the contact is."""
     directory: Path
     internet: Namespace
 
@@ -185,8 +193,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             node.wrapper = houses[name].inside.wrapper
             settings = node.home / "box.yaml"
             text = settings.read_text().replace("link_address: 127.0.0.1", "link_address: 0.0.0.0")
-            assert "listen: [none]" in text
-            settings.write_text(text.replace("listen: [none]", 'listen: ["127.0.0.1:53"]'))
+            own = f'"127.0.0.1:{PLAN.sip_port}"'
+            assert all(each in text for each in ("listen: [none]", f"listen: [{own}]", "phones: [nobody]"))
+            text = text.replace("listen: [none]", 'listen: ["127.0.0.1:53"]')
+            if name == CALLER:
+                text = text.replace(f"listen: [{own}]", f'listen: [{own}, "{GATEWAY}:5060", "{INSIDE}:5060"]').replace(
+                    "phones: [nobody]", f'phones: [here, "{DEVICE}"]'
+                )
+            settings.write_text(text)
         device = with_a_device(houses[CALLER])
         stack.callback(device.close)
         server = houses[CALLEE].inside.run(lambda: http.server.ThreadingHTTPServer(("127.0.0.1", 8_080), _Page))
@@ -199,7 +213,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             network.voicebox("service", "add", name, "--to", to, "--port", port, *kind, "--allow", CALLER, home=network.boxes[CALLEE].home)
         stack.enter_context(running(network))
         leave_dummies(network)
-        place = Place(network, houses[CALLER].inside, houses[CALLER]._router, device, directory, internet.namespace)
+        place = Place(network, houses[CALLER].inside, houses[CALLER]._router, device, houses[CALLEE].inside, directory, internet.namespace)
         yield place
 
 
@@ -345,6 +359,69 @@ def test_nothing_for_contacts_leaves_while_the_box_runs_is_killed_is_off_and_sta
     wait_until(lambda: bool(told(place.box)["interception"]["on"]), "the box's notice of the helper", 30)
     leave_dummies(place.network)
     assert place.fetch(place.device, WIRED_IN, f"http://{CALLEE}.privacy/") == PAGE
+
+
+def phones(place: Place, where: Namespace, address: str) -> tuple[Baresip, BuiltinPhone]:
+    """Return a phone that has an account with a provider and none with the box, and the contact's phone."""
+    tones = [write_tone(place.directory / f"{name}.wav", tone_hz, 30) for name, tone_hz in ((CALLER, CALLER_HZ), (CALLEE, CALLEE_HZ))]
+    account = Login(PROVIDER, 5_060, USER_ELSEWHERE, Secret(b"not the box's"))
+    caller = PhoneSetup("caller", account, address, 5_062, 6_000, tones[0], place=where)
+    callee = PhoneSetup("callee", place.network.login(CALLEE), "127.0.0.1", 5_600, 6_100, tones[1], place=place.there)
+    return Baresip(caller, place.directory / f"caller-{address}"), BuiltinPhone(callee, place.directory / f"callee-{address}")
+
+
+def test_a_phone_of_another_provider_calls_a_contact_and_the_provider_hears_nothing_of_it(intercepted: Place) -> None:
+    place = intercepted
+    caller, callee = phones(place, place.device, DEVICE)
+    with heard(place.router, "lan") as frames, heard(place.there, "lo") as theirs, caller, callee:
+        callee.wait_for("registered")
+        for number, who_hangs_up in enumerate((caller, callee), 1):
+            caller.dial(f"sip:{CALLEE}@{CALLEE}.privacy")
+            callee.wait_for("incoming", 30, number)
+            caller.wait_for("ringing", count=number)
+            callee.answer()
+            caller.wait_for("connected", count=number)
+            callee.wait_for("connected", count=number)
+            time.sleep(TALK_S)
+            who_hangs_up.hang_up()
+            caller.wait_for("ended", count=number)
+            callee.wait_for("ended", count=number)
+        caller.dial(f"sip:{CALLEE}.privacy@{PROVIDER}")  # as a phone completes what was typed
+        callee.wait_for("incoming", 30, 3)
+        caller.wait_for("ringing", count=3)
+        caller.hang_up()
+        callee.wait_for("ended", count=3)
+        caller.wait_for("ended", count=3)
+        caller.dial(f"sip:*43.privacy@{PROVIDER}")
+        caller.wait_for("ended", count=4)
+        assert caller.status == 403, "the house's own numbers are for its own phones"
+    assert_heard(caller, CALLEE_HZ, CALLER_HZ, TALK_S - 1)
+    assert_heard(callee, CALLER_HZ, CALLEE_HZ, TALK_S - 1)
+    assert [frame for frame in frames if b"REGISTER sip:" + PROVIDER.encode() in frame], "the phone's own registration did not leave"
+    assert [frame for frame in frames if b"privacy" in frame.lower() or b"INVITE sip:" in frame] == []
+    # What tells the phone, its provider or its address comes nowhere near the contact's phone.
+    assert [frame for frame in theirs if b"INVITE sip:" in frame], "the contact's phone was not heard"
+    assert [frame for frame in theirs if any(each.encode() in frame for each in (PROVIDER, USER_ELSEWHERE, DEVICE))] == []
+    sip = told(place.box)["sip"]
+    assert (sip["calls"], sip.get("bugs", 0)) == (0, 0)
+
+
+def test_a_phone_of_this_machine_that_is_registered_elsewhere_calls_a_contact(intercepted: Place) -> None:
+    place = intercepted
+    caller, callee = phones(place, place.host, INSIDE)
+    with heard(place.router, "lan") as frames, caller, callee:
+        callee.wait_for("registered")
+        caller.dial(f"sip:{CALLEE}.privacy")
+        callee.wait_for("incoming", 30)
+        callee.answer()
+        caller.wait_for("connected")
+        time.sleep(TALK_S)
+        caller.hang_up()
+        callee.wait_for("ended")
+        caller.wait_for("ended")
+    assert_heard(caller, CALLEE_HZ, CALLER_HZ, TALK_S - 1)
+    assert_heard(callee, CALLER_HZ, CALLEE_HZ, TALK_S - 1)
+    assert [frame for frame in frames if b"privacy" in frame.lower()] == []
 
 
 def _status(place: Place) -> str:

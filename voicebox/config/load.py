@@ -89,6 +89,9 @@ def load_box(home: Path) -> BoxConfig:
         raise FileProblem(str(path), 0, *wrong)
     if config.trunk is not None and config.trunk.user == NOBODY:
         raise FileProblem(str(path), 0, "trunk.user must be given beside trunk.server", "It is your user name at the provider.")
+    if config.phones_elsewhere and all(ipaddress.ip_address(endpoint.address).is_loopback for endpoint in config.sip_listen):
+        hint = "Add this machine's address in their network, or 0.0.0.0: a call begins by way of their provider, and goes on straight to the box."
+        raise FileProblem(str(path), 0, "intercept.phones needs an address in sip.listen that those phones reach", hint)
     return config
 
 

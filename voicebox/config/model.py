@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import Any
 
+from voicebox.config.phones import NOBODY as NO_PHONE
+from voicebox.config.phones import PhonesElsewhere, parse_phone_elsewhere, phones_elsewhere
 from voicebox.errors import UsageError
 
 
@@ -343,7 +345,7 @@ BOX_OPTIONS = (
         "intercept.modules",
         parse_word,
         "all",
-        "all: those that come with the box, dns, http, tcp and udp; or the names of protocol modules in the order in which they are asked, also of those that others made (INTERCEPTION.md)",
+        "all: those that come with the box, dns, http, sip, tcp and udp; or the names of protocol modules in the order in which they are asked, also of those that others made (INTERCEPTION.md)",
         many=True,
     ),
     Option(
@@ -359,6 +361,15 @@ BOX_OPTIONS = (
         "none; or addresses and networks of more such resolvers than the box knows",
         many=True,
     ),
+    Option(
+        "intercept.phones",
+        parse_phone_elsewhere,
+        NO_PHONE,
+        "nobody; or which phones that are registered with another provider may call your contacts, by dialling their names there: here, for programs of this machine, addresses, networks. "
+        "An address is no password: whoever has it calls as you",
+        many=True,
+    ),
+    Option("intercept.sip_port", parse_port, "5060", "the port of such providers, to which a phone says what it dials in the clear"),
     Option(
         "page",
         parse_endpoint,
@@ -424,6 +435,10 @@ class BoxConfig:
     intercept_modules: tuple[str, ...]
     intercept_doh: Doh
     intercept_resolvers: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = field(repr=False)
+    phones_elsewhere: PhonesElsewhere
+    """Which phones that are registered elsewhere may call contacts."""
+    sip_port: int
+    """Of SIP servers elsewhere."""
     page_listen: Endpoint = field(repr=False)
     realtime: bool
 
@@ -477,6 +492,8 @@ def box_config(values: dict[str, Any]) -> BoxConfig:
         tuple(values["intercept.modules"]),
         values["intercept.doh"],
         tuple(each for each in values["intercept.resolvers"] if each is not None),
+        phones_elsewhere(values["intercept.phones"]),
+        values["intercept.sip_port"],
         values["page"],
         values["realtime"],
     )

@@ -66,18 +66,35 @@ def take_sockets(home: Path) -> tuple[socket.socket, list[socket.socket]] | None
         asking = _connected(home)
     except (UsageError, HostError):
         return None
-    try:
-        asking.sendall(b"sockets\n")
-        said, descriptors, _, _ = socket.recv_fds(asking, MAX_WORD_OCTETS, MAX_SOCKETS, socket.MSG_CMSG_CLOEXEC)
-    except OSError:
+    taken = _handed(asking, b"sockets\n")
+    if not taken:
         asking.close()
         return None
-    taken = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-    if said != b"sockets\n" or not taken:
-        for each in (asking, *taken):
-            each.close()
-        return None
     return asking, taken
+
+
+def take_calls(home: Path) -> list[socket.socket]:
+    """Take the sockets for calls of phones that are registered elsewhere; none where there is no helper, or it takes none."""
+    try:
+        with _connected(home) as asking:
+            return _handed(asking, b"calls\n")
+    except (UsageError, HostError):
+        return []
+
+
+def _handed(asking: socket.socket, word: bytes) -> list[socket.socket]:
+    """Return the sockets that a word is answered with, none where it is answered with anything else."""
+    try:
+        asking.sendall(word)
+        said, descriptors, _, _ = socket.recv_fds(asking, MAX_WORD_OCTETS, MAX_SOCKETS, socket.MSG_CMSG_CLOEXEC)
+    except OSError:
+        return []
+    taken = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    if said == word:
+        return taken
+    for each in taken:
+        each.close()
+    return []
 
 
 def _connected(home: Path) -> socket.socket:

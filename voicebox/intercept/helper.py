@@ -8,6 +8,7 @@ It says one line on standard output, `on` or why not, and goes on by itself. Ove
                 resolvers of DNS over HTTPS were refused to devices, and to programs of this host; null where none are
     sockets     the word `sockets`, and with it the sockets by which the box takes what is intercepted, for as long as the box keeps this connection; or `busy`
     door ADDRESS PORT   over that connection only, any number of times: `d`, and with it a socket for datagrams that is bound to this virtual address; or `n`
+    calls       the word `calls`, and with it fresh sockets that take calls of phones which are registered elsewhere; nothing where none are taken
     off         `off`, once all is taken down, the fence too
 
 It reads nothing that was intercepted and knows no contact. It binds those sockets since only it may stand for any address, and use ports below 1024. While no box has the sockets, nobody listens, and programs are refused at once. When it ends in another way than
@@ -57,6 +58,7 @@ from voicebox.intercept.rules import (
     serving,
     table,
 )
+from voicebox.intercept.sip_rules import no_sip_fence, sip_fence, taking
 from voicebox.short_path import short_path
 
 SOCKET_NAME = "intercept.sock"
@@ -95,8 +97,13 @@ def routes_now() -> list[dict[str, object]]:
 
 
 def clear() -> None:
-    """Take down what does not go with the helper: the fence, and in gateway mode the rule for what is marked. Raises HostError."""
+    """Take down what does not go with the helper: the fences, and the rules for what is marked. Raises HostError."""
     run_ip([*_left_rules(), *no_fence(fenced(routes_now()))])
+    nftables = Nftables()
+    try:
+        nftables.run(no_sip_fence())
+    finally:
+        nftables.close()
 
 
 def _left_rules() -> list[str]:
@@ -112,6 +119,7 @@ class Held:
         self.listening: dict[int, socket.socket] = {}
         self.datagrams: dict[int, socket.socket] = {}
         self.lookups: list[socket.socket] = []
+        self._call_ports: dict[int, int] = {}
         if overlapping(plan.ranges, routes_now()):
             raise UsageError(
                 "A route of this machine, of a VPN perhaps, leads a part of the virtual addresses elsewhere, so programs would not reach contacts by them. Nothing was changed."
@@ -119,12 +127,14 @@ class Held:
         self._nftables = Nftables()
         try:
             run_ip([*fence(plan.ranges), *_left_rules()])  # those of a helper that was killed
+            self._nftables.run(sip_fence(plan))
             for each in plan.ranges:
                 self.listening[each.version] = _listening(each)
                 self.datagrams[each.version] = _told_where(_bound(each, socket.SOCK_DGRAM))
                 if plan.lan is not None:
                     self.lookups.append(_told_where(_bound(each, socket.SOCK_DGRAM, LOOKUP_PORT)))
-            self._nftables.run(table(plan, _ports(self.listening)))
+            calls = taking(plan, self._draw_call_ports()) if plan.takes_calls else ()
+            self._nftables.run(table(plan, _ports(self.listening), calls))
             run_ip(interface(plan))
         except VoiceboxError:
             self.down()
@@ -153,6 +163,16 @@ class Held:
             return _bound(network, socket.SOCK_DGRAM, number, wanted) if 0 < number <= 65_535 else None
         except (ValueError, StopIteration, HostError):
             return None
+
+    def _draw_call_ports(self) -> dict[int, int]:
+        for each in self._plan.ranges:
+            with _told_where(_bound(each, socket.SOCK_DGRAM)) as drawn:
+                self._call_ports[each.version] = drawn.getsockname()[1]
+        return self._call_ports
+
+    def calls(self) -> list[socket.socket]:
+        """Return fresh sockets that take calls. As soon as nobody has them, whoever calls is refused. Raises HostError."""
+        return [_told_where(_bound(each, socket.SOCK_DGRAM, self._call_ports[each.version])) for each in self._plan.ranges if each.version in self._call_ports]
 
     def refuse(self) -> None:
         """Let programs be refused again, after a box had the sockets: nobody listens at them then, also where the box has not let go of them yet."""
@@ -310,6 +330,8 @@ class Helper:
                     self._box = asking
             case b"sockets\n":
                 asking.sendall(b"busy\n")
+            case b"calls\n":
+                self._hand_calls(asking)
             case b"off\n":
                 self._on = False
                 self._held.down()
@@ -341,6 +363,12 @@ class Helper:
         with door:
             socket.send_fds(box, [DOOR], [door.fileno()])
         return True
+
+    def _hand_calls(self, asking: socket.socket) -> None:
+        with contextlib.ExitStack() as ours, contextlib.suppress(HostError):
+            sockets = [ours.enter_context(each) for each in self._held.calls()]
+            if sockets:
+                socket.send_fds(asking, [b"calls\n"], [each.fileno() for each in sockets])
 
     def _box_is_gone(self, box: socket.socket) -> None:
         """Take the sockets back."""

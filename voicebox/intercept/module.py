@@ -43,6 +43,8 @@ class Redirect(Enum):
     """Datagrams of one program's socket to one port of a virtual address; a module sees the first."""
     LOOKUP = "lookup"
     """A datagram with a question about a contact's name, of a device of the LAN to whatever resolver."""
+    SIP = "sip"
+    """A datagram with a request of SIP about a contact's name, of a phone to a server elsewhere."""
 
 
 @unique
@@ -58,7 +60,7 @@ class Cause(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One connection, association or question of a program or device. petname, host: whose virtual address it went to, host "" for the contact's own name, both "" for a question; port: there."""
+    """One connection, association, question or request of a program or device. petname, host: whose virtual address it went to, host "" for the contact's own name, both "" for a question and a request of SIP; port: there."""
 
     petname: str = field(repr=False)
     host: str = field(repr=False)

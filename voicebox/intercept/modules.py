@@ -11,6 +11,7 @@ from voicebox.errors import UsageError
 from voicebox.intercept.dns import Dns
 from voicebox.intercept.http import Http
 from voicebox.intercept.module import Answer, Box, Cause, Flow, Module, Redirect, Verdict
+from voicebox.intercept.sip import Sip
 
 GROUP = "voicebox.intercept"
 MAX_SAID_OCTETS = 65_536
@@ -40,7 +41,7 @@ class Udp(Module):
         return Verdict.TAKE
 
 
-BUILT_IN: tuple[type[Module], ...] = (Dns, Http, Tcp, Udp)
+BUILT_IN: tuple[type[Module], ...] = (Dns, Http, Sip, Tcp, Udp)
 ALL = "all"
 """In the configuration: those that come with a box."""
 

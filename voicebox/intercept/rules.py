@@ -58,7 +58,8 @@ class Plan:
     """What is intercepted.
 
     ranges: of virtual addresses, one of each IP version at most; suffixes: of contacts' names; lan: the interface of devices that are served too, None for this host alone;
-    resolvers: of DNS over HTTPS that devices are refused, by address; resolvers_here: that programs of this host are refused too.
+    resolvers: of DNS over HTTPS that devices are refused, by address; resolvers_here: that programs of this host are refused too; sip_port: of SIP servers elsewhere;
+    takes_calls: whether phones that are registered there may call contacts.
     """
 
     ranges: tuple[Network, ...]
@@ -66,6 +67,8 @@ class Plan:
     lan: str | None = None
     resolvers: tuple[Network, ...] = ()
     resolvers_here: bool = False
+    sip_port: int = 5060
+    takes_calls: bool = False
 
     def __post_init__(self) -> None:
         if self.lan is not None and (self.lan == "lo" or not re.fullmatch(r"[A-Za-z0-9_.-]{1,15}", self.lan)):
@@ -74,13 +77,13 @@ class Plan:
     def told(self) -> dict[str, object]:
         """Return it in words of JSON."""
         told = {name: [str(each) for each in getattr(self, name)] for name in ("ranges", "suffixes", "resolvers")}
-        return {**told, "lan": self.lan, "resolvers_here": self.resolvers_here}
+        return {**told, "lan": self.lan, "resolvers_here": self.resolvers_here, "sip_port": self.sip_port, "takes_calls": self.takes_calls}
 
 
 def plan_of(told: Mapping[str, Any]) -> Plan:
     """Read what Plan.told() gave. Raises KeyError, ValueError and UsageError for anything else."""
     ranges, resolvers = (tuple(ipaddress.ip_network(each) for each in told[name]) for name in ("ranges", "resolvers"))
-    return Plan(ranges, tuple(told["suffixes"]), told["lan"], resolvers, bool(told["resolvers_here"]))
+    return Plan(ranges, tuple(told["suffixes"]), told["lan"], resolvers, bool(told["resolvers_here"]), int(told["sip_port"]), bool(told["takes_calls"]))
 
 
 def own_address(network: Network) -> Address:
@@ -118,20 +121,21 @@ def no_fence(ranges: Iterable[Network]) -> list[str]:
 
 
 def interface(plan: Plan) -> list[str]:
-    """Return the commands that let the interface make the ranges local, and questions of a LAN, to whatever resolver, which the rules mark."""
+    """Return the commands that let the interface make the ranges local, and what the rules mark: questions of a LAN to whatever resolver, and calls to whatever server."""
     lines = [f"-4 link set {INTERFACE} up"]
+    marked = [*([plan.lan] if plan.lan else []), *(["lo"] if plan.takes_calls else [])]
     for each in plan.ranges:
         own, bits = own_address(each), each.max_prefixlen
         lines.append(f"-{each.version} address add {own}/{bits} dev {INTERFACE}{' nodad' if each.version == 6 else ''}")
         lines.append(f"-{each.version} route add local {each} dev {INTERFACE} table local src {own}")
-        if plan.lan:
+        if marked:
             lines.append(f"-{each.version} route add local default dev {INTERFACE} table {MARKED_TABLE}")
-            lines.append(f"-{each.version} rule add {_marked(plan.lan)}")
+            lines += [f"-{each.version} rule add {_marked(iif)}" for iif in marked]
     return lines
 
 
-def _marked(lan: str) -> str:
-    return f"iif {lan} fwmark {MARK} lookup {MARKED_TABLE} protocol {PROTOCOL}"
+def _marked(iif: str) -> str:
+    return f"iif {iif} fwmark {MARK} lookup {MARKED_TABLE} protocol {PROTOCOL}"
 
 
 def no_rules(rules: Iterable[Mapping[str, object]], version: int) -> list[str]:
@@ -139,31 +143,31 @@ def no_rules(rules: Iterable[Mapping[str, object]], version: int) -> list[str]:
     return [f"-{version} rule del {_marked(str(rule['iif']))}" for rule in rules if str(rule.get("protocol")) == PROTOCOL and "iif" in rule]
 
 
-def table(plan: Plan, ports: Mapping[int, int]) -> str:
-    """Return the table. ports: by IP version, where the host's own address takes TCP of the range. What serving() adds takes the rest."""
+def table(plan: Plan, ports: Mapping[int, int], more: Iterable[str] = ()) -> str:
+    """Return the table. ports: by IP version, where the host's own address takes TCP of the range; more: further chains. What serving() adds takes the rest."""
     chains = [
-        _chain("incoming", "prerouting", "mangle", _incoming(plan, ports)),
-        _chain("leaving", "postrouting", "mangle", _leaving(plan)),
+        chain("incoming", "prerouting", "mangle", _incoming(plan, ports)),
+        chain("leaving", "postrouting", "mangle", _leaving(plan)),
         *(
-            _chain(name, hook, "mangle", [*(f'oifname != "lo" {proto} dport {LOOKUP_PORTS} jump asked_{proto}' for proto in ("udp", "tcp")), *more])
-            for name, hook, more in (  # of this host, and of others that it routes for
+            chain(name, hook, "mangle", [*(f'oifname != "lo" {proto} dport {LOOKUP_PORTS} jump asked_{proto}' for proto in ("udp", "tcp")), *refused])
+            for name, hook, refused in (  # of this host, and of others that it routes for
                 ("asking", "output", _resolving(plan, RESOLVED) if plan.resolvers_here else ()),
                 ("passing", "forward", ()),
             )
         ),
     ]
     asked = [
-        _chain("refused", rules=["meta l4proto tcp reject with tcp reset", "reject"]),
-        _chain(TAKEN),
-        *(_chain(f"asked_{proto}", rules=_asked(plan, proto, "refused")) for proto in ("udp", "tcp")),
+        chain("refused", rules=["meta l4proto tcp reject with tcp reset", "reject"]),
+        chain(TAKEN),
+        *(chain(f"asked_{proto}", rules=_asked(plan, proto, "refused")) for proto in ("udp", "tcp")),
     ]
     if plan.lan:
         asked += [
-            _chain(ANSWERING),
-            _chain("answered", rules=[f"jump {ANSWERING}", "jump refused"]),
-            _chain("lan_asked", rules=[f"{content_is(HEADER_OCTETS, wire_name(CANARY))} goto answered", *_asked(plan, "udp", "answered")]),
+            chain(ANSWERING),
+            chain("answered", rules=[f"jump {ANSWERING}", "jump refused"]),
+            chain("lan_asked", rules=[f"{content_is(HEADER_OCTETS, wire_name(CANARY))} goto answered", *_asked(plan, "udp", "answered")]),
         ]
-    return "\n".join([f"table inet {TABLE} {{", "flags owner;", *_resolvers(plan), *asked, *chains, "}", ""])
+    return "\n".join([f"table inet {TABLE} {{", "flags owner;", *_resolvers(plan), *asked, *chains, *more, "}", ""])
 
 
 def serving(plan: Plan, ports: Mapping[int, int]) -> str:
@@ -201,9 +205,10 @@ def _resolving(plan: Plan, counter: str, whose: str = "") -> Iterator[str]:
         yield f"{whose}{to} meta l4proto {{ tcp, udp }} th dport {SECURE_WEB_PORT} counter name {counter} jump refused"
 
 
-def _chain(name: str, hook: str | None = None, priority: str = "", rules: Iterable[str] = ()) -> str:
-    kind = [f"type filter hook {hook} priority {priority}; policy accept;"] if hook else []
-    return "\n".join([f"chain {name} {{", *kind, *rules, "}"])
+def chain(name: str, hook: str | None = None, priority: str = "", rules: Iterable[str] = (), kind: str = "filter") -> str:
+    """Return a chain. kind: of one at a hook; a new mark on a packet of this host chooses another route for it in a `route` chain alone."""
+    head = [f"type {kind} hook {hook} priority {priority}; policy accept;"] if hook else []
+    return "\n".join([f"chain {name} {{", *head, *rules, "}"])
 
 
 def _ip(network: Network) -> str:

@@ -24,9 +24,10 @@ from voicebox.intercept.datagram import CONTROL_OCTETS, destination, leaving_fro
 from voicebox.intercept.doors import Doors
 from voicebox.intercept.helper import SOCKET_NAME
 from voicebox.intercept.module import Answer, Cause, Flow, Redirect
-from voicebox.intercept.modules import Modules
+from voicebox.intercept.modules import load_modules
 from voicebox.intercept.resolvers import known_resolvers
 from voicebox.intercept.rules import INTERFACE, LOOKUP_PORT, Network, Plan, own_address
+from voicebox.intercept.taken import SipSide, TakenCalls
 
 AGAIN_S = 1.0
 """So often a helper is looked for where there is none."""
@@ -75,13 +76,15 @@ class Leads(Protocol):
 
 
 class Interception:
-    """Interception as the box sees it. leads(): who leads to contacts now, None while nobody does.
+    """Interception as the box sees it. leads(): who leads to contacts now, None while nobody does; sip(): see TakenCalls. Raises UsageError for modules that there are not.
 
     Contract: start() on the running loop, then stop().
     """
 
-    def __init__(self, home: Path, modules: Modules, names: Names, leads: Callable[[], Leads | None]) -> None:
-        self._home, self._modules, self._names, self._leads = home, modules, names, leads
+    def __init__(self, home: Path, config: BoxConfig, names: Names, leads: Callable[[], Leads | None], sip: Callable[[], SipSide | None]) -> None:
+        self._home, self._config, self._names, self._leads = home, config, names, leads
+        self._modules = modules = load_modules(config.intercept_modules)
+        self._calls = TakenCalls(home, config.phones_elsewhere, modules, sip)
         modules.use(self)
         self._running: asyncio.Task[None] | None = None
         self._waiting: set[asyncio.Task[None]] = set()
@@ -90,7 +93,7 @@ class Interception:
 
     def status(self) -> dict[str, object]:
         """Return whether there is a helper, how many connections wait, and counts; flows are connections and associations."""
-        return {"on": self._has_helper, "waiting": len(self._waiting), "module_failures": self._modules.failed, **self.counters}
+        return {"on": self._has_helper, "waiting": len(self._waiting), "module_failures": self._modules.failed, **self.counters, **self._calls.counters}
 
     def start(self) -> None:
         """Look for a helper, now and whenever there is none."""
@@ -102,10 +105,12 @@ class Interception:
             task.cancel()
         self._running = None
 
-    def plan(self, config: BoxConfig) -> Plan:
+    def plan(self) -> Plan:
         """Return what this box wants intercepted, for programs of this host. Raises HostError."""
+        config = self._config
         resolvers = () if config.intercept_doh is Doh.ALLOW else (*known_resolvers(), *config.intercept_resolvers)
-        return Plan(self._names.ranges(), config.suffixes, None, resolvers, config.intercept_doh is Doh.REFUSE_HERE)
+        refuses_here, takes_calls = config.intercept_doh is Doh.REFUSE_HERE, bool(config.phones_elsewhere)
+        return Plan(self._names.ranges(), config.suffixes, None, resolvers, refuses_here, config.sip_port, takes_calls)
 
     # ------------------------------------------------------------------------------------------------- what modules have
 
@@ -141,6 +146,7 @@ class Interception:
                 raise HostError("The helper was started for other ranges.")
             self._names.intercept(OWN)
             self._has_helper = True
+            await self._calls.begin()
             for each in taken:
                 each.setblocking(False)
                 if each.type == socket.SOCK_STREAM:
@@ -155,6 +161,7 @@ class Interception:
             self.counters["helpers_refused"] += 1
         finally:
             self._has_helper = False
+            self._calls.end()
             for task in accepting:
                 task.cancel()
             associations.stop()

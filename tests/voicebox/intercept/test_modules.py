@@ -92,8 +92,8 @@ def test_who_says_something_does_not_hear_it_and_nobody_says_too_much() -> None:
 
 
 def test_those_of_the_box_come_in_their_order_and_each_once() -> None:
-    assert load_modules(("all",)).names == ("dns", "http", "tcp", "udp")
-    assert load_modules(("tcp", "all")).names == ("tcp", "dns", "http", "udp")
+    assert load_modules(("all",)).names == ("dns", "http", "sip", "tcp", "udp")
+    assert load_modules(("tcp", "all")).names == ("tcp", "dns", "http", "sip", "udp")
     with pytest.raises(UsageError, match="no module"):
         load_modules(("gopher",))
 
@@ -114,7 +114,7 @@ def test_one_that_others_made_is_found_by_its_entry_point(tmp_path: Path, monkey
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "finger_of_others", raising=False)
     modules = load_modules(("finger", "all"))
-    assert modules.names == ("finger", "dns", "http", "tcp", "udp")
+    assert modules.names == ("finger", "dns", "http", "sip", "tcp", "udp")
     finger = modules.process(Flow("bob", "", 79), b"")
     assert isinstance(finger, Module)
     assert finger.name == "finger"
