@@ -245,7 +245,7 @@ class Node:
         if link.own is not None:
             link.own.command(name, *arguments)
         elif hop is not None and hop.before == place and (name == "answer_ask" or (name in {"extend", "refuse_extend"} and hop.next_state is NextState.ASKED)):
-            {"extend": self._extend, "refuse_extend": Hop.refuse_extend, "answer_ask": Hop.answer_ask}[name](hop, *arguments[1:])
+            (self._extend if name == "extend" else getattr(Hop, name))(hop, *arguments[1:])
         elif name in {"accept", "refuse"} and create is not None and create.collector.whole and create.refusal is None and {*arguments[5:]} <= {*STEPS_US}:
             (self._accept if name == "accept" else self._refuse)(place, link, create, *arguments[1:])
         else:

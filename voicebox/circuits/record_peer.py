@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -42,7 +42,9 @@ LATE_S = 0.4
 """So long the others are waited for once half of the holders answered."""
 MAX_WAITING = 256
 """Questions under way to one holder, and of all boxes at a junction."""
-MAX_JUNCTIONS, MAX_OF_JUNCTION = 32, 2
+MAX_LINES = 256
+"""Holders that a junction has a connection to; who was asked longest ago gives way."""
+MAX_JUNCTIONS, MAX_OF_JUNCTION = 32, 3
 """Connections that a holder serves, and of one junction."""
 BURST, PER_S = 20.0, 1.0
 """What a box may ask over one circuit."""
@@ -67,7 +69,7 @@ class _Line:
     """A junction's connections to one holder, one at a time; questions go out as they come, answers come in their order."""
 
     def __init__(self, me: Station, holder: Descriptor) -> None:
-        self._me, self._holder = me, holder
+        self._me, self.holder = me, holder
         self._attempt = 0
         self._opening = asyncio.Lock()
         self._writer: asyncio.StreamWriter | None = None
@@ -97,10 +99,10 @@ class _Line:
         """Open a connection. A former one is read on until what was asked there is answered."""
         self._attempt += 1
         async with asyncio.timeout(CONNECT_S):
-            reader, writer = await connect(self._holder, self._attempt - 1, self._me.local_host, client_context())
+            reader, writer = await connect(self.holder, self._attempt - 1, self._me.local_host, client_context())
             try:
                 certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-                if certificate is None or not hmac.compare_digest(pin_of(certificate), self._holder.link_pin):
+                if certificate is None or not hmac.compare_digest(pin_of(certificate), self.holder.link_pin):
                     raise HandshakeError("a relay has another key than its descriptor says")
                 network_id, binding = self._me.network().network_id, binding_of(writer)
                 said = records_proof(network_id, binding) + self._me.own.relay_id + self._me.keys.identity.sign(_signed(network_id, binding))
@@ -109,6 +111,7 @@ class _Line:
                 writer.close()
                 raise
         self._attempt -= 1  # this address is the first next time too
+        self.close()
         self._writer, self._waiting, self._until_s = writer, deque(), asyncio.get_running_loop().time() + LINE_S
         task = asyncio.get_running_loop().create_task(self._read(reader, writer, self._waiting))
         self._readers.add(task)
@@ -134,6 +137,12 @@ class _Line:
                     asked.set_exception(RemoteError("a holder went away"))
                     asked.exception()  # nobody may wait for it any more
 
+    def close(self) -> None:
+        """Use the connection no more; it is closed once what was asked is answered."""
+        if self._writer is not None and not self._waiting:
+            self._writer.close()
+        self._writer = None
+
     async def stop(self) -> None:
         tasks = list(self._readers)
         for task in tasks:
@@ -147,7 +156,7 @@ class Questions:
     def __init__(self, me: Station, holder: Holder, counters: Counter[str], say: Callable[[int, int, int, bytes], None]) -> None:
         self._me, self._holder, self.counters, self._say = me, holder, counters, say
         self._rings = Rings()
-        self._lines: dict[bytes, _Line] = {}
+        self._lines: OrderedDict[bytes, _Line] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._late: set[asyncio.Task[Answer | None]] = set()
         self._left: dict[tuple[int, int], tuple[float, float]] = {}
@@ -214,13 +223,24 @@ class Questions:
         try:
             if holder.relay_id == self._me.own.relay_id:
                 return self._holder.answer(asked, self._me.own.relay_id, period_at(self._me.network(), self._me.now_us()))
-            line = self._lines.setdefault(holder.relay_id, _Line(self._me, holder))
             async with asyncio.timeout(ANSWER_S):
-                answer = parse_answer(self._me.network().network_id, asked, await line.ask(asked.serialise()))
+                answer = parse_answer(self._me.network().network_id, asked, await self._line(holder).ask(asked.serialise()))
         except FAILURES:
             self.counters["holders_silent"] += 1
             return None
         return Answer(min(1, answer.count), answer.record)
+
+    def _line(self, holder: Descriptor) -> _Line:
+        """Return the line to a holder, a new one where its descriptor has changed."""
+        line = self._lines.get(holder.relay_id)
+        if line is None or line.holder != holder:
+            if line is not None:
+                line.close()
+            line = self._lines[holder.relay_id] = _Line(self._me, holder)
+        self._lines.move_to_end(holder.relay_id)
+        if len(self._lines) > MAX_LINES:
+            self._lines.popitem(last=False)[1].close()
+        return line
 
     async def stop(self) -> None:
         """End what goes on; idempotent."""
@@ -230,7 +250,7 @@ class Questions:
         await asyncio.gather(*tasks, return_exceptions=True)
         for line in self._lines.values():
             await line.stop()
-        self._lines = {}
+        self._lines.clear()
 
 
 class RecordsServer:

@@ -45,6 +45,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
             f"relay      {status['role']}",
             f"links      {links['access']} to boxes, {links['relay']} to relays",
             f"list       {_list(status['list'], 'relays')}",
+            f"records    {status['records']['held']} held for others",
             *_clock(status["list"]),
             f"real time  {real_time}",
         ]

@@ -431,9 +431,14 @@ impl World {
                 let wants = self.circuits[circuit].hear(event, clock, next_number);
                 return self.obey(circuit, wants);
             }
-            Event::CircuitEnded { .. } | Event::Message { .. } | Event::Silent { .. } | Event::Ended { .. } | Event::Digit { .. } | Event::Taped { .. } => {
-                return
-            }
+            // Nobody asks about records here.
+            Event::Ask { .. }
+            | Event::CircuitEnded { .. }
+            | Event::Message { .. }
+            | Event::Silent { .. }
+            | Event::Ended { .. }
+            | Event::Digit { .. }
+            | Event::Taped { .. } => return,
         };
         self.put(self.now + CONTROL_US, Happening::Command { node, command });
     }

@@ -71,7 +71,7 @@ def test_what_is_not_well_is_said(changed: dict[str, Any], what: str, grade: Gra
 
 
 def test_a_relay_says_less() -> None:
-    relay = {"kind": "relay", "ready": True, "realtime": True, "engine": {}, "counters": {}, "list": LIST}
+    relay = {"kind": "relay", "ready": True, "realtime": True, "engine": {}, "counters": {}, "list": LIST, "records": {"held": 0}}
     assert [finding.what for finding in findings_of_status(relay)] == ["running", "ticks", "faults", "list", "date", "value"]
 
 
