@@ -12,7 +12,6 @@ from tests.support.embedded import CALLEE, CALLER, start_network, told, wait_unt
 from tests.system.test_dial_plans import phones
 from tests.system.test_lan import account
 from voicebox.demo.network import EmbeddedNetwork, Plan
-from voicebox.errors import VoiceboxError
 
 pytestmark = [pytest.mark.system, pytest.mark.long]  # a minute of real time: turns, however short
 
@@ -50,12 +49,4 @@ async def test_a_text_to_a_box_that_is_off_comes_when_it_is_on(network: Embedded
     for box in (alice, bob):
         assert told(box)["sip"].get("bugs", 0) == 0
         assert not {name for name in told(box)["counters"] if name.startswith("bug_")}
-
-
-def test_status_of_a_box_and_a_relay_tell_totals_alone(network: EmbeddedNetwork) -> None:
-    try:
-        texts = told(network.boxes[CALLER])["texts"]
-    except VoiceboxError:
-        pytest.fail("the box does not answer")
-    assert {"waiting", "expired"} <= set(texts)
-    assert all(isinstance(count, int) for count in texts.values())
+        assert all(isinstance(count, int) for count in told(box)["texts"].values()), "totals alone"
