@@ -93,6 +93,7 @@ def test_call_after_call_and_after_a_restart_and_a_restored_backup(network: Embe
         network.voicebox("backup", *words, home=node.home)
         network.stop_node(node, signal.SIGKILL)
         shutil.rmtree(node.home)
+        node.home = node.home.with_name("another-machine")
         network.voicebox("restore", *words, home=node.home)
         network.start_node(node)
 
