@@ -98,6 +98,10 @@ class House:
         """Take the carrier of a line, at the router's end of it."""
         self._router.ip([f"link set {line} down"])
 
+    def leads_nowhere(self) -> None:
+        """Let the router hand nothing on, while its end of the line stays as it is."""
+        self._nft("flush", "chain", "ip", "house", "through")
+
     def masqueraded(self) -> int:
         """Return how many flows the router masqueraded."""
         told = json.loads(self._nft("-j", "list", "counter", "ip", "house", "masqueraded"))
