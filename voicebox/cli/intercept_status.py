@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from voicebox.cli.home import add_home, home_of
+from voicebox.config.load import load_box
 from voicebox.errors import UsageError
 from voicebox.intercept.asking import ask_helper
 from voicebox.intercept.helper import SOCKET_NAME, routes_now
@@ -44,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
     if told["resolved"] is None:
         print("A program of this machine that asks a resolver over HTTPS escapes, and shows it names of contacts; `intercept.doh` in box.yaml.")
     if args.programs:
-        _print_programs()
+        _print_programs(home)
     return 0 if told["box"] else 1
 
 
-def _print_programs() -> None:
-    names = escaping(known_resolvers())
+def _print_programs(home: Path) -> None:
+    names = escaping((*known_resolvers(), *load_box(home).intercept_resolvers))
     print(f"Programs that speak with a known resolver over HTTPS now: {', '.join(names) or 'none that you may see'}.")

@@ -38,7 +38,11 @@ def keep_only_network(user: int, group: int) -> None:
             os.setresuid(user, user, user)
         except OSError as error:
             raise HostError(f"The helper cannot become the user whose box it is ({error.strerror}).") from None
-    bits, passed_on = sum(1 << each for each in KEPT), 1 << CAP_NET_ADMIN
-    header, words = (ctypes.c_uint32 * 2)(VERSION_3, 0), (ctypes.c_uint32 * 6)(bits, bits, passed_on, 0, 0, 0)
-    if libc.capset(header, words) or prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN) or prctl(PR_SET_NO_NEW_PRIVS, 1):
+
+    def kept(*rights: int) -> bool:
+        bits, passed_on = sum(1 << each for each in rights), 1 << CAP_NET_ADMIN
+        return not libc.capset((ctypes.c_uint32 * 2)(VERSION_3, 0), (ctypes.c_uint32 * 6)(bits, bits, passed_on, 0, 0, 0))
+
+    # Whoever started it without the lesser right goes without what needs it: datagrams to ports below 1024.
+    if not (kept(*KEPT) or kept(CAP_NET_ADMIN)) or prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN) or prctl(PR_SET_NO_NEW_PRIVS, 1):
         raise HostError("Interception needs the right to administer the network (CAP_NET_ADMIN): start it as root, for example with sudo.")
