@@ -406,6 +406,7 @@ def test_a_phone_of_another_provider_calls_a_contact_and_the_provider_hears_noth
     assert (sip["calls"], sip.get("bugs", 0)) == (0, 0)
 
 
+@pytest.mark.long
 def test_a_phone_of_this_machine_that_is_registered_elsewhere_calls_a_contact(intercepted: Place) -> None:
     place = intercepted
     caller, callee = phones(place, place.host, INSIDE)
