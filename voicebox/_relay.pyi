@@ -31,7 +31,7 @@ owner: ('created', link, circuit, payload: bytes)                §3.2 created; 
 media: ('digit', port, code: int, duration_ms: int)
        ('taped', port, entries: bytes)                           media_tape(): for each slot `length u8 | frame`, length 0 where there was none
        ('media_failed', port)                                    media_agree(): the handshake came to nothing, and nothing passes the port
-streams: ('stream_asked', stream, bundle, port, datagrams: bool)  a contact's box opens one, or an association: stream_attach() or door_attach() takes it, stream_reset() refuses it
+streams: ('stream_asked', stream, bundle, port, datagrams: bool, fast: bool)  a contact's box opens one, or an association, or one of fast cells: stream_attach() or door_attach() takes it, stream_reset() refuses it
        ('datagram_asked', door, datagram)                        a program sent what no association of its door is for, header and all; at most 16 a second for each door
        ('stream_taken', stream)                                  the contact's box takes one that was opened here
        ('stream_over', stream, why: int | None)                  it ended both ways, or was reset: the number of §11.3, also where stream_open() found no room
@@ -50,12 +50,14 @@ class Engine:
         max_circuits: int = 4096,
         metered: bool = False,
         seed: bytes | None = None,
+        limit_per_s: int | None = None,
         link_idle_us: int = 60_000_000,
         keeper: int | None = None,
     ) -> Self:
         """seed: 32 octets for tests; None takes the operating system's randomness. Does nothing until start(); what is asked before waits for it.
 
         metered: this node's own circuits have a cell in every second slot only (PROTOCOL.md §5.7), and numbers that say so.
+        limit_per_s: cells that may come a second, and leave, over all links: fast ones have what slots leave of it (PROTOCOL.md §13.6).
         link_idle_us: how long nothing valid may come on a link (PROTOCOL.md §2.2); tests have less patience.
         keeper: descriptor of the pair of voicebox/keeper.py, which is duplicated; the sockets of outgoing links are handed over there.
         """
@@ -194,8 +196,8 @@ class Engine:
     def bundle_idle_us(self, bundle: int) -> int:
         """For how long nothing has waited to be said. Waits for the thread as counters() does."""
 
-    def stream_open(self, bundle: int, port: int, *, datagrams: bool = False) -> int:
-        """Open a stream to the contact's service of this port, or an association (§11.6), and return its number; `stream_taken` or `stream_over` follows."""
+    def stream_open(self, bundle: int, port: int, *, datagrams: bool = False, fast: bool = False) -> int:
+        """Open a stream to the contact's service of this port, an association (§11.6), or a stream whose octets go in fast cells (§13), and return its number; `stream_taken` or `stream_over` follows."""
 
     def stream_attach(self, stream: int, descriptor: int, first: bytes = ..., *, whole: bool = False) -> None:
         """Connect a stream with a connected TCP socket, which is duplicated: the caller closes its own. Takes a stream that was asked for.

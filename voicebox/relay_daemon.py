@@ -19,7 +19,7 @@ from voicebox.circuits.descriptor import Descriptor
 from voicebox.circuits.gossip import Gossip
 from voicebox.circuits.gossip_peer import Gossiping, GossipListener
 from voicebox.circuits.gossip_rounds import Times
-from voicebox.circuits.limits import MonthlyTraffic, circuits_within, rounded
+from voicebox.circuits.limits import MonthlyTraffic, cells_within, circuits_within, rounded
 from voicebox.circuits.network import VerifiedNetwork, belongs
 from voicebox.circuits.network_state import keep_network, load_network, reread_network
 from voicebox.circuits.record_peer import Station
@@ -135,7 +135,12 @@ class RelayDaemon:
         keep_network(self._store, self._network)
 
     def _new_relay(self) -> tuple[LiveDataPlane, Relay]:
-        plane = LiveDataPlane(born_unix_us=self._network.terms.born_unix_us, realtime=self._config.realtime, max_circuits=self._max_circuits)
+        plane = LiveDataPlane(
+            born_unix_us=self._network.terms.born_unix_us,
+            realtime=self._config.realtime,
+            max_circuits=self._max_circuits,
+            limit_per_s=cells_within(self._config.mbit_s),
+        )
         return plane, Relay(plane, self._network, self._own, self._keys, random.SystemRandom())
 
     def _start_relay(self) -> None:

@@ -27,7 +27,7 @@ LinkKind = IntEnum("LinkKind", {"OWNER": 0, "GUARD": 1, "RELAY": 2})
 # Whose a link is: we are the box; a box's access link to us; a relay's.
 Order = IntEnum("Order", ["SWEEP", "GUARD_TICK", "HOP", "OWN_TICK"])
 # What runs first among what is due at one time.
-CREATES = {LinkKind.GUARD: 8, LinkKind.RELAY: 256}
+CREATES, FAST = {LinkKind.GUARD: 8, LinkKind.RELAY: 256}, 1 << 30
 
 
 @dataclass
@@ -184,8 +184,8 @@ class Node:
 
     def on_cell(self, number: int, octets: bytes) -> None:
         link, cell = self.links.get(number), parse_cell(octets)
-        if link is None or cell is None or cell.slot % stride(cell.circuit):
-            return self.drop("unknown_link" if link is None else "cell_malformed" if cell is None else "slot_odd")
+        if link is None or cell is None or cell.circuit & FAST or cell.slot % stride(cell.circuit):
+            return self.drop("unknown_link" if link is None else "cell_malformed" if cell is None else "fast_unasked" if cell.circuit & FAST else "slot_odd")
         if link.own is not None:
             return link.own.take(*cell)
         if link.kind is LinkKind.GUARD and link.tick_us is None:

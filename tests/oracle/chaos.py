@@ -112,7 +112,7 @@ class Chaos(Network):
     def _number(self, life: Life) -> int:
         """Draw a circuit number, that says what the box is, or seldom the contrary."""
         metered = (life.box in self.metered) != (self.chance.random() < 0.02)
-        return self.chance.getrandbits(31) | 1 | metered << 31
+        return self.chance.getrandbits(30) | 1 | metered << 31
 
     def _anew(self, life: Life) -> None:
         """Close and open again under another number, a little sooner than the relays expect."""

@@ -27,10 +27,17 @@ pytestmark = pytest.mark.system
 PLAN = Plan(first_port=47_400, prefix="127.0.81")
 OCTETS = 100_000
 SOCKS, FORWARD, PROXY = "127.0.81.200:1080", "127.0.81.200:8022", "127.0.81.200:8118"
+FAST_FORWARD, UNLIKE_FORWARD = "127.0.81.200:8023", "127.0.81.200:8024"
+FAST_PORT = 81
+MANY_OCTETS = 10_000_000
 UDP_FORWARD, TLS_FORWARD = "127.0.81.200:8053", "127.0.81.200:8443"
 NAMES = "127.0.81.200", 5354
 BY_NAME = 8080
 """A port that ordinary users may take."""
+
+
+def _many() -> bytes:
+    return hashlib.shake_128(b"many").digest(MANY_OCTETS)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -45,6 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
     octets = b"".join(hashlib.sha256(bytes([place % 256, place // 256])).digest() for place in range(OCTETS // 32))
     (folder / "file").write_bytes(octets)
     (folder / "short").write_bytes(b"hello")
+    (folder / "many").write_bytes(_many())
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -67,7 +75,10 @@ def network(tmp_path_factory: pytest.TempPathFactory, page: tuple[int, str]) -> 
     settings.write_text(text)
     network.voicebox("service", "add", "page", "--to", f"127.0.0.1:{page[0]}", "--port", str(BY_NAME), "--allow", CALLER, home=callee)
     network.voicebox("service", "add", "web", "--to", f"127.0.0.1:{page[0]}", "--port", "80", "--allow", CALLER, home=callee)
+    network.voicebox("service", "add", "bulk", "--to", f"127.0.0.1:{page[0]}", "--port", str(FAST_PORT), "--allow", CALLER, "--fast", "--yes", home=callee)
     network.voicebox("forward", "add", FORWARD, f"{CALLEE}.privacy:80", home=caller)
+    network.voicebox("forward", "add", FAST_FORWARD, f"{CALLEE}.privacy:{FAST_PORT}", "--fast", "--yes", home=caller)
+    network.voicebox("forward", "add", UNLIKE_FORWARD, f"{CALLEE}.privacy:80", "--fast", "--yes", home=caller)
     try:
         network.start()
         network.wait_ready(120)
@@ -135,6 +146,27 @@ def test_a_file_goes_on_beside_a_call_of_the_same_two_and_ends_none(network: Emb
     for name in (CALLER, CALLEE):
         engine = told(network.boxes[name])["engine"]
         assert (engine["streams_broken"], engine["bad_command"], engine["panics"]) == (0, 0, 0)
+
+
+def test_ten_megabytes_come_whole_and_soon_by_a_fast_forward(network: EmbeddedNetwork) -> None:
+    """Unseen, they would take more than eight minutes."""
+    done = curl("--noproxy", "*", "-w", "%{stderr}%{time_total}", f"http://{FAST_FORWARD}/many", timeout_s=60)
+    assert done.returncode == 0, done.stderr
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(_many()).digest()
+    engine = told(network.boxes[CALLEE])["engine"]
+    assert engine["fast_out"] >= MANY_OCTETS / 212
+    for name in (CALLER, CALLEE):
+        engine = told(network.boxes[name])["engine"]
+        assert (engine["streams_broken"], engine["fast_unasked"], engine["fast_not_opened"], engine["panics"]) == (0, 0, 0, 0)
+
+
+def test_where_only_one_side_says_fast_nothing_passes_and_it_is_said(network: EmbeddedNetwork) -> None:
+    assert curl("--noproxy", "*", f"http://{UNLIKE_FORWARD}/short").stdout == b""
+    assert by_socks(f"http://{CALLEE}.privacy:{FAST_PORT}/short").stdout == b""
+    streams = told(network.boxes[CALLER])["streams"]
+    assert (streams["fast_refused"], streams["fast_only"]) == (1, 1)
+    said = network.voicebox("status", home=network.boxes[CALLER].home)
+    assert all(words in said for words in ("2 of your services and forwards", "the contact's service is not", "by a way that is not"))
 
 
 @pytest.mark.parametrize("way", [("-x", f"http://{PROXY}"), ("-p", "-x", f"http://tor:x@{PROXY}")], ids=["get", "connect"])

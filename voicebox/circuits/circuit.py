@@ -53,6 +53,8 @@ NO_LINK = 0
 """A circuit that never had one: the engine's numbers begin at 1."""
 METERED = 2**31
 """The bit of a circuit's number that says that it has a cell in every second slot only."""
+FAST = 2**30
+"""The bit that no circuit's number has: with it a cell is a fast one (PROTOCOL.md §13.1)."""
 TokenMaker = Callable[[Path, int], bytes]
 
 
@@ -406,7 +408,7 @@ class Circuit:
 
     def _new_number(self) -> int:
         """Draw a number for a link: all of one circuit say alike whether it is metered. Spec: PROTOCOL.md §5.7."""
-        return 1 + secrets.randbelow(METERED - 1) + (METERED if self._metered else 0)
+        return 1 + secrets.randbelow(FAST - 1) + (METERED if self._metered else 0)
 
     def _binding(self, relay: Descriptor, number: int) -> HopBinding:
         return HopBinding(self._network_id, relay.identity, number, self.epoch)

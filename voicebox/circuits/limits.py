@@ -27,6 +27,11 @@ OCTETS_OF_A_GB = 10**9
 TRAFFIC_TOTALS = frozenset({"cells_in", "cells_out", "link_cells_in", "link_cells_out", "control_in", "filled", "receives", "turns", "ticks"})
 
 
+def cells_within(mbit_s: int | None) -> int | None:
+    """Return how many cells a second so many Mbit/s are, each way; None without a limit. Fast cells have what slots leave of it (PROTOCOL.md §13.6)."""
+    return None if mbit_s is None else int(mbit_s * 1e6 / (DATAGRAM_OCTETS * 8))
+
+
 class Chance(Protocol):
     """Randomness: random.SystemRandom in a daemon, seeded in tests."""
 

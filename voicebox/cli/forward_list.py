@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the forwards."""
     forwards = load_offered(StateDirectory(home_of(args))).forwards
     for each in forwards:
-        print(f"{each.listen}: port {each.port}{' over UDP' if each.udp else ''} of {each.petname}")
+        print(f"{each.listen}: port {each.port}{' over UDP' if each.udp else ''} of {each.petname}{', FAST: seen by relays and lines' if each.fast else ''}")
     if not forwards:
         print("There is none. `voicebox forward add` makes one.")
     return 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from voicebox.cli.fast import add_fast, kind_chosen
 from voicebox.cli.home import add_home, home_of
 from voicebox.cli.offering import change_offered
+from voicebox.config.load import load_box
 from voicebox.config.model import parse_endpoint, parse_port
 from voicebox.streams.offered import NOBODY
 
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="it speaks TLS 1.3 with a certificate of `voicebox cert issue NAME`, which contacts' boxes check and present to their programs",
     )
+    add_fast(parser)
     add_home(parser)
 
 
@@ -32,9 +35,9 @@ def run(args: argparse.Namespace) -> int:
     """Add the service."""
     to = parse_endpoint(args.to)
     port = parse_port(args.port) if args.port is not None else to.port
-    change_offered(
-        home_of(args), "add", f"service {args.name} {to} {port} {','.join(args.allow) or NOBODY}{' udp' if args.udp else ' tls' if args.tls else ''}"
-    )
+    home = home_of(args)
+    kind = " tls" if args.tls and not args.fast else kind_chosen(args, load_box(home).profile)
+    change_offered(home, "add", f"service {args.name} {to} {port} {','.join(args.allow) or NOBODY}{kind}")
     who = " and ".join(args.allow) if args.allow else "Nobody, for no --allow was given,"
     print(f"{who} may reach {args.name}: port {port} of the name that they have for you.")
     if args.tls:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     services = load_offered(StateDirectory(home)).services
     for each in services:
         print(
-            f"{each.name}: port {each.port}{' over UDP' if each.udp else ' over TLS' if each.tls else ''}, at {each.to}, for {', '.join(each.allow) or 'nobody'}"
+            f"{each.name}: port {each.port}{_way(udp=each.udp, tls=each.tls, fast=each.fast).removesuffix(',')}, at {each.to}, for {', '.join(each.allow) or 'nobody'}"
         )
     if not services:
         print("Nothing is offered. `voicebox service add` does that.")
@@ -43,6 +43,10 @@ def _print_of_contact(home: Path, petname: str) -> None:
     while (services := ask(home, "services", petname=petname)["services"]) is None:
         time.sleep(AGAIN_S)
     for each in services:
-        print(f"{each['name']}: port {each['port']}{' over UDP' if each['udp'] else ' over TLS' if each['tls'] else ''} of {petname}")
+        print(f"{each['name']}: port {each['port']}{_way(udp=each['udp'], tls=each['tls'], fast=each['fast'])} of {petname}")
     if not services:
         print(f"{petname} offers you nothing.")
+
+
+def _way(*, udp: bool, tls: bool, fast: bool) -> str:
+    return " over UDP" if udp else " over TLS" if tls else ", FAST: seen by relays and lines," if fast else ""

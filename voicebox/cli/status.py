@@ -37,6 +37,22 @@ def run(args: argparse.Namespace) -> int:
     return 0 if status["ready"] else EXIT_NOT_READY
 
 
+def _fast(streams: dict[str, int]) -> list[str]:
+    """Return what is chosen to be seen, and what was refused for it."""
+    said = []
+    if chosen := streams.get("fast", 0):
+        said.append(f"fast       {chosen} of your services and forwards: what they carry is seen by relays and lines")
+    if streams.get("fast_refused"):
+        said.append(
+            "fast       a forward of yours is fast and the contact's service is not, or is not any more: nothing passes; agree with the contact, and add one of them anew"
+        )
+    if streams.get("fast_only"):
+        said.append(
+            "fast       a program asked for a contact's service that is fast, by a way that is not: nothing passes; `voicebox forward add ... --fast` leads there"
+        )
+    return said
+
+
 def _lines(status: dict[str, Any]) -> list[str]:
     real_time = "yes" if status["realtime"] else "no: the system does not allow it, so sound may stutter under load"
     if status["kind"] == "relay":
@@ -72,6 +88,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
             if status["trunk"]
             else []
         ),
+        *_fast(status["streams"]),
         f"cost       {_cost(status['cost'])}",
         f"real time  {real_time}",
     ]

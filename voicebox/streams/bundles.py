@@ -36,7 +36,8 @@ LOOK_S = 2.0
 OPEN_S = 60.0
 """A stream that the contact's box did not take by then is given up."""
 MAX_OPENING = 256
-REFUSED, BUSY, UNREACHABLE, GONE = 1, 2, 3, 4
+REFUSED, BUSY, UNREACHABLE, GONE, UNLIKE = 1, 2, 3, 4, 5
+"""Of PROTOCOL.md §11.3; UNLIKE: of the service and the program's way to it one is fast, the other not."""
 NEVER = float("inf")
 NO_NUMBER = bytes(TIE_OCTETS)
 
@@ -61,7 +62,7 @@ class StreamPlane(Protocol):
     def bundle_open(self) -> int: ...
     def bundle_close(self, bundle: int, /) -> None: ...
     def bundle_idle_us(self, bundle: int, /) -> int: ...
-    def stream_open(self, bundle: int, port: int, /, *, datagrams: bool = False) -> int: ...
+    def stream_open(self, bundle: int, port: int, /, *, datagrams: bool = False, fast: bool = False) -> int: ...
     def stream_attach(self, stream: int, descriptor: int, first: bytes = b"", *, whole: bool = False) -> None: ...
     def stream_reset(self, stream: int, why: int, /) -> None: ...
     def door_open(self, descriptor: int, /, *, has_headers: bool = False) -> int: ...
@@ -130,6 +131,7 @@ class Opening:
     opened: Opened
     until: float
     datagrams: bool = False
+    fast: bool = False
 
 
 class Bundles:
@@ -172,13 +174,13 @@ class Bundles:
 
     # --------------------------------------------------------------------------------------------------- programs here
 
-    def open(self, petname: str, port: int, opened: Opened, *, datagrams: bool = False) -> Opening:
-        """Open a stream to a contact's service, or an association. Raises UsageError where too many are being opened."""
+    def open(self, petname: str, port: int, opened: Opened, *, datagrams: bool = False, fast: bool = False) -> Opening:
+        """Open a stream to a contact's service, one whose octets go in fast cells, or an association. Raises UsageError where too many are being opened."""
         if len(self._opening) >= MAX_OPENING:
             raise UsageError("Too many streams are being opened.")
         peer = self._peer(petname)
-        stream = self._plane.stream_open(peer.bundle, port, datagrams=datagrams)
-        opening = self._opening[stream] = Opening(stream, peer, port, opened, self._clock() + OPEN_S, datagrams)
+        stream = self._plane.stream_open(peer.bundle, port, datagrams=datagrams, fast=fast)
+        opening = self._opening[stream] = Opening(stream, peer, port, opened, self._clock() + OPEN_S, datagrams, fast)
         return opening
 
     def give_up(self, opening: Opening) -> None:
@@ -206,8 +208,8 @@ class Bundles:
                 opening = self._opening.pop(stream, None)
                 if opening is not None:
                     opening.opened(why if why is not None else GONE)
-            case StreamAsked(stream, bundle, port, datagrams):
-                self._ask(stream, bundle, port, datagrams=datagrams)
+            case StreamAsked():
+                self._ask(event)
             case BundleWants(bundle):
                 if (peer := self._of_bundle(bundle)) is not None:
                     peer.wants = True
@@ -219,14 +221,18 @@ class Bundles:
     def _of_bundle(self, bundle: int) -> _Peer | None:
         return next((peer for peer in self._peers.values() if peer.bundle == bundle), None)
 
-    def _ask(self, stream: int, bundle: int, port: int, *, datagrams: bool) -> None:
-        peer = self._of_bundle(bundle)
-        if peer is not None and port == LIST_PORT and not datagrams:
+    def _ask(self, asked: StreamAsked) -> None:
+        stream, port, datagrams = asked.stream, asked.port, asked.datagrams
+        peer = self._of_bundle(asked.bundle)
+        if peer is not None and port == LIST_PORT and not (datagrams or asked.fast):
             self._tell(stream, self._offered().listing(peer.petname).encode())
             return
         to = self._offered().allowed(peer.petname, port, udp=datagrams) if peer is not None else None
         if to is None:
             self._plane.stream_reset(stream, REFUSED)
+            return
+        if not datagrams and self._offered().is_fast(port) is not asked.fast:
+            self._plane.stream_reset(stream, UNLIKE)
             return
         self._asked.add(stream)
         self._connect(to, partial(self._connected, stream, datagrams), datagrams=datagrams)
@@ -306,7 +312,7 @@ class Bundles:
             peer.bundle = self._plane.bundle_open()
             for opening in self._opening_of(peer):
                 del self._opening[opening.stream]
-                opening.stream = self._plane.stream_open(peer.bundle, opening.port, datagrams=opening.datagrams)
+                opening.stream = self._plane.stream_open(peer.bundle, opening.port, datagrams=opening.datagrams, fast=opening.fast)
                 self._opening[opening.stream] = opening
         peer.line, peer.other, peer.wants = line, heard.own, False
         leg.carry(peer.bundle)

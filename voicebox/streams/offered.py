@@ -1,9 +1,10 @@
 """What this box offers to contacts, and where programs here find what contacts offer: the file `streams`, one line each.
 
-    service NAME ADDRESS:PORT PORT PETNAME,PETNAME [udp|tls]    a service at an address, reached by these contacts under PORT; `-` for nobody
-    forward ADDRESS:PORT PETNAME PORT [udp]                     a port here that leads to a contact's service
+    service NAME ADDRESS:PORT PORT PETNAME,PETNAME [udp|tls|fast]    a service at an address, reached by these contacts under PORT; `-` for nobody
+    forward ADDRESS:PORT PETNAME PORT [udp|fast]                     a port here that leads to a contact's service
 
-`tls`: the service speaks TLS, with a certificate of this box's owner; contacts' boxes check it and present it locally (tls_checks.py). Nobody is allowed unless named. NOT here: sockets (server.py), who is a contact, disks (contacts/store.py).
+`tls`: the service speaks TLS, with a certificate of this box's owner; contacts' boxes check it and present it locally (tls_checks.py). `fast`: octets go in fast cells, beside the slots, seen by relays and lines (PROTOCOL.md §13);
+both ends say so. Nobody is allowed unless named. NOT here: sockets (server.py), who is a contact, disks (contacts/store.py).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Service:
     allow: tuple[str, ...] = field(default=(), repr=False)
     udp: bool = False
     tls: bool = False
+    fast: bool = False
 
     def __post_init__(self) -> None:
         checked_name(self.name)
@@ -57,6 +59,7 @@ class Forward:
     petname: str = field(repr=False)
     port: int
     udp: bool = False
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Listed:
     port: int
     udp: bool
     tls: bool = False
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +97,21 @@ class Offered:
         """Return where a contact's stream to a port leads, or an association; None where that is nowhere, or not for this contact."""
         return next((each.to for each in self.services if (each.port, each.udp) == (port, udp) and petname in each.allow), None)
 
+    @property
+    def fast(self) -> int:
+        """Return how many of them are fast."""
+        return sum(each.fast for each in self.services) + sum(each.fast for each in self.forwards)
+
+    def is_fast(self, port: int) -> bool:
+        """Return whether the octets of streams to a port go in fast cells."""
+        return any(each.port == port and each.fast for each in self.services)
+
     def offers_to(self, petname: str) -> bool:
         """Return whether a contact may reach anything here."""
         return any(petname in each.allow for each in self.services)
 
     def listing(self, petname: str) -> str:
-        """Return what a contact's box is told that asks what the contact may reach: `NAME PORT tcp`, udp or tls, a line each."""
+        """Return what a contact's box is told that asks what the contact may reach: `NAME PORT tcp`, udp, tls or fast, a line each."""
         return "".join(f"{each.name} {each.port}{_kind(each) or ' tcp'}\n" for each in self.services if petname in each.allow)
 
     def with_service(self, service: Service) -> Offered:
@@ -137,8 +150,13 @@ class Offered:
         return "".join(f"{line}\n" for line in lines)
 
 
+SERVICE_KINDS: tuple[list[str], ...] = ([], ["udp"], ["tls"], ["fast"])
+FORWARD_KINDS: tuple[list[str], ...] = ([], ["udp"], ["fast"])
+"""What may end a line."""
+
+
 def _kind(each: Service | Forward) -> str:
-    return " udp" if each.udp else " tls" if isinstance(each, Service) and each.tls else ""
+    return " udp" if each.udp else " fast" if each.fast else " tls" if isinstance(each, Service) and each.tls else ""
 
 
 def _renamed(petnames: tuple[str, ...], petname: str, to: str | None) -> Iterator[str]:
@@ -154,9 +172,9 @@ def parse_listing(text: str) -> tuple[Listed, ...]:
     found = []
     for line in text.splitlines()[:MAX_SERVICES]:
         match line.split():
-            case [name, port, "tcp" | "udp" | "tls" as kind]:
+            case [name, port, "tcp" | "udp" | "tls" | "fast" as kind]:
                 with contextlib.suppress(UsageError):
-                    found.append(Listed(checked_name(name), parse_port(port), kind == "udp", kind == "tls"))
+                    found.append(Listed(checked_name(name), parse_port(port), kind == "udp", kind == "tls", kind == "fast"))
             case _:
                 continue
     return tuple(found)
@@ -212,10 +230,10 @@ def changed(offered: Offered, what: str, line: str, petnames: frozenset[str]) ->
 
 def _with_line(offered: Offered, line: str) -> Offered:
     match line.split():
-        case ["service", name, to, port, allow, *kind] if kind in ([], ["udp"], ["tls"]):
+        case ["service", name, to, port, allow, *kind] if kind in SERVICE_KINDS:
             petnames = () if allow == NOBODY else tuple(dict.fromkeys(checked_petname(each) for each in allow.split(",")))
-            return offered.with_service(Service(name, parse_endpoint(to), parse_port(port), petnames, kind == ["udp"], kind == ["tls"]))
-        case ["forward", listen, petname, port, *kind] if kind in ([], ["udp"]):
-            return offered.with_forward(Forward(parse_endpoint(listen), checked_petname(petname), parse_port(port), bool(kind)))
+            return offered.with_service(Service(name, parse_endpoint(to), parse_port(port), petnames, kind == ["udp"], kind == ["tls"], kind == ["fast"]))
+        case ["forward", listen, petname, port, *kind] if kind in FORWARD_KINDS:
+            return offered.with_forward(Forward(parse_endpoint(listen), checked_petname(petname), parse_port(port), kind == ["udp"], kind == ["fast"]))
         case _:
             raise UsageError("neither a service nor a forward")

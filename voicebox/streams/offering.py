@@ -71,7 +71,9 @@ class Offering:
         if self._server is None:
             raise UsageError("The box is just starting.")
         found = self._server.services_of(petname)
-        return {"services": None if found is None else [{"name": each.name, "port": each.port, "udp": each.udp, "tls": each.tls} for each in found]}
+        if found is None:
+            return {"services": None}
+        return {"services": [{"name": each.name, "port": each.port, "udp": each.udp, "tls": each.tls, "fast": each.fast} for each in found]}
 
     def renamed(self, petname: str, to: str | None) -> None:
         """Let it follow a contact's new petname; None: nothing is the contact's any more."""

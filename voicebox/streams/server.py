@@ -20,10 +20,10 @@ from voicebox.b2bua.ports import CircuitLeg
 from voicebox.config.model import Endpoint
 from voicebox.dataplane import DatagramAsked, StreamEvent
 from voicebox.errors import HostError, LocalError, UsageError, VoiceboxError
-from voicebox.streams.bundles import BUSY, GONE, NEVER, REFUSED, UNREACHABLE, Bundles, Connected, Listener, StreamNetwork, StreamPlane
+from voicebox.streams.bundles import BUSY, GONE, NEVER, REFUSED, UNLIKE, UNREACHABLE, Bundles, Connected, Listener, StreamNetwork, StreamPlane
 from voicebox.streams.datagrams import DatagramDoors
 from voicebox.streams.listings import Listings, Services
-from voicebox.streams.offered import LIST_PORT, Offered, parse_listing
+from voicebox.streams.offered import LIST_PORT, Forward, Offered, parse_listing
 from voicebox.streams.socks import Wanted, contact_of
 from voicebox.streams.tls_checks import TlsService
 from voicebox.streams.tls_ends import TlsEnds
@@ -64,8 +64,8 @@ class CallsToCarry(Protocol):
 Talk = Callable[[Callable[[str], str | None]], ProxyTalk]
 Door = tuple[str, int, str]
 """A contact, a port, and the host below the contact's name, "" for none."""
-To = Door | tuple[str, int, None] | Talk
-"""Where a program that connects is led: to a contact's port, or wherever it says in a proxy's words; None: by a forward, which is for all hosts."""
+To = Door | Forward | Talk
+"""Where a program that connects is led: to a contact's port, or wherever it says in a proxy's words."""
 
 
 class StreamServer:
@@ -111,6 +111,7 @@ class StreamServer:
             "waiting": len(self._tasks),
             "listening": len(self._listening),
             "tls": tls.flows if tls is not None else 0,
+            "fast": self._offered.fast,
             **counted,
         }
 
@@ -195,7 +196,7 @@ class StreamServer:
 
     def use(self, offered: Offered, proxies: Mapping[Endpoint, Talk]) -> None:
         """Offer this, and listen where its forwards are, and proxies. Raises HostError where one cannot be listened at; then all is as before."""
-        wanted: dict[Endpoint, To] = {each.listen: (each.petname, each.port, None) for each in offered.forwards if not each.udp}
+        wanted: dict[Endpoint, To] = {each.listen: each for each in offered.forwards if not each.udp}
         wanted |= proxies
         fresh: dict[Endpoint, socket.socket] = {}
         try:
@@ -257,6 +258,9 @@ class StreamServer:
         """Take one program, up to where the engine has its socket."""
         with program, contextlib.suppress(OSError, TimeoutError, VoiceboxError):
             program.setblocking(False)
+            if isinstance(to, Forward):
+                await self.lead(program, to.petname, to.port, None, fast=to.fast)
+                return
             if isinstance(to, tuple):
                 await self.lead(program, *to)
                 return
@@ -267,12 +271,14 @@ class StreamServer:
             elif wanted is not None:
                 await self.lead(program, wanted.petname, wanted.port, wanted.host, talk)
 
-    async def lead(self, program: socket.socket, petname: str, port: int, host: str | None, talk: ProxyTalk | None = None) -> int | None:
+    async def lead(self, program: socket.socket, petname: str, port: int, host: str | None, talk: ProxyTalk | None = None, *, fast: bool = False) -> int | None:
         """Lead a connection to a contact's service; return None once the engine has it, else why not, of PROTOCOL.md §11.3.
 
-        host: below the contact's name, "" for none, None where any may be meant. talk: in whose words the program is told.
+        host: below the contact's name, "" for none, None where any may be meant. talk: in whose words the program is told. fast: in fast cells.
         """
-        tls, stream, why = await self._led(petname, port, host, is_plain=talk is not None and talk.whole)
+        tls, stream, why = await self._led(petname, port, host, is_plain=talk is not None and talk.whole, fast=fast)
+        if why == UNLIKE:
+            self.counters["fast_refused" if fast else "fast_only"] += 1
         try:
             if talk is not None:
                 await self._loop.sock_sendall(program, talk.reply(why))
@@ -285,7 +291,7 @@ class StreamServer:
                 return GONE
         return why
 
-    async def _led(self, petname: str, port: int, host: str | None, *, is_plain: bool) -> tuple[TlsService | None, int | None, int | None]:
+    async def _led(self, petname: str, port: int, host: str | None, *, is_plain: bool, fast: bool) -> tuple[TlsService | None, int | None, int | None]:
         """Find out whether the service speaks TLS, and open a stream to it; return that, the stream's number, and why not. is_plain: the program speaks none."""
         service = None
         if self._tls is not None:
@@ -295,7 +301,7 @@ class StreamServer:
                 return None, None, UNREACHABLE
         if service is not None and is_plain:
             return None, None, REFUSED
-        return TlsService(petname, service, host) if service is not None else None, *await self._opened(petname, port)
+        return TlsService(petname, service, host) if service is not None else None, *await self._opened(petname, port, fast=fast)
 
     def _hand_over(self, program: socket.socket, stream: int, tls: TlsService | None, talk: ProxyTalk | None) -> None:
         """Let the engine have a program, or the process that speaks TLS, and the engine that one. Raises HostError, LocalError."""
@@ -324,7 +330,7 @@ class StreamServer:
                 return None
         return talk.wanted
 
-    async def _opened(self, petname: str, port: int) -> tuple[int | None, int | None]:
+    async def _opened(self, petname: str, port: int, *, fast: bool = False) -> tuple[int | None, int | None]:
         """Open a stream and wait for the contact's box; return its number, and why not."""
         future: asyncio.Future[int | None] = self._loop.create_future()
 
@@ -333,7 +339,7 @@ class StreamServer:
                 future.set_result(why)
 
         try:
-            opening = self._bundles.open(petname, port, opened)
+            opening = self._bundles.open(petname, port, opened, fast=fast)
         except UsageError:
             return None, BUSY
         self._arm()

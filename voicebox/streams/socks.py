@@ -37,7 +37,7 @@ class Reply(IntEnum):
         return bytes([VERSION, self, 0, 1]) + bytes(6)
 
 
-REASONS = {1: Reply.REFUSED, 2: Reply.FAILED, 3: Reply.HOST_UNREACHABLE, 4: Reply.FAILED}
+REASONS = {1: Reply.REFUSED, 2: Reply.FAILED, 3: Reply.HOST_UNREACHABLE, 4: Reply.FAILED, 5: Reply.REFUSED}
 """Of why a stream was reset (PROTOCOL.md §11.3)."""
 
 

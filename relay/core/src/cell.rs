@@ -29,6 +29,12 @@ pub fn parse_cell(cell: &Cell) -> (CircId, Slot, Body) {
     (CircId(u32::from_be_bytes([*c0, *c1, *c2, *c3])), Slot(u32::from_be_bytes([*s0, *s1, *s2, *s3])), *rest)
 }
 
+/// Return what a cell has in the place of a circuit's number.
+#[must_use]
+pub const fn circuit_of(cell: &Cell) -> CircId {
+    CircId(u32::from_be_bytes([cell[0], cell[1], cell[2], cell[3]]))
+}
+
 /// Say whether a cell is of a metered circuit and has an odd number, which none of it has (PROTOCOL.md §5.7).
 #[must_use]
 pub const fn is_out_of_stride(cell: &Cell) -> bool {

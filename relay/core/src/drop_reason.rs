@@ -86,6 +86,16 @@ counted! {
         ChannelJunk = "channel_junk",
         /// A segment of streams that does not follow §11: the bundle is broken.
         StreamsBroken = "streams_broken",
+        /// A fast cell of a circuit whose owner asked for none, or that is not there.
+        FastUnasked = "fast_unasked",
+        /// A fast cell under a number that came before, or is far behind.
+        FastReplayed = "fast_replayed",
+        /// A fast cell for which there was no room.
+        FastFull = "fast_full",
+        /// A fast cell at a junction, or behind a hop, where it goes no further.
+        FastEnded = "fast_ended",
+        /// Owner: a fast cell that no key opened, or of which nothing could be kept.
+        FastNotOpened = "fast_not_opened",
         /// Not RTP.
         RtpMalformed = "rtp_malformed",
         /// RTP of another payload type.
@@ -122,6 +132,8 @@ counted! {
         CellsIn = "cells_in",
         /// Total: cells out.
         CellsOut = "cells_out",
+        /// Total: fast cells out.
+        FastOut = "fast_out",
         /// Total: cells of link control in.
         ControlIn = "control_in",
         /// Total: forward cells that ended at this hop.

@@ -11,6 +11,7 @@
 //! Spec: PROTOCOL.md §9.1.
 
 use crate::cell::{shows_zeros, BODY_OCTETS};
+use crate::hop::FAST_LABEL;
 use crate::layer::Layer;
 
 /// Octets for frame, copy and segment together.
@@ -273,13 +274,22 @@ pub struct EndToEnd {
     heard: u32,
     counter: u64,
     window: CounterWindow,
+    fast: Option<FastLayers>,
+}
+
+/// The layers of fast cells between two boxes, whose keys follow from those of the call (PROTOCOL.md §13.2).
+struct FastLayers {
+    send: Option<Layer>,
+    receive: Vec<Layer>,
+    /// Which of the receive layers opened the last one: it is tried first.
+    last: usize,
 }
 
 impl EndToEnd {
     /// Begin with no key; `idle_key` is random and seals what is thrown away.
     #[must_use]
     pub fn new(idle_key: &[u8; 16]) -> Self {
-        Self { send: None, idle: Layer::new(idle_key), receive: Vec::new(), heard: 0, counter: 0, window: CounterWindow::default() }
+        Self { send: None, idle: Layer::new(idle_key), receive: Vec::new(), heard: 0, counter: 0, window: CounterWindow::default(), fast: None }
     }
 
     /// Change the keys; counter and window go on. Receive keys beyond 8 are left out, which the caller has refused before.
@@ -287,6 +297,36 @@ impl EndToEnd {
         self.send = send.map(Layer::new);
         self.receive = receive.iter().take(MAX_RECEIVE_KEYS).map(Layer::new).collect();
         self.heard = 0;
+        self.fast = None;
+    }
+
+    /// Make the layers of fast cells ready, where there is a call.
+    fn fast_layers(&mut self) -> &mut FastLayers {
+        let (send, receive) = (&self.send, &self.receive);
+        let derived = |layer: &Layer| Layer::new(&layer.derive(FAST_LABEL));
+        self.fast.get_or_insert_with(|| FastLayers { send: send.as_ref().map(derived), receive: receive.iter().map(derived).collect(), last: 0 })
+    }
+
+    /// Seal the plain body of a fast cell in place; false where there is no key to speak under.
+    pub fn seal_fast(&mut self, body: &mut [u8; BODY_OCTETS]) -> bool {
+        let send = self.fast_layers().send.as_ref();
+        send.map(|send| send.encipher(&[], body)).is_some()
+    }
+
+    /// Open the body of a fast cell in place; false where no key does. Its number is for whoever takes it to look at.
+    pub fn open_fast(&mut self, body: &mut [u8; BODY_OCTETS]) -> bool {
+        let fast = self.fast_layers();
+        let sealed = *body;
+        for step in 0..fast.receive.len() {
+            let index = (fast.last + step) % fast.receive.len();
+            fast.receive[index].decipher(&[], body);
+            if shows_zeros(body) {
+                fast.last = index;
+                return true;
+            }
+            *body = sealed;
+        }
+        false
     }
 
     /// Return whether there is a key to speak under.

@@ -10,6 +10,7 @@
 
 mod backward;
 mod extending;
+mod fast;
 mod forward;
 mod speaking;
 
@@ -22,6 +23,9 @@ use crate::layer::Layer;
 use crate::slots::{Due, Ring, Settling, COMPOSE_US, SLOT};
 use crate::speech::{Carousel, Collector, Kind, CREATED_OCTETS};
 use std::collections::VecDeque;
+
+use fast::FastHop;
+pub use fast::FAST_LABEL;
 
 /// Other cells between two of a hop's own messages: at most one slot in four is stolen once it is settled, for then all have one fragment.
 const SPEECH_SPACING: u32 = 3;
@@ -174,6 +178,7 @@ pub struct Hop {
     backward_layer: Layer,
     forward: Forward,
     backward: Backward,
+    fast: Option<Box<FastHop>>,
     open: bool,
     collector: Collector,
     asked_number: u16,
@@ -213,6 +218,7 @@ impl Hop {
             backward_layer: Layer::new(keys[1]),
             forward: Forward::Unsettled(None),
             backward,
+            fast: None,
             open: false,
             collector: Collector::default(),
             asked_number: 0,

@@ -28,11 +28,32 @@ pub const CONTROL: CircId = CircId(0);
 /// The bit of a circuit's number that says that it is metered: it has a cell in the slots of even numbers alone (PROTOCOL.md §5.7).
 pub const METERED: u32 = 1 << 31;
 
+/// The bit of a circuit's number that says that a cell is a fast one, of the circuit whose number is without that bit (PROTOCOL.md §13.1).
+pub const FAST: u32 = 1 << 30;
+
 /// The local number of a bundle of streams (PROTOCOL.md §11.1); never sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct BundleId(pub u32);
 
 impl CircId {
+    /// Return whether this is in the place of a circuit's number in a fast cell.
+    #[must_use]
+    pub const fn is_fast(self) -> bool {
+        self.0 & FAST != 0
+    }
+
+    /// Return what fast cells of the circuit have in the place of its number.
+    #[must_use]
+    pub const fn fast(self) -> Self {
+        Self(self.0 | FAST)
+    }
+
+    /// Return the circuit's number, whether a fast cell or another one says it.
+    #[must_use]
+    pub const fn of_slots(self) -> Self {
+        Self(self.0 & !FAST)
+    }
+
     /// Return the circuit's stride: the slots from one of its cells to the next, 2 where it is metered, else 1.
     #[must_use]
     pub const fn stride(self) -> i64 {

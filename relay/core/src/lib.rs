@@ -28,6 +28,7 @@ mod creates;
 pub mod digits;
 pub mod drop_reason;
 pub mod endtoend;
+pub mod fast;
 pub mod gaps;
 mod hop;
 pub mod ids;

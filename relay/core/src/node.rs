@@ -2,7 +2,7 @@
 //!
 //! Links whose box this node is belong to [`crate::owner`], all others to [`crate::relay`]; time and order are settled here.
 
-use crate::cell::is_out_of_stride;
+use crate::cell::{circuit_of, is_out_of_stride, Cell};
 use crate::context::Context;
 use crate::drop_reason::{Counters, DropReason};
 use crate::ids::{BundleId, LinkId, Micros};
@@ -14,6 +14,9 @@ use crate::relay::Relay;
 use crate::slots::{GRID_US, SLOT};
 use crate::streams::{Bundle, StreamEvent};
 use std::collections::VecDeque;
+
+/// Fast cells of other nodes that wait to leave, at most: 1 MiB. What comes when so many wait is dropped, which whoever sends it takes for congestion.
+pub const MAX_PASSING_CELLS: usize = 4_096;
 
 /// What is set when a node starts.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,8 @@ pub struct Core {
     counters: Counters,
     relay: Relay,
     owner: Owner,
+    /// Fast cells of other nodes that wait to leave.
+    passing: VecDeque<(LinkId, Cell)>,
     now: Micros,
 }
 
@@ -53,6 +58,7 @@ impl Core {
             counters: Counters::new(),
             relay: Relay::new(config.max_circuits, phase_us, HashKey::new(key)),
             owner: Owner::new(config.metered),
+            passing: VecDeque::new(),
             now: 0,
         }
     }
@@ -69,7 +75,9 @@ impl Core {
             Input::Cell { link, cell } => {
                 context.count(DropReason::CellsIn);
                 let is_own = self.owner.has_link(link);
-                if is_out_of_stride(cell) && (is_own || self.relay.has_link(link)) {
+                if circuit_of(cell).is_fast() && (is_own || self.relay.has_link(link)) {
+                    self.fast_cell(now, link, cell, is_own);
+                } else if is_out_of_stride(cell) && (is_own || self.relay.has_link(link)) {
                     context.count(DropReason::SlotOdd);
                 } else if is_own {
                     self.owner.cell(&mut context, now, link, cell);
@@ -85,6 +93,42 @@ impl Core {
                 }
             }
             Input::Command(command) => self.command(now, command),
+        }
+    }
+
+    fn fast_cell(&mut self, now: Micros, link: LinkId, cell: &Cell, is_own: bool) {
+        let taken = if is_own {
+            self.owner.fast_cell(now, link, cell)
+        } else {
+            self.relay.fast_cell(now, link, cell).and_then(|passed| {
+                let fits = self.passing.len() < MAX_PASSING_CELLS;
+                self.passing.extend(fits.then_some(passed));
+                if fits {
+                    Ok(())
+                } else {
+                    Err(DropReason::FastFull)
+                }
+            })
+        };
+        taken.unwrap_or_else(|reason| self.counters.count(reason));
+    }
+
+    /// Return the next fast cell that may leave now, when no slot's cell is due: of other nodes first. `None` where there is none.
+    ///
+    /// Whoever drives the core asks for no more than the wire takes: what waits here is bounded, and what is asked for and not sent is lost.
+    pub fn poll_fast(&mut self, now: Micros) -> Option<(LinkId, Cell)> {
+        let cell = self.passing.pop_front().or_else(|| self.owner.poll_fast(now.max(self.now)))?;
+        self.counters.count(DropReason::FastOut);
+        Some(cell)
+    }
+
+    /// Return when there may be a fast cell; `None` while only what comes can change that.
+    #[must_use]
+    pub fn next_fast_us(&self) -> Option<Micros> {
+        if self.passing.is_empty() {
+            self.owner.next_fast_us()
+        } else {
+            Some(self.now)
         }
     }
 

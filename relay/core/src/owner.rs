@@ -12,6 +12,7 @@ mod bundles;
 mod circuit;
 pub mod clock;
 mod copying;
+mod fast;
 mod joined;
 mod mates;
 mod playing;
@@ -290,6 +291,9 @@ impl Owner {
             own.tell_silence(ctx, composed_at);
             let mut phone = own.port.and_then(|port| self.ports.get_mut(&port));
             let bundle = own.bundle.and_then(|bundle| self.bundles.get_mut(&bundle)).map(|its| its.in_slot(composed_at));
+            if bundle.as_ref().is_some_and(|bundle| bundle.wants_fast()) {
+                own.want_fast();
+            }
             let carried = Carried { port: phone.as_mut().map(|phone| &mut phone.port), bundle };
             composed = own.compose(composed_at, number, &filler, carried).map(|body| (own.name.1, body));
             if let Some(phone) = phone {
@@ -317,7 +321,7 @@ impl Owner {
 
     fn open(&mut self, link: LinkId, circuit: CircId, handshake: Vec<u8>) -> bool {
         let Some(access) = self.links.iter_mut().find(|access| access.link == link) else { return false };
-        if access.circuit.is_some() || circuit == CONTROL || circuit.stride() != i64::from(self.stride) {
+        if access.circuit.is_some() || circuit.of_slots() == CONTROL || circuit.is_fast() || circuit.stride() != i64::from(self.stride) {
             return false;
         }
         access.circuit = OwnCircuit::new((link, circuit), handshake);

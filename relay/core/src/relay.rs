@@ -18,6 +18,8 @@ use crate::slots::{ceil_grid, step_of, COMPOSE_US, GRID_US, SLOT};
 use crate::speech::{serialise_short, Carousel, Kind, CREATE_NUMBER, HANDSHAKE_OCTETS};
 use crate::wheel::{Entry, Turn, Wheel};
 
+mod fast;
+
 /// Idle circuits and old creates are looked for so often.
 const SWEEP_US: u64 = 1_000_000;
 /// A circuit without a cell from before ends after so long: 3 000 slots.
@@ -518,7 +520,11 @@ impl Relay {
         let stride = self.hop(index)?.stride;
         let reason = match self.links.get_mut(&behind.0 .0) {
             Some(link) if link.kind == LinkKind::Relay => {
-                let taken = behind.1 == CONTROL || behind.1.stride() != stride || link.places.contains_key(&behind.1 .0) || link.creates.has(behind.1 .0);
+                let taken = behind.1.of_slots() == CONTROL
+                    || behind.1.is_fast()
+                    || behind.1.stride() != stride
+                    || link.places.contains_key(&behind.1 .0)
+                    || link.creates.has(behind.1 .0);
                 if !taken {
                     link.places.insert(behind.1 .0, (index, Side::Behind));
                 }

@@ -66,11 +66,15 @@ pub enum Kind {
     Ask = 32,
     /// The answer.
     Answered = 33,
+    /// Asks a hop to pass fast cells of this circuit, or none any more.
+    Fast = 34,
+    /// The answer.
+    Fasted = 35,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Create,
         Self::Created,
         Self::Refused,
@@ -91,6 +95,8 @@ impl Kind {
         Self::Attached,
         Self::Ask,
         Self::Answered,
+        Self::Fast,
+        Self::Fasted,
     ];
 
     /// Return the kind with this number.
@@ -105,7 +111,7 @@ impl Kind {
         match self {
             Self::Create => HANDSHAKE_OCTETS,
             Self::Created | Self::Extended => CREATED_OCTETS,
-            Self::Refused | Self::NotExtended => 1,
+            Self::Refused | Self::NotExtended | Self::Fast | Self::Fasted => 1,
             Self::Extend => 36 + HANDSHAKE_OCTETS,
             Self::Phase | Self::Left | Self::Attach => 0,
             Self::Phased | Self::Settle => 4,

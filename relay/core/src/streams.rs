@@ -23,6 +23,7 @@ mod stream;
 
 pub use bundle::{Bundle, OpenError, StreamEvent};
 pub use frame::{StreamId, Why};
+pub use stream::Way;
 
 /// Octets of a bundle's row that may be said and not acknowledged: two round trips over two circuits between continents, with a loss in each.
 pub const WINDOW_OCTETS: usize = 32_768;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use voicebox_core::streams::fragment::{parse_fragment, serialise_fragment, Fragment, FRAGMENT_HEAD_OCTETS};
 use voicebox_core::streams::frame::{serialise_frame, Frame};
 use voicebox_core::streams::segment::{parse_segment, FRAGMENTS};
-use voicebox_core::streams::{Broken, Bundle, StreamEvent, StreamId, Why, MAX_DATAGRAM_OCTETS};
+use voicebox_core::streams::{Broken, Bundle, StreamEvent, StreamId, Way, Why, MAX_DATAGRAM_OCTETS};
 
 const WHOLE_CELL: usize = 220;
 const SECOND_US: u64 = 1_000_000;
@@ -29,7 +29,7 @@ fn associated() -> (Bundle, Bundle, StreamId, StreamId) {
     let ours = a.associate(PORT).expect("the first");
     pass(&mut a, &mut b, 1, WHOLE_CELL);
     let theirs = StreamId { ours: false, ..ours };
-    assert_eq!(b.poll(), Some(StreamEvent::Asked { stream: theirs, port: PORT, datagrams: true }));
+    assert_eq!(b.poll(), Some(StreamEvent::Asked { stream: theirs, port: PORT, way: Way::Datagrams }));
     assert!(b.take(theirs));
     pass(&mut b, &mut a, 1, WHOLE_CELL);
     assert_eq!(a.poll(), Some(StreamEvent::Taken(ours)));

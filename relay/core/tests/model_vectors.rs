@@ -12,7 +12,7 @@ use voicebox_core::speech::{parse_speech, serialise_speech, Carousel, Collected,
 use voicebox_core::streams::fragment::{parse_fragment, serialise_fragment, Fragment};
 use voicebox_core::streams::frame::{parse_frame, serialise_frame};
 use voicebox_core::streams::segment::{parse_segment, serialise_acknowledgement, ACKNOWLEDGEMENT_OCTETS, FRAGMENTS, MAX_RANGES, RANGE_OCTETS};
-use voicebox_core::streams::{Bundle, StreamEvent, StreamId};
+use voicebox_core::streams::{Bundle, StreamEvent, StreamId, Way};
 use voicebox_core::{CircId, Slot};
 
 fn file(name: &str) -> Value {
@@ -260,7 +260,7 @@ fn rows_of_streams_whose_pieces_come_in_any_order() {
         let mut read = [0; 2_048];
         let length = bundle.read(stream, &mut read);
         assert_eq!(read[..length], octets(&row["said"])[..]);
-        assert_eq!(bundle.poll(), Some(StreamEvent::Asked { stream, port: number(&row["port"]), datagrams: false }));
+        assert_eq!(bundle.poll(), Some(StreamEvent::Asked { stream, port: number(&row["port"]), way: Way::Row }));
         assert!(bundle.is_read(stream));
     }
 }

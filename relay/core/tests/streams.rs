@@ -8,7 +8,7 @@ use draws::Draws;
 use proptest::prelude::*;
 use voicebox_core::streams::frame::{serialise_frame, Frame};
 use voicebox_core::streams::segment::{serialise_acknowledgement, Acknowledgement};
-use voicebox_core::streams::{Broken, Bundle, StreamEvent, StreamId, Why, MAX_STREAMS, STREAM_WINDOW_OCTETS, WINDOW_OCTETS};
+use voicebox_core::streams::{Broken, Bundle, StreamEvent, StreamId, Way as StreamWay, Why, MAX_STREAMS, STREAM_WINDOW_OCTETS, WINDOW_OCTETS};
 
 const WHOLE_CELL: usize = 220;
 /// The port of what echoes, and of what only reads.
@@ -344,7 +344,7 @@ fn a_stream_is_refused_and_forgotten() {
     assert_eq!(a.write(ours, b"SSH-2.0"), 7);
     talk(&mut a, &mut b, 1, 2);
     let theirs = StreamId { ours: false, ..ours };
-    assert_eq!(events(&mut b), [StreamEvent::Asked { stream: theirs, port: 22, datagrams: false }, StreamEvent::Readable(theirs)]);
+    assert_eq!(events(&mut b), [StreamEvent::Asked { stream: theirs, port: 22, way: StreamWay::Row }, StreamEvent::Readable(theirs)]);
     assert_eq!(b.write(theirs, b"too early"), 0, "nobody speaks on a stream that it has not taken");
     b.reset(theirs, Why::Refused);
     talk(&mut a, &mut b, 3, 2);

@@ -1,5 +1,7 @@
 //! The handle to an engine: checks arguments, binds sockets, and hands the rest to the thread.
 
+mod media;
+
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::RawFd;
@@ -10,18 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use voicebox_core::streams::{Why, STREAM_WINDOW_OCTETS};
-use voicebox_core::{BundleId, Command, Config, Core, LinkKind, PortId, RandomSource, SeededRandom};
-use voicebox_dtls::{Dialer, Fingerprint, Identity, Keys, Listener, Pin};
-use voicebox_srtp::{Master, Suite};
+use voicebox_core::streams::{Way, Why, STREAM_WINDOW_OCTETS};
+use voicebox_core::{BundleId, Command, Config, Core, LinkKind, RandomSource, SeededRandom};
+use voicebox_dtls::{Dialer, Identity, Listener, Pin};
 
 use crate::clock::Clock;
 use crate::datagrams::bind;
 use crate::event::NodeEvent;
-use crate::handshakes::Agreed;
 use crate::keeper::Keeper;
 use crate::links::Links;
-use crate::media::MediaPort;
 use crate::order::Order;
 use crate::poller::Poller;
 use crate::random::{system_octets, Expanded};
@@ -51,6 +50,8 @@ pub struct Settings {
     pub metered: bool,
     /// For tests: randomness of the core from a seed. The operating system's otherwise.
     pub seed: Option<[u8; 32]>,
+    /// Cells a second that may leave, and that may come, in all: fast ones have what those of slots leave of it. `None`: as many as there are.
+    pub limit_per_s: Option<u64>,
     /// A link on which nothing valid came for so long is taken down (PROTOCOL.md §2.2: 60 s; tests have less patience).
     pub link_idle_us: u64,
     /// This end of the pair of a process that keeps the sockets of outgoing links open when this one is gone; it is duplicated.
@@ -119,10 +120,12 @@ impl Engine {
         let event_bell = Arc::new(Bell::new().ok_or(NO_DESCRIPTOR)?);
         let (order_in, order_out) = sync_channel(MAX_ORDERS);
         let (event_in, event_out) = sync_channel(MAX_EVENTS);
+        let mut links = Links::new(system_octets()?, Expanded::new()?, Arc::clone(&numbers), settings.max_circuits, MAX_RELAY_LINKS, settings.link_idle_us);
+        links.limit(settings.limit_per_s);
         let parts = Parts {
             clock,
             core: Core::new(Config { max_circuits: settings.max_circuits as usize, metered: settings.metered }, random),
-            links: Links::new(system_octets()?, Expanded::new()?, Arc::clone(&numbers), settings.max_circuits, MAX_RELAY_LINKS, settings.link_idle_us),
+            links,
             filler: Expanded::new()?,
             orders: order_out,
             order_bell: Arc::clone(&order_bell),
@@ -378,9 +381,9 @@ impl Engine {
     }
 
     /// Open a stream to a service of the contact's box, or an association: its number.
-    pub fn stream_open(&self, bundle: u32, port: u16, datagrams: bool) -> Result<u32, Error> {
+    pub fn stream_open(&self, bundle: u32, port: u16, way: Way) -> Result<u32, Error> {
         let stream = self.next_number();
-        self.order(Order::StreamOpen { stream, bundle, port, datagrams })?;
+        self.order(Order::StreamOpen { stream, bundle, port, way })?;
         Ok(stream)
     }
 
@@ -413,81 +416,8 @@ impl Engine {
 
     /// Give a stream up. why: PROTOCOL.md §11.3.
     pub fn stream_reset(&self, stream: u32, why: u8) -> Result<(), Error> {
-        let why = Why::from_code(why).ok_or(Error::Local("a stream is reset for reason 1, 2, 3 or 4"))?;
+        let why = Why::from_code(why).ok_or(Error::Local("a stream is reset for reason 1, 2, 3, 4 or 5"))?;
         self.order(Order::StreamReset { stream, why })
-    }
-
-    /// Bind a pair of media ports: the reference and the port of RTP.
-    pub fn media_open(&self, address: &str) -> Result<(u32, u16), Error> {
-        let (with, rtp_port) = MediaPort::bind(parse_address(address)?)?;
-        let port = self.next_number();
-        self.order(Order::MediaOpen { port, with: Box::new(with) })?;
-        Ok((port, rtp_port))
-    }
-
-    /// Open a media port that faces no phone, but the box itself: its reference.
-    pub fn media_machine(&self) -> Result<u32, Error> {
-        let port = self.next_number();
-        self.order(Order::Core(Command::MediaOpen { port: PortId(port) }))?;
-        Ok(port)
-    }
-
-    /// Say where the phone is and what it speaks, and where its RTCP goes, if not to the next port.
-    pub fn media_remote(
-        &self,
-        port: u32,
-        (address, remote_port, rtcp_port): (&str, u16, Option<u16>),
-        codec: u8,
-        payload_type: u8,
-        event: Option<u8>,
-    ) -> Result<(), Error> {
-        if payload_type > 127 || event.is_some_and(|event| event > 127) {
-            return Err(Error::Local("an RTP payload type is 0 to 127"));
-        }
-        let address = SocketAddr::new(parse_address(address)?, remote_port);
-        let command = Command::MediaRemote { port: PortId(port), codec, payload_type, event_payload_type: event };
-        self.order(Order::MediaRemote { port, address, rtcp_port, command })
-    }
-
-    /// Let a port be its own phone: what it sends comes back into its circuit.
-    pub fn media_echo(&self, port: u32, codec: u8, payload_type: u8) -> Result<(), Error> {
-        if payload_type > 127 {
-            return Err(Error::Local("an RTP payload type is 0 to 127"));
-        }
-        let command = Command::MediaRemote { port: PortId(port), codec, payload_type, event_payload_type: None };
-        self.order(Order::MediaEcho { port, command })
-    }
-
-    /// Protect what passes a port with a suite and the master keys of both directions, or no longer.
-    pub fn media_protect(&self, port: u32, keys: Option<(&str, &[u8], &[u8])>) -> Result<(), Error> {
-        const WRONG: Error = Error::Local("no such suite of SRTP, or a key that has not its length");
-        let keys = match keys {
-            None => None,
-            Some((suite, send, receive)) => {
-                let suite = Suite::from_name(suite).ok_or(WRONG)?;
-                Some(Keys { send: Master::new(suite, send).ok_or(WRONG)?, receive: Master::new(suite, receive).ok_or(WRONG)? })
-            }
-        };
-        self.order(Order::MediaProtect { port, keys })
-    }
-
-    /// Make what a port shows of itself in handshakes, which nothing else has; the SHA-256 of its certificate.
-    pub fn media_identify(&self, port: u32) -> Result<[u8; 32], Error> {
-        let identity = Identity::fresh()?;
-        let fingerprint = identity.fingerprint()?;
-        self.order(Order::MediaIdentify { port, identity })?;
-        Ok(fingerprint)
-    }
-
-    /// Let nothing pass a port but under the keys of a handshake with the phone whose certificate has this digest; `active`: the port says hello.
-    pub fn media_agree(&self, port: u32, active: bool, hash: &str, fingerprint: &[u8]) -> Result<(), Error> {
-        let phone = Fingerprint::new(hash, fingerprint).ok_or(Error::Local("no such hash of a fingerprint, or a length that is not its own"))?;
-        self.order(Order::MediaAgree { port, agreed: Agreed { active, phone } })
-    }
-
-    /// Give a pair of media ports back.
-    pub fn media_close(&self, port: u32) -> Result<(), Error> {
-        self.order(Order::MediaClose { port })
     }
 
     /// Links, sockets and media ports are numbered from one sequence, never reused.
@@ -539,7 +469,8 @@ mod tests {
 
     /// An engine whose thread has failed.
     fn failed_engine(keeper: Option<RawFd>) -> Engine {
-        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, metered: false, seed: None, link_idle_us: 1_000_000, keeper };
+        let settings =
+            Settings { born_unix_us: 0, realtime: false, max_circuits: 1, metered: false, seed: None, limit_per_s: None, link_idle_us: 1_000_000, keeper };
         let engine = Engine::new(&settings).expect("descriptors are free");
         engine.panics.store(1, Ordering::Relaxed);
         engine
@@ -552,7 +483,16 @@ mod tests {
 
     #[test]
     fn a_box_is_known_by_its_access_links_and_a_relay_with_a_second_link_to_a_peer_is_none() {
-        let settings = Settings { born_unix_us: 0, realtime: false, max_circuits: 1, metered: false, seed: None, link_idle_us: 1_000_000, keeper: None };
+        let settings = Settings {
+            born_unix_us: 0,
+            realtime: false,
+            max_circuits: 1,
+            metered: false,
+            seed: None,
+            limit_per_s: None,
+            link_idle_us: 1_000_000,
+            keeper: None,
+        };
         let runner_of = |ask: &dyn Fn(&Engine)| {
             let engine = Engine::new(&settings).expect("descriptors are free");
             ask(&engine);

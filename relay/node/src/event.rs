@@ -1,5 +1,6 @@
 //! What the engine's thread tells whoever holds the engine.
 
+use voicebox_core::streams::Way;
 use voicebox_core::Event;
 use voicebox_dtls::Pin;
 
@@ -39,8 +40,8 @@ pub enum NodeEvent {
         bundle: u32,
         /// To the service of this port.
         port: u16,
-        /// It is an association: of datagrams.
-        datagrams: bool,
+        /// How what is said on it comes.
+        way: Way,
     },
     /// A program sent a datagram through a door, with a header that no association has.
     DatagramAsked {

@@ -6,6 +6,7 @@
 
 mod heard;
 mod ports;
+mod rates;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -25,13 +26,12 @@ use crate::crowding::{address_octets, crowding};
 use crate::datagrams::RawAddress;
 use crate::random::Expanded;
 use ports::PORT_TRIES_PER_S;
+use rates::{Kind, Rates};
 
 /// How many incoming handshakes may begin in a second: each costs about 0.3 ms of the thread that also sends the ticks.
 const BEGIN_PER_S: u64 = 200;
 /// Nodes a second that are told whether they are reachable.
 const REACHES_PER_S: u64 = 20;
-/// Cells a second that a circuit may have in one direction: 50, and room for clocks and what is said when it is made.
-const CIRCUIT_PER_S: u64 = 60;
 /// A hello from an address whose link is this fresh is a copy of an old one, or forged; a peer that started anew repeats its own.
 const LIVE_US: u64 = 1_000_000;
 
@@ -71,20 +71,6 @@ impl Link {
     fn new(now: u64, association: Box<dyn Association>, (socket, peer): (SocketNumber, SocketAddr), cookie: Option<Cookie>, kind: LinkKind) -> Self {
         let (raw_peer, incoming, rates) = (RawAddress::new(peer), cookie.is_some(), Rates::new(now, 1));
         Self { association, socket, peer, raw_peer, cookie, incoming, kind, stands: false, last_valid_at: now, rates, muted: false }
-    }
-}
-
-/// Cells in and out: of the preceding hop, of the next hop, or, of all links, overall (PROTOCOL.md §6.3).
-struct Rates {
-    came: Bucket,
-    left: Bucket,
-}
-
-impl Rates {
-    /// Make room for so many circuits in each direction, and for link control.
-    fn new(now: u64, circuits: u64) -> Self {
-        let per_s = CIRCUIT_PER_S * circuits.max(1);
-        Self { came: Bucket::new(now, per_s), left: Bucket::new(now, per_s) }
     }
 }
 
@@ -137,6 +123,11 @@ impl Links {
             random,
             happenings: Vec::new(),
         }
+    }
+
+    /// Let so many cells a second pass each way, as far as fast ones can give way.
+    pub(crate) fn limit(&mut self, per_s: Option<u64>) {
+        self.overall.limit(per_s);
     }
 
     pub(crate) fn listen(&mut self, socket: SocketNumber, listener: Listener) {
@@ -289,7 +280,7 @@ impl Links {
         if let Some(link) = standing.filter(|_| datagram.len() == RECORD_OCTETS || coming.is_none()) {
             let received = self.feed(now, link, datagram, cell, counters);
             if received == Received::Cell {
-                return self.within_rate(now, link, counters);
+                return self.within_rate(now, link, cell, counters);
             }
             if coming.is_none() {
                 counters.add(if received == Received::Misfit { Counter::WrongLength } else { Counter::InvalidRecord });
@@ -298,15 +289,15 @@ impl Links {
         }
         let link = coming?;
         if self.feed(now, link, datagram, cell, counters) == Received::Cell {
-            return self.within_rate(now, link, counters);
+            return self.within_rate(now, link, cell, counters);
         }
         None
     }
 
     /// Let a valid cell pass where its link, and all links together, have brought no more than they may. Only what authenticated is charged: nobody else can spend it.
-    fn within_rate(&mut self, now: u64, number: u32, counters: &mut Counters) -> Option<u32> {
-        let link = self.links.get_mut(&number)?;
-        if link.rates.came.take(now) && self.overall.came.take(now) {
+    fn within_rate(&mut self, now: u64, number: u32, cell: &[u8; 256], counters: &mut Counters) -> Option<u32> {
+        let (link, kind) = (self.links.get_mut(&number)?, Kind::of(cell));
+        if link.rates.came.take(now, kind) && self.overall.came.take(now, kind) {
             return Some(number);
         }
         counters.add(Counter::OverRate);
@@ -402,7 +393,8 @@ impl Links {
     /// Make the datagram of a cell; the socket it leaves by, or as what it is counted where it does not leave.
     pub(crate) fn seal(&mut self, now: u64, number: u32, cell: &[u8; 256], datagram: &mut [u8; RECORD_OCTETS]) -> Result<SocketNumber, Counter> {
         let link = self.links.get_mut(&number).filter(|link| link.stands && !link.muted).ok_or(Counter::LinkGone)?;
-        if !link.rates.left.take(now) || !self.overall.left.take(now) {
+        let kind = Kind::of(cell);
+        if !link.rates.left.take(now, kind) || !self.overall.left.take(now, kind) {
             return Err(Counter::OverRateOut);
         }
         if link.association.seal(cell, datagram).is_err() {

@@ -3,7 +3,7 @@
 use std::net::{TcpStream, UdpSocket};
 use std::sync::mpsc::SyncSender;
 
-use voicebox_core::streams::Why;
+use voicebox_core::streams::{Way, Why};
 use voicebox_core::{Command, LinkKind};
 use voicebox_dtls::{Dialer, Identity, Keys, Listener, Pin};
 
@@ -26,7 +26,7 @@ pub(crate) enum Order {
     MediaIdentify { port: u32, identity: Identity },
     MediaAgree { port: u32, agreed: Agreed },
     MediaClose { port: u32 },
-    StreamOpen { stream: u32, bundle: u32, port: u16, datagrams: bool },
+    StreamOpen { stream: u32, bundle: u32, port: u16, way: Way },
     StreamAttach { stream: u32, with: TcpStream, first: Vec<u8>, whole: bool },
     DoorOpen { door: u32, with: UdpSocket, has_headers: bool },
     DoorAttach { door: u32, stream: u32, header: Vec<u8>, first: Vec<Vec<u8>> },

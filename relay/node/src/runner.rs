@@ -1,5 +1,8 @@
 //! The engine's thread: wait, send what is due, let time pass in the core, take what came, repeat.
 
+mod fast;
+mod media;
+
 use std::collections::{HashMap, HashSet};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
@@ -20,7 +23,7 @@ use crate::event::NodeEvent;
 use crate::keeper::Keeper;
 use crate::lateness::Lateness;
 use crate::links::{Happening, Links, SocketNumber};
-use crate::media::{Half, MediaPort, MediaPorts, Taken};
+use crate::media::{Half, MediaPort, MediaPorts};
 use crate::order::Order;
 use crate::poller::Poller;
 use crate::random::Expanded;
@@ -81,6 +84,7 @@ pub(crate) struct Runner {
     lateness: Lateness,
     inbox: Inbox,
     trains: bool,
+    allowance: fast::Allowance,
     next_sweep_at: u64,
 }
 
@@ -127,6 +131,7 @@ impl Runner {
             lateness: Lateness::new(),
             inbox: Inbox::new(),
             trains: true,
+            allowance: fast::Allowance::default(),
             next_sweep_at: now + SWEEP_US,
         }
     }
@@ -198,7 +203,8 @@ impl Runner {
     }
 
     fn wait_us(&mut self, now: u64) -> u64 {
-        let timers = [self.schedule.next(), self.core.next_timer(), self.links.next_timeout(now), self.next_handshake(now), Some(self.next_sweep_at)];
+        let timers =
+            [self.schedule.next(), self.core.next_timer(), self.links.next_timeout(now), self.next_handshake(now), self.next_fast(), Some(self.next_sweep_at)];
         let next = timers.into_iter().flatten().min().unwrap_or(now + MAX_SLEEP_US).min(now + MAX_SLEEP_US);
         next.saturating_sub(now)
     }
@@ -233,6 +239,7 @@ impl Runner {
         }
         let now = self.clock.now();
         self.send_due(now);
+        self.send_fast();
     }
 
     fn send_due(&mut self, now: u64) {
@@ -252,40 +259,6 @@ impl Runner {
             self.send_sound(&sound);
         }
         self.schedule.reuse(records);
-    }
-
-    fn send_sound(&mut self, sound: &Sound) {
-        let Some((port, to)) = self.media.get(&sound.port).and_then(|port| Some((port, port.to(sound.half)?))) else {
-            return self.counters.add(Counter::PortGone);
-        };
-        let to = RawAddress::new(to);
-        let parcel = [Parcel { octets: &[&sound.octets], to: &to }];
-        self.counters.add_many(Counter::SendRefused, send_all(port.socket(sound.half), &parcel, &mut false));
-    }
-
-    fn next_handshake(&mut self, now: u64) -> Option<u64> {
-        let media = &mut self.media;
-        self.shaking.iter().filter_map(|port| media.get_mut(port)?.handshakes()?.next_timeout(now)).min()
-    }
-
-    /// Send what the handshakes of a port have to say, and note whether they are over.
-    fn follow_handshakes(&mut self, now: u64, port: u32) {
-        self.shaking.retain(|other| *other != port);
-        let Some(its) = self.media.get_mut(&port) else { return };
-        while let Some((half, datagram)) = its.handshakes().and_then(|handshakes| handshakes.poll()) {
-            let Some(to) = its.to(half) else { continue };
-            let to = RawAddress::new(to);
-            let refused = send_all(its.socket(half), &[Parcel { octets: &[&datagram], to: &to }], &mut false);
-            self.counters.add_many(Counter::SendRefused, refused);
-        }
-        let Some(handshakes) = its.handshakes() else { return };
-        if handshakes.next_timeout(now).is_some() {
-            self.shaking.push(port);
-        }
-        if handshakes.take_failure() {
-            self.counters.add(Counter::HandshakesFailed);
-            self.tell(NodeEvent::MediaFailed { port });
-        }
     }
 
     /// Do what the core says, until it says no more.
@@ -442,18 +415,6 @@ impl Runner {
         }
     }
 
-    fn take_media_datagram(&mut self, now: u64, port: u32, half: Half, place: usize) {
-        let (datagram, from) = self.inbox.get(place);
-        let Some(its) = self.media.get_mut(&port) else { return self.counters.add(Counter::MediaStranger) };
-        match its.receive(now, half, from, datagram) {
-            Ok(Taken::Plain) => self.core.handle(now, Input::Rtp { port: PortId(port), datagram }),
-            Ok(Taken::Opened(packet)) => self.core.handle(now, Input::Rtp { port: PortId(port), datagram: &packet }),
-            Ok(Taken::Handshake) => return self.follow_handshakes(now, port),
-            Err(reason) => return self.counters.add(reason),
-        }
-        self.drain(now);
-    }
-
     /// Carry out orders; false when told to stop.
     pub(crate) fn take_orders(&mut self) -> bool {
         self.order_bell.hush();
@@ -538,8 +499,8 @@ impl Runner {
                 self.media.remove(&port);
                 self.command(now, Command::MediaClose { port: PortId(port) });
             }
-            Order::StreamOpen { stream, bundle, port, datagrams } => {
-                if let Err(why) = self.streams.open(&mut self.core, stream, BundleId(bundle), port, datagrams) {
+            Order::StreamOpen { stream, bundle, port, way } => {
+                if let Err(why) = self.streams.open(&mut self.core, stream, BundleId(bundle), port, way) {
                     self.tell(NodeEvent::StreamOver { stream, why: Some(why.code()) });
                 }
             }

@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
-use voicebox_core::streams::{Bundle, StreamEvent, StreamId, Why};
+use voicebox_core::streams::{Bundle, StreamEvent, StreamId, Way, Why};
 use voicebox_core::{BundleId, Core, Micros};
 
 use crate::doors::Doors;
@@ -22,7 +22,9 @@ use crate::Error;
 /// Of the numbers that the poller has; the stream's is below.
 pub(crate) const STREAMS: u64 = 4 << 32;
 /// Octets moved at once.
-const CHUNK_OCTETS: usize = 4_096;
+const CHUNK_OCTETS: usize = 16_384;
+/// Octets moved each way of one stream before all else has its turn: a fast one never has to wait for more.
+const TURN_OCTETS: usize = 131_072;
 
 /// A stream and its socket, which it has once the control plane knows what the stream is for.
 struct Ends {
@@ -36,6 +38,14 @@ struct Ends {
     /// The program was told that the other side says no more.
     stream_ended: bool,
     watched: (bool, bool),
+}
+
+/// What serving a socket did.
+enum Moved {
+    /// All that could be moved; whether it is to be watched for reading and for writing.
+    All((bool, bool)),
+    /// A turn's worth: there may be more.
+    Some,
 }
 
 /// All streams of a box that have a number of the engine's.
@@ -73,9 +83,14 @@ impl Streams {
     }
 
     /// Open a stream under a number of the engine's; why not, where it cannot be.
-    pub(crate) fn open(&mut self, core: &mut Core, number: u32, bundle: BundleId, port: u16, datagrams: bool) -> std::result::Result<(), Why> {
+    pub(crate) fn open(&mut self, core: &mut Core, number: u32, bundle: BundleId, port: u16, way: Way) -> std::result::Result<(), Why> {
         let its = core.bundle(bundle).ok_or(Why::Gone)?;
-        let stream = if datagrams { its.associate(port) } else { its.open(port) }.map_err(|_| Why::Busy)?;
+        let stream = match way {
+            Way::Row => its.open(port),
+            Way::Datagrams => its.associate(port),
+            Way::Fast => its.open_fast(port),
+        };
+        let stream = stream.map_err(|_| Why::Busy)?;
         self.add(number, bundle, stream);
         Ok(())
     }
@@ -178,7 +193,10 @@ impl Streams {
             let Some(ends) = self.ends.get_mut(&number) else { continue };
             let Some(bundle) = core.bundle(ends.bundle) else { continue };
             match ends.serve(bundle) {
-                Ok(wanted) => ends.watch(poller, number, wanted),
+                Ok(Moved::All(wanted)) => ends.watch(poller, number, wanted),
+                Ok(Moved::Some) => {
+                    self.due.insert(number);
+                }
                 Err(_) => {
                     bundle.reset(ends.stream, Why::Gone);
                     self.remove(poller, number, true);
@@ -200,10 +218,10 @@ impl Streams {
         while let Some((bundle, event)) = core.poll_streams() {
             let number = |stream: StreamId| self.numbers.get(&(bundle, stream)).copied();
             match event {
-                StreamEvent::Asked { stream, port, datagrams } => {
+                StreamEvent::Asked { stream, port, way } => {
                     let number = self.next_number.fetch_add(1, Ordering::Relaxed);
                     self.add(number, bundle, stream);
-                    told.push(NodeEvent::StreamAsked { stream: number, bundle: bundle.0, port, datagrams });
+                    told.push(NodeEvent::StreamAsked { stream: number, bundle: bundle.0, port, way });
                 }
                 StreamEvent::Taken(stream) => told.extend(number(stream).map(|stream| NodeEvent::StreamTaken { stream })),
                 StreamEvent::Readable(stream) | StreamEvent::Writable(stream) | StreamEvent::Ended(stream) => self.due.extend(number(stream)),
@@ -222,14 +240,16 @@ impl Streams {
 }
 
 impl Ends {
-    /// Move octets both ways, as many as can be; whether the socket is to be watched for reading and for writing.
-    fn serve(&mut self, bundle: &mut Bundle) -> Result<(bool, bool)> {
-        let Some(socket) = self.socket.as_mut() else { return Ok((false, false)) };
+    /// Move octets both ways, as many as can be, or a turn's worth.
+    fn serve(&mut self, bundle: &mut Bundle) -> Result<Moved> {
+        let Some(socket) = self.socket.as_mut() else { return Ok(Moved::All((false, false))) };
         let mut octets = [0; CHUNK_OCTETS];
-        loop {
+        let (mut to_program, mut from_program) = (0, 0);
+        while to_program < TURN_OCTETS {
             if self.left.is_empty() {
                 let read = bundle.read(self.stream, &mut octets);
                 self.left.extend(&octets[..read]);
+                to_program += read;
             }
             if self.left.is_empty() {
                 break;
@@ -244,11 +264,11 @@ impl Ends {
             // A program that is gone already needs not be told.
             let _ = socket.shutdown(Shutdown::Write);
         }
-        while !self.program_ended {
+        while !self.program_ended && from_program < TURN_OCTETS {
             let room = bundle.room(self.stream).min(CHUNK_OCTETS);
             if room == 0 {
                 bundle.want_room(self.stream);
-                return Ok((false, !self.left.is_empty()));
+                return Ok(if to_program < TURN_OCTETS { Moved::All((false, !self.left.is_empty())) } else { Moved::Some });
             }
             match moved(socket.read(&mut octets[..room]))? {
                 Some(0) => {
@@ -257,11 +277,13 @@ impl Ends {
                 }
                 Some(read) => {
                     bundle.write(self.stream, &octets[..read]); // there is room for all of it
+                    from_program += read;
                 }
                 None => break,
             }
         }
-        Ok((!self.program_ended, !self.left.is_empty()))
+        let all = to_program < TURN_OCTETS && from_program < TURN_OCTETS;
+        Ok(if all { Moved::All((!self.program_ended, !self.left.is_empty())) } else { Moved::Some })
     }
 
     fn watch(&mut self, poller: &Poller, number: u32, wanted: (bool, bool)) {

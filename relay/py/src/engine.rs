@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use std::collections::HashMap;
+use voicebox_core::streams::Way;
 use voicebox_core::{BundleId, CircId, Command, LinkId, PortId};
 use voicebox_node::Settings;
 
@@ -24,10 +25,20 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, born_unix_us, realtime = true, max_circuits = 4096, metered = false, seed = None, link_idle_us = 60_000_000, keeper = None))]
-    fn new(born_unix_us: u64, realtime: bool, max_circuits: u32, metered: bool, seed: Option<&[u8]>, link_idle_us: u64, keeper: Option<i32>) -> PyResult<Self> {
+    #[pyo3(signature = (*, born_unix_us, realtime = true, max_circuits = 4096, metered = false, seed = None, limit_per_s = None, link_idle_us = 60_000_000, keeper = None))]
+    #[allow(clippy::too_many_arguments)] // as many as Python's class has
+    fn new(
+        born_unix_us: u64,
+        realtime: bool,
+        max_circuits: u32,
+        metered: bool,
+        seed: Option<&[u8]>,
+        limit_per_s: Option<u64>,
+        link_idle_us: u64,
+        keeper: Option<i32>,
+    ) -> PyResult<Self> {
         let seed = seed.map(|seed| sized(seed, "a seed has 32 octets")).transpose()?;
-        let settings = Settings { born_unix_us, realtime, max_circuits, metered, seed, link_idle_us, keeper };
+        let settings = Settings { born_unix_us, realtime, max_circuits, metered, seed, limit_per_s, link_idle_us, keeper };
         Ok(Self { engine: voicebox_node::Engine::new(&settings).map_err(raise)? })
     }
 
@@ -217,9 +228,15 @@ impl Engine {
         py.detach(|| self.engine.bundle_idle_us(bundle)).map_err(raise)
     }
 
-    #[pyo3(signature = (bundle, port, *, datagrams=false))]
-    fn stream_open(&self, bundle: u32, port: u16, datagrams: bool) -> PyResult<u32> {
-        self.engine.stream_open(bundle, port, datagrams).map_err(raise)
+    #[pyo3(signature = (bundle, port, *, datagrams=false, fast=false))]
+    fn stream_open(&self, bundle: u32, port: u16, datagrams: bool, fast: bool) -> PyResult<u32> {
+        let way = match (datagrams, fast) {
+            (false, false) => Way::Row,
+            (true, false) => Way::Datagrams,
+            (false, true) => Way::Fast,
+            (true, true) => return Err(wrong("datagrams do not go in fast cells")),
+        };
+        self.engine.stream_open(bundle, port, way).map_err(raise)
     }
 
     #[pyo3(signature = (descriptor, *, has_headers=false))]

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use pyo3::IntoPyObject;
+use voicebox_core::streams::Way;
 use voicebox_core::Event;
 use voicebox_node::NodeEvent;
 
@@ -45,7 +46,7 @@ pub(crate) fn of_node<'py>(py: Python<'py>, event: &NodeEvent) -> PyResult<Bound
         NodeEvent::LinkFailed { link } => tuple(py, ("link_failed", *link)),
         NodeEvent::LinkDown { link } => tuple(py, ("link_down", *link)),
         NodeEvent::MediaFailed { port } => tuple(py, ("media_failed", *port)),
-        NodeEvent::StreamAsked { stream, bundle, port, datagrams } => tuple(py, ("stream_asked", *stream, *bundle, *port, *datagrams)),
+        NodeEvent::StreamAsked { stream, bundle, port, way } => tuple(py, ("stream_asked", *stream, *bundle, *port, *way == Way::Datagrams, *way == Way::Fast)),
         NodeEvent::DatagramAsked { door, datagram } => tuple(py, ("datagram_asked", *door, PyBytes::new(py, datagram))),
         NodeEvent::StreamTaken { stream } => tuple(py, ("stream_taken", *stream)),
         NodeEvent::StreamOver { stream, why } => tuple(py, ("stream_over", *stream, *why)),

@@ -235,6 +235,22 @@ def test_contacts_are_shown_renamed_blocked_and_changed(cli: Cli) -> None:
     assert "nothing to decide" in cli.bad("contact", "accept", "robert", home=ann)
 
 
+def test_fast_is_told_what_it_reveals_and_asked_and_shown(cli: Cli) -> None:
+    ann = cli.box("ann")
+    (cli.folder / "bob.card").write_text(cli.good("contact", "card", home=cli.box("bob")))
+    cli.good("contact", "add", "bob", str(cli.folder / "bob.card"), home=ann)
+    service = ("service", "add", "bulk", "--to", "127.0.0.1:9000", "--allow", "bob", "--fast")
+    forward = ("forward", "add", "127.0.0.1:8022", "bob.privacy:22", "--fast")
+    for command in (service, forward):
+        assert "Nobody is here to be asked" in cli.bad(*command, home=ann)
+        assert "Leave out" in cli.bad(*command, "--udp", "--yes", home=ann)
+        told = cli.good(*command, "--yes", home=ann)
+        assert all(word in told for word in ("SEEN", "when, how much", "both belong together", "100 MB take about 82 minutes"))
+    assert (ann / "streams").read_text() == "service bulk 127.0.0.1:9000 9000 bob fast\nforward 127.0.0.1:8022 bob 22 fast\n"
+    assert "FAST" in cli.good("service", "list", home=ann)
+    assert "FAST" in cli.good("forward", "list", home=ann)
+
+
 def test_damaged_card_is_refused_with_its_line(cli: Cli) -> None:
     ann, bob = cli.box("ann"), cli.box("bob")
     text = cli.good("contact", "card", home=bob)

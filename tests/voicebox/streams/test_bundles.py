@@ -12,7 +12,7 @@ from voicebox.b2bua.ports import MediaPort
 from voicebox.config.model import Endpoint
 from voicebox.dataplane import BundleBroken, BundleWants, StreamAsked, StreamOver, StreamTaken
 from voicebox.errors import UsageError
-from voicebox.streams.bundles import GONE, NEVER, OPEN_S, REFUSED, UNREACHABLE, Bundles, Connected, Listener, Opening
+from voicebox.streams.bundles import GONE, NEVER, OPEN_S, REFUSED, UNLIKE, UNREACHABLE, Bundles, Connected, Listener, Opening
 from voicebox.streams.offered import parse_offered
 
 WEB = "service web 127.0.0.1:8080 80 alice\n"
@@ -52,8 +52,8 @@ class Box:
     def bundle_idle_us(self, _bundle: int) -> int:
         return self.idle_us
 
-    def stream_open(self, bundle: int, port: int, *, datagrams: bool = False) -> int:
-        self.notes.append(("association" if datagrams else "stream", stream := next(self.numbers), bundle, port))
+    def stream_open(self, bundle: int, port: int, *, datagrams: bool = False, fast: bool = False) -> int:
+        self.notes.append(("association" if datagrams else "fast" if fast else "stream", stream := next(self.numbers), bundle, port))
         return stream
 
     def door_open(self, descriptor: int, *, has_headers: bool = False) -> int:
@@ -181,6 +181,25 @@ def test_an_association_goes_through_a_door_and_to_a_service_of_datagrams_alone(
     town.bob.connecting[0][1](17)
     (_, door, descriptor), through = town.bob.notes[-2:]
     assert (descriptor, through) == (17, ("through", door, 52, b"", []))
+
+
+def test_a_fast_stream_leads_to_a_fast_service_alone_and_no_other_does() -> None:
+    town = Town(of_bob=WEB + "service bulk 127.0.0.1:8081 81 alice fast\n")
+    opening = town.alice.bundles.open("bob", 81, town.alice.opened.append, fast=True)
+    assert town.alice.notes[-1] == ("fast", opening.stream, 1, 81)
+    town.alice.bundles.handle_event(BundleWants(1))
+    town.run()
+    for stream, port, fast in ((50, 80, True), (51, 81, False)):
+        town.bob.bundles.handle_event(StreamAsked(stream, 1, port, datagrams=False, fast=fast))
+        assert town.bob.notes[-1] == ("reset", stream, UNLIKE)
+    town.bob.bundles.handle_event(StreamAsked(52, 1, 99, datagrams=False, fast=True))
+    town.bob.bundles.handle_event(StreamAsked(53, 1, 0, datagrams=False, fast=True))
+    assert town.bob.notes[-2:] == [("reset", 52, REFUSED), ("reset", 53, REFUSED)]
+    assert not town.bob.connecting
+    town.bob.bundles.handle_event(StreamAsked(54, 1, 81, datagrams=False, fast=True))
+    assert town.bob.connecting[0][0] == Endpoint("127.0.0.1", 8081)
+    town.alice.bundles.handle_event(StreamOver(opening.stream, UNLIKE))
+    assert town.alice.opened == [UNLIKE]
 
 
 def test_a_contacts_box_is_told_what_the_contact_may_reach_and_no_more() -> None:

@@ -52,8 +52,8 @@ def test_a_port_of_udp_is_another_than_the_same_of_tcp() -> None:
 
 
 def test_what_a_contact_may_reach_is_told_and_whatever_comes_is_read_or_passed_over() -> None:
-    offered = parse_offered(TEXT + "service dns 127.0.0.1:53 53 bob udp\n", "streams")
-    assert parse_listing(offered.listing("bob")) == (Listed("web", 80, udp=False), Listed("dns", 53, udp=True))
+    offered = parse_offered(TEXT + "service dns 127.0.0.1:53 53 bob udp\nservice bulk 127.0.0.1:9 81 bob fast\n", "streams")
+    assert parse_listing(offered.listing("bob")) == (Listed("web", 80, udp=False), Listed("dns", 53, udp=True), Listed("bulk", 81, udp=False, fast=True))
     assert offered.listing("dave") == ""
     assert parse_listing("web 80\nw.b 80 tcp\nweb 0 tcp\nweb 80 sctp\n\x1b[2J 80 tcp\nnas 445 tcp") == (Listed("nas", 445, udp=False),)
     assert len(parse_listing("web 80 tcp\n" * 100)) == 64
@@ -70,6 +70,7 @@ def test_what_a_contact_may_reach_is_told_and_whatever_comes_is_read_or_passed_o
         ("forward 127.0.0.1:8022 bob 65536", "65535"),
         ("service web 127.0.0.1:8080 80 bob tcp", "neither"),
         ("forward 127.0.0.1:8022 bob 53 udp udp", "neither"),
+        ("forward 127.0.0.1:8022 bob 53 udp fast", "neither"),
         ("", "neither"),
     ],
 )

@@ -38,8 +38,8 @@ class Engine:
     def bundle_close(self, _bundle: int) -> None:
         pass
 
-    def stream_open(self, _bundle: int, _port: int, *, datagrams: bool = False) -> int:
-        assert not datagrams
+    def stream_open(self, _bundle: int, _port: int, *, datagrams: bool = False, fast: bool = False) -> int:
+        assert (datagrams, fast) == (False, False)
         return STREAM
 
     def stream_attach(self, stream: int, descriptor: int, first: bytes = b"", *, whole: bool = False) -> None:

@@ -94,8 +94,8 @@ impl Hop {
 
     fn may_hear(&self, kind: Kind) -> bool {
         match self.role {
-            Role::Guard | Role::Middle => matches!(kind, Kind::Phase | Kind::Settle | Kind::Extend | Kind::Attach),
-            Role::Junction => matches!(kind, Kind::Phase | Kind::Settle | Kind::Tokens | Kind::Knock | Kind::Join | Kind::Part | Kind::Ask),
+            Role::Guard | Role::Middle => matches!(kind, Kind::Phase | Kind::Settle | Kind::Extend | Kind::Attach | Kind::Fast),
+            Role::Junction => matches!(kind, Kind::Phase | Kind::Settle | Kind::Tokens | Kind::Knock | Kind::Join | Kind::Part | Kind::Ask | Kind::Fast),
         }
     }
 
@@ -133,6 +133,7 @@ impl Hop {
                 self.give_answer(Kind::Attached, number, [&wait_us.to_be_bytes()[..], &self.step_in_10_us()].concat());
                 Ok(None)
             }
+            Kind::Fast => self.hear_fast(number, &payload).map(|()| None),
             Kind::Tokens => {
                 self.give_answer(Kind::Left, number, Vec::new());
                 Ok(Some(Request::Tokens(payload)))
@@ -151,7 +152,8 @@ impl Hop {
             | Kind::Left
             | Kind::Knocked
             | Kind::Attached
-            | Kind::Answered => Err(BrokeProtocol),
+            | Kind::Answered
+            | Kind::Fasted => Err(BrokeProtocol),
         }
     }
 

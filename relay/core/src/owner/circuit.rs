@@ -14,6 +14,7 @@ use super::attaching::late_of;
 use super::backward::{Backward, Taken};
 use super::clock::Clock;
 use super::copying::SaidFrame;
+use super::fast::Lane;
 use super::mates::Mates;
 use crate::cell::{shows_zeros, Body, BODY_OCTETS};
 use crate::channel::{Channel, SlotSegment};
@@ -39,14 +40,14 @@ const CATCH_UP_AFTER_SLOTS: u32 = 25;
 /// Seals what is thrown away, so its value does not matter.
 const IDLE_KEY: [u8; 16] = [0x5a; 16];
 
-struct HopLayers {
-    forward: Layer,
-    backward: Layer,
+pub(super) struct HopLayers {
+    pub(super) forward: Layer,
+    pub(super) backward: Layer,
     /// Number of the next message to this hop.
     next_number: u16,
 }
 
-struct Saying {
+pub(super) struct Saying {
     hop: usize,
     every: u32,
     times: u32,
@@ -77,12 +78,14 @@ pub struct OwnCircuit {
     /// Slots in a row in which the frame after the one that this circuit says was there already.
     ahead_slots: u32,
     stage: Stage,
-    hops: Vec<HopLayers>,
+    pub(super) hops: Vec<HopLayers>,
+    /// Its fast cells.
+    pub(super) lane: Lane,
     saying: Option<Saying>,
     /// Said before all else, to the guard: that the circuit came to another link.
     attaching: Option<Saying>,
     backward: Backward,
-    end: EndToEnd,
+    pub(super) end: EndToEnd,
     speaking: Option<Speaking>,
 }
 
@@ -142,6 +145,7 @@ impl OwnCircuit {
             ahead_slots: 0,
             stage: Stage::Opening(carousel, Collector::default()),
             hops: Vec::with_capacity(MAX_HOPS),
+            lane: Lane::Shut,
             saying: None,
             attaching: None,
             backward: Backward::new(),
@@ -164,10 +168,18 @@ impl OwnCircuit {
         let saying = self.message(usize::from(hop), kind, payload, every, times);
         let fits = saying.is_some();
         self.saying = saying.or_else(|| self.saying.take());
+        if fits && matches!(self.lane, Lane::Asking(_)) {
+            self.lane = Lane::Shut; // a hop hears one message at a time: it is asked again later
+        }
         fits
     }
 
-    fn message(&mut self, hop: usize, kind: u8, payload: Vec<u8>, every: u32, times: u32) -> Option<Saying> {
+    /// Return whether something is being said to a hop.
+    pub(super) const fn is_saying(&self) -> bool {
+        self.saying.is_some() || self.attaching.is_some()
+    }
+
+    pub(super) fn message(&mut self, hop: usize, kind: u8, payload: Vec<u8>, every: u32, times: u32) -> Option<Saying> {
         let layers = self.hops.get_mut(hop).filter(|_| every > 0)?;
         let carousel = Carousel::new(kind, layers.next_number, payload)?;
         layers.next_number = layers.next_number.wrapping_add(1);
@@ -309,7 +321,8 @@ impl OwnCircuit {
         if let Some(attaching) = &mut self.attaching {
             return Some((attaching.hop, attaching.carousel.next_body()));
         }
-        let saying = self.saying.as_mut()?;
+        let asked = if let Lane::Asking(asked) = &mut self.lane { Some(asked) } else { None };
+        let saying = asked.or(self.saying.as_mut())?;
         let turn = saying.slots % saying.every == 0;
         saying.slots = (saying.slots + 1) % saying.every;
         if !turn {
@@ -463,6 +476,10 @@ impl OwnCircuit {
             Ok(heard) => {
                 let (link, circuit) = self.name;
                 let (kind, payload) = heard?;
+                if kind == Kind::Fasted {
+                    self.hear_fasted(hop, &payload);
+                    return None;
+                }
                 let hop = hop as u8; // at most 4
                 let late_us = if kind == Kind::Attached { late_of(&payload) } else { 0 };
                 ctx.event(Event::Answer { link, circuit, hop, kind: kind as u8, payload });
@@ -482,6 +499,11 @@ impl OwnCircuit {
             return if fits { Ok(Some((kind, speech.fragment.to_vec()))) } else { Err(DropReason::SpeechMalformed) };
         }
         let asked = |saying: &&mut Saying| saying.hop == hop && saying.carousel.number() == speech.number && answers(saying.carousel.kind(), kind);
+        if let Lane::Asking(asked) = &mut self.lane {
+            if asked.hop == hop && asked.carousel.number() == speech.number && answers(asked.carousel.kind(), kind) {
+                return Ok(asked.answer.add(speech).answer()?.map(|payload| (kind, payload)));
+            }
+        }
         let place = if self.attaching.is_some() { &mut self.attaching } else { &mut self.saying };
         let saying = place.as_mut().filter(asked).ok_or(DropReason::Unasked)?;
         let heard = saying.answer.add(speech).answer()?.map(|payload| (kind, payload));
@@ -552,6 +574,7 @@ fn answers(asked: u8, kind: Kind) -> bool {
         Kind::Left => asked == Kind::Tokens as u8,
         Kind::Attached => asked == Kind::Attach as u8,
         Kind::Answered => asked == Kind::Ask as u8,
+        Kind::Fasted => asked == Kind::Fast as u8,
         Kind::Create
         | Kind::Created
         | Kind::Refused
@@ -564,6 +587,7 @@ fn answers(asked: u8, kind: Kind) -> bool {
         | Kind::Join
         | Kind::Part
         | Kind::Attach
-        | Kind::Ask => false,
+        | Kind::Ask
+        | Kind::Fast => false,
     }
 }

@@ -7,8 +7,10 @@ use super::frame::{parse_frame, serialise_frame, Frame, StreamId, Why, HEAD_OCTE
 use super::hearing::Hearing;
 use super::saying::Saying;
 use super::segment::{parse_segment, serialise_acknowledgement, ACKNOWLEDGEMENT_OCTETS, FRAGMENTS, OFFSET_OCTETS};
-use super::stream::{Heard, Stream};
+use super::stream::{Heard, Stream, Way};
 use super::{Broken, MAX_STREAMS};
+use crate::cell::Body;
+use crate::fast::{Fast, Taken};
 use crate::Micros;
 
 /// Resets that wait to be said. Whoever has more is sent more opens than an honest peer has.
@@ -28,8 +30,8 @@ pub enum StreamEvent {
         stream: StreamId,
         /// Of which service.
         port: u16,
-        /// It is an association.
-        datagrams: bool,
+        /// How what is said on it comes.
+        way: Way,
     },
     /// The peer takes one that this side opened.
     Taken(StreamId),
@@ -62,6 +64,7 @@ pub struct Bundle {
     turn: Option<StreamId>,
     resets: VecDeque<(StreamId, Why)>,
     datagrams: Datagrams,
+    fast: Fast,
     /// The row has the next slot, if it has anything new or lost, since datagrams had the last.
     row_is_next: bool,
     saying: Saying,
@@ -89,7 +92,20 @@ impl Bundle {
     /// # Errors
     /// [`OpenError`] where 64 are open, or the bundle is broken.
     pub fn open(&mut self, port: u16) -> Result<StreamId, OpenError> {
-        self.begin(port, false)
+        self.begin(port, Way::Row)
+    }
+
+    /// Open a stream to a service of the peer's whose octets go in fast cells. Octets may be written at once; they are said once the peer takes it.
+    ///
+    /// # Errors
+    /// As `open`, or where 16 of the kind are open.
+    pub fn open_fast(&mut self, port: u16) -> Result<StreamId, OpenError> {
+        let id = self.begin(port, Way::Fast)?;
+        if !self.fast.add(id) {
+            self.streams.remove(&id);
+            return Err(OpenError);
+        }
+        Ok(id)
     }
 
     /// Open an association with a service of the peer's. Datagrams may be sent at once.
@@ -97,12 +113,12 @@ impl Bundle {
     /// # Errors
     /// As `open`.
     pub fn associate(&mut self, port: u16) -> Result<StreamId, OpenError> {
-        let id = self.begin(port, true)?;
+        let id = self.begin(port, Way::Datagrams)?;
         self.datagrams.add(id);
         Ok(id)
     }
 
-    fn begin(&mut self, port: u16, is_association: bool) -> Result<StreamId, OpenError> {
+    fn begin(&mut self, port: u16, way: Way) -> Result<StreamId, OpenError> {
         if self.is_broken || self.count(true) >= MAX_STREAMS {
             return Err(OpenError);
         }
@@ -111,34 +127,49 @@ impl Bundle {
             id.number = id.number.wrapping_add(1);
         }
         self.next_number = id.number.wrapping_add(1);
-        self.streams.insert(id, Stream::new(Some(port), is_association));
+        self.streams.insert(id, Stream::new(Some(port), way));
         Ok(id)
     }
 
     /// Agree to a stream that the peer opened; false where there is none that waits for it.
     pub fn take(&mut self, stream: StreamId) -> bool {
-        self.streams.get_mut(&stream).is_some_and(|its| !stream.ours && its.take())
+        let taken = self.streams.get_mut(&stream).is_some_and(|its| !stream.ours && its.take());
+        if taken {
+            self.fast.take_stream(stream);
+        }
+        taken
     }
 
     /// Return how many octets `write` would take; 0 where there is no such stream.
     #[must_use]
     pub fn room(&self, stream: StreamId) -> usize {
-        self.streams.get(&stream).map_or(0, Stream::room)
+        self.streams.get(&stream).map_or(0, |its| if its.is_fast() && its.speaks() { self.fast.room(stream) } else { its.room() })
     }
 
     /// Give octets to a stream; returns how many it took. Where it took fewer, [`StreamEvent::Writable`] follows.
     pub fn write(&mut self, stream: StreamId, octets: &[u8]) -> usize {
-        self.streams.get_mut(&stream).map_or(0, |its| its.write(octets))
+        let Some(its) = self.streams.get_mut(&stream) else { return 0 };
+        if !its.is_fast() {
+            return its.write(octets);
+        }
+        if its.speaks() {
+            self.fast.write(stream, octets)
+        } else {
+            0
+        }
     }
 
     /// Say no more on a stream, when what was written has been said.
     pub fn end(&mut self, stream: StreamId) {
+        if self.streams.get(&stream).is_some_and(|its| its.is_fast() && its.speaks()) {
+            self.fast.end(stream);
+        }
         self.streams.get_mut(&stream).into_iter().for_each(Stream::end);
     }
 
     /// Read what came; returns the number of octets, 0 where there is nothing.
     pub fn read(&mut self, stream: StreamId, out: &mut [u8]) -> usize {
-        let read = self.streams.get_mut(&stream).map_or(0, |its| its.read(out));
+        let read = if self.fast.has(stream) { self.fast.read(stream, out) } else { self.streams.get_mut(&stream).map_or(0, |its| its.read(out)) };
         self.retire(stream);
         read
     }
@@ -146,7 +177,7 @@ impl Bundle {
     /// Return whether the peer says no more on a stream and all was read, or there is no such stream.
     #[must_use]
     pub fn is_read(&self, stream: StreamId) -> bool {
-        self.streams.get(&stream).is_none_or(Stream::is_read)
+        self.streams.get(&stream).is_none_or(|its| if its.is_fast() { self.fast.is_read(stream) } else { its.is_read() })
     }
 
     /// Send a datagram on an association, of at most 8 192 octets: it comes whole, or not at all. False where it was not taken.
@@ -172,6 +203,7 @@ impl Bundle {
     /// Forget a stream or association, and tell the peer.
     pub fn reset(&mut self, stream: StreamId, why: Why) {
         self.datagrams.remove(stream);
+        self.fast.remove(stream);
         if self.streams.remove(&stream).is_some_and(|its| !its.is_unsaid()) {
             self.resets.push_back((stream, why));
         }
@@ -185,7 +217,8 @@ impl Bundle {
 
     /// Let [`StreamEvent::Writable`] follow once `write` takes octets again.
     pub fn want_room(&mut self, stream: StreamId) {
-        self.streams.get_mut(&stream).into_iter().for_each(|its| its.wants_room = true);
+        self.fast.want_room(stream);
+        self.streams.get_mut(&stream).into_iter().filter(|its| !its.is_fast()).for_each(|its| its.wants_room = true);
     }
 
     /// Take the next event.
@@ -198,8 +231,9 @@ impl Bundle {
     }
 
     fn retire(&mut self, stream: StreamId) {
-        if self.streams.get(&stream).is_some_and(Stream::is_over) {
+        if self.streams.get(&stream).is_some_and(Stream::is_over) || self.fast.is_over(stream) {
             self.streams.remove(&stream);
+            self.fast.remove(stream);
         }
     }
 
@@ -210,12 +244,52 @@ impl Bundle {
         (self.heard, self.counter) = (0, 0);
         self.saying.begin_anew();
         self.datagrams.begin_anew();
+        self.fast.begin_anew();
+    }
+
+    // ------------------------------------------------------------------------------------------------------ fast cells
+
+    /// Return whether a stream is open, and taken, whose octets go in fast cells.
+    #[must_use]
+    pub fn wants_fast(&self) -> bool {
+        self.fast.is_wanted()
+    }
+
+    /// Return when a fast cell may have something to say; `None` where only what comes can change that.
+    #[must_use]
+    pub fn next_fast_us(&self) -> Option<Micros> {
+        self.fast.next_us()
+    }
+
+    /// Put the plain body of the next fast cell together; false where none is to leave now.
+    pub fn fast_body(&mut self, now: Micros, body: &mut Body) -> bool {
+        !self.is_broken && self.fast.packet(now, body, &mut self.events)
+    }
+
+    /// Take the plain body of a fast cell of the peer's, which begins with 16 zeros.
+    ///
+    /// # Errors
+    /// [`Broken`], as `take_segment`.
+    pub fn take_fast(&mut self, now: Micros, body: &Body) -> Result<Taken, Broken> {
+        if self.is_broken {
+            return Err(Broken);
+        }
+        let taken = self.fast.take(now, body, &mut self.events);
+        if taken.is_err() {
+            self.break_off();
+        }
+        self.fast.take_ended().into_iter().for_each(|stream| self.retire(stream));
+        taken
     }
 
     /// Return whether something waits to be said or to be acknowledged; what waits for the peer's credit does not count.
     #[must_use]
     pub fn has_something_to_say(&self) -> bool {
-        !self.saying.is_idle() || !self.resets.is_empty() || self.datagrams.next().is_some() || self.streams.values().any(Stream::has_something_to_say)
+        !self.saying.is_idle()
+            || self.fast.has_something_to_say()
+            || !self.resets.is_empty()
+            || self.datagrams.next().is_some()
+            || self.streams.values().any(Stream::has_something_to_say)
     }
 
     /// Write the segment of a slot into `out`, whose length is the room there; returns its length, 0 where the room is less than 7 or the bundle is broken.
@@ -301,9 +375,13 @@ impl Bundle {
         }
         let taken = self.take_whole_segment(counter, segment);
         if taken.is_err() {
-            *self = Self { is_broken: true, events: VecDeque::from([StreamEvent::Broken]), ..Self::default() };
+            self.break_off();
         }
         taken
+    }
+
+    fn break_off(&mut self) {
+        *self = Self { is_broken: true, events: VecDeque::from([StreamEvent::Broken]), ..Self::default() };
     }
 
     fn take_whole_segment(&mut self, counter: u64, segment: &[u8]) -> Result<(), Broken> {
@@ -334,8 +412,11 @@ impl Bundle {
     }
 
     fn hear(&mut self, stream: StreamId, frame: &Frame<'_>) -> Result<(), Broken> {
-        if let Frame::Open(port) | Frame::Associate(port) = frame {
-            return self.hear_open(stream, *port, matches!(frame, Frame::Associate(_)));
+        match frame {
+            Frame::Open(port) => return self.hear_open(stream, *port, Way::Row),
+            Frame::Associate(port) => return self.hear_open(stream, *port, Way::Datagrams),
+            Frame::OpenFast(port) => return self.hear_open(stream, *port, Way::Fast),
+            Frame::Taken | Frame::Data(_) | Frame::End | Frame::Reset(_) | Frame::Credit(_) => {}
         }
         // What is still under way on a stream that this side has reset means nothing.
         let Some(its) = self.streams.get_mut(&stream) else { return Ok(()) };
@@ -345,11 +426,15 @@ impl Bundle {
         if let Frame::Reset(why) = frame {
             self.streams.remove(&stream);
             self.datagrams.remove(stream);
+            self.fast.remove(stream);
             self.events.push_back(StreamEvent::Reset { stream, why: *why });
             return Ok(());
         }
         match its.hear(stream, frame)? {
-            Heard::Taken => self.events.push_back(StreamEvent::Taken(stream)),
+            Heard::Taken => {
+                self.fast.take_stream(stream);
+                self.events.push_back(StreamEvent::Taken(stream));
+            }
             Heard::Readable => self.events.push_back(StreamEvent::Readable(stream)),
             Heard::Ended => self.events.push_back(StreamEvent::Ended(stream)),
             Heard::Nothing => {}
@@ -358,22 +443,22 @@ impl Bundle {
         Ok(())
     }
 
-    fn hear_open(&mut self, stream: StreamId, port: u16, datagrams: bool) -> Result<(), Broken> {
+    fn hear_open(&mut self, stream: StreamId, port: u16, way: Way) -> Result<(), Broken> {
         if self.streams.contains_key(&stream) {
             return Err(Broken);
         }
-        if self.count(false) >= MAX_STREAMS {
+        if self.count(false) >= MAX_STREAMS || way == Way::Fast && !self.fast.add(stream) {
             if self.resets.len() >= MAX_RESETS {
                 return Err(Broken);
             }
             self.resets.push_back((stream, Why::Busy));
             return Ok(());
         }
-        self.streams.insert(stream, Stream::new(None, datagrams));
-        if datagrams {
+        self.streams.insert(stream, Stream::new(None, way));
+        if way == Way::Datagrams {
             self.datagrams.add(stream);
         }
-        self.events.push_back(StreamEvent::Asked { stream, port, datagrams });
+        self.events.push_back(StreamEvent::Asked { stream, port, way });
         Ok(())
     }
 }

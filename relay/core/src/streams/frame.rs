@@ -1,7 +1,7 @@
 //! What stands in a bundle's row: frames, each about one stream.
 //!
 //! ```text
-//! kind u8 | stream u16 | open 1: port u16; taken 2: -; data 3: length u8, octets 1..255; end 4: -; reset 5: why u8; credit 6: limit u32; associate 7: port u16
+//! kind u8 | stream u16 | open 1: port u16; taken 2: -; data 3: length u8, octets 1..255; end 4: -; reset 5: why u8; credit 6: limit u32; associate 7: port u16; open fast 8: port u16
 //! ```
 //!
 //! The highest bit of a kind says that the stream was opened by whom the frame is for; each side numbers those that it opens.
@@ -39,6 +39,8 @@ pub enum Why {
     Unreachable,
     /// Whoever used the stream gave it up, or the bundle is gone.
     Gone,
+    /// Of the service and whoever opens a stream to it one says that it may be seen (PROTOCOL.md §13), and the other does not.
+    Unlike,
 }
 
 impl Why {
@@ -50,6 +52,7 @@ impl Why {
             Self::Busy => 2,
             Self::Unreachable => 3,
             Self::Gone => 4,
+            Self::Unlike => 5,
         }
     }
 
@@ -61,6 +64,7 @@ impl Why {
             2 => Some(Self::Busy),
             3 => Some(Self::Unreachable),
             4 => Some(Self::Gone),
+            5 => Some(Self::Unlike),
             _ => None,
         }
     }
@@ -73,6 +77,8 @@ pub enum Frame<'a> {
     Open(u16),
     /// As open, for datagrams.
     Associate(u16),
+    /// As open; its octets go in fast cells.
+    OpenFast(u16),
     /// Whoever was asked takes it.
     Taken,
     /// Octets, at least one.
@@ -95,11 +101,12 @@ pub fn serialise_frame(out: &mut Vec<u8>, stream: StreamId, frame: &Frame<'_>) {
         Frame::Reset(_) => 5,
         Frame::Credit(_) => 6,
         Frame::Associate(_) => 7,
+        Frame::OpenFast(_) => 8,
     };
     out.push(if stream.ours { kind } else { kind | YOURS });
     out.extend(stream.number.to_be_bytes());
     match frame {
-        Frame::Open(port) | Frame::Associate(port) => out.extend(port.to_be_bytes()),
+        Frame::Open(port) | Frame::Associate(port) | Frame::OpenFast(port) => out.extend(port.to_be_bytes()),
         Frame::Data(octets) => {
             out.push(octets.len() as u8); // at most 255
             out.extend(*octets);
@@ -119,7 +126,7 @@ pub fn parse_frame(row: &[u8]) -> Result<Option<(StreamId, Frame<'_>, usize)>, B
     let stream = StreamId { ours: head[0] & YOURS != 0, number: u16::from_be_bytes([head[1], head[2]]) };
     let kind = head[0] & !YOURS;
     let more = match kind {
-        1 | 7 => 2,
+        1 | 7 | 8 => 2,
         2 | 4 => 0,
         3 => match rest.first() {
             Some(length) => 1 + usize::from(*length),
@@ -137,6 +144,7 @@ pub fn parse_frame(row: &[u8]) -> Result<Option<(StreamId, Frame<'_>, usize)>, B
         (4, []) => Frame::End,
         (5, [why]) => Frame::Reset(Why::from_code(*why).ok_or(Broken)?),
         (7, [high, low]) if !stream.ours => Frame::Associate(u16::from_be_bytes([*high, *low])),
+        (8, [high, low]) if !stream.ours => Frame::OpenFast(u16::from_be_bytes([*high, *low])),
         (6, [a, b, c, d]) => Frame::Credit(u32::from_be_bytes([*a, *b, *c, *d])),
         _ => return Err(Broken),
     };

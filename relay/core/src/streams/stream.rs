@@ -22,12 +22,23 @@ pub(super) enum Heard {
     Ended,
 }
 
+/// How what is said on a stream gets to the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Octets, in the row.
+    Row,
+    /// Datagrams, beside the row: an association.
+    Datagrams,
+    /// Octets, in fast cells (PROTOCOL.md §13).
+    Fast,
+}
+
 /// One stream of a bundle; all counts of octets are modulo 2^32.
 pub(super) struct Stream {
     /// The port still to be said, of one that we opened.
     opens: Option<u16>,
-    /// It is an association: of its frames there are open, taken and reset alone.
-    is_association: bool,
+    /// Where that is not the row, of its frames there are open, taken and reset alone.
+    way: Way,
     /// It is still to be said that we take it.
     takes: bool,
     /// Both sides know it.
@@ -50,10 +61,10 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(opens: Option<u16>, is_association: bool) -> Self {
+    pub(super) fn new(opens: Option<u16>, way: Way) -> Self {
         Self {
             opens,
-            is_association,
+            way,
             takes: false,
             is_taken: false,
             speaks: opens.is_some(),
@@ -84,9 +95,18 @@ impl Stream {
         self.opens.is_some()
     }
 
+    /// Return whether this side may speak.
+    pub(super) const fn speaks(&self) -> bool {
+        self.speaks
+    }
+
+    pub(super) fn is_fast(&self) -> bool {
+        self.way == Way::Fast
+    }
+
     /// Return how many octets may be written.
     pub(super) fn room(&self) -> usize {
-        if self.speaks && !self.ends && !self.is_association {
+        if self.speaks && !self.ends && self.way == Way::Row {
             STREAM_WINDOW_OCTETS - self.outgoing.len()
         } else {
             0
@@ -101,7 +121,7 @@ impl Stream {
     }
 
     pub(super) fn end(&mut self) {
-        self.ends = self.speaks && !self.is_association;
+        self.ends = self.speaks && self.way == Way::Row;
     }
 
     pub(super) fn read(&mut self, out: &mut [u8]) -> usize {
@@ -147,7 +167,12 @@ impl Stream {
     pub(super) fn say(&mut self, id: StreamId, row: &mut Vec<u8>, room: usize) {
         if let Some(port) = self.opens.filter(|_| row.len() + OPEN_OCTETS <= room) {
             self.opens = None;
-            serialise_frame(row, id, &if self.is_association { Frame::Associate(port) } else { Frame::Open(port) });
+            let frame = match self.way {
+                Way::Row => Frame::Open(port),
+                Way::Datagrams => Frame::Associate(port),
+                Way::Fast => Frame::OpenFast(port),
+            };
+            serialise_frame(row, id, &frame);
         }
         if self.opens.is_some() {
             return;
@@ -175,7 +200,7 @@ impl Stream {
     /// Take a frame of the peer's that neither opens nor resets it.
     pub(super) fn hear(&mut self, id: StreamId, frame: &Frame<'_>) -> Result<Heard, Broken> {
         match frame {
-            Frame::Data(_) | Frame::End | Frame::Credit(_) if self.is_association => Err(Broken),
+            Frame::Data(_) | Frame::End | Frame::Credit(_) if self.way != Way::Row => Err(Broken),
             Frame::Taken if !self.is_taken => {
                 self.is_taken = true;
                 Ok(Heard::Taken)
@@ -197,7 +222,9 @@ impl Stream {
                 self.limit = *limit;
                 Ok(Heard::Nothing)
             }
-            Frame::Open(_) | Frame::Associate(_) | Frame::Taken | Frame::Data(_) | Frame::End | Frame::Reset(_) | Frame::Credit(_) => Err(Broken),
+            Frame::Open(_) | Frame::Associate(_) | Frame::OpenFast(_) | Frame::Taken | Frame::Data(_) | Frame::End | Frame::Reset(_) | Frame::Credit(_) => {
+                Err(Broken)
+            }
         }
     }
 }

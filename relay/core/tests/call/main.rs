@@ -1,6 +1,7 @@
 //! Whole calls through real cores in virtual time: box, guard, junction, guard, box; sound both ways, with loss, jitter and drifting clocks.
 
 mod coupled;
+mod fast;
 mod machine;
 mod metered;
 mod questions;

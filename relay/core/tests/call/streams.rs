@@ -52,7 +52,7 @@ impl Flow {
             let receiver = world.core(BOX_B).bundle(BUNDLE).expect("opened");
             while let Some(event) = receiver.poll() {
                 match event {
-                    StreamEvent::Asked { stream, port: 80, datagrams: false } => assert!(receiver.take(stream)),
+                    StreamEvent::Asked { stream, port: 80, way: voicebox_core::streams::Way::Row } => assert!(receiver.take(stream)),
                     StreamEvent::Readable(_) => {}
                     other => panic!("{other:?}"),
                 }

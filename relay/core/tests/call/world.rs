@@ -66,6 +66,9 @@ fn key_at(handshake: &[u8], from: usize) -> [u8; 16] {
     handshake[from..from + 16].try_into().expect("16 octets")
 }
 
+/// When a cell left, whose it was, over which link, and its octets.
+pub type Captured = (u64, usize, LinkId, Box<Cell>);
+
 pub struct World {
     nodes: Vec<Node>,
     /// (node, link) to (node, link) at the other end.
@@ -73,11 +76,16 @@ pub struct World {
     queue: BTreeMap<(u64, u64), Happening>,
     serial: u64,
     draws: SeededRandom,
+    fast_draws: SeededRandom,
     /// True time in microseconds since the world began.
     pub now: u64,
     pub heard: Vec<Heard>,
-    /// When cells left, by sender's node and link.
+    /// When cells of slots left, by sender's node and link.
     pub sent: HashMap<(usize, LinkId), Vec<u64>>,
+    /// All cells of slots, where they are kept: when and over what they left.
+    pub capture: Option<Vec<Captured>>,
+    /// How many fast cells left.
+    pub fast_sent: u64,
     /// The de-jitter steps with which relays accept, forward and backward.
     pub steps_us: (u32, u32),
 }
@@ -104,9 +112,12 @@ impl World {
             queue: BTreeMap::new(),
             serial: 0,
             draws: SeededRandom::new([seed; 32]),
+            fast_draws: SeededRandom::new([seed ^ 0xff; 32]),
             now: 0,
             heard: Vec::new(),
             sent: HashMap::new(),
+            capture: None,
+            fast_sent: 0,
             steps_us: (5_000, 5_000),
         }
     }
@@ -191,10 +202,15 @@ impl World {
         self.queue.insert((at, self.serial), happening);
     }
 
+    fn next_us(&self, node: usize) -> Option<u64> {
+        let core = &self.nodes[node].core;
+        [core.next_timer(), core.next_fast_us()].into_iter().flatten().min()
+    }
+
     /// Let the next thing happen that is due by `until`; false where nothing is.
     fn step(&mut self, until: u64) -> bool {
         let timers = (0..self.nodes.len()).filter(|node| !self.nodes[*node].stopped);
-        let timer = timers.filter_map(|node| Some((self.instant(node, self.nodes[node].core.next_timer()?).max(self.now), node))).min();
+        let timer = timers.filter_map(|node| Some((self.instant(node, self.next_us(node)?).max(self.now), node))).min();
         let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
         let timer_first = timer.is_some_and(|(at, _)| queued.is_none_or(|queued| at <= queued));
         let next = if timer_first { timer.map(|(at, _)| at) } else { queued };
@@ -234,11 +250,18 @@ impl World {
                 Output::CloseLink { .. } => {}
             }
         }
+        while let Some((link, cell)) = self.nodes[node].core.poll_fast(now) {
+            self.fast_sent += 1;
+            self.pass_fast(node, link, Box::new(cell));
+        }
     }
 
     fn send(&mut self, node: usize, link: LinkId, cell: Box<Cell>, at: u64) {
         let leaves = self.instant(node, at).max(self.now);
         self.sent.entry((node, link)).or_default().push(leaves);
+        if let Some(capture) = &mut self.capture {
+            capture.push((leaves, node, link, cell.clone()));
+        }
         let Some((to, to_link, wire)) = self.wires.get(&(node, link)).copied() else { return };
         let lost = draw_u32(&mut self.draws) % 1_000_000 < wire.loss_per_million;
         let jitter = u64::from(draw_u32(&mut self.draws) % (wire.jitter_us + 1));
@@ -248,6 +271,14 @@ impl World {
         }
         if !lost {
             self.put(leaves + wire.delay_us + jitter, Happening::Cell { node: to, link: to_link, cell });
+        }
+    }
+
+    /// Fast cells keep their order, as what one router sends to another does.
+    fn pass_fast(&mut self, node: usize, link: LinkId, cell: Box<Cell>) {
+        let Some((to, to_link, wire)) = self.wires.get(&(node, link)).copied() else { return };
+        if draw_u32(&mut self.fast_draws) % 1_000_000 >= wire.loss_per_million {
+            self.put(self.now + wire.delay_us, Happening::Cell { node: to, link: to_link, cell });
         }
     }
 

@@ -36,7 +36,7 @@ impl Links {
                 if self.feed(now, number, datagram, cell, counters) == Received::Cell {
                     counters.add(Counter::PortsChanged);
                     self.change_port(number, from);
-                    return self.within_rate(now, number, counters);
+                    return self.within_rate(now, number, cell, counters);
                 }
             }
         }
