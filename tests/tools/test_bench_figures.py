@@ -68,6 +68,10 @@ def found() -> dict[str, Any]:
         },
         "records": {"questions": 100, "took_ms": {"home": {"p50": 1400.0, "p95": 1450.0, "max": 1500.0}}, "half_die": {"records": 1_000, "relays": 512, "dead": 256, "draws": 10, "mean": 3.9, "unreadable": 4, "after_put": 0}},
         "names": {"ours": {"cpu_us": 85.7, "per_core": 11_670, "rate": 9_000}, "reference": {"cpu_us": 60.1, "per_core": 16_650, "rate": 9_500}},
+        "fast": {
+            network: {**{streams: {"mb_s": 21.5, "cpu_s_gb": cpu, "load": 0.4} for streams in ("one", "eight")}, "request_ms": 4.2}
+            for network, cpu in (("fast", 80.0), ("tor", 37.0))
+        },
         "flood": {
             "quiet": flood, "flooded": {**flood, "flood": {"junk_per_s": 99_000.0, "handshakes_per_s": 990.0}}, "wanted": [100_000.0, 1_000.0],
         },

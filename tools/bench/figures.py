@@ -1,4 +1,4 @@
-"""Keys and rows of the parts lengths, octets, relay_calls, box, probe, house, capacity, kills, flood, speech, records, names, paths and unseen. Pure. The others': table.py; the thesis: thesis.py."""
+"""Keys and rows of the parts lengths, octets, relay_calls, box, probe, house, capacity, kills, flood, speech, records, names, fast, paths and unseen. Pure. The others': table.py; the thesis: thesis.py."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ PATH_CHOICE_MS = 5.0
 JITTER_MS, MESSAGE_US, START_S = 2.0, 150.0, 2.0
 QUESTION_US = 200.0
 """5 000 questions a second on one core."""
+FAST_MB_S, FAST_TO_TOR = 15, 4
 QUESTION_MS, UNREADABLE = 2_000.0, 10
 PROBE_PCT, PROBE_START_S, SCORE_S = 5.0, 1.0, 2.0
 STREAM_PCT = {"clean": 85.0, "lossy": 60.0}
@@ -96,6 +97,16 @@ def keys(found: Mapping[str, Mapping[str, Any]]) -> Json:
         },
         "records": {"question_ms": dict(_table(found, "records", "took_ms")), "half_die": dict(_table(found, "records", "half_die"))},
         "names": {kind: {name: get(found, "names", kind, name) for name in ("cpu_us", "per_core", "rate")} for kind in ("ours", "reference")},
+        "fast": {
+            network: {
+                **{
+                    streams: {name: get(found, "fast", network, streams, name, digits=1) for name in ("mb_s", "cpu_s_gb", "load")}
+                    for streams in ("one", "eight")
+                },
+                "request_ms": get(found, "fast", network, "request_ms"),
+            }
+            for network in ("fast", "tor")
+        },
         "directory": {
             relays: {
                 "verify_s": get(each, "cpu_s"),
@@ -133,7 +144,7 @@ def rows(report: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Row]:
     """Return the rows of the parts that ran; report: as keys() has it."""
     groups = {
         "lengths": _lengths_rows, "relay_calls": _relay_rows, "box": _box_rows, "probe": _probe_rows, "page": _page_rows, "house": _house_rows, "capacity": _capacity_rows, "kills": _kill_rows, "flood": _flood_rows,
-        "speech": _speech_rows, "records": _records_rows, "names": _names_rows, "paths": _paths_rows, "unseen": _unseen_rows,
+        "speech": _speech_rows, "records": _records_rows, "names": _names_rows, "fast": _fast_rows, "paths": _paths_rows, "unseen": _unseen_rows,
     }  # fmt: skip
     return [row for part, of_part in groups.items() if part in parts and "error" not in parts[part] for row in of_part(report, parts[part])]
 
@@ -196,6 +207,20 @@ def _unseen_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row
     worse = None if alone is None or beside is None else round(max(0.0, alone - beside), 2)
     note = "" if worse is None else f"{beside} and {alone}; {its['beside_octets_per_s']:g} octets/s of streams"
     return [*rows, ("PLCMOS of an Opus call beside eight streams, less than without them by", worse, BESIDE_BELOW, "", note)]
+
+
+def _fast_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:
+    ours, tor = report["fast"]["fast"], report["fast"]["tor"]
+    rows: list[Row] = []
+    for streams in ("one", "eight"):
+        beside, load = tor[streams], f"load {ours[streams]['load']} before"
+        rows.append(
+            (f"fast streams, {streams} over three relays", ours[streams]["mb_s"], None, "MB/s", f"goal: {FAST_MB_S} or more; Tor {beside['mb_s']}; {load}")
+        )
+        most = None if beside["cpu_s_gb"] is None else FAST_TO_TOR * beside["cpu_s_gb"]
+        rows.append(("  CPU of all nodes", ours[streams]["cpu_s_gb"], most, "s a GB", f"Tor {beside['cpu_s_gb']}"))
+    note = f"Tor {tor['request_ms']}; in the slots {get(part, 'fast', 'request_in_slots_ms', digits=0)}"
+    return [*rows, ("  a request and its answer, 200 octets each", ours["request_ms"], None, "ms", note)]
 
 
 def _paths_rows(report: Mapping[str, Any], part: Mapping[str, Any]) -> list[Row]:

@@ -19,6 +19,7 @@
     kills        a relay killed in a call
     records      how long questions about records take, and how many are lost with half of the relays, in virtual time
     names        questions a second that the name server answers
+    fast         MB/s and CPU of fast streams, and of Tor beside them where it is installed
     speech       how a hundred calls sound, with G.711 and with Opus
     unseen       octets of a stream, a request, and how a call sounds beside eight streams
 
@@ -125,6 +126,7 @@ PARTS = (
     Part("kills", 10, _of("kills", kills=lambda given: max(1, round(given.calls * KILLS / CALLS))), usual=False),
     Part("records", 3, _of("records", questions=lambda given: 2 * given.calls), usual=False),
     Part("names", 0.3, _of("names", seconds=lambda given: given.seconds / 4), usual=False),
+    Part("fast", 2, _of("fast"), usual=False),
     Part("speech", 22, _of("speech", calls=lambda given: 2 * given.calls), usual=False),
     Part("unseen", 6, _of("unseen", seconds=lambda given: given.seconds, calls=lambda given: max(1, round(given.calls * HEARD / CALLS))), usual=False),
 )
