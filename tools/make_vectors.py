@@ -277,9 +277,9 @@ def streams(random: SeededRandom) -> Entry:
     ]
     frames = [
         Frame(1, False, 0, 80), Frame(1, False, 65_535, 65_535), Frame(2, True, 5), Frame(3, False, 7, b"x"), Frame(3, True, 8, random.octets(255)),
-        Frame(4, True, 9), Frame(5, False, 10, 1), Frame(5, True, 11, 4), Frame(6, True, 12, 2**32 - 1), Frame(7, False, 13, 53),
+        Frame(4, True, 9), Frame(5, False, 10, 1), Frame(5, True, 11, 4), Frame(6, True, 12, 2**32 - 1), Frame(7, False, 13, 53), Frame(5, False, 14, 5), Frame(8, False, 15, 443),
     ]  # fmt: skip
-    none = ("00 0000", "08 0000", "81 0000 0050", "87 0000 0050", "02 0000", "03 0000 00", "05 0000 00", "05 0000 05")
+    none = ("00 0000", "09 0000", "81 0000 0050", "87 0000 0050", "88 0000 0050", "02 0000", "03 0000 00", "05 0000 00", "05 0000 06")
     return {
         "section": "11",
         "segments": valid,

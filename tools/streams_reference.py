@@ -11,9 +11,9 @@ WINDOW_OCTETS = 32_768
 MAX_RANGES = 8
 MAX_DATAGRAM_OCTETS = 8_192
 MORE, FRAGMENTS, YOURS, LAST = 0x80, 0x40, 0x80, 1
-PAYLOADS = {1: ">H", 2: "", 4: "", 5: ">B", 6: ">L", 7: ">H"}
+PAYLOADS = {1: ">H", 2: "", 4: "", 5: ">B", 6: ">L", 7: ">H", 8: ">H"}
 """Of a frame's kinds but 3, data: what follows the stream's number."""
-DATA, LAST_WHY = 3, 4
+DATA, LAST_WHY = 3, 5
 
 
 class Segment(NamedTuple):
