@@ -444,13 +444,11 @@ impl Bundle {
     }
 
     fn hear_open(&mut self, stream: StreamId, port: u16, way: Way) -> Result<(), Broken> {
-        if self.streams.contains_key(&stream) {
+        // An honest peer has 64 open, as it sees it, until it hears of a reset: so no more than 128 wait, its own and this side's.
+        if self.streams.contains_key(&stream) || self.resets.len() >= MAX_RESETS {
             return Err(Broken);
         }
         if self.count(false) >= MAX_STREAMS || way == Way::Fast && !self.fast.add(stream) {
-            if self.resets.len() >= MAX_RESETS {
-                return Err(Broken);
-            }
             self.resets.push_back((stream, Why::Busy));
             return Ok(());
         }
