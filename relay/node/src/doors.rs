@@ -18,6 +18,8 @@ pub(crate) const DOORS: u64 = 5 << 32;
 /// An association on which nothing came or went for so long is given up.
 const IDLE_US: Micros = 180_000_000;
 const SWEEP_US: Micros = 5_000_000;
+/// One on which nothing came or went for so long gives way to another: a program that asks from a new socket each time has its answer by then, or asks again.
+const UNUSED_US: Micros = 5_000_000;
 /// Datagrams of one door at one turn.
 const AT_ONCE: usize = 32;
 /// Datagrams with an unknown header that are told in a second.
@@ -129,6 +131,12 @@ impl Doors {
     /// Return how many datagrams were dropped for want of room or time, or were too long.
     pub(crate) const fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Return the association of a bundle that this side opened and was unused longest, where that is long enough for it to give way.
+    pub(crate) fn unused_longest(&self, now: Micros, bundle: BundleId) -> Option<u32> {
+        let unused = self.flows.iter().filter(|(_, flow)| flow.bundle == bundle && flow.stream.ours && flow.used_at + UNUSED_US <= now);
+        unused.min_by_key(|(number, flow)| (flow.used_at, **number)).map(|(number, _)| *number)
     }
 
     /// Return the streams that nobody has used for long, at most once in some seconds.

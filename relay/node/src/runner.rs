@@ -500,7 +500,7 @@ impl Runner {
                 self.command(now, Command::MediaClose { port: PortId(port) });
             }
             Order::StreamOpen { stream, bundle, port, way } => {
-                if let Err(why) = self.streams.open(&mut self.core, stream, BundleId(bundle), port, way) {
+                for (stream, why) in self.streams.open(&mut self.core, &self.poller, now, stream, (BundleId(bundle), port, way)) {
                     self.tell(NodeEvent::StreamOver { stream, why: Some(why.code()) });
                 }
             }

@@ -82,17 +82,23 @@ impl Streams {
         self.due.insert(number);
     }
 
-    /// Open a stream under a number of the engine's; why not, where it cannot be.
-    pub(crate) fn open(&mut self, core: &mut Core, number: u32, bundle: BundleId, port: u16, way: Way) -> std::result::Result<(), Why> {
-        let its = core.bundle(bundle).ok_or(Why::Gone)?;
-        let stream = match way {
-            Way::Row => its.open(port),
-            Way::Datagrams => its.associate(port),
-            Way::Fast => its.open_fast(port),
-        };
-        let stream = stream.map_err(|_| Why::Busy)?;
-        self.add(number, bundle, stream);
-        Ok(())
+    /// Open a stream under a number of the engine's, or an association; the streams that are over with that, and why: this one, where it cannot be, and an
+    /// association that gave way to it.
+    pub(crate) fn open(&mut self, core: &mut Core, poller: &Poller, now: Micros, number: u32, wanted: (BundleId, u16, Way)) -> Vec<(u32, Why)> {
+        let mut over = Vec::new();
+        let mut begun = begin(core, wanted);
+        if begun == Err(Why::Busy) && wanted.2 != Way::Fast {
+            over.extend(self.doors.unused_longest(now, wanted.0).map(|unused| (unused, Why::Gone)));
+            for (unused, why) in &over {
+                self.reset(core, poller, *unused, *why);
+                begun = begin(core, wanted);
+            }
+        }
+        match begun {
+            Ok(stream) => self.add(number, wanted.0, stream),
+            Err(why) => over.push((number, why)),
+        }
+        over
     }
 
     fn add(&mut self, number: u32, bundle: BundleId, stream: StreamId) {
@@ -294,6 +300,17 @@ impl Ends {
     }
 }
 
+/// Open a stream, or an association, in a bundle of the core; why not, where it cannot be.
+fn begin(core: &mut Core, (bundle, port, way): (BundleId, u16, Way)) -> std::result::Result<StreamId, Why> {
+    let its = core.bundle(bundle).ok_or(Why::Gone)?;
+    match way {
+        Way::Row => its.open(port),
+        Way::Datagrams => its.associate(port),
+        Way::Fast => its.open_fast(port),
+    }
+    .map_err(|_| Why::Busy)
+}
+
 /// Return how many octets were moved, `None` where the socket has to be waited for.
 fn moved(result: Result<usize>) -> Result<Option<usize>> {
     match result {
@@ -340,7 +357,8 @@ mod tests {
     use std::sync::atomic::AtomicU32;
     use std::sync::Arc;
 
-    use voicebox_core::{Config, Core, SeededRandom};
+    use voicebox_core::streams::{Way, Why, MAX_STREAMS};
+    use voicebox_core::{BundleId, Command, Config, Core, Input, SeededRandom};
 
     use super::Streams;
     use crate::poller::Poller;
@@ -358,5 +376,49 @@ mod tests {
             streams.attach_door(&mut core, &poller, 0, door, 99, Vec::new(), &[]);
             assert_eq!(UdpSocket::bind(place).is_err(), has_headers);
         }
+    }
+    #[test]
+    fn where_there_is_no_room_the_association_that_was_unused_longest_gives_way_and_its_door_is_closed() {
+        const SECOND_US: u64 = 1_000_000;
+        let (bundle, other, most) = (BundleId(1), BundleId(2), MAX_STREAMS as u32);
+        let mut core = Core::new(Config::default(), Box::new(SeededRandom::new([1; 32])));
+        let poller = Poller::new().expect("epoll");
+        let mut streams = Streams::new(Arc::new(AtomicU32::new(1)));
+        for bundle in [bundle, other] {
+            core.handle(0, Input::Command(Command::BundleOpen { bundle }));
+        }
+        let associate = |streams: &mut Streams, core: &mut Core, now: u64, number: u32, bundle: BundleId| {
+            let over = streams.open(core, &poller, now, number, (bundle, 53, Way::Datagrams));
+            let (socket, program) = (UdpSocket::bind("127.0.0.1:0").expect("a port"), UdpSocket::bind("127.0.0.1:0").expect("a port"));
+            socket.connect(program.local_addr().expect("bound")).expect("loopback");
+            socket.set_nonblocking(true).expect("as every door's");
+            program.connect(socket.local_addr().expect("bound")).expect("loopback");
+            streams.open_door(&poller, number, socket, false);
+            streams.attach_door(core, &poller, now, number, number, Vec::new(), &[]);
+            (over, program)
+        };
+        // A stream, an association of another contact's that is older than all, one that was never taken, and 62.
+        associate(&mut streams, &mut core, 0, 1_000, other);
+        assert!(
+            streams.open(&mut core, &poller, 0, 1, (bundle, 80, Way::Row)).is_empty()
+                && streams.open(&mut core, &poller, 0, 2, (bundle, 53, Way::Datagrams)).is_empty()
+        );
+        let programs: Vec<_> = (3..=most).map(|number| associate(&mut streams, &mut core, u64::from(number), number, bundle)).collect();
+        assert!(programs.iter().all(|(over, _)| over.is_empty()));
+
+        let full = associate(&mut streams, &mut core, 5 * SECOND_US + 2, 100, bundle).0;
+        assert_eq!(full, [(100, Why::Busy)], "nobody has been unused for five seconds");
+        programs[0].1.send(b"x").expect("loopback");
+        streams.take_datagrams(&mut core, 4 * SECOND_US, 3, &mut Vec::new());
+        let door = programs[1].1.peer_addr().expect("connected");
+        assert!(UdpSocket::bind(door).is_err());
+        for (number, gone) in [(101, 4), (102, 5)] {
+            let over = associate(&mut streams, &mut core, 5 * SECOND_US + 5, number, bundle).0;
+            assert_eq!(over, [(gone, Why::Gone)], "the third was used meanwhile");
+        }
+        assert!(UdpSocket::bind(door).is_ok(), "its door is closed");
+        assert_eq!(streams.open(&mut core, &poller, 5 * SECOND_US + 6, 103, (bundle, 80, Way::Row)), [(6, Why::Gone)], "to a stream too");
+        assert_eq!(core.bundle(bundle).expect("opened").streams(), MAX_STREAMS);
+        assert_eq!(core.bundle(other).expect("opened").streams(), 1);
     }
 }
