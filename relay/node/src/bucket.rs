@@ -5,6 +5,8 @@ pub(crate) struct Bucket {
     per_s: u64,
     /// In millionths of a token.
     content: u64,
+    /// Likewise: what was taken though it was not there.
+    owed: u64,
     at: u64,
 }
 
@@ -13,7 +15,7 @@ const TOKEN: u64 = 1_000_000;
 impl Bucket {
     /// Begin full, at `now` in microseconds.
     pub(crate) fn new(now: u64, per_s: u64) -> Self {
-        Self { per_s, content: per_s * TOKEN, at: now }
+        Self { per_s, content: per_s * TOKEN, owed: 0, at: now }
     }
 
     /// Take a token; false where there is none. A clock that went back gives none.
@@ -24,6 +26,13 @@ impl Bucket {
         enough
     }
 
+    /// Take a token whether there is one or not: what is owed is filled up first. It owes a second's worth at most.
+    pub(crate) fn charge(&mut self, now: u64) {
+        if !self.take(now) {
+            self.owed = (self.owed + TOKEN).min(self.per_s * TOKEN);
+        }
+    }
+
     /// How empty it is: 0 where full, 1 000 where not a token is left.
     pub(crate) fn emptiness(&mut self, now: u64) -> u64 {
         self.fill(now);
@@ -32,7 +41,9 @@ impl Bucket {
 
     fn fill(&mut self, now: u64) {
         let gained = now.saturating_sub(self.at).saturating_mul(self.per_s);
-        self.content = self.content.saturating_add(gained).min(self.per_s * TOKEN);
+        let paid = gained.min(self.owed);
+        self.owed -= paid;
+        self.content = self.content.saturating_add(gained - paid).min(self.per_s * TOKEN);
         self.at = now;
     }
 }

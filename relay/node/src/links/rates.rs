@@ -35,10 +35,15 @@ pub(super) struct Rate {
 impl Rate {
     /// Count a cell; false where there are too many. A slot's cell is never held back by fast ones, only they by it.
     pub(super) fn take(&mut self, now: u64, kind: Kind) -> bool {
-        let within_all = self.all.as_mut().is_none_or(|all| all.take(now));
         match kind {
-            Kind::Slot => self.slots.take(now),
-            Kind::Fast => within_all,
+            Kind::Slot => {
+                let taken = self.slots.take(now);
+                if let Some(all) = self.all.as_mut().filter(|_| taken) {
+                    all.charge(now);
+                }
+                taken
+            }
+            Kind::Fast => self.all.as_mut().is_none_or(|all| all.take(now)),
         }
     }
 }
