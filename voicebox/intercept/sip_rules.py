@@ -69,7 +69,7 @@ def taking(plan: Plan, ports: Mapping[int, int]) -> Iterator[str]:
     yield chain("named", rules=named(plan.suffixes, f"meta mark set {MARK} return"))
     yield chain("called", "prerouting", "mangle", incoming)
     yield chain("calling", "output", "mangle", [f'oifname != "lo" fib daddr type unicast udp dport {port} jump named'], kind="route")
-    yield chain("answering", "output", "mangle", answers)
+    yield chain("replying", "output", "mangle", answers)
 
 
 def sip_fence(plan: Plan) -> str:
