@@ -85,7 +85,7 @@ def parse_frames(row: bytes) -> list[Frame] | None:
             frames.append(Frame(kind, yours, stream, payload))
             continue
         layout = PAYLOADS.get(kind)
-        if layout is None or len(row) < struct.calcsize(layout) or (kind, yours) in {(1, True), (2, False), (7, True)}:
+        if layout is None or len(row) < struct.calcsize(layout) or (kind, yours) in {(1, True), (2, False), (7, True), (8, True)}:
             return None
         number = struct.unpack_from(layout, row)[0] if layout else None
         if kind == 5 and number not in range(1, LAST_WHY + 1):

@@ -234,7 +234,7 @@ def two_boxes(
     ):
         link, _ = network.connect(box, guard, access=True)
         network.connect(guard, junction, access=False)
-        number, next_number = (network.chance.getrandbits(31) | 1 | (box in metered) << 31 for _ in range(2))
+        number, next_number = (network.chance.getrandbits(30) | 1 | (box in metered) << 31 for _ in range(2))
         circuits.append(Circuit(network, box, link, guard, junction, number, next_number, network.chance.randbytes(2048)))
     for each in network.wires.values():
         each.latency_us, each.jitter_us, each.loss = latency_us, jitter_us, loss

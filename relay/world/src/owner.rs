@@ -1,7 +1,7 @@
 //! The control plane's part of a circuit: build it step by step, call, answer, hang up (PROTOCOL.md §7.1, §8.3, §8.5). Handshakes carry the keys in the clear.
 
 use crate::plan::Path;
-use voicebox_core::ids::METERED;
+use voicebox_core::ids::{FAST, METERED};
 use voicebox_core::speech::HANDSHAKE_OCTETS;
 use voicebox_core::{CircId, Command, Event, LinkId, PortId};
 
@@ -108,7 +108,7 @@ impl Own {
 
     /// Make a number for a link of what was drawn.
     pub fn numbered(&self, drawn: u32) -> u32 {
-        (drawn & !METERED | 1) | if self.metered { METERED } else { 0 }
+        (drawn & !(METERED | FAST) | 1) | if self.metered { METERED } else { 0 }
     }
 
     /// Begin to build, under a fresh number.
