@@ -241,8 +241,8 @@ class Hop:
 
     def answer_ask(self, number: int, payload: bytes) -> None:
         """Answer a question. Raises DroppedError where it is not the message that was heard last."""
-        if not self.collector.whole or (self.collector.head[0], self.collector.number) != (Kind.ASK, number) or len(payload) != PAYLOAD_OCTETS[Kind.ANSWERED]:
-            raise DroppedError("bad_command")
+        if not self.collector.whole or (self.collector.head[0], self.collector.number) != (Kind.ASK, number):
+            raise DroppedError("answer_late")
         self.give_answer(Kind.ANSWERED, number, payload)
 
     def put_knocked(self, payload: bytes) -> bool:

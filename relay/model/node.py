@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from relay.model.cell import Collector, DroppedError, Kind, Speech, is_speech, parse_cell, parse_speech, serialise_cell, serialise_speech
+from relay.model.cell import PAYLOAD_OCTETS, Collector, DroppedError, Kind, Speech, is_speech, parse_cell, parse_speech, serialise_cell, serialise_speech
 from relay.model.hop import REASON_NO_LINK, REASON_NUMBER_TAKEN, Hop, NextState, Place, Slots
 from relay.model.junction import Junction
 from relay.model.layer import CipherMaker, Hctr2
@@ -238,18 +238,18 @@ class Node:
     # Commands. Raise DroppedError where one names what is not there.
 
     def on_command(self, name: str, number: int, *arguments: Any) -> None:
-        link, place = self.links.get(number), (number, arguments[0])
+        link, place, answers = self.links.get(number), (number, arguments[0]), name == "answer_ask" and len(arguments[2]) == PAYLOAD_OCTETS[Kind.ANSWERED]
         if link is None:
-            raise DroppedError("bad_command")
+            raise DroppedError("answer_late" if answers else "bad_command")
         hop, create = self._places.get(place), link.creates.get(arguments[0])
-        if link.own is not None:
+        if link.own is not None and not answers:
             link.own.command(name, *arguments)
-        elif hop is not None and hop.before == place and (name == "answer_ask" or (name in {"extend", "refuse_extend"} and hop.next_state is NextState.ASKED)):
+        elif hop is not None and hop.before == place and (answers or (name in {"extend", "refuse_extend"} and hop.next_state is NextState.ASKED)):
             (self._extend if name == "extend" else getattr(Hop, name))(hop, *arguments[1:])
         elif name in {"accept", "refuse"} and create is not None and create.collector.whole and create.refusal is None and {*arguments[5:]} <= {*STEPS_US}:
             (self._accept if name == "accept" else self._refuse)(place, link, create, *arguments[1:])
         else:
-            raise DroppedError("bad_command")
+            raise DroppedError("answer_late" if answers else "bad_command")
 
     def _accept(self, place: Place, link: Link, create: Create, forward: bytes, backward: bytes, created: bytes, junction: bool, *steps_us: int) -> None:  # noqa: FBT001 -- as in the engine
         del link.creates[place[1]]

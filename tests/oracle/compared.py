@@ -59,7 +59,7 @@ class Compared(Node):
 DROPS = (
     "unknown_link", "unknown_circuit", "outside_layers", "speech_malformed", "speech_stale", "creates_full", "circuits_full", "before_created", "clear_inside",
     "slot_late", "slot_ahead", "slot_twice", "slot_odd", "queue_full", "unknown_token", "knock_unsettled", "knock_spliced", "knock_limit", "speech_full", "unknown_join", "join_not_free",
-    "unasked", "owner_unknown_circuit", "owner_replayed", "owner_ahead", "end_to_end_malformed", "end_to_end_replayed", "broke_protocol", "bad_command", "fast_unasked",
+    "unasked", "owner_unknown_circuit", "owner_replayed", "owner_ahead", "end_to_end_malformed", "end_to_end_replayed", "broke_protocol", "bad_command", "fast_unasked", "answer_late",
 )  # fmt: skip
 """All the reasons for which the model drops."""
 

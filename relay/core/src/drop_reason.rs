@@ -42,6 +42,8 @@ counted! {
         BrokeProtocol = "broke_protocol",
         /// A fragment of a message older than the one collected last.
         SpeechStale = "speech_stale",
+        /// An answer to a question that its owner has given up, or whose circuit is gone.
+        AnswerLate = "answer_late",
         /// A knocked for which the place was taken.
         SpeechFull = "speech_full",
         /// A cell after its due time.

@@ -433,8 +433,12 @@ impl Relay {
             Command::RefuseExtend { link, circuit, reason } => {
                 self.asked((link, circuit)).and_then(|index| self.hop_mut(index)).map(|hop| hop.refuse_extend(reason))
             }
+            Command::AnswerAsk { payload, .. } if payload.len() != Kind::Answered.payload_octets() => None,
             Command::AnswerAsk { link, circuit, number, payload } => {
-                self.at((link, circuit)).and_then(|index| self.hop_mut(index)).and_then(|hop| hop.answer_ask(number, payload).then_some(()))
+                if !self.at((link, circuit)).and_then(|index| self.hop_mut(index)).is_some_and(|hop| hop.answer_ask(number, payload)) {
+                    context.count(DropReason::AnswerLate);
+                }
+                Some(())
             }
             Command::Open { .. }
             | Command::AddHop { .. }
@@ -503,11 +507,12 @@ impl Relay {
         Some(())
     }
 
-    /// Return the hop that waits for the control plane's answer to its owner's extend.
+    /// Return the hop whose circuit towards its owner has this name.
     fn at(&self, place: Place) -> Option<HopIndex> {
         self.links.get(&place.0 .0)?.places.get(&place.1 .0).filter(|(_, side)| *side == Side::Before).map(|(index, _)| *index)
     }
 
+    /// Return the hop that waits for the control plane's answer to its owner's extend.
     fn asked(&self, place: Place) -> Option<HopIndex> {
         self.at(place).filter(|index| self.hop(*index).is_some_and(|hop| matches!(hop.next, Next::Asked)))
     }

@@ -43,13 +43,13 @@ impl Hop {
         self.answer = Answer::new(kind, number, payload);
     }
 
-    /// Answer a question; false where it is not the present message, or the answer has another length.
+    /// Answer a question; false where it is not the present message any more.
     pub fn answer_ask(&mut self, number: u16, payload: Vec<u8>) -> bool {
-        let fits = self.collector.is_whole_of(Kind::Ask, number) && payload.len() == Kind::Answered.payload_octets();
-        if fits {
+        let waits = self.collector.is_whole_of(Kind::Ask, number);
+        if waits {
             self.give_answer(Kind::Answered, number, payload);
         }
-        fits
+        waits
     }
 
     /// Put a knock and its ticket into the inbox; false where one waits already.

@@ -80,3 +80,13 @@ fn over_two_circuits_nothing_is_heard_of_it() {
         assert_eq!(reports[at].lost - left_out(&world, node), 0);
     }
 }
+
+#[test]
+fn an_answer_that_nobody_waits_for_is_counted_and_is_nobodys_fault() {
+    let mut world = standing(LOCAL, (0, 0), 79);
+    let (link, circuit) = End::a().name;
+    for (circuit, octets) in [(circuit, QUESTION_OCTETS), (CircId(77), QUESTION_OCTETS), (circuit, QUESTION_OCTETS - 1)] {
+        world.command(GUARD_A, Command::AnswerAsk { link, circuit, number: 9, payload: vec![1; octets] });
+    }
+    assert_eq!((world.count(GUARD_A, "answer_late"), world.count(GUARD_A, "bad_command")), (2, 1), "one has no length that an answer has");
+}
