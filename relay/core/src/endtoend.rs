@@ -11,7 +11,6 @@
 //! Spec: PROTOCOL.md §9.1.
 
 use crate::cell::{shows_zeros, BODY_OCTETS};
-use crate::hop::FAST_LABEL;
 use crate::layer::Layer;
 
 /// Octets for frame, copy and segment together.
@@ -303,8 +302,7 @@ impl EndToEnd {
     /// Make the layers of fast cells ready, where there is a call.
     fn fast_layers(&mut self) -> &mut FastLayers {
         let (send, receive) = (&self.send, &self.receive);
-        let derived = |layer: &Layer| Layer::new(&layer.derive(FAST_LABEL));
-        self.fast.get_or_insert_with(|| FastLayers { send: send.as_ref().map(derived), receive: receive.iter().map(derived).collect(), last: 0 })
+        self.fast.get_or_insert_with(|| FastLayers { send: send.as_ref().map(Layer::fast), receive: receive.iter().map(Layer::fast).collect(), last: 0 })
     }
 
     /// Seal the plain body of a fast cell in place; false where there is no key to speak under.

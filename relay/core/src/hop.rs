@@ -25,7 +25,6 @@ use crate::speech::{Carousel, Collector, Kind, CREATED_OCTETS};
 use std::collections::VecDeque;
 
 use fast::FastHop;
-pub use fast::FAST_LABEL;
 
 /// Other cells between two of a hop's own messages: at most one slot in four is stolen once it is settled, for then all have one fragment.
 const SPEECH_SPACING: u32 = 3;

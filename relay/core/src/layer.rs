@@ -21,6 +21,8 @@ const STREAM_BLOCKS: usize = 8;
 
 /// Words of 16 octets, more than making a key ready leaves on the stack.
 const STACK_WORDS: usize = 256;
+/// The tweak under which the key of fast cells follows from that of a layer.
+const FAST_LABEL: &[u8; 15] = b"voicebox/1 fast";
 
 /// A key made ready for use. Its tables are erased when it is dropped, and lie in one place till then: what is moved leaves a copy behind.
 pub struct Layer {
@@ -74,14 +76,19 @@ impl Layer {
 
     /// Return another key, which follows from this one and tells nothing about it: the beginning of 32 zero octets, enciphered under `label` as the tweak. No cell has a
     /// tweak of that length, and a tweakable permutation gives octets that look random for each tweak (PROTOCOL.md §13.2).
-    #[must_use]
-    pub fn derive(&self, label: &[u8]) -> [u8; KEY_OCTETS] {
+    fn derive(&self, label: &[u8]) -> [u8; KEY_OCTETS] {
         let mut text = [0; 2 * KEY_OCTETS];
         self.encipher(label, &mut text);
         let mut key = [0; KEY_OCTETS];
         key.copy_from_slice(&text[..KEY_OCTETS]);
         text.zeroize();
         key
+    }
+
+    /// Return the layer of fast cells beside this one, with a key of its own (PROTOCOL.md §13.2).
+    #[must_use]
+    pub fn fast(&self) -> Self {
+        Self::new(&self.derive(FAST_LABEL))
     }
 
     /// What a stream cipher would do, for the lab's control: the same both ways.

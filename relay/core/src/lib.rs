@@ -1,10 +1,11 @@
-//! The protocol machine of a voicebox node: cells, layers, slots, circuits, splices, sound (PROTOCOL.md §3 to §6, §9).
+//! The protocol machine of a voicebox node: cells, layers, slots, circuits, splices, sound, streams (PROTOCOL.md §3 to §6, §9, §11, §13).
 //!
 //! Goals: one machine for box, guard and junction; every octet in it comes from an [`Input`], from `now` or from the [`RandomSource`], so that
 //! a whole network runs in one test from a seed, and the model (`relay/model`) can be compared octet for octet. Non-goals: DTLS, sockets,
 //! clocks, threads, logs, handshakes (the control plane brings the keys).
 //!
-//! Contract: call [`Core::handle`] once, then [`Core::poll`] until it returns `None`, then wait until [`Core::next_timer`] or the next input.
+//! Contract: call [`Core::handle`] once, then [`Core::poll`] until it returns `None`, then [`Core::poll_fast`] as often as the wire takes a cell; then wait
+//! until [`Core::next_timer`], [`Core::next_fast_us`] or the next input.
 //! Bad input is dropped and counted ([`DropReason`]); nothing panics and nothing is answered that the protocol does not answer.
 //!
 //! ```

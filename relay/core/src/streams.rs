@@ -2,7 +2,7 @@
 //!
 //! All streams of two boxes are a [`Bundle`]: frames of all of them in one row of octets, of which each slot says a piece. The bundle outlives the splice that
 //! carries it: what was not acknowledged is said again over the next one. The slots are there anyway, so there is no congestion control, no timer, and
-//! nothing waits to be said together with more.
+//! nothing waits to be said together with more. The octets of fast streams go beside all this ([`crate::fast`]).
 //!
 //! In order, each with a file of its own: octets come to a [`stream`](self) and wait for credit; `frame`: they are put into frames; `saying`: the frames get a place in
 //! the row, and are said until acknowledged; `segment`: one piece and what was heard, as they stand in a cell; `hearing`: pieces become a row again.

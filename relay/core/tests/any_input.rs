@@ -115,7 +115,7 @@ fn circuit_command() -> impl Strategy<Value = Command> {
         (name(), circuit(), any::<u16>(), question()).prop_map(|(link, circuit, number, payload)| Command::AnswerAsk { link, circuit, number, payload }),
         (name(), circuit(), handshake()).prop_map(|(link, circuit, handshake)| Command::Open { link, circuit, handshake }),
         (name(), circuit()).prop_map(|(link, circuit)| Command::AddHop { link, circuit, forward_key: [1; 16], backward_key: [2; 16] }),
-        (name(), circuit(), 0u8..5, 14u8..34, payload(), 0u32..4, 0u32..4).prop_map(|(link, circuit, hop, kind, payload, every, times)| Command::Say {
+        (name(), circuit(), 0u8..5, 14u8..36, payload(), 0u32..4, 0u32..4).prop_map(|(link, circuit, hop, kind, payload, every, times)| Command::Say {
             link,
             circuit,
             hop,

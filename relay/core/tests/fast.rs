@@ -200,6 +200,24 @@ fn a_stream_that_ended_both_ways_is_gone_at_both_sides() {
 }
 
 #[test]
+fn what_is_lost_at_the_end_comes_where_the_reader_had_ended_before() {
+    for seed in 0..20 {
+        let mut pair = Pair::new(Path { loss_per_thousand: 50, ..CLEAN }, seed);
+        let stream = pair.stream();
+        let theirs = StreamId { ours: false, ..stream };
+        pair.sides[0].end(stream);
+        pair.run_until(pair.now + 1_000 * MS);
+        pair.sides[1].read(theirs, &mut [0; 8]);
+        let (octets, mut out) = (vec![7; 20_000], vec![0; 1 << 16]);
+        assert_eq!(pair.sides[1].write(theirs, &octets), octets.len());
+        pair.sides[1].end(theirs);
+        pair.run_until(pair.now + 5_000 * MS);
+        assert_eq!(pair.sides[0].read(stream, &mut out), octets.len(), "seed {seed}");
+        assert!(pair.sides[0].is_read(stream) && !pair.broken);
+    }
+}
+
+#[test]
 fn a_reader_who_does_not_read_stops_its_writer_at_the_window_and_no_other_stream() {
     let mut pair = Pair::new(CLEAN, 7);
     let (stuck, other) = (pair.stream(), pair.stream());

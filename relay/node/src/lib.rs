@@ -1,7 +1,7 @@
 //! Sockets, clock and thread around the core (`voicebox-core`), DTLS (`voicebox-dtls`) and SRTP (`voicebox-srtp`).
 //!
 //! One [`Engine`] has one thread, which owns its sockets. Commands go in through a bounded queue and a bell, events come out the same way;
-//! nothing the thread does waits for whoever holds the engine. Order in each turn of its loop: what is due leaves; then time passes in the
+//! nothing the thread does waits for whoever holds the engine. Order in each turn of its loop: what is due leaves, and fast cells after it; then time passes in the
 //! core; then what came in is taken. What leaves was sealed when it was composed, 1 ms before, so a real cell and a filler leave alike.
 //!
 //! What is NOT here: anything of the protocol beyond which link a datagram belongs to; names, call states, policy (`voicebox/`, Python).

@@ -88,9 +88,9 @@ impl Streams {
         let mut over = Vec::new();
         let mut begun = begin(core, wanted);
         if begun == Err(Why::Busy) && wanted.2 != Way::Fast {
-            over.extend(self.doors.unused_longest(now, wanted.0).map(|unused| (unused, Why::Gone)));
-            for (unused, why) in &over {
-                self.reset(core, poller, *unused, *why);
+            if let Some(unused) = self.doors.unused_longest(now, wanted.0) {
+                self.reset(core, poller, unused, Why::Gone);
+                over.push((unused, Why::Gone));
                 begun = begin(core, wanted);
             }
         }

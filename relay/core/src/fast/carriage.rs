@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use super::heard::Heard;
 use super::incoming::{Incoming, Placed};
 use super::outgoing::Outgoing;
-use super::packet::{begin_packet, parse_packet, Frame, Frames, Writer, CREDIT_OCTETS, DATA_HEAD_OCTETS};
+use super::packet::{
+    begin_packet, parse_packet, Frame, Frames, Writer, ACKNOWLEDGEMENT_OCTETS, CREDIT_OCTETS, DATA_HEAD_OCTETS, FRAMES_OCTETS, MAX_RANGES, RANGE_OCTETS,
+};
 use super::recovery::{Content, Fate, Recovery};
 use super::MAX_FAST_STREAMS;
 use crate::cell::Body;
@@ -128,18 +130,14 @@ impl Fast {
 
     /// Go on over another call: whatever is not acknowledged is said again, under new numbers.
     pub(crate) fn begin_anew(&mut self) {
-        let mut fates = std::mem::take(&mut self.fates);
-        self.recovery.begin_anew(&mut fates);
-        self.fates = fates;
+        self.recovery.begin_anew(&mut self.fates);
         self.follow_fates(&mut VecDeque::new()); // nothing was acknowledged, so there is nothing to tell
     }
 
     /// Put the plain body of the next packet together; false where none is to leave now.
     pub fn packet(&mut self, now: Micros, body: &mut Body, events: &mut VecDeque<StreamEvent>) -> bool {
         if self.recovery.next_us().is_some_and(|at| at <= now) {
-            let mut fates = std::mem::take(&mut self.fates);
-            self.recovery.handle_time(now, &mut fates);
-            self.fates = fates;
+            self.recovery.handle_time(now, &mut self.fates);
             self.follow_fates(events);
         }
         let acknowledges = self.heard.due().is_some_and(|at| at <= now);
@@ -192,7 +190,7 @@ impl Fast {
     /// [`Broken`]: it does not follow PROTOCOL.md §13.
     pub fn take(&mut self, now: Micros, body: &Body, events: &mut VecDeque<StreamEvent>) -> Result<Taken, Broken> {
         let (number, frames) = parse_packet(body);
-        if number == 0 {
+        if number == 0 || number == u64::MAX {
             return Err(Broken);
         }
         if !self.heard.is_new(number) {
@@ -214,11 +212,8 @@ impl Fast {
     fn hear(&mut self, now: Micros, frame: &Frame<'_>, events: &mut VecDeque<StreamEvent>) -> Result<bool, Broken> {
         match frame {
             Frame::Acknowledgement(told) => {
-                let mut fates = std::mem::take(&mut self.fates);
-                let taken = self.recovery.acknowledge(now, told, &mut fates);
-                self.fates = fates;
+                self.recovery.acknowledge(now, told, &mut self.fates)?;
                 self.follow_fates(events);
-                taken?;
             }
             Frame::Data { stream, offset, octets, ends } => {
                 // What is still under way on a stream that this side has reset means nothing.
@@ -255,11 +250,12 @@ impl Fast {
             if its.outgoing.tells_room() {
                 events.push_back(StreamEvent::Writable(stream));
             }
-            if piece.ends {
+            if its.outgoing.is_over() {
                 self.ended.push(stream);
             }
         }
     }
 }
 
-const _: () = assert!(CREDIT_OCTETS + DATA_HEAD_OCTETS < super::packet::FRAMES_OCTETS);
+// All that may stand before the data leaves room for some.
+const _: () = assert!(ACKNOWLEDGEMENT_OCTETS + MAX_RANGES * RANGE_OCTETS + CREDIT_OCTETS + DATA_HEAD_OCTETS < FRAMES_OCTETS);

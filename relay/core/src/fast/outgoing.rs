@@ -93,8 +93,8 @@ impl Outgoing {
     }
 
     /// Return whether all was said and acknowledged.
-    pub(super) const fn is_over(&self) -> bool {
-        self.end_acknowledged
+    pub(super) fn is_over(&self) -> bool {
+        self.end_acknowledged && self.octets.is_empty()
     }
 
     /// Return what is to be said next, of at most so many octets: what was lost, then what is new.

@@ -20,8 +20,10 @@ pub const MAX_RANGES: usize = 16;
 /// Octets of a frame of credit.
 pub const CREDIT_OCTETS: usize = 11;
 const FRAMES_AT: usize = 24;
-const ACKNOWLEDGEMENT_OCTETS: usize = 16;
-const RANGE_OCTETS: usize = 8;
+/// Of an acknowledgement without ranges.
+pub const ACKNOWLEDGEMENT_OCTETS: usize = 16;
+/// Of each of its ranges.
+pub const RANGE_OCTETS: usize = 8;
 const YOURS: u8 = 0x80;
 
 /// Which packets came, as their receiver tells it.

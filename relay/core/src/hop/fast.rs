@@ -12,9 +12,6 @@ use crate::ids::{LinkId, Slot};
 use crate::layer::Layer;
 use crate::speech::Kind;
 
-/// The tweak under which the keys of fast cells follow from a hop's and from those of a call.
-pub const FAST_LABEL: &[u8; 15] = b"voicebox/1 fast";
-
 /// What a hop keeps for the fast cells of a circuit: from when they were asked for first until the circuit ends, so that no number is taken twice.
 pub(super) struct FastHop {
     forward_layer: Layer,
@@ -30,11 +27,11 @@ impl Hop {
     /// Hear that fast cells are wanted, or no more.
     pub(super) fn hear_fast(&mut self, number: u16, payload: &[u8]) -> Result<(), BrokeProtocol> {
         let [wanted @ (0 | 1)] = *payload else { return Err(BrokeProtocol) };
-        let layers = (&self.forward_layer, &self.backward_layer);
+        let (forward_layer, backward_layer) = (&self.forward_layer, &self.backward_layer);
         let fast = self.fast.get_or_insert_with(|| {
             Box::new(FastHop {
-                forward_layer: Layer::new(&layers.0.derive(FAST_LABEL)),
-                backward_layer: Layer::new(&layers.1.derive(FAST_LABEL)),
+                forward_layer: forward_layer.fast(),
+                backward_layer: backward_layer.fast(),
                 came_forward: CounterWindow::default(),
                 came_backward: CounterWindow::default(),
                 number: 0,

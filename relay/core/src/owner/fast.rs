@@ -11,7 +11,6 @@ use super::Owner;
 use crate::cell::{parse_cell, serialise_cell, shows_zeros, Body, Cell, BODY_OCTETS};
 use crate::drop_reason::DropReason;
 use crate::fast::Taken;
-use crate::hop::FAST_LABEL;
 use crate::ids::{LinkId, Micros, Slot};
 use crate::layer::Layer;
 use crate::speech::Kind;
@@ -57,8 +56,7 @@ impl OwnCircuit {
         } else if hop + 1 < self.hops.len() {
             self.ask_fast(hop + 1);
         } else {
-            let derived = |layer: &Layer| Layer::new(&layer.derive(FAST_LABEL));
-            let hops = self.hops.iter().map(|hop| (derived(&hop.forward), derived(&hop.backward))).collect();
+            let hops = self.hops.iter().map(|hop| (hop.forward.fast(), hop.backward.fast())).collect();
             self.lane = Lane::Open(Box::new(Layers { hops, number: 0 }));
         }
     }
