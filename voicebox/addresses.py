@@ -13,7 +13,7 @@ import ipaddress
 import socket
 import struct
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,8 @@ GROUPS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFAD
 SETTLE_S = 0.02
 """One change is told in several messages, an address before its route: so long after the first one looks again, for all that came meanwhile."""
 MESSAGE_OCTETS = 65_536
-ROUTES, ROUTES6, NEIGHBOURS = Path("/proc/net/route"), Path("/proc/net/ipv6_route"), Path("/proc/net/arp")
+NET = Path("/proc/net")
+ROUTES, NEIGHBOURS = NET / "route", NET / "arp"
 REVERSE_FILTERS = Path("/proc/sys/net/ipv4/conf")
 RTF_UP, RTF_GATEWAY, RTF_REJECT = 1, 2, 0x200
 SIOCGIFFLAGS, IFF_LOOPBACK, IFF_RUNNING, IFREQ = 0x8913, 0x8, 0x40, "16sH22x"
@@ -38,61 +39,64 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route of this machine. has_gateway: it leads to a router whose address is known; else to whoever is at the other end."""
+    """One route of this machine. leads: it is up, and refuses nothing; has_gateway: it leads to a router whose address is known; else to whoever is at the other end."""
 
     interface: str
     network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    leads: bool
     has_gateway: bool
 
 
-def parse_routes(routes: str, routes6: str) -> list[Route]:
-    """Return the routes that lead somewhere, MAX_ROUTES at most. routes, routes6: as proc_pid_net(5) has route and ipv6_route. Raises ValueError, OverflowError."""
-    found = []
-    for fields in (line.split() for line in routes.splitlines()[1 : MAX_ROUTES + 1]):
-        if len(fields) >= 8 and (flags := int(fields[3], 16)) & RTF_UP and not flags & RTF_REJECT:
-            address, mask = (int(field, 16).to_bytes(4, sys.byteorder) for field in (fields[1], fields[7]))
-            found.append(Route(fields[0], ipaddress.IPv4Network((address, int.from_bytes(mask).bit_count()), strict=False), bool(flags & RTF_GATEWAY)))
-    of_v6 = (line.split() for line in routes6.splitlines()[:MAX_ROUTES])
-    return found + [
-        Route(fields[9], ipaddress.IPv6Network((bytes.fromhex(fields[0]), int(fields[1], 16)), strict=False), bool(flags & RTF_GATEWAY))
-        for fields in of_v6
-        if len(fields) >= 10 and (flags := int(fields[8], 16)) & RTF_UP and not flags & RTF_REJECT
-    ]
+def parse_routes(routes: str, routes6: str) -> Iterator[Route]:
+    """Read the kernel's two lists of routes, MAX_ROUTES of each at most, as proc_pid_net(5) has route and ipv6_route. What is no route is passed over."""
+    for line in routes.splitlines()[1 : MAX_ROUTES + 1]:
+        fields = line.split()
+        try:
+            address, mask = (int(fields[place], 16).to_bytes(4, sys.byteorder) for place in (1, 7))
+            yield _route(fields[0], ipaddress.IPv4Network((address, str(ipaddress.IPv4Address(mask)))), fields[3])
+        except (IndexError, ValueError, OverflowError):
+            continue
+    for line in routes6.splitlines()[:MAX_ROUTES]:
+        fields = line.split()
+        try:
+            yield _route(fields[9], ipaddress.IPv6Network((bytes.fromhex(fields[0]), int(fields[1], 16))), fields[8])
+        except (IndexError, ValueError):
+            continue
+
+
+def _route(interface: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network, flags: str) -> Route:
+    bits = int(flags, 16)
+    return Route(interface, network, bool(bits & RTF_UP) and not bits & RTF_REJECT, bool(bits & RTF_GATEWAY))
 
 
 def interfaces_towards(routes: Iterable[Route], addresses: Collection[Address]) -> frozenset[str]:
     """Return the interfaces over which a route leads to one of some addresses; a default route leads to all of its family that there are."""
     families = {address.version for address in addresses}
-    return frozenset(
-        route.interface
-        for route in routes
-        if route.network.version in families and (not route.network.prefixlen or any(address in route.network for address in addresses))
-    )
+    leading = [route for route in routes if route.leads and route.network.version in families]
+    found = {route.interface for route in leading if not route.network.prefixlen}  # the others are not compared with each address
+    return frozenset(found | {route.interface for route in leading if route.interface not in found and any(address in route.network for address in addresses)})
 
 
 def has_one_end(routes: Iterable[Route], interface: str) -> bool:
     """Return whether only one can be at an interface's other end, as on a modem's: its default routes of IPv4 name no gateway."""
-    defaults = [route for route in routes if route.interface == interface and route.network.version == 4 and not route.network.prefixlen]
+    defaults = [route for route in routes if route.leads and route.interface == interface and route.network.version == 4 and not route.network.prefixlen]
     return bool(defaults) and not any(route.has_gateway for route in defaults)
 
 
-def routes_here() -> list[Route]:
+def routes_here(folder: Path = NET) -> list[Route]:
     """Return this machine's routes; none where it does not say."""
-    texts = []
-    for path in (ROUTES, ROUTES6):
-        try:
-            texts.append(path.read_text())
-        except OSError:
-            texts.append("")  # it has none of this family
+    return list(parse_routes(_text(folder / "route"), _text(folder / "ipv6_route")))
+
+
+def _text(path: Path) -> str:
     try:
-        return parse_routes(*texts)
-    except (ValueError, OverflowError):
-        return []
+        return path.read_text("ascii", "replace")
+    except OSError:
+        return ""  # a kernel without IPv6, say
 
 
-def uplinks_here(addresses: Collection[Address], among: Collection[str] | None = None) -> frozenset[str]:
-    """Return the interfaces of this machine that have a carrier and lead to one of some addresses; not its loopback. among: of these alone."""
-    routes = (route for route in routes_here() if among is None or route.interface in among)
+def uplinks_here(addresses: Collection[Address], routes: Iterable[Route]) -> frozenset[str]:
+    """Return the interfaces of these routes that have a carrier and lead to one of some addresses; not the machine's loopback."""
     return frozenset(name for name in interfaces_towards(routes, addresses) if _carries(name))
 
 

@@ -7,12 +7,13 @@ NOT here: which link leaves over which (circuits/uplinks.py), how one goes on ov
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from voicebox.addresses import Address, AddressWatch, asked_gateway, gateway, has_one_end, routes_here, uplinks_here
+from voicebox.addresses import Address, AddressWatch, Route, asked_gateway, gateway, has_one_end, routes_here, uplinks_here
 from voicebox.circuits.descriptor import Descriptor, Role
 from voicebox.circuits.driver import CircuitDriver
 from voicebox.circuits.guards import GuardSet
@@ -58,8 +59,7 @@ class Uplinking:
 
     async def enter(self) -> None:
         """Find out where the box is, before it has any circuit."""
-        for uplink in self.uplinks.chosen or (None,):
-            await asked_gateway(uplink)  # so that it is known in a moment
+        await asyncio.gather(*(asked_gateway(uplink) for uplink in self.uplinks.chosen or (None,)))  # so that it is known in a moment
         self._see()
 
     def guards(self) -> dict[str | None, GuardSet]:
@@ -106,14 +106,15 @@ class Uplinking:
             relays = network.with_role(Role.GUARD, network.date(self._plane().now_us()))
             self._addresses = frozenset(ipaddress.ip_address(address.host) for relay in relays for address in relay.addresses)
             self._guards_of = network
-        self.uplinks.see(uplinks_here(self._addresses, chosen))
-        return self._guards_here.enter({uplink: self._place(uplink) for uplink in chosen})
+        routes = [route for route in routes_here() if route.interface in chosen]
+        self.uplinks.see(uplinks_here(self._addresses, routes))
+        return self._guards_here.enter({uplink: self._place(uplink, routes) for uplink in chosen})
 
-    def _place(self, uplink: str) -> bytes:
+    def _place(self, uplink: str, routes: list[Route]) -> bytes:
         """Return what tells the place at the other end: the gateway, or, of a line that has none because only one can be there, its name. Empty: not known now."""
         if uplink not in self.uplinks.there:
             return b""
-        return b"uplink " + uplink.encode() if has_one_end(routes_here(), uplink) else gateway(uplink)[1]
+        return b"uplink " + uplink.encode() if has_one_end(routes, uplink) else gateway(uplink)[1]
 
     # ----------------------------------------------------------------------------------------------------------- questions
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from voicebox.addresses import drops_answers, uplinks_here
+from voicebox.addresses import drops_answers, routes_here, uplinks_here
 from voicebox.circuits.descriptor import RelayAddress
 from voicebox.cli.home import add_home
 from voicebox.config.model import BoxConfig
@@ -92,7 +92,7 @@ def _look_at_home(home: Path, *, relay: bool) -> list[Finding]:
 
 
 def _look_at_uplinks(home: Path, config: BoxConfig, relays: list[RelayAddress]) -> Finding | None:
-    there = uplinks_here({ipaddress.ip_address(each.host) for each in relays})
+    there = uplinks_here({ipaddress.ip_address(each.host) for each in relays}, routes_here())
     try:
         chosen = chosen_uplinks(StateDirectory(home), config)
     except VoiceboxError as problem:

@@ -6,7 +6,7 @@ import argparse
 import datetime as dt
 import ipaddress
 
-from voicebox.addresses import drops_answers, has_interface, uplinks_here
+from voicebox.addresses import drops_answers, has_interface, routes_here, uplinks_here
 from voicebox.cli.home import add_home, home_of
 from voicebox.config.load import load_box
 from voicebox.contacts.store import StateDirectory
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Print a line for each interface."""
     home = home_of(args)
     chosen = chosen_uplinks(StateDirectory(home), load_box(home))
-    there = uplinks_here({ipaddress.ip_address(each.host) for each in relay_addresses(home, dt.datetime.now(dt.UTC))})
+    there = uplinks_here({ipaddress.ip_address(each.host) for each in relay_addresses(home, dt.datetime.now(dt.UTC))}, routes_here())
     links = ask(home, "uplinks")["links"] if (home / SOCKET_NAME).exists() else {}
     print("Links leave over what is chosen, and over nothing else:" if chosen else "None is chosen: links leave as the system sends.")
     for name in [*chosen, *sorted(there - set(chosen))]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from pathlib import Path
 
 import pytest
 
+from voicebox.addresses import Route, parse_routes
 from voicebox.errors import HostError
-from voicebox.naming.routes import check_ranges, parse_routes
+from voicebox.naming.routes import check_ranges
 
 ULA = ipaddress.IPv6Network("fd12:3456:789a::/48")
 HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
@@ -16,7 +18,7 @@ HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWind
 
 def v4(network: str, interface: str = "wg0") -> str:
     of = ipaddress.IPv4Network(network)
-    destination, mask = (int.from_bytes(each.packed, "little") for each in (of.network_address, of.netmask))
+    destination, mask = (int.from_bytes(each.packed, sys.byteorder) for each in (of.network_address, of.netmask))
     return f"{interface}\t{destination:08X}\t00000000\t0001\t0\t0\t0\t{mask:08X}\t0\t0\t0\n"
 
 
@@ -60,6 +62,6 @@ def test_others_are_not(tmp_path: Path) -> None:
 
 def test_the_kernels_lists_are_read() -> None:
     assert list(parse_routes(HEAD + v4("10.1.0.0/16", "eth0"), v6("fd00::/64", "eth1"))) == [
-        ("eth0", ipaddress.IPv4Network("10.1.0.0/16")),
-        ("eth1", ipaddress.IPv6Network("fd00::/64")),
+        Route("eth0", ipaddress.IPv4Network("10.1.0.0/16"), leads=True, has_gateway=False),
+        Route("eth1", ipaddress.IPv6Network("fd00::/64"), leads=True, has_gateway=False),
     ]
