@@ -563,7 +563,6 @@ class BoxDaemon:
     def _take(self, step: Step) -> None:
         self._book.take(step)
         self._names.contacts_changed()
-        self._waiting.contact_changed(step)
         if step.before is not None:
             petname, to = step.before.petname, step.after.petname if step.after is not None and step.after.open else None
             if self._server is not None:
@@ -575,6 +574,7 @@ class BoxDaemon:
             if step.doors_change:
                 self._standing.renew_tokens(self._plane.now_us(), at_once=True)
             self._wake()
+        self._waiting.contact_changed(step)
         if step.renamed is not None:  # last: a disk that does not take it keeps no door open
             self._names.renamed(*step.renamed)
             self._offering.renamed(*step.renamed)

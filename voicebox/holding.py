@@ -12,7 +12,6 @@ from typing import Any
 from voicebox.circuits.gossip_peer import GossipListener
 from voicebox.circuits.record_holder import SHARDS, Holder
 from voicebox.circuits.record_peer import Questions, RecordsServer, Station
-from voicebox.circuits.record_ring import period_at
 from voicebox.contacts.store import StateDirectory
 from voicebox.errors import HostError
 
@@ -31,7 +30,7 @@ class Holding:
         self._holder = Holder(network.network_id, self.counters)
         for shard in range(SHARDS):
             if store.exists(name := f"{FOLDER}/{shard:x}"):
-                self._holder.load(store.read(name), period_at(network, me.now_us()))
+                self._holder.load(store.read(name), network.period_at(me.now_us()))
         self.questions = Questions(me, self._holder, self.counters, say)
         listener.serve_records = RecordsServer(me, self._holder).serve
 

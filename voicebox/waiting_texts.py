@@ -5,9 +5,10 @@ NOT here: when records are left and looked for (circuits/record_rounds.py), what
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from voicebox.circuits.network import VerifiedNetwork
@@ -56,10 +57,8 @@ class TextsThatWait:
         """Take that a phone has a contact's text."""
         contact = self._book.get(petname)
         if contact is not None:
-            try:
+            with self._on_disk():  # else it is found again, and delivered twice rather than never
                 self._waiting.came(contact.contact_id, number)
-            except HostError:  # it is found again, and delivered twice rather than never
-                self.counters["texts_not_written"] += 1
 
     # ---------------------------------------------------------------------------------------------------------- of records
 
@@ -70,13 +69,11 @@ class TextsThatWait:
 
     def found(self, contact_id: bytes, post: Post) -> None:
         """Take what a contact left: our texts that he has wait no more, his go to phones."""
-        contact = next((contact for contact in self._book.contacts() if contact.contact_id == contact_id and contact.open), None)
+        contact = self._book.with_id(contact_id)
         if contact is None:
             return
-        try:
+        with self._on_disk():
             self._waiting.arrived(contact_id, post.heard)
-        except HostError:
-            self.counters["texts_not_written"] += 1
         self._hand_on(contact, post)
 
     def _hand_on(self, contact: Contact, post: Post) -> None:
@@ -93,11 +90,21 @@ class TextsThatWait:
     def contact_changed(self, step: Step) -> None:
         """Take a change of the contacts: with whom there is nothing to do any more, nothing of his is left."""
         if step.before is not None and (step.after is None or not step.after.open):
-            self._waiting.forget(step.before.contact_id)
+            with self._on_disk():
+                self._waiting.forget(step.before.contact_id)
 
     def expire(self) -> None:
         """Forget texts that have waited for 7 days."""
-        self._waiting.expire(_unix_us())
+        with self._on_disk():
+            self._waiting.expire(_unix_us())
+
+    @contextlib.contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        """Count a disk that does not take a change, which stands as it was then."""
+        try:
+            yield
+        except HostError:
+            self.counters["texts_not_written"] += 1
 
     def told(self) -> dict[str, Any]:
         """Return what the box says of it: totals."""

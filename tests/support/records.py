@@ -13,7 +13,7 @@ from voicebox.circuits.descriptor import Descriptor
 from voicebox.circuits.record import Letter, Post
 from voicebox.circuits.record_holder import Holder
 from voicebox.circuits.record_question import NOTHING, Answer, Get, Put, best, parse_question
-from voicebox.circuits.record_ring import FEWEST, Rings, period_at
+from voicebox.circuits.record_ring import FEWEST, Rings
 from voicebox.circuits.record_rounds import RecordRounds
 from voicebox.errors import RemoteError
 
@@ -76,7 +76,7 @@ class Holders:
         for relay in relays:
             if relay.relay_id not in self.dead:
                 self.seen[relay.relay_id].append((junction_id, octets))
-                told = self.of[relay.relay_id].answer(asked, junction_id, period_at(self._world.small.network, self._world.now_us))
+                told = self.of[relay.relay_id].answer(asked, junction_id, self._world.small.network.period_at(self._world.now_us))
                 lie = self.lies.get(relay.relay_id)
                 answers.append(told if lie is None else lie(told))
         return answers

@@ -105,7 +105,7 @@ class ContactTexts:
     # ----------------------------------------------------------------------------------------------------------- sending
 
     def send(self, transaction: Transaction, request: SipRequest, petname: str, now: float) -> None:
-        """Send a phone's text to a contact; the phone is answered once the contact's box has it. Raises SipError: as texts.checked_text(), 480, 503."""
+        """Send a phone's text to a contact; the phone is answered once the contact's box has it, or it waits on the disk. Raises SipError: as texts.checked_text(), 503."""
         text = checked_text(request)
         if sum(len(line.waiting) + len(line.said) for line in self._lines) >= MAX_UNDER_WAY:
             raise SipError(503, "too many texts under way")
@@ -190,8 +190,7 @@ class ContactTexts:
                 self.end(line, now, End())  # no event of a line
 
     def _take(self, line: _Line, octets: bytes, now: float) -> None:
-        of_contact = sum(kept.petname == line.petname for kept in self._kept)
-        if len(self._kept) >= MAX_KEPT or of_contact >= MAX_KEPT_OF_CONTACT:
+        if not self._has_room(line.petname):
             self.end(line, now, Refuse(Refusal.BUSY) if not line.began else End())
             return
         assert line.circuit is not None
@@ -208,8 +207,7 @@ class ContactTexts:
         """
         if any(kept.petname == petname and kept.number == number for kept in self._kept):
             return True
-        of_contact = sum(kept.petname == petname for kept in self._kept)
-        if len(self._kept) >= MAX_KEPT or of_contact >= MAX_KEPT_OF_CONTACT:
+        if not self._has_room(petname):
             return False
         has_come = perhaps_here and (petname, text) in self._came
         if has_come:
@@ -218,9 +216,8 @@ class ContactTexts:
         self.try_again(now)
         return True
 
-    def _tell_came(self, petname: str, number: int) -> None:
-        if self.keeper is not None:
-            self.keeper.came(petname, number)
+    def _has_room(self, petname: str) -> bool:
+        return len(self._kept) < MAX_KEPT and sum(kept.petname == petname for kept in self._kept) < MAX_KEPT_OF_CONTACT
 
     def try_again(self, now: float) -> None:
         """Hand the oldest text of each contact to a phone, where none of its texts is under way: a phone came, or it is time."""
@@ -240,8 +237,8 @@ class ContactTexts:
         kept.under_way = False
         if status in _DONE:
             self._kept = [other for other in self._kept if other is not kept]
-            if kept.number is not None:
-                self._tell_came(kept.petname, kept.number)
+            if kept.number is not None and self.keeper is not None:
+                self.keeper.came(kept.petname, kept.number)
             self._hand_on(kept.petname, now)
         else:
             self._context.timers.set((self, LegTimer.KEPT), now + TRY_AGAIN_S)
@@ -270,6 +267,7 @@ class ContactTexts:
         """Take that a contact has another petname; None: there is nothing to do with him any more, and what he wrote is forgotten."""
         if to is None:
             self._kept = [kept for kept in self._kept if kept.petname != petname]
+            self._came = deque((each for each in self._came if each[0] != petname), maxlen=self._came.maxlen)
             return
         for kept in [kept for kept in self._kept if kept.petname == petname]:
             kept.petname = to

@@ -72,6 +72,11 @@ class Offer:
         if self.streams and (self.codecs or self.probe):
             raise ValueError("a call for streams has no sound")
 
+    @property
+    def is_of_people(self) -> bool:
+        """Return whether somebody is to talk: it is neither a probe nor a call without sound."""
+        return bool(self.codecs) and not self.probe
+
 
 @dataclass(frozen=True, slots=True)
 class Ringing:

@@ -55,7 +55,7 @@ class Call:
         self.script: Script | None = None
         """Of a dummy; else None. Only its caller's box knows the true one."""
         self._knock_digest = b""
-        self.is_probe = self._is_caller = False
+        self._is_caller = False
         self._record = b""
         self._attempts: list[Attempt] = []
         self._offer: Offer | None = None
@@ -90,7 +90,7 @@ class Call:
 
     def begin(self, offer: Offer, circuits: list[Circuit], now_us: int) -> None:
         """Knock at the first junction; where there is none the refusal comes with the next timer, after the B2BUA has its leg."""
-        self._offer, self.is_probe = offer, offer.probe
+        self._offer = offer
         self._begin(serialise_event(offer), circuits, now_us)
 
     def begin_dummy(self, script: Script, circuits: list[Circuit], now_us: int) -> None:
@@ -203,7 +203,7 @@ class Call:
         if isinstance(what, Script):
             self.script = what
         else:
-            self._offer, self.is_probe = what, what.probe
+            self._offer = what
         self._wants_full, self._knock_digest = opened.full_handshake_wanted, knock.digest()
         self.circuits.take(circuit, knock.join_id)
         self.state = State.JOINING
@@ -444,7 +444,12 @@ class Call:
     @property
     def is_of_people(self) -> bool:
         """Return whether somebody talks, or is about to: it is neither a dummy, a meeting nor a probe, and carries no texts or streams alone."""
-        return self._offer is not None and bool(self._offer.codecs) and not self.is_probe
+        return self._offer is not None and self._offer.is_of_people
+
+    @property
+    def is_probe(self) -> bool:
+        """Return whether it measures, and rings nobody."""
+        return self._offer is not None and self._offer.probe
 
     @property
     def is_spare(self) -> bool:

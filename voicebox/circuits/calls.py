@@ -125,7 +125,7 @@ class Calls:
         elif offer.probe:
             circuits = self._for_a_call()
         else:
-            if _is_of_people(offer):
+            if offer.is_of_people:
                 self.on_people()
             circuits = self._made_room()
         call = self._new_call(petname, now_us)
@@ -496,11 +496,6 @@ class Calls:
         if self._standing is None:
             raise Bug("calls without circuits")
         return self._standing
-
-
-def _is_of_people(offer: Offer) -> bool:
-    """Return whether somebody is to talk: it is neither a probe nor a call without sound."""
-    return bool(offer.codecs) and not offer.probe
 
 
 def _is_for_streams(what: Offer | Script) -> bool:

@@ -53,7 +53,7 @@ PAUSE_S = 0.02
 BACKLOG = 32
 TAKEN_AT_ONCE = 250
 """Descriptors: about a tenth of a second."""
-RecordsServer = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
+ServeRecords = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
 """serve(reader, writer, binding): answer a junction that asks about records, until it ends; raises one of FAILURES."""
 FAILURES = (VoiceboxError, OSError, EOFError, ValueError)
 """What ends a round: no connection, no key that was expected, a message that is none, a disk that takes nothing."""
@@ -92,10 +92,15 @@ async def connect(
         raise
 
 
-async def _asked(gossip: Gossip, peer: Descriptor, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rounds: Rounds, *, tell_news: bool) -> None:
+def check_pin(writer: asyncio.StreamWriter, peer: Descriptor) -> None:
+    """Raise HandshakeError where the other end has another key than the relay's descriptor says."""
     certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     if certificate is None or not hmac.compare_digest(pin_of(certificate), peer.link_pin):
         raise HandshakeError("a relay has another key than its descriptor says")
+
+
+async def _asked(gossip: Gossip, peer: Descriptor, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rounds: Rounds, *, tell_news: bool) -> None:
+    check_pin(writer, peer)
     writer.write(proof(gossip.network.network_id, binding_of(writer)))
     asking = Asking(gossip)
     their_s = asking.greeted(await reader.readexactly(GREETING_OCTETS))
@@ -208,7 +213,7 @@ class GossipListener:
     def __init__(self, gossip: Gossip, times: Times, keys: RelayKeys) -> None:
         self._gossip, self._context, self._pin = gossip, _server_context(keys), pin_of(keys.certificate)
         self._admission = Admission(times.unit_s)
-        self.serve_records: RecordsServer | None = None
+        self.serve_records: ServeRecords | None = None
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -257,7 +262,8 @@ class GossipListener:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
-        here = [source]
+        here = contextlib.ExitStack()
+        here.callback(self._admission.leaves, source)
         try:
             async with asyncio.timeout(ROUND_S):
                 try:
@@ -276,8 +282,7 @@ class GossipListener:
         except FAILURES:
             self._gossip.counters["gossip_clients_dropped"] += 1
         finally:
-            for each in here:
-                self._admission.leaves(each)
+            here.close()
 
     async def _greeted(self, connection: socket.socket) -> None:
         """Wait for a hello that was made with our pin; to anything else nothing is said."""
@@ -291,12 +296,12 @@ class GossipListener:
         if not hmac.compare_digest(said, hello(self._pin, said[:HELLO_NUMBER_OCTETS])):
             raise RemoteError("somebody who does not have this relay's descriptor")
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, here: list[str]) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, here: contextlib.ExitStack) -> None:
         async with asyncio.timeout(PROOF_S):
             said = await reader.readexactly(PROOF_OCTETS)
         network_id, binding = self._gossip.network.network_id, binding_of(writer)
         if self.serve_records is not None and hmac.compare_digest(said, records_proof(network_id, binding)):
-            self._admission.leaves(here.pop())  # a junction stays, and is counted by who it is
+            here.close()  # a junction stays, and is counted by who it is
             await self.serve_records(reader, writer, binding)
             return
         if not hmac.compare_digest(said, proof(network_id, binding)):

@@ -28,10 +28,10 @@ class GuardsHere:
 
         One that is not known, yet or at all, is where it was, or else where the box was last. None: of the way that the system sends.
         """
-        before, now = self._numbers(), {uplink: gateway or self._gateways.get(uplink, b"") for uplink, gateway in gateways.items()}
+        now = {uplink: gateway or self._gateways.get(uplink, b"") for uplink, gateway in gateways.items()}
         if now == self._gateways:
             return False
-        self._gateways = now
+        before, self._gateways = self._numbers(), now
         known = [gateway for gateway in now.values() if gateway]
         if known:
             # Those that are known first, so that none of them is forgotten for another; at last the first one, which is where the box is.

@@ -94,6 +94,10 @@ class VerifiedNetwork:
         """Return the number of the epoch at a network time."""
         return now_us // self.epoch_us
 
+    def period_at(self, now_us: int) -> int:
+        """Return the number of the period at a network time."""
+        return self.epoch_at(now_us) // PERIOD_EPOCHS
+
     def left_s(self, epoch: int, now_us: int) -> float:
         """Return in how many seconds an epoch ends; 0 where it is past."""
         return max(0, (epoch + 1) * self.epoch_us - now_us) / 1e6

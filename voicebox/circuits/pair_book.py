@@ -72,6 +72,10 @@ class PairBook:
         contact = self._contacts.get(petname)
         return contact if contact is not None and contact.open else None
 
+    def with_id(self, contact_id: bytes) -> Contact | None:
+        """Return the contact with that id; None where there is none, or none with whom there are calls."""
+        return next((contact for contact in self._contacts.values() if contact.contact_id == contact_id and contact.open), None)
+
     def knows(self, name: str) -> bool:
         """Return whether there may be a call with a contact, or a meeting with a guest, of that name."""
         return name in self.guests or self.get(name) is not None

@@ -154,19 +154,10 @@ def known_since(network: VerifiedNetwork, epoch: int) -> dt.datetime:
     return network.date(epoch * network.epoch_us) - dt.timedelta(seconds=KNOWN_UNITS * unit_s(network.terms.epoch_s))
 
 
-def paths_of_epoch(terms: NetworkTerms, guards: Sequence[Descriptor], junctions: Sequence[Descriptor], count: int) -> list[Path]:
-    """Return count paths over different guards to different junctions, the i-th to the i-th junction.
-
-    Of the ways to pair guards with junctions the first that keeps the rules is taken, so that guards change as seldom as can be.
-    Raises PolicyError where none does.
-    """
-    return paths_over(terms, [guards] * min(count, len(junctions)), junctions)
-
-
 def paths_over(terms: NetworkTerms, guards: Sequence[Sequence[Descriptor]], junctions: Sequence[Descriptor]) -> list[Path]:
     """Return a path to each of the first junctions, the i-th over one of guards[i], which may be of another place: none over the same guard, or over two that are not apart.
 
-    Those of one place are apart as they were drawn. Raises PolicyError where no pairing keeps the rules.
+    Those of one place are apart as they were drawn. The first pairing that keeps the rules is taken, so that guards change as seldom as can be. Raises PolicyError where no pairing keeps the rules.
     """
     for order in itertools.product(*guards) if guards else ():
         pairs = [Path(guard, junction) for guard, junction in zip(order, junctions, strict=False)]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,13 +22,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from voicebox.circuits.descriptor import Descriptor, Role
 from voicebox.circuits.gossip_messages import records_proof
-from voicebox.circuits.gossip_peer import CONNECT_S, FAILURES, PROOF_S, binding_of, client_context, connect
+from voicebox.circuits.gossip_peer import CONNECT_S, FAILURES, PROOF_S, binding_of, check_pin, client_context, connect
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.record_holder import Holder
 from voicebox.circuits.record_question import NOTHING, QUESTION_OCTETS, Answer, Get, Put, best, parse_answer, parse_question
-from voicebox.circuits.record_ring import FEWEST, Rings, period_at
+from voicebox.circuits.record_ring import FEWEST, Rings
 from voicebox.circuits.relay import RelayKeys
-from voicebox.circuits.relay_state import pin_of
 from voicebox.errors import HandshakeError, RemoteError
 
 LINE_S = 60.0
@@ -101,9 +99,7 @@ class _Line:
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await connect(self.holder, self._attempt - 1, self._me.local_host, client_context())
             try:
-                certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-                if certificate is None or not hmac.compare_digest(pin_of(certificate), self.holder.link_pin):
-                    raise HandshakeError("a relay has another key than its descriptor says")
+                check_pin(writer, self.holder)
                 network_id, binding = self._me.network().network_id, binding_of(writer)
                 said = records_proof(network_id, binding) + self._me.own.relay_id + self._me.keys.identity.sign(_signed(network_id, binding))
                 writer.write(said)
@@ -196,7 +192,7 @@ class Questions:
     async def of_holders(self, asked: Put | Get) -> Answer:
         """Return what the holders of a place answer: all of them, or those who did LATE_S after half of them had. Where few do, those behind them are asked, too."""
         network, now_us = self._me.network(), self._me.now_us()
-        if abs(asked.period - period_at(network, now_us)) > 1:
+        if abs(asked.period - network.period_at(now_us)) > 1:
             return Answer(0)
         ring = self._rings.of(network, asked.period, now_us)
         answers = await self._of_all(ring.holders(asked.place), asked)
@@ -222,7 +218,7 @@ class Questions:
         """Return what one holder answers; None where it does not, or lies."""
         try:
             if holder.relay_id == self._me.own.relay_id:
-                return self._holder.answer(asked, self._me.own.relay_id, period_at(self._me.network(), self._me.now_us()))
+                return self._holder.answer(asked, self._me.own.relay_id, self._me.network().period_at(self._me.now_us()))
             async with asyncio.timeout(ANSWER_S):
                 answer = parse_answer(self._me.network().network_id, asked, await self._line(holder).ask(asked.serialise()))
         except FAILURES:
@@ -273,7 +269,7 @@ class RecordsServer:
                 while True:
                     network = self._me.network()
                     asked = parse_question(network.network_id, await reader.readexactly(QUESTION_OCTETS))
-                    answer = self._holder.answer(asked, junction_id, period_at(network, self._me.now_us()))
+                    answer = self._holder.answer(asked, junction_id, network.period_at(self._me.now_us()))
                     writer.write(answer.serialise())
                     await writer.drain()
         finally:

@@ -22,11 +22,6 @@ FEWEST = 4
 """Where fewer of them answer, those behind them are asked, too: so that a record can be left, and found, where many relays are gone that the list still has."""
 
 
-def period_at(network: VerifiedNetwork, now_us: int) -> int:
-    """Return the number of the period at a network time."""
-    return network.epoch_at(now_us) // PERIOD_EPOCHS
-
-
 def position(what: bytes, shared: bytes, period: int, name: bytes) -> bytes:
     """Return where a relay or a place (what) of that name stands: 32 octets, in their order."""
     return sha256(b"voicebox/1 ring " + what, shared, period.to_bytes(4, "big"), name)
@@ -63,27 +58,23 @@ class Ring:
 def ring_of(network: VerifiedNetwork, period: int, now_us: int) -> Ring:
     """Return the ring of a period over the relays that are valid now."""
     shared = network.shared_at(period * PERIOD_EPOCHS)
-    standing = sorted((position(b"relay", shared, period, relay.relay_id), relay) for relay in _distinct(network.valid(network.date(now_us))))
+    standing = sorted((position(b"relay", shared, period, relay.relay_id), relay) for relay in network.valid(network.date(now_us)))
     return Ring(period, shared, [position for position, _ in standing], [relay for _, relay in standing])
-
-
-def _distinct(relays: list[Descriptor]) -> list[Descriptor]:
-    return list({relay.relay_id: relay for relay in relays}.values())
 
 
 class Rings:
     """The rings of a few periods, made once for each list and epoch."""
 
     def __init__(self) -> None:
-        self._made_for: tuple[int, int] = (0, -1)
+        self._network: VerifiedNetwork | None = None
+        self._epoch = -1
         self._rings: dict[int, Ring] = {}
 
     def of(self, network: VerifiedNetwork, period: int, now_us: int) -> Ring:
         """Return the ring of a period. Contract: only periods near to the present one are asked for."""
-        made_for = id(network), network.epoch_at(now_us)
-        if made_for != self._made_for:
-            self._made_for, self._rings = made_for, {}
-            self._network = network  # as long as it is kept no other list has its id
+        epoch = network.epoch_at(now_us)
+        if network is not self._network or epoch != self._epoch:
+            self._network, self._epoch, self._rings = network, epoch, {}
         if period not in self._rings:
             self._rings[period] = ring_of(network, period, now_us)
         return self._rings[period]

@@ -12,21 +12,17 @@ answered when the next is due is given up, and not asked again before the next t
 from __future__ import annotations
 
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from voicebox.circuits.circuit import Circuit, Stage
 from voicebox.circuits.dummies import scale_of
-from voicebox.circuits.kdf import hkdf_expand
 from voicebox.circuits.network import VerifiedNetwork
 from voicebox.circuits.pair_book import PairBook
 from voicebox.circuits.record import PlaceKeys, Post, last_epoch_of, place_keys, seal_record
 from voicebox.circuits.record_question import Answer, Get, Put, parse_answer
-from voicebox.circuits.record_ring import period_at
 from voicebox.errors import HandshakeError, RemoteError
 from voicebox.sensitive import Secret
 
@@ -95,7 +91,7 @@ class RecordRounds:
         scale = scale_of(network().epoch_us)
         self._between_us = times * max(LEAST_BETWEEN_US, int(BETWEEN_US * scale))
         self._least_rounds = max(4, int(ROUNDS * min(1, BETWEEN_US * scale / LEAST_BETWEEN_US)))
-        self._nobodys = secrets.token_bytes(32)
+        self._nobodys = Secret(secrets.token_bytes(32))
         """From which places follow that are nobody's, for as long as the box runs: they come again and again, as those of contacts do."""
         self._turn, self._order, self._who = -1, list[int](), list[bytes]()
         self._entry: int | None = None
@@ -106,7 +102,7 @@ class RecordRounds:
         self._seen: dict[bytes, int] = {}
         """The highest sequence that was seen at a place."""
         self.counters: Counter[str] = Counter()
-        self.took_us: list[int] = []
+        self.took_us: deque[int] = deque(maxlen=1_000)
         """How long the last questions took that were answered, at most 1 000: for measurements."""
 
     def _draw_us(self) -> int:
@@ -148,7 +144,7 @@ class RecordRounds:
             self._take(asked, answer)
         except RemoteError:
             self.counters["answers_bad"] += 1
-        self.took_us = [*self.took_us[-999:], now_us - asked.began_us]
+        self.took_us.append(now_us - asked.began_us)
         self._asked = None
 
     def _take(self, asked: _Asked, answer: Answer) -> None:
@@ -182,7 +178,7 @@ class RecordRounds:
 
     def _ask(self, entry: int, circuit: Circuit, now_us: int, *, put: bool) -> None:
         network = self._network()
-        period = period_at(network, now_us)
+        period = network.period_at(now_us)
         if not put and self._turn % 2:
             period = max(0, period - 1)
         contact_id, keys = self._keys(entry, period, put=put)
@@ -197,7 +193,7 @@ class RecordRounds:
     def _keys(self, entry: int, period: int, *, put: bool) -> tuple[bytes | None, PlaceKeys]:
         """Return the contact and the keys of the place that is written or read; nobody, and keys that nobody else has, where there is no contact of that number."""
         contact_id = self._who[entry] if entry < len(self._who) else None
-        contact = next((contact for contact in self._book.contacts() if contact.contact_id == contact_id and contact.open), None)
+        contact = self._book.with_id(contact_id) if contact_id is not None else None
         if contact is not None:
             try:
                 owners = self._book.secrets_of(contact.petname, last_epoch_of(period))
@@ -207,5 +203,4 @@ class RecordRounds:
                 owner = owners[self._rng.randrange(len(owners))]
                 ends = (self._own_id, contact.contact_id) if put else (contact.contact_id, self._own_id)
                 return contact.contact_id, place_keys(owner.secret, period, *ends)
-        octets = hkdf_expand(self._nobodys, bytes([put]) + entry.to_bytes(4, "big") + period.to_bytes(4, "big"), 64)
-        return None, PlaceKeys(period, Ed25519PrivateKey.from_private_bytes(octets[:32]), Secret(octets[32:]))
+        return None, place_keys(self._nobodys, period, bytes([put]), entry.to_bytes(4, "big"))

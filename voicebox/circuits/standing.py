@@ -127,10 +127,10 @@ class StandingCircuits:
 
     def uplink_to(self, guard: Descriptor) -> str | None:
         """Return the uplink over which a guard has a link, or would have one, so that it is met over no other; None: as the system sends. Raises HostError where it is not there."""
-        over = [circuit.uplink for circuit in self.all() if circuit.path.guard.relay_id == guard.relay_id]
-        over += [uplink for uplink, order in self._orders.items() if guard in order]
         if not self.uplinks.chosen:
             return None
+        over = [circuit.uplink for circuit in self.all() if circuit.path.guard.relay_id == guard.relay_id]
+        over += [uplink for uplink, order in self._orders.items() if guard in order]
         if not over or over[0] not in self.uplinks.there:
             raise HostError("the uplink of a guard is not there")
         return over[0]

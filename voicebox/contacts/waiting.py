@@ -60,8 +60,9 @@ class WaitingTexts:
         kept = self._timely(contact_id, unix_us)
         if len(kept.texts) >= MAX_WAITING:
             return False
-        number = max(unix_us, kept.last + 1)
+        late, number = self._kept.get(contact_id, kept), max(unix_us, kept.last + 1)
         self._set(contact_id, replace(kept, last=number, texts=(*kept.texts, Waiting(number, text, perhaps_there))))
+        self.expired += len(late.texts) - len(kept.texts)
         return True
 
     def texts(self, contact_id: bytes, unix_us: int) -> tuple[Waiting, ...]:
@@ -87,8 +88,9 @@ class WaitingTexts:
 
     def forget(self, contact_id: bytes) -> None:
         """Forget all of a contact."""
-        if self._kept.pop(contact_id, None) is not None:
+        if contact_id in self._kept:
             self._store.remove(f"{FOLDER}/{contact_id.hex()}")
+            del self._kept[contact_id]
 
     def count(self) -> int:
         """Return how many texts wait."""

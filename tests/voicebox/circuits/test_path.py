@@ -13,10 +13,11 @@ import pytest
 
 from tests.support.networks import NOW, make_network, make_relay
 from tests.support.simulated import simulated_network
-from voicebox.circuits.descriptor import Role
+from voicebox.circuits.descriptor import Descriptor, Role
 from voicebox.circuits.merge import merged
 from voicebox.circuits.network import VerifiedNetwork
-from voicebox.circuits.path import KNOWN_UNITS, OwnView, Path, Pool, apart, junctions_of_epoch, paths_of_epoch, prefix_of, with_middle
+from voicebox.circuits.path import KNOWN_UNITS, OwnView, Path, Pool, apart, junctions_of_epoch, paths_over, prefix_of, with_middle
+from voicebox.circuits.terms import NetworkTerms
 from voicebox.circuits.voucher import vouch
 from voicebox.errors import PolicyError
 
@@ -183,12 +184,17 @@ def test_private_addresses_belong_to_no_prefix() -> None:
     assert [prefix_of(host) for host in ("127.0.0.1", "10.1.2.3", "192.168.1.1", "fd00::1", "192.0.2.1")] == [""] * 5
 
 
+def two_paths(terms: NetworkTerms, guards: list[Descriptor], junctions: list[Descriptor]) -> list[Path]:
+    """Return what a box of two circuits has whose guards are of one place."""
+    return paths_over(terms, [guards] * min(2, len(junctions)), junctions)
+
+
 def test_no_path_of_two_thousand_relays_breaks_a_rule() -> None:
     network, pool, rng = simulated_network(2_000), large_pool(Role.GUARD), Random(5)
     for epoch in range(200):
         guards = [relay for _ in range(3) if (relay := pool.draw(rng, lambda _relay: True)) is not None]
         try:
-            paths = paths_of_epoch(network.terms, guards, junctions_of_epoch(network, epoch % 5), 2)
+            paths = two_paths(network.terms, guards, junctions_of_epoch(network, epoch % 5))
         except PolicyError:
             continue
         for path in paths:
@@ -200,7 +206,7 @@ def test_no_path_of_two_thousand_relays_breaks_a_rule() -> None:
 
 
 def test_paths_use_different_guards_and_junctions() -> None:
-    paths = paths_of_epoch(TERMS, GUARDS, junctions_of_epoch(SMALL.network, 1), 2)
+    paths = two_paths(TERMS, GUARDS, junctions_of_epoch(SMALL.network, 1))
     assert [path.guard for path in paths] == GUARDS[:2]
     assert len({path.junction.relay_id for path in paths}) == 2
 
@@ -208,10 +214,10 @@ def test_paths_use_different_guards_and_junctions() -> None:
 def test_network_of_one_operator_has_no_path_unless_its_terms_say_so() -> None:
     one = make_network(operators=1)
     with pytest.raises(PolicyError):
-        paths_of_epoch(one.network.terms, [one.relays[0].descriptor], junctions_of_epoch(one.network, 0), 1)
+        paths_over(one.network.terms, [[one.relays[0].descriptor]], junctions_of_epoch(one.network, 0))
     allowed = make_network(operators=1, distinct=False)
     guards = [relay.descriptor for relay in allowed.relays[:2]]
-    assert len(paths_of_epoch(allowed.network.terms, guards, junctions_of_epoch(allowed.network, 0), 2)) == 2
+    assert len(two_paths(allowed.network.terms, guards, junctions_of_epoch(allowed.network, 0))) == 2
 
 
 def test_a_box_does_not_draw_the_relay_that_has_its_own_address() -> None:
@@ -224,7 +230,7 @@ def test_a_box_does_not_draw_the_relay_that_has_its_own_address() -> None:
 
 
 def test_middle_is_any_other_guard_of_another_operator() -> None:
-    path = paths_of_epoch(TERMS, GUARDS, junctions_of_epoch(SMALL.network, 1), 2)[0]
+    path = two_paths(TERMS, GUARDS, junctions_of_epoch(SMALL.network, 1))[0]
     paths = [with_middle(POOL, path, GUARDS, Random(seed)) for seed in range(50)]
     middles = {each.middle.relay_id for each in paths if each.middle is not None}
     assert len(middles) == 3, "six guards, of which three are the box's own"
