@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
 from voicebox.contacts.identity import RENEWAL_DAYS
-from voicebox.contacts.phone_authority import p256_certificate, pem_of_certificate, pem_of_key
+from voicebox.contacts.phone_authority import SERVERS, p256_certificate, pem_of_certificate, pem_of_key, server_certificate
 from voicebox.errors import HandshakeError
 
 AUTHORITY_DAYS = 10 * 365
@@ -29,7 +29,6 @@ MAX_KEPT = 64
 SUFFIXES = ("privacy", "privacy.alt")
 """For which it is good in any case, so that who adds the second one gives browsers nothing new."""
 NO_ADDRESS = [x509.IPAddress(ipaddress.ip_network(everything)) for everything in ("0.0.0.0/0", "::/0")]
-SERVERS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 
 
 def new_local_authority(suffixes: tuple[str, ...], now: dt.datetime) -> bytes:
@@ -69,23 +68,12 @@ class LocalAuthority:
         """Return a key and certificate for a server of exactly these names, PEM: the same as before while that is good."""
         pem, until = self._kept.pop(names, (b"", now))
         if not until - dt.timedelta(days=SERVER_DAYS) <= now < until - SERVER_AGAIN:  # another date may have been set, too
-            pem, until = self._issue(names, now), now + dt.timedelta(days=SERVER_DAYS)
+            dns: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+            pem, until = server_certificate(self.key, self.certificate, dns, now, SERVER_DAYS), now + dt.timedelta(days=SERVER_DAYS)
         self._kept[names] = pem, until
         while len(self._kept) > MAX_KEPT:
             del self._kept[next(iter(self._kept))]
         return pem
-
-    def _issue(self, names: tuple[str, ...], now: dt.datetime) -> bytes:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "voicebox")])
-        certificate = (
-            p256_certificate(subject, self.certificate.subject, key.public_key(), now, SERVER_DAYS, is_authority=False)
-            .add_extension(SERVERS, critical=False)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-        return pem_of_key(key) + pem_of_certificate(certificate)
 
 
 def parse_local_authority(pem: bytes) -> LocalAuthority:

@@ -26,6 +26,7 @@ from voicebox.errors import HandshakeError
 AUTHORITY_DAYS = 10 * 365
 SERVER_DAYS = 397
 """The longest that the systems of some phones take."""
+SERVERS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,18 @@ def _is_good(server: bytes, authority: x509.Certificate, now: dt.datetime, soon:
 
 
 def _server(key: ec.EllipticCurvePrivateKey, authority: x509.Certificate, addresses: tuple[str, ...], now: dt.datetime) -> bytes:
-    server_key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     names += [x509.DNSName(address) for address in addresses]
+    return server_certificate(key, authority, names, now, SERVER_DAYS)
+
+
+def server_certificate(key: ec.EllipticCurvePrivateKey, authority: x509.Certificate, names: list[x509.GeneralName], now: dt.datetime, days: int) -> bytes:
+    """Make a key and certificate for a server of these names, PEM; key: the authority's."""
+    server_key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "voicebox")])
     certificate = (
-        p256_certificate(subject, authority.subject, server_key.public_key(), now, SERVER_DAYS, is_authority=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        p256_certificate(subject, authority.subject, server_key.public_key(), now, days, is_authority=False)
+        .add_extension(SERVERS, critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
