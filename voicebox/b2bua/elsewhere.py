@@ -7,7 +7,7 @@ message is played, nobody is transferred. NOT here: what is taken, and who is ad
 from __future__ import annotations
 
 from voicebox.b2bua.dialled import is_name
-from voicebox.dialplan.model import CallContact, EmergencyCall, OutgoingDecision, RefuseCall
+from voicebox.dialplan.model import CallContact, EmergencyCall, OutgoingDecision
 from voicebox.errors import SipError
 from voicebox.sip.auth import Account
 from voicebox.sip.flow import Taken
@@ -32,5 +32,5 @@ def hosts_elsewhere(uri: SipUri, suffixes: tuple[str, ...]) -> frozenset[str]:
 
 def check_reached(decision: OutgoingDecision) -> None:
     """Raise SipError(403) where the dial plan means anything but a contact."""
-    if not isinstance(decision, CallContact | EmergencyCall | RefuseCall):
+    if not isinstance(decision, CallContact | EmergencyCall):
         raise SipError(403, "phones that are registered elsewhere call contacts only")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 from voicebox.cli.home import add_home, home_of
 from voicebox.control import ask
@@ -23,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Start the helper for a running box."""
     home = home_of(args)
     told = ask(home, "interception")
-    start_helper(home, replace(plan_of({**told, "lan": None}), lan=args.gateway))
+    start_helper(home, plan_of({**told, "lan": args.gateway}))
     whom = f"programs of this machine and devices at {args.gateway}" if args.gateway else "programs of this machine"
     print(f"Interception is on: {whom} reach contacts by their names. Nothing for them leaves in the clear. `voicebox intercept off` ends it.")
     return 0

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from voicebox.errors import HostError
-from voicebox.intercept.datagram import CONTROL_OCTETS, IP_LEVEL, IP_TRANSPARENT, IPV6_LEVEL, IPV6_TRANSPARENT, destination
-from voicebox.intercept.module import Answer, Cause, Flow, Redirect
+from voicebox.intercept.datagram import TRANSPARENT, Sender, waiting
+from voicebox.intercept.module import Answer, Cause, Flow, Module, Redirect
 from voicebox.intercept.modules import Modules
 
 MAX_WAITING = 64
@@ -29,12 +29,9 @@ MAX_WAITING_EACH = 32
 MAX_HELD = 16
 """Datagrams of each."""
 MAX_DATAGRAM_OCTETS = 8_192
-AT_ONCE = 64
 REFUSED_S = 10.0
 MAX_REFUSED = 256
 """Pairs of a program and a place whose datagrams the kernel refuses for a while; beyond, the oldest is forgotten."""
-
-Sender = tuple[str, int] | tuple[str, int, int, int]
 
 
 class Place(Protocol):
@@ -46,7 +43,7 @@ class Place(Protocol):
     def host(self) -> str: ...
 
 
-class Leads(Protocol):
+class LeadsDatagrams(Protocol):
     """Leads the datagrams of a connected socket to a contact's service; streams/server.py has it."""
 
     async def associate(self, program: socket.socket, held: list[bytes], petname: str, port: int, /) -> int | None: ...
@@ -56,8 +53,8 @@ class Leads(Protocol):
 class _Waiting:
     """An association that is being opened. held: what was sent on it, and goes before what waits at its socket."""
 
-    task: asyncio.Task[None] | None = None
-    held: list[bytes] = field(default_factory=list, repr=False)
+    task: asyncio.Task[None]
+    held: list[bytes] = field(repr=False)
 
 
 class Associations:
@@ -71,7 +68,7 @@ class Associations:
         self,
         modules: Modules,
         place_of: Callable[[str], Place | None],
-        leads: Callable[[], Leads | None],
+        leads: Callable[[], LeadsDatagrams | None],
         door: Callable[[str, int], Awaitable[socket.socket]],
         hold_s: float,
         counters: Counter[str],
@@ -96,33 +93,27 @@ class Associations:
         for taken in self._taken:
             self._loop.remove_reader(taken)
         self._taken.clear()
-        for waiting in self._waiting.values():
-            if waiting.task is not None:
-                waiting.task.cancel()
+        for opening in self._waiting.values():
+            opening.task.cancel()
         while self._refused:
             self._refused.popleft().close()
 
     def _receive(self, taken: socket.socket) -> None:
-        for _ in range(AT_ONCE):
-            try:
-                octets, control, _, sender = taken.recvmsg(MAX_DATAGRAM_OCTETS + 1, CONTROL_OCTETS)
-            except OSError:
-                return
-            to = destination(control)
+        for octets, to, sender in waiting(taken, MAX_DATAGRAM_OCTETS + 1):
             if to is None or len(octets) > MAX_DATAGRAM_OCTETS:
                 self._counters["datagrams_dropped"] += 1
             else:
                 self._hold(sender, to, octets)
 
     def _hold(self, sender: Sender, to: tuple[str, int], octets: bytes) -> None:
-        waiting = self._waiting.get((sender, to))
-        if waiting is None and len(self._waiting) < MAX_WAITING and sum(other[0] == sender[0] for other, _ in self._waiting) < MAX_WAITING_EACH:
-            waiting = self._waiting[sender, to] = _Waiting()
-            waiting.task = self._loop.create_task(self._open(sender, to, waiting.held))
-        if waiting is None or len(waiting.held) >= MAX_HELD:
+        opening = self._waiting.get((sender, to))
+        if opening is None and len(self._waiting) < MAX_WAITING and sum(other[0] == sender[0] for other, _ in self._waiting) < MAX_WAITING_EACH:
+            fresh = list[bytes]()
+            opening = self._waiting[sender, to] = _Waiting(self._loop.create_task(self._open(sender, to, fresh)), fresh)
+        if opening is None or len(opening.held) >= MAX_HELD:
             self._counters["datagrams_dropped"] += 1
         else:
-            waiting.held.append(octets)
+            opening.held.append(octets)
 
     async def _open(self, sender: Sender, to: tuple[str, int], held: list[bytes]) -> None:
         """Open one association, up to where the engine has it."""
@@ -156,26 +147,17 @@ class Associations:
         if module is None:
             self._counters["flows_refused"] += 1
             return b""
-        cause = Cause.UNREACHABLE
+        leading = None
         if leads is not None:
             door.connect(sender)  # from now on it gets what the program sends
-            try:
-                why = await asyncio.wait_for(leads.associate(door, held, flow.petname, flow.port), self._hold_s)
-            except TimeoutError:
-                cause = Cause.LATE
-            else:
-                if why is None:
-                    self._counters["flows_led"] += 1
-                    self._modules.circuit_ready(module, flow, sender[1])
-                    return None
-                cause = Cause(why)
-        self._counters["flows_gone"] += 1
-        return self._modules.circuit_gone(module, flow, cause)[:MAX_DATAGRAM_OCTETS]
+            leading = leads.associate(door, held, flow.petname, flow.port)
+        said = await led(self._modules, module, flow, sender[1], leading, self._hold_s, self._counters)
+        return said and said[:MAX_DATAGRAM_OCTETS]
 
     def _refuse(self, door: socket.socket, sender: Sender) -> None:
         """Let the kernel refuse for a while what the program sends there."""
         door.connect(sender)
-        door.setsockopt(*((IP_LEVEL, IP_TRANSPARENT) if door.family == socket.AF_INET else (IPV6_LEVEL, IPV6_TRANSPARENT)), 0)
+        door.setsockopt(*TRANSPARENT[door.family], 0)
         self._refused.append(door)
         if len(self._refused) > MAX_REFUSED:
             self._refused.popleft().close()
@@ -185,3 +167,23 @@ class Associations:
         if door in self._refused:
             self._refused.remove(door)
         door.close()
+
+
+async def led(
+    modules: Modules, module: Module, flow: Flow, local_port: int, leading: Awaitable[int | None] | None, hold_s: float, counters: Counter[str]
+) -> bytes | None:
+    """Wait until a contact's box takes a flow; return None once it did, else what is said to the program. leading: None where nobody leads."""
+    cause = Cause.UNREACHABLE
+    if leading is not None:
+        try:
+            why = await asyncio.wait_for(leading, hold_s)
+        except TimeoutError:
+            cause = Cause.LATE
+        else:
+            if why is None:
+                counters["flows_led"] += 1
+                modules.circuit_ready(module, flow, local_port)
+                return None
+            cause = Cause(why)
+    counters["flows_gone"] += 1
+    return modules.circuit_gone(module, flow, cause)

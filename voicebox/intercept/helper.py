@@ -34,7 +34,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from voicebox.errors import HostError, UsageError, VoiceboxError
-from voicebox.intercept.datagram import IP_LEVEL, IP_ORIGDSTADDR, IP_TRANSPARENT, IPV6_LEVEL, IPV6_ORIGDSTADDR, IPV6_TRANSPARENT
+from voicebox.intercept.datagram import ORIGINAL, TRANSPARENT
 from voicebox.intercept.nftables import Nftables
 from voicebox.intercept.privileges import keep_only_network
 from voicebox.intercept.rules import (
@@ -133,7 +133,9 @@ class Held:
                 self.datagrams[each.version] = _told_where(_bound(each, socket.SOCK_DGRAM))
                 if plan.lan is not None:
                     self.lookups.append(_told_where(_bound(each, socket.SOCK_DGRAM, LOOKUP_PORT)))
-            calls = taking(plan, self._draw_call_ports()) if plan.takes_calls else ()
+            if plan.takes_calls:
+                self._call_ports = {each.version: _drawn(each, socket.SOCK_DGRAM) for each in plan.ranges}
+            calls = taking(plan, self._call_ports) if plan.takes_calls else ()
             self._nftables.run(table(plan, _ports(self.listening), calls))
             run_ip(interface(plan))
         except VoiceboxError:
@@ -163,12 +165,6 @@ class Held:
             return _bound(network, socket.SOCK_DGRAM, number, wanted) if 0 < number <= 65_535 else None
         except (ValueError, StopIteration, HostError):
             return None
-
-    def _draw_call_ports(self) -> dict[int, int]:
-        for each in self._plan.ranges:
-            with _told_where(_bound(each, socket.SOCK_DGRAM)) as drawn:
-                self._call_ports[each.version] = drawn.getsockname()[1]
-        return self._call_ports
 
     def calls(self) -> list[socket.socket]:
         """Return fresh sockets that take calls. As soon as nobody has them, whoever calls is refused. Raises HostError."""
@@ -214,14 +210,20 @@ def _tun() -> int:
 
 def _listening(network: Network) -> socket.socket:
     """Return a socket for TCP that may answer for any address of the range; it does not listen yet. Raises HostError."""
-    with _bound(network, socket.SOCK_STREAM) as drawn:
-        port = drawn.getsockname()[1]
-    return _bound(network, socket.SOCK_STREAM, port)  # by its number: a port that the kernel chose is another one when a socket listens again
+    return _bound(
+        network, socket.SOCK_STREAM, _drawn(network, socket.SOCK_STREAM)
+    )  # by its number: a port that the kernel chose is another one when a socket listens again
+
+
+def _drawn(network: Network, kind: socket.SocketKind) -> int:
+    """Return a port that is free now. Raises HostError."""
+    with _bound(network, kind) as drawn:
+        return int(drawn.getsockname()[1])
 
 
 def _told_where(taking: socket.socket) -> socket.socket:
     """Let a socket for datagrams say where each was going."""
-    taking.setsockopt(*((IP_LEVEL, IP_ORIGDSTADDR) if taking.family == socket.AF_INET else (IPV6_LEVEL, IPV6_ORIGDSTADDR)), 1)
+    taking.setsockopt(*ORIGINAL[taking.family], 1)
     return taking
 
 
@@ -231,11 +233,10 @@ def _ports(sockets: dict[int, socket.socket]) -> dict[int, int]:
 
 def _bound(network: Network, kind: socket.SocketKind, port: int = 0, address: Address | None = None) -> socket.socket:
     """Return a socket that is bound to an address of a range, by default the host's own there, and may stand for any address. Raises HostError."""
-    is_4 = network.version == 4
-    taking = socket.socket(socket.AF_INET if is_4 else socket.AF_INET6, kind)
+    taking = socket.socket(socket.AF_INET if network.version == 4 else socket.AF_INET6, kind)
     try:
         taking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taking.setsockopt(*((IP_LEVEL, IP_TRANSPARENT) if is_4 else (IPV6_LEVEL, IPV6_TRANSPARENT)), 1)
+        taking.setsockopt(*TRANSPARENT[taking.family], 1)
         taking.bind((str(address or own_address(network)), port))
     except OSError as error:
         taking.close()

@@ -25,6 +25,7 @@ STATUS = {
     Cause.BUSY: ("503 Service Unavailable", "Too many connections are being opened. Try again in a moment."),
     Cause.UNREACHABLE: ("502 Bad Gateway", "This contact's box cannot be reached now, or what it offers there does not run."),
     Cause.GONE: ("502 Bad Gateway", "This contact's box has given the connection up."),
+    Cause.UNLIKE: ("403 Forbidden", "This goes the fast way, which is seen, and only a forward that says so leads there: `voicebox forward add ... --fast`."),
 }
 PAGE = "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>Not reached</title><h1>Not reached</h1><p>{}</p></html>\n"
 

@@ -56,6 +56,7 @@ class Cause(IntEnum):
     BUSY = 2
     UNREACHABLE = 3
     GONE = 4
+    UNLIKE = 5
 
 
 @dataclass(frozen=True, slots=True)

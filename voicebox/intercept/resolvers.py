@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def parse_sockets(text: str) -> Iterator[tuple[Address, int, int]]:
         try:
             address, port = words[2].split(":")
             # The kernel writes an address as words of 32 bits, in the order of the machine's octets.
-            octets = b"".join(int(address[place : place + 8], 16).to_bytes(4, "little") for place in range(0, len(address), 8))
+            octets = b"".join(int(address[place : place + 8], 16).to_bytes(4, sys.byteorder) for place in range(0, len(address), 8))
             remote = ipaddress.ip_address(octets)
             yield getattr(remote, "ipv4_mapped", None) or remote, int(port, 16), int(words[9])
         except (IndexError, ValueError, OverflowError):

@@ -31,7 +31,7 @@ TAKEN, ANSWERING = "taken", "answering"
 PROTOCOL = "198"
 """By which the fence is known among routes (rtnetlink: above 4 and no registered one)."""
 MARK, MARKED_TABLE = "0x564f4943", "19818"
-"""Of questions of a LAN to resolvers elsewhere, and the routing table by which they stay here."""
+"""Of questions of a LAN to resolvers, and of calls to SIP servers, elsewhere; and the routing table by which they stay here."""
 WORST_METRIC = 4_000_000_000
 BROADEST_BITS = 8
 """A route with fewer bits is a way to everywhere, as VPNs have it, and no use of the range. The box sees it so too (naming/routes.py), and would not take the sockets."""
@@ -49,6 +49,7 @@ SECURE_WEB_PORT = 443
 """Of HTTPS, and so of DNS over it, TCP and QUIC."""
 RESOLVERS, LAN_RESOLVED, RESOLVED = "resolvers", "lan_resolved", "resolved"
 """Sets of addresses, behind them the version; counters of what was refused to devices, and to programs of this host."""
+REFUSE = ("meta l4proto tcp reject with tcp reset", "reject")
 CANARY = "use-application-dns.net"
 """A browser that is told that this name does not exist looks names up as the system does (Mozilla's canary domain)."""
 
@@ -73,6 +74,11 @@ class Plan:
     def __post_init__(self) -> None:
         if self.lan is not None and (self.lan == "lo" or not re.fullmatch(r"[A-Za-z0-9_.-]{1,15}", self.lan)):
             raise UsageError("An interface of a LAN has a name like eth0; `ip link` prints them.")
+
+    @property
+    def served(self) -> str:
+        """Return the interfaces whose programs and devices are served, as the kernel's tool takes them."""
+        return f'{{ "lo", "{self.lan}" }}' if self.lan else '"lo"'
 
     def told(self) -> dict[str, object]:
         """Return it in words of JSON."""
@@ -157,7 +163,7 @@ def table(plan: Plan, ports: Mapping[int, int], more: Iterable[str] = ()) -> str
         ),
     ]
     asked = [
-        chain("refused", rules=["meta l4proto tcp reject with tcp reset", "reject"]),
+        chain("refused", rules=REFUSE),
         chain(TAKEN),
         *(chain(f"asked_{proto}", rules=_asked(plan, proto, "refused")) for proto in ("udp", "tcp")),
     ]
@@ -176,8 +182,8 @@ def serving(plan: Plan, ports: Mapping[int, int]) -> str:
     Questions of a LAN are taken at LOOKUP_PORT of that address. A datagram of an association has a connected socket, which tproxy finds before the one that is named here
     if that is transparent; where it is no more, the packet is refused (associations.py).
     """
-    lines = [f"add rule inet {TABLE} {TAKEN} {_handed_over(each, ports[each.version])}" for each in plan.ranges]
-    lines += [f"add rule inet {TABLE} {ANSWERING} {_handed_over(each, LOOKUP_PORT, f'meta mark set {MARK} ')}" for each in plan.ranges if plan.lan]
+    lines = [f"add rule inet {TABLE} {TAKEN} {handed_over(each, ports[each.version])}" for each in plan.ranges]
+    lines += [f"add rule inet {TABLE} {ANSWERING} {handed_over(each, LOOKUP_PORT, f'meta mark set {MARK} ')}" for each in plan.ranges if plan.lan]
     return "\n".join(lines)
 
 
@@ -186,7 +192,8 @@ def not_serving(plan: Plan) -> str:
     return "\n".join(f"flush chain inet {TABLE} {name}" for name in (TAKEN, *([ANSWERING] if plan.lan else [])))
 
 
-def _handed_over(network: Network, port: int, marked: str = "") -> str:
+def handed_over(network: Network, port: int, marked: str = "") -> str:
+    """Return what hands a datagram of the range's IP version to the socket at this port of the host's own address there. marked: what is done with it before."""
     return f"meta nfproto {_nfproto(network)} meta l4proto udp {marked}tproxy {_ip(network)} to {_bracketed(own_address(network))}:{port} accept"
 
 
@@ -221,11 +228,10 @@ def _nfproto(network: Network) -> str:
 
 def _incoming(plan: Plan, ports: Mapping[int, int]) -> Iterator[str]:
     """Take what is for the range from programs and devices that are served, and nothing from elsewhere or under a forged address."""
-    served = f'{{ "lo", "{plan.lan}" }}' if plan.lan else '"lo"'
     for each in plan.ranges:
         ip, own = _ip(each), own_address(each)
         yield f'iifname != "lo" {ip} saddr {each} drop'
-        yield f"iifname != {served} {ip} daddr {each} drop"
+        yield f"iifname != {plan.served} {ip} daddr {each} drop"
         yield f'iifname "lo" {ip} daddr {own} accept'
         yield f"{ip} daddr {each} meta l4proto tcp tproxy {ip} to {_bracketed(own)}:{ports[each.version]} accept"
         yield f"{ip} daddr {each} meta l4proto udp jump {TAKEN}"
@@ -246,10 +252,9 @@ def _complaints(lan: str) -> Iterator[str]:
 
 def _leaving(plan: Plan) -> Iterator[str]:
     """Let nothing with an address of the range leave this host, but to devices that are served."""
-    near = f'{{ "lo", "{plan.lan}" }}' if plan.lan else '"lo"'
     for each in plan.ranges:
         yield f'oifname != "lo" {_ip(each)} daddr {each} drop'
-        yield f"oifname != {near} {_ip(each)} saddr {each} drop"
+        yield f"oifname != {plan.served} {_ip(each)} saddr {each} drop"
 
 
 def _bracketed(address: Address) -> str:

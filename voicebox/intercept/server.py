@@ -19,11 +19,11 @@ from typing import Any, Protocol
 from voicebox.config.model import BoxConfig, Doh
 from voicebox.errors import HostError
 from voicebox.intercept.asking import take_sockets
-from voicebox.intercept.associations import Associations
-from voicebox.intercept.datagram import CONTROL_OCTETS, destination, leaving_from
+from voicebox.intercept.associations import Associations, LeadsDatagrams, Place, led
+from voicebox.intercept.datagram import leaving_from, waiting
 from voicebox.intercept.doors import Doors
 from voicebox.intercept.helper import SOCKET_NAME
-from voicebox.intercept.module import Answer, Cause, Flow, Redirect
+from voicebox.intercept.module import Answer, Flow, Redirect
 from voicebox.intercept.modules import load_modules
 from voicebox.intercept.resolvers import known_resolvers
 from voicebox.intercept.rules import INTERFACE, LOOKUP_PORT, Network, Plan, own_address
@@ -42,18 +42,8 @@ MAX_WAITING = 256
 BACKLOG = 64
 SAY_S = 2.0
 DATAGRAM_OCTETS = 4_096
-DATAGRAMS_AT_ONCE = 64
 OWN = frozenset({INTERFACE, "lo", "*"})
 """The interfaces whose routes into the ranges are interception's own: the kernel shows those of the fence under the last two."""
-
-
-class Place(Protocol):
-    """Whose virtual address one is; naming/virtual.py has it."""
-
-    @property
-    def petname(self) -> str: ...
-    @property
-    def host(self) -> str: ...
 
 
 class Names(Protocol):
@@ -68,11 +58,10 @@ class Names(Protocol):
     def ranges(self) -> tuple[Network, ...]: ...
 
 
-class Leads(Protocol):
-    """Leads connections, and the datagrams of connected sockets, to contacts; streams/server.py has it."""
+class Leads(LeadsDatagrams, Protocol):
+    """Leads connections too; streams/server.py has it."""
 
     async def lead(self, program: socket.socket, petname: str, port: int, host: str, /) -> int | None: ...
-    async def associate(self, program: socket.socket, held: list[bytes], petname: str, port: int, /) -> int | None: ...
 
 
 class Interception:
@@ -174,12 +163,7 @@ class Interception:
     # ---------------------------------------------------------------------------------------------------------- datagrams
 
     def _receive(self, taken: socket.socket) -> None:
-        for _ in range(DATAGRAMS_AT_ONCE):
-            try:
-                octets, control, _, sender = taken.recvmsg(DATAGRAM_OCTETS, CONTROL_OCTETS)
-            except OSError:
-                return  # no more, or an answer that reached nobody
-            to = destination(control)
+        for octets, to, sender in waiting(taken, DATAGRAM_OCTETS):
             said = self._modules.process(Flow("", "", to[1], Redirect.LOOKUP), octets) if to is not None else None
             self.counters["lookups" if isinstance(said, Answer) else "lookups_dropped"] += 1
             if to is not None and isinstance(said, Answer):
@@ -234,20 +218,8 @@ class Interception:
         if module is None:
             self.counters["flows_refused"] += 1
             return b""
-        cause = Cause.UNREACHABLE
-        if leads is not None:
-            try:
-                why = await asyncio.wait_for(leads.lead(program, place.petname, port, place.host), HOLD_S)
-            except TimeoutError:
-                cause = Cause.LATE
-            else:
-                if why is None:
-                    self.counters["flows_led"] += 1
-                    self._modules.circuit_ready(module, flow, local_port)
-                    return None
-                cause = Cause(why)
-        self.counters["flows_gone"] += 1
-        return self._modules.circuit_gone(module, flow, cause)
+        leading = leads.lead(program, place.petname, port, place.host) if leads is not None else None
+        return await led(self._modules, module, flow, local_port, leading, HOLD_S, self.counters)
 
 
 async def _first_octets(program: socket.socket) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from voicebox.intercept.rules import MARK, MAX_OFFSET, Plan, chain, content_is, own_address
+from voicebox.intercept.rules import MARK, MAX_OFFSET, REFUSE, Plan, chain, content_is, handed_over
 
 FENCE_TABLE = "voicebox_fence"
 METHODS = ("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE")
@@ -55,15 +55,12 @@ def taking(plan: Plan, ports: Mapping[int, int]) -> Iterator[str]:
     incoming, answers = [], []
     if plan.lan:
         incoming.append(f'iifname "{plan.lan}" fib daddr type unicast fib saddr type unicast udp dport {port} jump named')
-    served = f'{{ "lo", "{plan.lan}" }}' if plan.lan else '"lo"'
     for each in plan.ranges:
-        own, proto = own_address(each), f"meta nfproto ipv{each.version}"
-        to = f"ip to {own}" if each.version == 4 else f"ip6 to [{own}]"
-        incoming.append(f"iifname {served} {proto} udp dport {port} meta mark {MARK} tproxy {to}:{ports[each.version]} accept")
+        incoming.append(f"iifname {plan.served} udp dport {port} meta mark {MARK} {handed_over(each, ports[each.version])}")
         # Whose source is no address of this host is the socket's that may do that, and no other program's at the same port.
-        answers.append(f"{proto} udp sport {ports[each.version]} fib saddr type != local udp sport set {port}")
+        answers.append(f"meta nfproto ipv{each.version} udp sport {ports[each.version]} fib saddr type != local udp sport set {port}")
     incoming.append(
-        f"iifname {served} udp dport {port} meta mark {MARK} jump refused"
+        f"iifname {plan.served} udp dport {port} meta mark {MARK} jump refused"
     )  # while no box has the socket; a program of this host is told nothing then, for the kernel would have to say it in the server's name
     yield from around()
     yield chain("named", rules=named(plan.suffixes, f"meta mark set {MARK} return"))
@@ -76,7 +73,7 @@ def sip_fence(plan: Plan) -> str:
     """Return what puts the table up that refuses what is not taken, in the place of one that a helper left."""
     met = f"meta l4proto {{ tcp, udp }} th dport {plan.sip_port} jump named"
     chains = [
-        chain("refused", rules=["meta l4proto tcp reject with tcp reset", "reject"]),
+        chain("refused", rules=REFUSE),
         chain("named", rules=named(plan.suffixes, "goto refused")),
         chain("leaving", "output", "filter", [f'oifname != "lo" meta mark != {MARK} {met}']),  # what is taken has its mark, and still its way out here
         chain("passing", "forward", "filter", [met]),

@@ -19,17 +19,14 @@ from typing import Protocol
 
 from voicebox.config.phones import PhonesElsewhere
 from voicebox.intercept.asking import take_calls
-from voicebox.intercept.datagram import CONTROL_OCTETS, destination, leaving_from
+from voicebox.intercept.datagram import leaving_from, waiting
 from voicebox.intercept.module import Flow, Redirect
 from voicebox.intercept.modules import Modules
-from voicebox.sip.transport import local_address_towards
+from voicebox.sip.transport import Say, local_address_towards
 
 DATAGRAM_OCTETS = 65_535
-DATAGRAMS_AT_ONCE = 64
 
 Place = tuple[str, int]
-Say = Callable[[bytes, Place, Place], bool]
-"""Send octets to a phone as if from another place; False where that failed."""
 
 
 class SipSide(Protocol):
@@ -61,12 +58,8 @@ class TakenCalls:
         self._sockets.clear()
 
     def _receive(self, taken: socket.socket) -> None:
-        for _ in range(DATAGRAMS_AT_ONCE):
-            try:
-                octets, control, _, sender = taken.recvmsg(DATAGRAM_OCTETS, CONTROL_OCTETS)
-            except OSError:
-                return
-            self.counters["requests_taken" if self._take(octets, (sender[0], sender[1]), destination(control)) else "requests_dropped"] += 1
+        for octets, to, sender in waiting(taken, DATAGRAM_OCTETS):
+            self.counters["requests_taken" if self._take(octets, (sender[0], sender[1]), to) else "requests_dropped"] += 1
 
     def _take(self, octets: bytes, phone: Place, provider: Place | None) -> bool:
         sip = self._sip()
@@ -74,7 +67,7 @@ class TakenCalls:
             return False
         if self._modules.process(Flow("", "", provider[1], Redirect.SIP), octets) is None:
             return False
-        return sip.take(octets, phone, provider, self._say, admitted=self._phones.admit(phone[0], is_here=_is_here(phone[0])))
+        return sip.take(octets, phone, provider, self._say, admitted=self._phones.admit(phone[0], is_here=self._phones.here and _is_here(phone[0])))
 
     def _say(self, octets: bytes, phone: Place, provider: Place) -> bool:
         family = socket.AF_INET if ipaddress.ip_address(phone[0]).version == 4 else socket.AF_INET6

@@ -227,15 +227,15 @@ class Bundles:
         if peer is not None and port == LIST_PORT and not (datagrams or asked.fast):
             self._tell(stream, self._offered().listing(peer.petname).encode())
             return
-        to = self._offered().allowed(peer.petname, port, udp=datagrams) if peer is not None else None
-        if to is None:
+        service = self._offered().allowed(peer.petname, port, udp=datagrams) if peer is not None else None
+        if service is None:
             self._plane.stream_reset(stream, REFUSED)
             return
-        if not datagrams and self._offered().is_fast(port) is not asked.fast:
+        if service.fast is not asked.fast:
             self._plane.stream_reset(stream, UNLIKE)
             return
         self._asked.add(stream)
-        self._connect(to, partial(self._connected, stream, datagrams), datagrams=datagrams)
+        self._connect(service.to, partial(self._connected, stream, datagrams), datagrams=datagrams)
 
     def _connected(self, stream: int, datagrams: bool, descriptor: int | None) -> None:  # noqa: FBT001 - by partial()
         if stream not in self._asked:
@@ -272,6 +272,8 @@ class Bundles:
         if peer is None and not self._offered().offers_to(petname):
             raise UsageError("nothing is offered to this contact")
         peer = self._peer(petname)
+        if peer.line is not None and peer.line.is_of_people:
+            raise UsageError("a call of people carries what there is to say to this contact")
         if peer.line is not None:
             self._leave(peer, End())
         line = peer.line = _Line(leg=leg)
@@ -425,7 +427,7 @@ class Bundles:
     def _look(self, peer: _Peer, now: float) -> None:
         """Give up a line on which nothing was said for long enough."""
         peer.look = now + LOOK_S
-        if peer.line is not None and not peer.line.is_of_people and self._plane.bundle_idle_us(peer.bundle) / 1e6 >= peer.line.idle_s:
+        if peer.line is not None and self._plane.bundle_idle_us(peer.bundle) / 1e6 >= peer.line.idle_s:
             self._leave(peer, End())
 
     def next_timer(self) -> float:

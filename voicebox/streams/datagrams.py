@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from voicebox.config.model import Endpoint
 from voicebox.errors import HostError, LocalError, UsageError
 from voicebox.sip.transport import udp_socket
-from voicebox.streams.bundles import BUSY, GONE, Bundles, Opening, StreamPlane
+from voicebox.streams.bundles import GONE, Bundles, Opening, StreamPlane
+from voicebox.streams.opening import opened
 from voicebox.streams.socks import bound_reply, parse_datagram
 
 MAX_WAITING = 64
@@ -144,24 +145,14 @@ class DatagramDoors:
 
         held: what goes before what waits at the socket; more may be added until then.
         """
-        future: asyncio.Future[int | None] = self._loop.create_future()
-        try:
-            opening = self._bundles.open(petname, port, lambda why: None if future.done() else future.set_result(why), datagrams=True)
-        except UsageError:
-            return BUSY
-        self._soon()
-        try:
-            why = await future
-        except asyncio.CancelledError:
-            self._bundles.give_up(opening)
-            if future.done() and not future.cancelled():  # it was taken in the same moment
-                self._plane.stream_reset(opening.stream, GONE)
-            raise
+        stream, why = await opened(self._bundles, self._plane, self._soon, petname, port, datagrams=True)
+        if stream is None:
+            return why
         if why is None:
             try:
-                self._plane.door_attach(self._plane.door_open(program.fileno()), opening.stream, b"", held)
+                self._plane.door_attach(self._plane.door_open(program.fileno()), stream, b"", held)
             except LocalError:  # the socket is none any more
-                self._plane.stream_reset(opening.stream, GONE)
+                self._plane.stream_reset(stream, GONE)
                 why = GONE
         self.counters["associations_opened" if why is None else "associations_refused"] += 1
         return why

@@ -32,8 +32,8 @@ REASONS = {
     1: (403, "The contact offers no such service to you. `voicebox service add` at the contact's box does that."),
     2: (503, "There are too many streams with this contact. Try again later."),
     3: (502, "The service is not there at present, or the contact's box is not reached. Try again later."),
-    5: (403, "The service goes the fast way, which is seen, and only a forward that says so leads there: `voicebox forward add ... --fast`."),
     4: (502, "The stream was given up before the contact's box took it. Try again later."),
+    5: (403, "The service goes the fast way, which is seen, and only a forward that says so leads there: `voicebox forward add ... --fast`."),
 }
 """Of why a stream was reset (PROTOCOL.md §11.3)."""
 PHRASES = {

@@ -93,18 +93,14 @@ class Offered:
         if len(names) > MAX_SERVICES or len(places) > MAX_FORWARDS:
             raise UsageError(f"A box has at most {MAX_SERVICES} services and {MAX_FORWARDS} forwards.")
 
-    def allowed(self, petname: str, port: int, *, udp: bool = False) -> Endpoint | None:
-        """Return where a contact's stream to a port leads, or an association; None where that is nowhere, or not for this contact."""
-        return next((each.to for each in self.services if (each.port, each.udp) == (port, udp) and petname in each.allow), None)
+    def allowed(self, petname: str, port: int, *, udp: bool = False) -> Service | None:
+        """Return to which service a contact's stream to a port leads, or an association; None where that is none, or not for this contact."""
+        return next((each for each in self.services if (each.port, each.udp) == (port, udp) and petname in each.allow), None)
 
     @property
     def fast(self) -> int:
         """Return how many of them are fast."""
         return sum(each.fast for each in self.services) + sum(each.fast for each in self.forwards)
-
-    def is_fast(self, port: int) -> bool:
-        """Return whether the octets of streams to a port go in fast cells."""
-        return any(each.port == port and each.fast for each in self.services)
 
     def offers_to(self, petname: str) -> bool:
         """Return whether a contact may reach anything here."""

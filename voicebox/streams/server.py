@@ -20,10 +20,11 @@ from voicebox.b2bua.ports import CircuitLeg
 from voicebox.config.model import Endpoint
 from voicebox.dataplane import DatagramAsked, StreamEvent
 from voicebox.errors import HostError, LocalError, UsageError, VoiceboxError
-from voicebox.streams.bundles import BUSY, GONE, NEVER, REFUSED, UNLIKE, UNREACHABLE, Bundles, Connected, Listener, StreamNetwork, StreamPlane
+from voicebox.streams.bundles import GONE, NEVER, REFUSED, UNLIKE, UNREACHABLE, Bundles, Connected, Listener, StreamNetwork, StreamPlane
 from voicebox.streams.datagrams import DatagramDoors
 from voicebox.streams.listings import Listings, Services
 from voicebox.streams.offered import LIST_PORT, Forward, Offered, parse_listing
+from voicebox.streams.opening import opened
 from voicebox.streams.socks import Wanted, contact_of
 from voicebox.streams.tls_checks import TlsService
 from voicebox.streams.tls_ends import TlsEnds
@@ -294,7 +295,7 @@ class StreamServer:
     async def _led(self, petname: str, port: int, host: str | None, *, is_plain: bool, fast: bool) -> tuple[TlsService | None, int | None, int | None]:
         """Find out whether the service speaks TLS, and open a stream to it; return that, the stream's number, and why not. is_plain: the program speaks none."""
         service = None
-        if self._tls is not None:
+        if self._tls is not None and not fast:  # a service of TLS is no fast one
             try:
                 service = await self._listings.tls_service(petname, port)
             except VoiceboxError:
@@ -332,23 +333,7 @@ class StreamServer:
 
     async def _opened(self, petname: str, port: int, *, fast: bool = False) -> tuple[int | None, int | None]:
         """Open a stream and wait for the contact's box; return its number, and why not."""
-        future: asyncio.Future[int | None] = self._loop.create_future()
-
-        def opened(why: int | None) -> None:
-            if not future.done():
-                future.set_result(why)
-
-        try:
-            opening = self._bundles.open(petname, port, opened, fast=fast)
-        except UsageError:
-            return None, BUSY
-        self._arm()
-        try:
-            why = await future
-        except asyncio.CancelledError:
-            self._bundles.give_up(opening)
-            raise
-        return opening.stream, why
+        return await opened(self._bundles, self._plane, self._arm, petname, port, fast=fast)
 
     # ---------------------------------------------------------------------------------------------------------- services
 

@@ -15,6 +15,7 @@ from voicebox.intercept.dns import Assigned
 from voicebox.intercept.http import Http
 from voicebox.intercept.module import Answer, Cause, Flow, Module, Redirect, Verdict
 from voicebox.intercept.modules import MAX_SAID_OCTETS, Modules, load_modules
+from voicebox.streams.bundles import BUSY, GONE, REFUSED, UNLIKE, UNREACHABLE
 
 FLOW = Flow("bob", "", 80)
 REQUEST = b"GET / HTTP/1.1\r\nHost: bob.privacy\r\n\r\n"
@@ -234,6 +235,10 @@ def test_http_answers_a_request_for_another_name_itself_and_names_nobody(head: s
 @given(st.binary(max_size=200), st.sampled_from([b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: "]))
 def test_http_stands_any_octets(octets: bytes, before: bytes) -> None:
     assert isinstance(http().process(FLOW, before + octets), Verdict | Answer)
+
+
+def test_every_reason_of_a_contacts_box_is_a_cause() -> None:
+    assert {int(cause) for cause in Cause} == {0, REFUSED, BUSY, UNREACHABLE, GONE, UNLIKE}
 
 
 def test_the_page_says_why_whole_and_names_nobody() -> None:

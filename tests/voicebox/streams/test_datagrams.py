@@ -45,8 +45,9 @@ class Engine:
     def door_close(self, door: int) -> None:
         self.sockets.pop(door).close()
 
-    def open(self, petname: str, port: int, opened: Opened, *, datagrams: bool) -> Any:
+    def open(self, petname: str, port: int, opened: Opened, *, datagrams: bool, fast: bool = False) -> Any:
         assert datagrams
+        assert not fast
         if self.full:
             raise UsageError("too many")
         self.opened.append((petname, port, opened))

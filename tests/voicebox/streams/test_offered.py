@@ -25,7 +25,8 @@ def test_a_service_of_tls_is_told_as_one_and_is_named_as_certificates_name() -> 
     offered = parse_offered(text, "streams")
     assert (offered.serialise(), offered.listing("bob")) == (text, "Web 443 tls\n")
     assert parse_listing(offered.listing("bob")) == (Listed("Web", 443, udp=False, tls=True),)
-    assert offered.allowed("bob", 443) == Endpoint("127.0.0.1", 8443)
+    assert (service := offered.allowed("bob", 443)) is not None
+    assert service.to == Endpoint("127.0.0.1", 8443)
     for name in ("-web", "web-"):
         assert parse_offered(text.replace("Web", name).replace(" tls", ""), "streams").services[0].name == name
         with pytest.raises(FileProblem, match="begins and ends"):
@@ -36,7 +37,8 @@ def test_a_service_of_tls_is_told_as_one_and_is_named_as_certificates_name() -> 
 
 def test_nobody_is_allowed_who_was_not_named() -> None:
     offered = parse_offered(TEXT, "streams")
-    assert offered.allowed("bob", 80) == Endpoint("127.0.0.1", 8080)
+    assert (service := offered.allowed("bob", 80)) is not None
+    assert service.to == Endpoint("127.0.0.1", 8080)
     assert [offered.allowed(*asked) for asked in (("dave", 80), ("bob", 445), ("bob", 8080), ("bob", 22), ("-", 445))] == [None] * 5
     assert [offered.offers_to(petname) for petname in ("bob", "carol", "dave")] == [True, True, False]
 
@@ -45,7 +47,8 @@ def test_a_port_of_udp_is_another_than_the_same_of_tcp() -> None:
     text = TEXT.replace("forward", "service dns 127.0.0.1:53 80 bob udp\nforward") + "forward 127.0.0.1:8022 bob 53 udp\n"
     offered = parse_offered(text, "streams")
     assert offered.serialise() == text
-    assert [offered.allowed("bob", 80, udp=udp) for udp in (False, True)] == [Endpoint("127.0.0.1", 8080), Endpoint("127.0.0.1", 53)]
+    services = [offered.allowed("bob", 80, udp=udp) for udp in (False, True)]
+    assert [service and service.to for service in services] == [Endpoint("127.0.0.1", 8080), Endpoint("127.0.0.1", 53)]
     assert [offered.allowed(*asked, udp=True) for asked in (("carol", 80), ("bob", 445))] == [None, None]
     with pytest.raises(UsageError):
         changed(offered, "add", "service more 127.0.0.1:54 80 bob udp", ALL)
