@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from voicebox.cli.terminal import can_ask, typed
+from voicebox.cli.terminal import can_ask, is_yes
+from voicebox.config.load import load_box
 from voicebox.config.model import Profile
 from voicebox.errors import UsageError
 
@@ -30,20 +32,19 @@ def unseen_minutes(profile: Profile) -> int:
     return round(EXAMPLE_OCTETS / per_s / 60)
 
 
-def kind_chosen(args: argparse.Namespace, profile: Profile) -> str:
-    """Return what ends the line of the file: " udp", " fast" or nothing. Says what fast reveals and asks. Raises UsageError where it is not agreed to."""
+def kind_chosen(args: argparse.Namespace, home: Path) -> str:
+    """Return what ends the line of the file: " udp", " tls", " fast" or nothing. Says what fast reveals and asks. Raises UsageError where it is not agreed to."""
+    is_tls = getattr(args, "tls", False)
     if not args.fast:
-        return " udp" if args.udp else ""
+        return " udp" if args.udp else " tls" if is_tls else ""
     if args.udp:
         raise UsageError("Datagrams do not go the fast way. Leave out --udp or --fast.")
-    if getattr(args, "tls", False):
+    if is_tls:
         raise UsageError("What is checked as TLS does not go the fast way. Leave out --tls or --fast.")
-    reveals = REVEALS.format(minutes=unseen_minutes(profile))
+    reveals = REVEALS.format(minutes=unseen_minutes(load_box(home).profile))
     if not args.yes and not can_ask():
         raise UsageError(f"{reveals}\nNobody is here to be asked whether that is wanted. With --yes it is.")
     print(reveals)
-    if args.yes:
-        return " fast"
-    if typed("Send it this way? [y/N] ").lower() not in {"y", "yes"}:
+    if not args.yes and not is_yes("Send it this way?"):
         raise UsageError("Nothing was changed. Without --fast it goes the unseen way.")
     return " fast"

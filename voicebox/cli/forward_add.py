@@ -29,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
     petname = next((name.removesuffix(f".{suffix}") for suffix in config.suffixes if name.endswith(f".{suffix}")), name)
     if not petname or " " in petname:
         raise UsageError("A contact's service is NAME:PORT, for example bob.privacy:22.")
-    change_offered(home, "add", f"forward {listen} {petname} {port}{kind_chosen(args, config.profile)}")
+    change_offered(home, "add", f"forward {listen} {petname} {port}{kind_chosen(args, home)}")
     print(f"{listen} leads to port {port} of {petname}, while the box runs, for whoever can connect to that address.")
     return 0

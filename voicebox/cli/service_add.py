@@ -7,7 +7,6 @@ import argparse
 from voicebox.cli.fast import add_fast, kind_chosen
 from voicebox.cli.home import add_home, home_of
 from voicebox.cli.offering import change_offered
-from voicebox.config.load import load_box
 from voicebox.config.model import parse_endpoint, parse_port
 from voicebox.streams.offered import NOBODY
 
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     to = parse_endpoint(args.to)
     port = parse_port(args.port) if args.port is not None else to.port
     home = home_of(args)
-    kind = " tls" if args.tls and not args.fast else kind_chosen(args, load_box(home).profile)
+    kind = kind_chosen(args, home)
     change_offered(home, "add", f"service {args.name} {to} {port} {','.join(args.allow) or NOBODY}{kind}")
     who = " and ".join(args.allow) if args.allow else "Nobody, for no --allow was given,"
     print(f"{who} may reach {args.name}: port {port} of the name that they have for you.")

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, unique
-from typing import Any
+from typing import Any, TypeVar
 
 from voicebox.config.phones import NOBODY as NO_PHONE
-from voicebox.config.phones import PhonesElsewhere, parse_phone_elsewhere, phones_elsewhere
+from voicebox.config.phones import Network, PhonesElsewhere, parse_phone_elsewhere, phones_elsewhere
 from voicebox.errors import UsageError
+
+Word = TypeVar("Word", bound=Enum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +75,7 @@ class Doh(Enum):
     """To programs of this machine too."""
 
 
-def parse_doh(text: str) -> Doh:
-    """Read what becomes of DNS over HTTPS. Raises UsageError."""
-    try:
-        return Doh(text)
-    except ValueError:
-        raise UsageError(f"should be one of: {', '.join(each.value for each in Doh)}") from None
-
-
-def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+def parse_network(text: str) -> Network | None:
     """Read an IP address or network in numbers, or none. Raises UsageError."""
     try:
         return None if text == "none" else ipaddress.ip_network(text)
@@ -139,20 +133,16 @@ def parse_switch(text: str) -> bool:
     return text == "yes"
 
 
-def parse_profile(text: str) -> Profile:
-    """Read the name of a profile. Raises UsageError."""
-    try:
-        return Profile(text)
-    except ValueError:
-        raise UsageError(f"should be one of: {', '.join(profile.value for profile in Profile)}") from None
+def one_of(words: type[Word]) -> Callable[[str], Word]:
+    """Return what reads one of these words; it raises UsageError."""
 
+    def parse(text: str) -> Word:
+        try:
+            return words(text)
+        except ValueError:
+            raise UsageError(f"should be one of: {', '.join(each.value for each in words)}") from None
 
-def parse_relay_switch(text: str) -> RelaySwitch:
-    """Read whether a box relays. Raises UsageError."""
-    try:
-        return RelaySwitch(text)
-    except ValueError:
-        raise UsageError(f"should be one of: {', '.join(switch.value for switch in RelaySwitch)}") from None
+    return parse
 
 
 def parse_suffix(text: str) -> str:
@@ -246,7 +236,7 @@ class Option:
 BOX_OPTIONS = (
     Option(
         "profile",
-        parse_profile,
+        one_of(Profile),
         "home",
         "home: two circuits, 245 kbit/s each way, always; dsl: one circuit, 122 kbit/s, and no spare; lan: eight, 979 kbit/s, for an office; metered: one at half the rate, 61 kbit/s, "
         "whose sound takes 20 ms longer, repairs no losses, and is coarser where phones have no Opus",
@@ -294,7 +284,7 @@ BOX_OPTIONS = (
     Option("probe", parse_switch, "yes", "yes: your contacts may measure how a call to you would sound, without ringing, at most twelve times an hour each"),
     Option(
         "relay",
-        parse_relay_switch,
+        one_of(RelaySwitch),
         "ask",
         "ask: look whether others could reach this machine, and say that it could relay for them; on: relay, in a process of its own, by the settings in relay/relay.yaml; "
         "off: neither",
@@ -350,7 +340,7 @@ BOX_OPTIONS = (
     ),
     Option(
         "intercept.doh",
-        parse_doh,
+        one_of(Doh),
         "allow",
         "allow; refuse: devices at the gateway are refused DNS over HTTPS with known public resolvers, so that they ask as the others do, and names of contacts do not leave; refuse-here: programs of this machine too. Read when interception is switched on",
     ),
@@ -434,7 +424,7 @@ class BoxConfig:
     names_ports: tuple[int, ...]
     intercept_modules: tuple[str, ...]
     intercept_doh: Doh
-    intercept_resolvers: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = field(repr=False)
+    intercept_resolvers: tuple[Network, ...] = field(repr=False)
     phones_elsewhere: PhonesElsewhere
     """Which phones that are registered elsewhere may call contacts."""
     sip_port: int

@@ -8,7 +8,7 @@ receiving phone's socket. Links: sizes, cells in each second, gaps. No counter o
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -270,23 +270,28 @@ def measure_call(datagrams: Sequence[Datagram], call: CallView, roles: Roles) ->
 def measure_links(datagrams: Iterable[Datagram], roles: Roles, call: CallView | None = None) -> tuple[FlowFigures, ...]:
     """Return the figures of each direction of each link; one entry per pair of sockets that was seen."""
     flows: dict[tuple[int, bool, Endpoint, Endpoint], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for key, datagram in on_links(datagrams, roles.links):
+        times, sizes = flows[key]
+        times.append(datagram.time_ns)
+        sizes.append(len(datagram.payload))
+    figures = [_measure_flow(roles.links[index], times, sizes, call, towards_far=towards_far) for (index, towards_far, _, _), (times, sizes) in flows.items()]
+    return tuple(sorted(figures, key=lambda flow: (not flow.access, flow.link, not flow.towards_far, flow.first_cell_ns)))
+
+
+def on_links(datagrams: Iterable[Datagram], links: Sequence[LinkRole]) -> Iterator[tuple[tuple[int, bool, Endpoint, Endpoint], Datagram]]:
+    """Yield what went over the links: over which, whether towards its far end, between which sockets; and the datagram."""
     known: dict[tuple[Endpoint, Endpoint], tuple[int, bool] | None] = {}
     for datagram in datagrams:
         if datagram.protocol != PROTOCOL_UDP:
             continue
         ends = (datagram.source, datagram.destination)
         if ends not in known:
-            known[ends] = role_of(ends, roles.links)
-        role = known[ends]
-        if role is not None:
-            times, sizes = flows[(*role, *ends)]
-            times.append(datagram.time_ns)
-            sizes.append(len(datagram.payload))
-    figures = [_measure_flow(roles.links[index], times, sizes, call, towards_far=towards_far) for (index, towards_far, _, _), (times, sizes) in flows.items()]
-    return tuple(sorted(figures, key=lambda flow: (not flow.access, flow.link, not flow.towards_far, flow.first_cell_ns)))
+            known[ends] = _role_of(ends, links)
+        if (role := known[ends]) is not None:
+            yield (*role, *ends), datagram
 
 
-def role_of(ends: tuple[Endpoint, Endpoint], links: Sequence[LinkRole]) -> tuple[int, bool] | None:
+def _role_of(ends: tuple[Endpoint, Endpoint], links: Sequence[LinkRole]) -> tuple[int, bool] | None:
     """Return which of the links a datagram of these sockets went over, and whether towards its far end; None for another datagram."""
     source, destination = ends
     for index, link in enumerate(links):

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from voicebox.config.model import with_option
 from voicebox.control import ask
 from voicebox.demo.datagrams import Endpoint
 from voicebox.demo.measure import LinkRole
@@ -168,13 +169,10 @@ class EmbeddedNetwork:
         (self.directory / f"{name}.card").write_text(self.voicebox("contact", "card", home=node.home))
         (self.directory / f"{name}.phone.json").write_text(self.voicebox("phone", "add", "desk", "--transport", "udp", "--json", home=node.home))
 
-    def configure(self, name: str, setting: str, value: str) -> None:
-        """Change a setting of a box that is `none` in its box.yaml, as a user does. Raises HostError where it is not there."""
+    def configure(self, name: str, option: str, value: str) -> None:
+        """Change an option of a box in its box.yaml, as a user does. Raises UsageError where it is not in a line of its own."""
         settings = self.boxes[name].home / "box.yaml"
-        text = settings.read_text()
-        if f"\n{setting}: none" not in text:
-            raise HostError(f"box.yaml does not say that {setting} is none")
-        settings.write_text(text.replace(f"\n{setting}: none", f'\n{setting}: "{value}"'))
+        settings.write_text(with_option(settings.read_text(), option, value))
 
     def make_contacts(self, name: str, node: Node) -> None:
         """Add every other box as a contact, under its name."""

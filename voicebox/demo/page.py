@@ -1,13 +1,12 @@
-"""A web page that is fetched by name while two phones talk: who serves it, who fetches it, and what a capture says of the links meanwhile. [io]
+"""A web page that is fetched by name while two phones talk: who serves it and who fetches it. [io]
 
 The server is one of this process at a port of its own; the callee's box offers it to the caller, and the page comes by the HTTP proxy of the caller's box, over the
-circuits that carry the call. NOT here: the network (network.py), the call (run.py), what is told of it (page_figures.py).
+circuits that carry the call. NOT here: the network (network.py), the call (run.py), what is told of it, and what a capture says of the links meanwhile (page_figures.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.server
 import random
 import threading
@@ -78,7 +77,7 @@ class Page:
 
     def is_whole(self, came: bytes) -> bool:
         """Return whether that is the page."""
-        return hashlib.sha256(came).digest() == hashlib.sha256(self._octets).digest()
+        return came == self._octets
 
 
 class Fetching:

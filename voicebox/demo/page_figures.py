@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from voicebox.demo.datagrams import NS_PER_S, PROTOCOL_UDP, Datagram, Endpoint
-from voicebox.demo.measure import LinkRole, role_of
+from voicebox.demo.datagrams import NS_PER_S, Datagram, Endpoint
+from voicebox.demo.measure import LinkRole, on_links
 from voicebox.demo.page import Fetched
 
 Json = dict[str, object]
@@ -50,19 +50,12 @@ class PageFigures:
 def measure_page(datagrams: Iterable[Datagram], links: tuple[LinkRole, ...], fetched: Fetched) -> PageFigures:
     """Return how each link went on while the page was fetched."""
     length_ns = fetched.ended_ns - fetched.begun_ns
-    known: dict[tuple[Endpoint, Endpoint], tuple[int, bool] | None] = {}
     times: dict[tuple[int, bool, Endpoint, Endpoint], tuple[list[int], list[int]]] = {}
     sizes: set[int] = set()
-    for datagram in datagrams:
-        if datagram.protocol != PROTOCOL_UDP or not fetched.begun_ns - length_ns <= datagram.time_ns < fetched.ended_ns:
-            continue
-        ends = (datagram.source, datagram.destination)
-        if ends not in known:
-            known[ends] = role_of(ends, links)
-        if (role := known[ends]) is None:
-            continue
+    near = (datagram for datagram in datagrams if fetched.begun_ns - length_ns <= datagram.time_ns < fetched.ended_ns)
+    for key, datagram in on_links(near, links):
         during = datagram.time_ns >= fetched.begun_ns
-        times.setdefault((*role, *ends), ([], []))[during].append(datagram.time_ns)
+        times.setdefault(key, ([], []))[during].append(datagram.time_ns)
         if during:
             sizes.add(len(datagram.payload))
     paces = tuple(

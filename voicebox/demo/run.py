@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ class DemoOptions:
     keep: Path | None = None
     as_json: bool = False
 
+    @property
+    def with_page(self) -> bool:
+        """Return whether a page is fetched during the call: there is room in its cells."""
+        return self.codec == "opus"
+
 
 @dataclass(frozen=True, slots=True)
 class _Talk:
@@ -68,13 +74,14 @@ class _Talk:
     recordings: tuple[Path, ...]
     probe: ProbeResult | None = None
     page: Fetched | None = None
+    notes: tuple[str, ...] = ()
 
 
 def run_demo(options: DemoOptions) -> int:
     """Run the demo and print its report; return 0 where both sides were heard, else 1. Raises HostError with what is missing."""
     progress = Progress()
     isolation = enter_private_network()
-    notes = _notes_on(isolation, options.codec)
+    notes = _notes_on(isolation, options)
     for note in notes:
         progress.say(note)
     with _directory(options) as directory:
@@ -87,17 +94,17 @@ def run_demo(options: DemoOptions) -> int:
         finally:
             counts = capture.stop() if capture else None
         figures, quality, page = _read(directory, progress, talk) if capture else (None, None, PageFigures(talk.page) if talk.page else None)
-        report = DemoReport(talk.path, options.codec, CELL_OCTETS, figures, quality, counts, talk.real_time, notes, talk.spare, talk.probe, page)
+        report = DemoReport(talk.path, options.codec, CELL_OCTETS, figures, quality, counts, talk.real_time, notes + talk.notes, talk.spare, talk.probe, page)
         print(json.dumps(json_object(report), indent=1) if options.as_json else "\n".join(human_lines(report)))
     good = report.relays == RELAYS and not (capture and complaints(report, with_limits=False))
     return 0 if good else 1
 
 
-def _notes_on(isolation: Isolation, codec: str) -> tuple[str, ...]:
+def _notes_on(isolation: Isolation, options: DemoOptions) -> tuple[str, ...]:
     notes = []
     if not isolation.private:
         notes.append(f"{isolation.reason}: the demo runs on the plain loopback, without a capture, so there are no figures")
-    if codec != "opus":
+    if not options.with_page:
         notes.append("G.711 and the copies of its frames leave no room in a cell, so no page is fetched during the call; with Opus one is")
     return tuple(notes)
 
@@ -140,7 +147,7 @@ def _call_through_network(options: DemoOptions, directory: Path, progress: Progr
     with EmbeddedNetwork(directory / "network") as network, served(options.seconds) as page:
         progress.say("setting up four guards, two junctions and two boxes, each with keys of its own")
         network.set_up()
-        proxy = _offer(network, page)
+        fetch = partial(Fetching, page, f"http://{CALLEE}.privacy/", _offer(network, page)) if options.with_page else None
         network.start()
         ready_s = network.wait_ready()
         progress.say(f"each box has its standing circuits ({ready_s:.1f} s); every link now carries its cells, and will not change")
@@ -149,9 +156,9 @@ def _call_through_network(options: DemoOptions, directory: Path, progress: Progr
             callee.wait_for("registered")
             progress.say("two softphones are registered; the network idles")
             time.sleep(IDLE_S)
-            talk = _talk(options, network, progress, caller, callee, lambda: Fetching(page, f"http://{CALLEE}.privacy/", proxy))
+            talk = _talk(options, network, progress, caller, callee, fetch)
         recordings = tuple(path for path in (caller.heard(), callee.heard()) if path)
-        return _Talk(talk.path, talk.spare, talk.real_time, recordings, _probe(network, progress), talk.page)
+        return _Talk(talk.path, talk.spare, talk.real_time, recordings, _probe(network, progress), talk.page, talk.notes)
 
 
 def _offer(network: EmbeddedNetwork, page: Page) -> Endpoint:
@@ -171,7 +178,9 @@ def _probe(network: EmbeddedNetwork, progress: Progress) -> ProbeResult | None:
     return result if result.outcome in {Outcome.MEASURED, Outcome.CUT_SHORT} else None
 
 
-def _talk(options: DemoOptions, network: EmbeddedNetwork, progress: Progress, caller: PhoneDriver, callee: PhoneDriver, fetch: Callable[[], Fetching]) -> _Talk:
+def _talk(
+    options: DemoOptions, network: EmbeddedNetwork, progress: Progress, caller: PhoneDriver, callee: PhoneDriver, fetch: Callable[[], Fetching] | None
+) -> _Talk:
     progress.say(f"{CALLER}'s phone dials sip:{CALLEE}.privacy")
     caller.dial(f"sip:{CALLEE}.privacy")
     caller.wait_for("ringing")
@@ -179,19 +188,21 @@ def _talk(options: DemoOptions, network: EmbeddedNetwork, progress: Progress, ca
     caller.wait_for("connected")
     (path, spare), real_time = _paths(network)
     progress.say(f"answered; they talk for {options.seconds} s over {' - '.join(path)}")
-    third_s = options.seconds / 3  # as long before the page as it takes, so that the links can be compared
-    _count_down(third_s, progress, caller, callee)
-    fetching = fetch() if options.codec == "opus" else None
+    end = time.monotonic() + options.seconds
+    # As long before the page as it takes, so that the links can be compared.
+    _count_down(options.seconds, end, end - options.seconds * 2 / 3, progress, caller, callee)
+    fetching = fetch() if fetch is not None else None
     if fetching is not None:
         progress.say(f"http://{CALLEE}.privacy/ is fetched by the proxy of {CALLER}'s box, over the circuits of the call")
         fetching.beside = _is_beside(network, fetching)
-    _count_down(options.seconds - third_s, progress, caller, callee)
+    _count_down(options.seconds, end, end, progress, caller, callee)
     page = fetching.result() if fetching is not None else None
+    notes = ("the page was not there when they hung up, so nothing is told of it",) if fetching is not None and page is None else ()
     caller.hang_up()
     caller.wait_for("ended")
     callee.wait_for("ended")
     progress.say("hung up")
-    return _Talk(path, spare, real_time, (), page=page)
+    return _Talk(path, spare, real_time, (), page=page, notes=notes)
 
 
 def _is_beside(network: EmbeddedNetwork, fetching: Fetching) -> bool:
@@ -200,10 +211,11 @@ def _is_beside(network: EmbeddedNetwork, fetching: Fetching) -> bool:
     return not fetching.done() and (streams.get("beside"), streams.get("lines")) == (1, 0)
 
 
-def _count_down(seconds: float, progress: Progress, *phones: PhoneDriver) -> None:
-    end = time.monotonic() + seconds
-    told = int(seconds)
-    while (left := end - time.monotonic()) > 0:
+def _count_down(seconds: int, end: float, until: float, progress: Progress, *phones: PhoneDriver) -> None:
+    """Watch a call of so many seconds, which is over at `end`, until a moment of it."""
+    told = round(end - time.monotonic())
+    while (now := time.monotonic()) < until:
+        left = end - now
         for phone in phones:
             phone.turn()
             if not phone.running() or "ended" in phone.events:
@@ -211,7 +223,7 @@ def _count_down(seconds: float, progress: Progress, *phones: PhoneDriver) -> Non
         if told - left >= 5 and left > 1:
             told = int(left)
             progress.say(f"talking, {left:.0f} s to go")
-        time.sleep(min(0.1, left))
+        time.sleep(min(0.1, until - now))
 
 
 def _paths(network: EmbeddedNetwork) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], bool]:

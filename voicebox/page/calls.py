@@ -86,7 +86,7 @@ def _told(desk: Desk) -> str:
     seconds = list(desk.work["gauge"].seconds)
     calls = int(desk.work.get("calls", 0))
     said = translated("No call now.") if not calls else translated("Calls now: {calls}.").format(calls=calls)
-    if seconds and (r := seconds[-1].r) is not None:
+    if calls and seconds and (r := seconds[-1].r) is not None:
         said += " " + translated("R: {r:.0f} of {top:.0f}.").format(r=r, top=TOP_R)
         if seconds[-1].one_way_ms is None:
             said += " " + translated("Delay is not counted in it: it is not known.")

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from voicebox.probe.codecs import FRAME_MS, ProbeCodec
+from voicebox.probe.codecs import ProbeCodec
+from voicebox.probe.playout import FIXED_MS
 
 SECONDS = 120
 FRAMES_PER_S = 50
@@ -20,7 +21,7 @@ LEAST_PCT, LEAST_MS, LEAST_DELAY_MS = 2.0, 10.0, 100.0
 """Of the axes: less than that is drawn small."""
 CODEC = ProbeCodec.OPUS24
 TOP_R = CODEC.scale.greatest_r
-BUFFER_MS = 50
+BUFFER_MS = FIXED_MS[0]
 """What a phone's own buffer is taken to wait, as probes show it, too."""
 
 
@@ -40,7 +41,7 @@ class Second:
     @property
     def mouth_to_ear_ms(self) -> float | None:
         """Return the delay that people notice, with the codec and a phone's buffer; None where none is known."""
-        return None if self.one_way_ms is None else self.one_way_ms + FRAME_MS + CODEC.look_ahead_ms + BUFFER_MS
+        return None if self.one_way_ms is None else CODEC.mouth_to_ear_ms(self.one_way_ms, BUFFER_MS)
 
     @property
     def r(self) -> float | None:

@@ -39,6 +39,10 @@ class ProbeCodec(Enum):
         """How long an encoder waits for what comes after a frame."""
         return OPUS_LOOK_AHEAD_MS if self.codec is Codec.OPUS else 0.0
 
+    def mouth_to_ear_ms(self, one_way_ms: float, buffer_ms: float) -> float:
+        """Return the delay that people notice, without sound devices: of the way, a phone's buffer and the codec."""
+        return one_way_ms + buffer_ms + FRAME_MS + self.look_ahead_ms
+
     @property
     def clock_rate_hz(self) -> int:
         """The clock of RTP timestamps."""

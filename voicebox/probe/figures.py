@@ -126,7 +126,7 @@ def measure_direction(trace: Trace, codec: ProbeCodec, best_one_way_ms: float) -
     def hear(played: Played) -> Heard:
         bursts = measure_bursts(played.missing)
         missing_pct = played.missing_pct
-        mouth_to_ear_ms = best_one_way_ms + played.size_ms + FRAME_MS + codec.look_ahead_ms
+        mouth_to_ear_ms = codec.mouth_to_ear_ms(best_one_way_ms, played.size_ms)
         ratio = min(MAX_BURST_RATIO, bursts.burst_ratio)
         return Heard(played, bursts, mouth_to_ear_ms, codec.rate(missing_pct, mouth_to_ear_ms, ratio), as_g711(missing_pct, mouth_to_ear_ms, ratio))
 
