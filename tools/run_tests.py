@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree as ET
 
+from voicebox.awake import kept_awake
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTHING_COLLECTED = 5
 """pytest's exit code."""
@@ -105,7 +107,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 def main() -> int:
     """Run everything."""
     began, own_nice = time.monotonic(), os.getpriority(os.PRIO_PROCESS, 0)
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as said:
+    with kept_awake(), tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as said:
         run = Run(Path(folder), sys.argv[1:])
         background = run.start(run.computing, said)
         try:

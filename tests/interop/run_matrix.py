@@ -21,6 +21,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tests.interop.matrix import PHONES, ROOT, every_pair, run_name, table
+from voicebox.awake import kept_awake
 
 JOBS = 3
 TEST = "tests/interop/test_matrix.py"
@@ -72,10 +73,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "matrix.json")
     asked = parser.parse_args(arguments)
     began = time.monotonic()
-    came = run([TEST, "-k", f"test_a_run and ({asked.only})"], asked.jobs)
-    again = [name for name, why in came.items() if why]
-    if again:
-        came |= run([f"{TEST}::test_a_run[{name}]" for name in again], 1)
+    with kept_awake():
+        came = run([TEST, "-k", f"test_a_run and ({asked.only})"], asked.jobs)
+        again = [name for name, why in came.items() if why]
+        if again:
+            came |= run([f"{TEST}::test_a_run[{name}]" for name in again], 1)
     asked.out.parent.mkdir(exist_ok=True)
     asked.out.write_text(json.dumps(came, indent=1) + "\n")
     print("\n".join(printed(came)))

@@ -25,6 +25,7 @@ from typing import Any
 from tools.adversary import access, busy, callee, clocks, guard, junction, links, marks, matching, off, probes, world
 from tools.adversary.page import page
 from tools.adversary.result import Result, load, replace, store
+from voicebox.awake import kept_awake
 from voicebox.demo.namespace import enter_private_network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,4 +140,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with kept_awake():
+        sys.exit(main())

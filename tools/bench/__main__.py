@@ -24,6 +24,7 @@ from typing import Any
 from tools.bench.parts import CALLS, PARTS, SECONDS, Given, Part
 from tools.bench.table import assemble, lines
 from tools.cargo import build
+from voicebox.awake import kept_awake
 from voicebox.errors import VoiceboxError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,11 +87,12 @@ def main() -> int:
     print(f"bench: about {sum(part.minutes for part in parts):.0f} minutes", file=sys.stderr, flush=True)
     if any(part.loads for part in parts):
         build("-p", "voicebox-node", "--example", "relay_load")
-    found, runs = _run_all(parts, Given(given.seconds, given.calls))
+    with kept_awake() as awake:
+        found, runs = _run_all(parts, Given(given.seconds, given.calls))
     if given.keep:
         kept = _kept(given.out)
         found, runs = {**kept[0], **found}, {**kept[1], **runs}
-    report = {**assemble(found, {**_host(load), "took_s": round(time.monotonic() - began)}), "runs": runs}
+    report = {**assemble(found, {**_host(load), "kept_awake": awake, "took_s": round(time.monotonic() - began)}), "runs": runs}
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(report, indent=1) + "\n")
     print("\n".join(lines(report)))

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from voicebox.awake import is_virtual, kept_awake
 from voicebox.demo.capture import Capture, CaptureCounts
 from voicebox.demo.datagrams import Datagram, Endpoint, load_capture
 from voicebox.demo.measure import CallFigures, Roles, measure_call
@@ -90,11 +91,25 @@ def run_demo(options: DemoOptions) -> int:
         if capture:
             capture.start()
         try:
-            talk = _call_through_network(options, directory, progress)
+            with kept_awake() as awake:
+                talk = _call_through_network(options, directory, progress)
         finally:
             counts = capture.stop() if capture else None
         figures, quality, page = _read(directory, progress, talk) if capture else (None, None, PageFigures(talk.page) if talk.page else None)
-        report = DemoReport(talk.path, options.codec, CELL_OCTETS, figures, quality, counts, talk.real_time, notes + talk.notes, talk.spare, talk.probe, page)
+        report = DemoReport(
+            talk.path,
+            options.codec,
+            CELL_OCTETS,
+            figures,
+            quality,
+            counts,
+            talk.real_time,
+            notes + _notes_on_sleep(awake=awake) + talk.notes,
+            talk.spare,
+            talk.probe,
+            page,
+            is_virtual(),
+        )
         print(json.dumps(json_object(report), indent=1) if options.as_json else "\n".join(human_lines(report)))
     good = report.relays == RELAYS and not (capture and complaints(report, with_limits=False))
     return 0 if good else 1
@@ -107,6 +122,18 @@ def _notes_on(isolation: Isolation, options: DemoOptions) -> tuple[str, ...]:
     if not options.with_page:
         notes.append("G.711 and the copies of its frames leave no room in a cell, so no page is fetched during the call; with Opus one is")
     return tuple(notes)
+
+
+def _notes_on_sleep(*, awake: bool) -> tuple[str, ...]:
+    if awake:
+        return (
+            "this is a virtual machine, and its processors were kept awake meanwhile: some hosts wake an idle one milliseconds late (`voicebox doctor` says how late)",
+        )
+    if is_virtual():
+        return (
+            "this is a virtual machine, which some hosts wake milliseconds late when it was idle (`voicebox doctor` says how late); root may keep it awake",
+        )
+    return ()
 
 
 @contextlib.contextmanager
