@@ -2,7 +2,7 @@
 
 Many hosts give an idle processor of a guest away and wake it milliseconds late: on one, every tenth cell of a call came too late that way, and none once its processors
 were kept awake. The kernel takes such a wish for as long as a file is open (its Documentation/power/pm_qos_interface.rst: no latency at all is allowed for). It is paid for in
-the host's power, so nothing holds it but what measures. NOT here: how late this machine wakes (doctor/machine.py).
+the host's power, so nothing holds it but what measures, and who asks for it (`voicebox stay-awake`). NOT here: how late this machine wakes (doctor/machine.py).
 """
 
 from __future__ import annotations

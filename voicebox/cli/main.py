@@ -25,6 +25,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("dnd",): ("dnd", "do not disturb, for the house or for one phone"),
     ("path",): ("path", "how the paths of a running box are chosen now"),
     ("doctor",): ("doctor", "look for what stands in the way: of this machine, and of a box or relay"),
+    ("stay-awake",): ("stay_awake", "keep the processors of a virtual machine awake, where its host wakes them too late for calls"),
     ("voicemail",): ("voicemail", "the messages that contacts left, where they are taken"),
     ("missed",): ("missed", "who called and was not answered, where that is kept"),
     ("phone", "add"): ("phone_add", "make an account for a softphone"),

@@ -57,6 +57,7 @@ class Machine:
     real_time: bool
     locked_memory: bool
     late_p99_us: float
+    is_virtual: bool
     clock: KernelClock | None
     receive_buffer_octets: int | None
     cipher_instructions: bool | None
@@ -100,7 +101,9 @@ def _late(machine: Machine) -> Finding:
     said = f"a thread wakes {machine.late_p99_us / 1e3:.2f} ms late at most in 99 of 100 cases"
     if machine.late_p99_us <= LATE_LIMIT_US:
         return Finding("timing", Grade.GOOD, said)
-    advice = "Other work delays it, or the host of this virtual machine does: end it, or give this machine a core of its own."
+    advice = "Other work delays it: end it, or give this machine a core of its own."
+    if machine.is_virtual:
+        advice += " Or the host of this virtual machine wakes idle processors late: `voicebox stay-awake`, run by root, keeps them awake."
     return Finding("timing", Grade.PROBLEM, f"{said}, and {LATE_LIMIT_US / 1e3:g} ms are wanted", advice)
 
 

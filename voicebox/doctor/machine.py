@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+from voicebox.awake import is_virtual
 from voicebox.doctor.findings import KernelClock, Machine
 
 PRIORITY = 20
@@ -48,6 +49,7 @@ def look_at_machine() -> Machine:
         real_time=real_time,
         locked_memory=bool(capabilities >> CAP_IPC_LOCK & 1) or resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY,
         late_p99_us=late_us,
+        is_virtual=is_virtual(),
         clock=_clock(),
         receive_buffer_octets=_receive_buffer(capabilities),
         cipher_instructions=_cipher_instructions(),

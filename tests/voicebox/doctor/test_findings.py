@@ -11,7 +11,7 @@ from voicebox.doctor.machine import look_at_machine
 
 DISCIPLINED = KernelClock(synchronised=True, max_error_us=20_000, correction_ppm=-12.5)
 GOOD = Machine(
-    real_time=True, locked_memory=True, late_p99_us=90.0, clock=DISCIPLINED, receive_buffer_octets=1 << 30, cipher_instructions=True, trains=True, cores=4,
+    real_time=True, locked_memory=True, late_p99_us=90.0, is_virtual=False, clock=DISCIPLINED, receive_buffer_octets=1 << 30, cipher_instructions=True, trains=True, cores=4,
     open_files=65_536, swap=True,
 )  # fmt: skip
 
@@ -32,6 +32,7 @@ def test_on_a_good_machine_everything_is_good() -> None:
         ({"real_time": False}, "real time", Grade.PROBLEM, "LimitRTPRIO"),
         ({"locked_memory": False}, "memory", Grade.NOTE, "LimitMEMLOCK"),
         ({"late_p99_us": 501.0}, "timing", Grade.PROBLEM, "core"),
+        ({"late_p99_us": 501.0, "is_virtual": True}, "timing", Grade.PROBLEM, "voicebox stay-awake"),
         ({"clock": None}, "clock", Grade.NOTE, ""),
         ({"clock": replace(DISCIPLINED, synchronised=False)}, "clock", Grade.NOTE, "chrony"),
         ({"receive_buffer_octets": 212_992}, "buffers", Grade.NOTE, "rmem_max=4194304"),
