@@ -3,7 +3,7 @@
     python -m tests.interop.matrix > PHONES.md
 
 A gap is declared with its cause; everything else is shown by real calls over the whole system, two boxes and six relays. The covering runs have each phone at each end, each of its ways at
-one, and each phone with each other; the long ones every way of every phone with every other.
+one, and each phone with each other, those that take long to start aside; the long ones every way of every phone with every other.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _shown_by(pair: Pair) -> set[tuple[object, ...]]:
 
 
 def covering_pairs() -> list[Pair]:
-    """Return few runs in which each phone is at each end and goes each of its ways, each is in a call with each, and each transport with each."""
+    """Return few runs in which each phone is at each end and goes each of its ways, each is in a call with each that does not take long to start, and each transport with each."""
     left = set().union(*(_shown_by(pair) for pair in every_pair()))
     chosen: list[Pair] = []
     while left:

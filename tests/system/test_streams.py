@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
+import os
 import socket
+import socketserver
 import ssl
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -29,7 +32,10 @@ OCTETS = 100_000
 SOCKS, FORWARD, PROXY = "127.0.81.200:1080", "127.0.81.200:8022", "127.0.81.200:8118"
 FAST_FORWARD, UNLIKE_FORWARD = "127.0.81.200:8023", "127.0.81.200:8024"
 FAST_PORT = 81
+ENDS_FORWARD, ENDS_PORT, FAST_ENDS_FORWARD, FAST_ENDS_PORT = "127.0.81.200:8025", 82, "127.0.81.200:8026", 83
+IDLERS = 50
 MANY_OCTETS = 10_000_000
+BREAK = b"!"
 ON_THE_WAY = 512
 """Fast cells of a round trip on the loopback."""
 UDP_FORWARD, TLS_FORWARD = "127.0.81.200:8053", "127.0.81.200:8443"
@@ -63,8 +69,32 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
         thread.join()
 
 
+class _Ends(socketserver.StreamRequestHandler):
+    """Reads until the other side has ended, and then answers; or breaks the connection off, where that is asked for."""
+
+    def handle(self) -> None:
+        first = self.rfile.read(1)
+        if first == BREAK:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())  # with that option: by a reset
+            return
+        self.wfile.write(hashlib.sha256(first + self.rfile.read()).digest())
+
+
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory, page: tuple[int, str]) -> Iterator[EmbeddedNetwork]:
+def ends() -> Iterator[int]:
+    """Serve that; yield the port."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Ends) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory, page: tuple[int, str], ends: int) -> Iterator[EmbeddedNetwork]:
     network = EmbeddedNetwork(tmp_path_factory.mktemp("streams"), PLAN)
     network.set_up()
     caller, callee = network.boxes[CALLER].home, network.boxes[CALLEE].home
@@ -78,6 +108,12 @@ def network(tmp_path_factory: pytest.TempPathFactory, page: tuple[int, str]) -> 
     network.voicebox("service", "add", "page", "--to", f"127.0.0.1:{page[0]}", "--port", str(BY_NAME), "--allow", CALLER, home=callee)
     network.voicebox("service", "add", "web", "--to", f"127.0.0.1:{page[0]}", "--port", "80", "--allow", CALLER, home=callee)
     network.voicebox("service", "add", "bulk", "--to", f"127.0.0.1:{page[0]}", "--port", str(FAST_PORT), "--allow", CALLER, "--fast", "--yes", home=callee)
+    network.voicebox("service", "add", "ends", "--to", f"127.0.0.1:{ends}", "--port", str(ENDS_PORT), "--allow", CALLER, home=callee)
+    network.voicebox(
+        "service", "add", "fast-ends", "--to", f"127.0.0.1:{ends}", "--port", str(FAST_ENDS_PORT), "--allow", CALLER, "--fast", "--yes", home=callee
+    )
+    network.voicebox("forward", "add", ENDS_FORWARD, f"{CALLEE}.privacy:{ENDS_PORT}", home=caller)
+    network.voicebox("forward", "add", FAST_ENDS_FORWARD, f"{CALLEE}.privacy:{FAST_ENDS_PORT}", "--fast", "--yes", home=caller)
     network.voicebox("forward", "add", FORWARD, f"{CALLEE}.privacy:80", home=caller)
     network.voicebox("forward", "add", FAST_FORWARD, f"{CALLEE}.privacy:{FAST_PORT}", "--fast", "--yes", home=caller)
     network.voicebox("forward", "add", UNLIKE_FORWARD, f"{CALLEE}.privacy:80", "--fast", "--yes", home=caller)
@@ -161,6 +197,45 @@ def test_ten_megabytes_come_whole_and_soon_by_a_fast_forward(network: EmbeddedNe
         engine = told(network.boxes[name])["engine"]
         assert (engine["streams_broken"], engine["fast_not_opened"], engine["panics"]) == (0, 0, 0)
         assert engine["fast_unasked"] < ON_THE_WAY, "what was on the way when a call ended"
+
+
+def connected(forward: str) -> socket.socket:
+    host, _, port = forward.partition(":")
+    return socket.create_connection((host, int(port)), 60)
+
+
+@pytest.mark.parametrize("forward", [ENDS_FORWARD, FAST_ENDS_FORWARD], ids=["in the slots", "fast"])
+def test_a_side_that_has_ended_still_hears_and_a_reset_is_one_at_the_other_end(network: EmbeddedNetwork, forward: str) -> None:
+    said = hashlib.shake_128(b"ends").digest(20_000)
+    with connected(forward) as program:
+        program.sendall(said)
+        program.shutdown(socket.SHUT_WR)
+        assert program.makefile("rb").read() == hashlib.sha256(said).digest()
+    with connected(forward) as program:
+        program.sendall(BREAK)
+        with pytest.raises(ConnectionResetError):
+            program.recv(1)
+    for name in (CALLER, CALLEE):
+        engine = told(network.boxes[name])["engine"]
+        assert (engine["streams_broken"], engine["bad_command"], engine["panics"]) == (0, 0, 0)
+
+
+def test_connections_that_say_nothing_stop_nobody_and_are_gone_with_their_program(network: EmbeddedNetwork) -> None:
+    def open_now() -> tuple[int, ...]:
+        return tuple(told(network.boxes[name])["engine"]["streams"] for name in (CALLER, CALLEE))
+
+    before = open_now()
+    with contextlib.ExitStack() as idlers:
+        silent = [idlers.enter_context(connected(ENDS_FORWARD)) for _ in range(IDLERS)]
+        done = by_socks(f"http://{CALLEE}.privacy/short")
+        assert done.stdout == b"hello", done.stderr
+        with connected(ENDS_FORWARD) as program:
+            program.sendall(b"x")
+            program.shutdown(socket.SHUT_WR)
+            assert program.makefile("rb").read() == hashlib.sha256(b"x").digest()
+        for program in silent[::2]:  # half of them break off, the others end
+            program.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until(lambda: all(now <= then for now, then in zip(open_now(), before, strict=True)), "the end of all of them", 60)
 
 
 def test_where_only_one_side_says_fast_nothing_passes_and_it_is_said(network: EmbeddedNetwork) -> None:

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -161,19 +162,17 @@ class Case:
             while not over.is_set():
                 stream.read_for(0.2)
 
-        threads = [threading.Thread(target=partial(pour, stream), daemon=True) for stream in poured]
         began_s = time.monotonic()
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            octets, took_s = sum(stream.octets for stream in poured), time.monotonic() - began_s
-            over.set()
-            for thread in threads:
-                thread.join()
-            for stream in poured:
-                stream.close()
+        with ThreadPoolExecutor(max(1, streams)) as pool:
+            pouring = [pool.submit(pour, stream) for stream in poured]
+            try:
+                yield
+            finally:
+                octets, took_s = sum(stream.octets for stream in poured), time.monotonic() - began_s
+                over.set()
+        for stream, its in zip(poured, pouring, strict=True):
+            stream.close()
+            its.result()  # one that ended by itself makes the figures worth nothing
         if streams:
             rates.append(octets / took_s)
 

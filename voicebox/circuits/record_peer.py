@@ -154,7 +154,7 @@ class Questions:
         self._rings = Rings()
         self._lines: OrderedDict[bytes, _Line] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._late: set[asyncio.Task[Answer | None]] = set()
+        self._asking: set[asyncio.Task[Answer | None]] = set()
         self._left: dict[tuple[int, int], tuple[float, float]] = {}
         """What each circuit may ask still, and since when."""
 
@@ -202,16 +202,16 @@ class Questions:
 
     async def _of_all(self, holders: list[Descriptor], asked: Put | Get) -> list[Answer]:
         loop = asyncio.get_running_loop()
-        tasks = {loop.create_task(self._of_one(holder, asked)) for holder in holders}
-        end_s, waiting, answers = loop.time() + ANSWER_S, set(tasks), list[Answer]()
+        waiting = {loop.create_task(self._of_one(holder, asked)) for holder in holders}
+        for task in waiting:  # some go on when this is over, for as long as a holder may take: a put that comes late is one all the same
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        end_s, answers = loop.time() + ANSWER_S, list[Answer]()
         while waiting and loop.time() < end_s:
             done, waiting = await asyncio.wait(waiting, timeout=end_s - loop.time(), return_when=asyncio.FIRST_COMPLETED)
             answers += [answer for task in done if (answer := task.result()) is not None]
             if 2 * len(answers) >= len(holders):
                 end_s = min(end_s, loop.time() + LATE_S)
-        for task in waiting:  # they go on for as long as a holder may take: a put that comes late is one all the same
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
         return answers
 
     async def _of_one(self, holder: Descriptor, asked: Put | Get) -> Answer | None:
@@ -240,7 +240,7 @@ class Questions:
 
     async def stop(self) -> None:
         """End what goes on; idempotent."""
-        tasks = [*self._tasks, *self._late]
+        tasks = [*self._tasks, *self._asking]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
