@@ -62,6 +62,7 @@ def test_caller_and_callee_cannot_be_matched(lab: Lab) -> None:
 
 
 @needs("c")
+@pytest.mark.long
 def test_marks_do_not_reach_the_fourth_link(lab: Lab) -> None:
     assert_pass(lab["c"])
 
@@ -98,21 +99,25 @@ def test_a_probe_is_a_call_to_a_junction(lab: Lab) -> None:
 
 
 @needs("d_probe_guard")
+@pytest.mark.long
 def test_a_probe_is_a_call_to_a_guard(lab: Lab) -> None:
     assert_pass(lab["d_probe_guard"])
 
 
 @needs("g")
+@pytest.mark.long
 def test_rates_of_crystals_do_not_show(lab: Lab) -> None:
     assert_pass(lab["g"])
 
 
 @needs("g")
+@pytest.mark.long
 def test_steps_between_corrections_do_not_show_the_crystal(lab: Lab) -> None:
     assert_pass(lab["g_steps"])
 
 
 @needs("g")
+@pytest.mark.long
 def test_holes_in_the_sound_do_not_show_the_phones_crystal(lab: Lab) -> None:
     assert_pass(lab["g_holes"])
 
