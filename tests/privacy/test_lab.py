@@ -142,12 +142,12 @@ def test_probe_and_call_look_alike_on_an_access_link(lab: Lab) -> None:
 
 
 def assert_pass_or_blind(entry: dict[str, Any]) -> None:
-    """Fail where something was found; expect no result where the machine is too uneven for the smallest leak made on purpose."""
+    """Fail where something was found; expect no result where the machine is too uneven for the smallest leak made on purpose, or from one minute to the next."""
     missed = [name for name, control in entry["controls"].items() if not control["fired"]]
     assert entry["verdict"] != "FAIL", json.dumps(entry, indent=1)
     assert all(name.startswith("20 us") for name in missed), missed
-    if missed:
-        pytest.xfail("NO RESULT: nothing was found, nor were 20 us of work on purpose; the ticks of this machine are too uneven to see them")
+    if entry["verdict"] != "PASS":
+        pytest.xfail("NO RESULT: the ticks of this machine are too uneven to tell idle from call, and 20 us of work on purpose from none")
 
 
 @needs("a")

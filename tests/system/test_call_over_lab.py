@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.embedded import CALLEE, CALLER, wait_until
+from tests.support.pauses import measured
 from tools.bench.path_figures import Wire, phones_view
 from tools.lab.load import NETWORKS, load_network
 from tools.lab.network import Lab
@@ -39,6 +40,7 @@ PER_S = 1_500
 """Of each neighbour; with its sender, the wires, and all nodes on two cores, more would measure the machine."""
 NS = 1_000_000_000
 READY_S = 60.0
+FRAMES_PER_S = 0.9 * 50
 GONE_S = 12
 """A guard is dead for longer than the 10 s after which a box gives a silent circuit up."""
 TRIES = 3
@@ -128,7 +130,14 @@ def running(directory: Path) -> Iterator[Running]:
 
 @pytest.mark.alone
 def test_a_neighbour_that_floods_costs_no_call(tmp_path: Path) -> None:
-    with running(tmp_path) as run:
+    rates = measured(lambda attempt: frames_beside_a_flood(tmp_path / str(attempt)), lambda rates: min(rates) >= FRAMES_PER_S)
+    assert min(rates) >= FRAMES_PER_S
+
+
+def frames_beside_a_flood(directory: Path) -> list[float]:
+    """Flood a guard in a call; return how many frames a second each phone got meanwhile, and in the second after."""
+    directory.mkdir()
+    with running(directory) as run:
         run.talk()
         time.sleep(1)
         guard = run.relays_in_call()[0]
@@ -154,12 +163,12 @@ def test_a_neighbour_that_floods_costs_no_call(tmp_path: Path) -> None:
     wire = Wire(run.wires.sent(), run.wires.arrived())
     ends = run.lab.plan.phone_sip(CALLER), run.lab.plan.phone_sip(CALLEE)
     (call,) = find_calls(phones_view(wire, [end.address for end in ends]), *ends)
+    rates = []
     for media in (call.caller_media, call.callee_media):
         assert media is not None
         heard = [frame.time_ns for frame in frames_received(wire.arrived, media)]
-        during, later = (sum(begin <= each < end for each in heard) for begin, end in ((begun_ns, ended_ns), (ended_ns, ended_ns + NS)))
-        assert during >= 0.9 * 50 * (ended_ns - begun_ns) / NS
-        assert later >= 45
+        rates += [sum(begin <= each < end for each in heard) * NS / (end - begin) for begin, end in ((begun_ns, ended_ns), (ended_ns, ended_ns + NS))]
+    return rates
 
 
 def kill_in_a_call(directory: Path) -> tuple[Running, int] | None:

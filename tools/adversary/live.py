@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ HEADER_OCTETS = 42
 Octets = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 READY_TIMEOUT_S = 120.0
+BETWEEN = "between relays"
 
 
 NO_DUMMIES = """# Made by tools/adversary/live.py: boxes of the lab begin no dummies, because a dummy in a window that is called idle hides a leak from the attacker,
@@ -117,16 +118,16 @@ def lab_network(directory: Path, boxes: tuple[str, ...], leaks: Mapping[str, str
 
 @dataclass
 class Observed:
-    """One run, in blocks of block_s. access: departures in us by (box, up); labels: for each box and block whether it was in a call; faults: calls that were none; other: datagrams that are
-    on no list, by kind; lengths: sizes seen on links; targets: addresses to which UDP was sent."""
+    """One run, in blocks of block_s. access: departures in us by (box, up); labels: for each box and block whether it was in a call; faults: calls that were none, by caller; other: datagrams that are
+    on no list, by kind; lengths: sizes seen on links, of a box's with its guards and between relays; targets: addresses to which UDP was sent."""
 
     block_s: int = 0
     access: dict[tuple[str, bool], list[float]] = field(default_factory=lambda: defaultdict(list))
     labels: dict[str, list[bool | None]] = field(default_factory=dict)
-    faults: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
     calls: int = 0
     other: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    lengths: set[int] = field(default_factory=set)
+    lengths: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     targets: set[bytes] = field(default_factory=set)
     dropped: int = 0
 
@@ -168,7 +169,7 @@ def observe(network: LabNetwork, directory: Path, blocks: int, block_s: int, see
     observed = Observed(block_s, labels={name: list(each) for name, each in labels.items()}, calls=len(planned), dropped=counts.dropped)
     for made, outcome in zip(planned, happened["outcomes"], strict=True):
         if not outcome["answered"] or outcome["heard"] < 50:
-            observed.faults += 1
+            observed.faults[made["caller"]] += 1
             for name in (made["caller"], made["callee"]):
                 observed.labels[name][made["block"]] = None
     sort_wire(network, pcap, observed, happened["origin_ns"])
@@ -202,7 +203,10 @@ def sort_wire(network: LabNetwork, pcap: Path, observed: Observed, origin_ns: in
         observed.access[name, True] += times_us[from_box & (source == address)].tolist()
         observed.access[name, False] += times_us[to_box & ~from_box & (target == address)].tolist()
     between = np.isin(source, relays) & np.isin(target, relays) & (up | down)
-    observed.lengths |= {int(length) - 8 for length in np.unique(_field(head, 54, 2)[from_box | to_box | between])}
+    octets_of = _field(head, 54, 2) - 8
+    whose = {name: (from_box & (source == address)) | (to_box & (target == address)) for address, name in boxes.items()}
+    for name, its in {**whose, BETWEEN: between}.items():
+        observed.lengths[name] |= {int(length) for length in np.unique(octets_of[its])}
     observed.targets |= {int(address).to_bytes(4, "big") for address in np.unique(target)}
     near = [*boxes, phone]
     at_home = np.isin(source, near) & np.isin(target, near) & ((source == phone) | (target == phone))

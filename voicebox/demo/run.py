@@ -126,13 +126,9 @@ def _notes_on(isolation: Isolation, options: DemoOptions) -> tuple[str, ...]:
 
 def _notes_on_sleep(*, awake: bool) -> tuple[str, ...]:
     if awake:
-        return (
-            "this is a virtual machine, and its processors were kept awake meanwhile: some hosts wake an idle one milliseconds late (`voicebox doctor` says how late)",
-        )
+        return ("a virtual machine: its processors were kept awake meanwhile, since some hosts wake idle ones late (see `voicebox doctor`)",)
     if is_virtual():
-        return (
-            "this is a virtual machine, which some hosts wake milliseconds late when it was idle (`voicebox doctor` says how late); root may keep it awake",
-        )
+        return ("a virtual machine, whose host may wake idle processors late (see `voicebox doctor`); as root the demo keeps them awake",)
     return ()
 
 

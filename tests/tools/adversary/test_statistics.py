@@ -131,6 +131,9 @@ def test_verdict_needs_a_control_that_fires() -> None:
     assert verdict([clean], bound, [fired], also={"one length": False}) == "FAIL"
     inverted = compare("z", normals(-1, 500, chance), normals(0, 500, chance))
     assert verdict([inverted], bound, [fired]) == "FAIL", "below one half is as much of a leak"
+    by_chance, found = (compare("y", normals(1, 500, chance), normals(0, 500, chance), p=p) for p in (0.1, 0.01))
+    assert verdict([by_chance], bound, [fired]) == "NO RESULT", "other labels of its slots do as well"
+    assert verdict([by_chance, found], bound, [fired]) == "FAIL"
 
 
 @pytest.mark.parametrize("name", sorted(PORTFOLIO))
