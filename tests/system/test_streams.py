@@ -53,6 +53,17 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+@contextlib.contextmanager
+def serving(server: socketserver.BaseServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
     """Serve a file of 100 kB, and a short one; yield the port and the digest of the long one."""
@@ -61,12 +72,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
     (folder / "file").write_bytes(octets)
     (folder / "short").write_bytes(b"hello")
     (folder / "many").write_bytes(_many())
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server, serving(server):
         yield server.server_address[1], hashlib.sha256(octets).hexdigest()
-        server.shutdown()
-        thread.join()
 
 
 class _Ends(socketserver.StreamRequestHandler):
@@ -86,11 +93,8 @@ def ends() -> Iterator[int]:
     """Serve that; yield the port."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Ends) as server:
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+        with serving(server):
+            yield server.server_address[1]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +117,6 @@ def network(tmp_path_factory: pytest.TempPathFactory, page: tuple[int, str], end
         "service", "add", "fast-ends", "--to", f"127.0.0.1:{ends}", "--port", str(FAST_ENDS_PORT), "--allow", CALLER, "--fast", "--yes", home=callee
     )
     network.voicebox("forward", "add", ENDS_FORWARD, f"{CALLEE}.privacy:{ENDS_PORT}", home=caller)
-    network.voicebox("forward", "add", FAST_ENDS_FORWARD, f"{CALLEE}.privacy:{FAST_ENDS_PORT}", "--fast", "--yes", home=caller)
     network.voicebox("forward", "add", FORWARD, f"{CALLEE}.privacy:80", home=caller)
     network.voicebox("forward", "add", FAST_FORWARD, f"{CALLEE}.privacy:{FAST_PORT}", "--fast", "--yes", home=caller)
     network.voicebox("forward", "add", UNLIKE_FORWARD, f"{CALLEE}.privacy:80", "--fast", "--yes", home=caller)
@@ -134,13 +137,17 @@ def by_socks(url: str, *more: str) -> subprocess.CompletedProcess[bytes]:
     return curl("--proxy", f"socks5h://{SOCKS}", *more, url)
 
 
+def assert_no_faults(network: EmbeddedNetwork) -> None:
+    for name in (CALLER, CALLEE):
+        engine = told(network.boxes[name])["engine"]
+        assert (engine["streams_broken"], engine["bad_command"], engine["panics"]) == (0, 0, 0)
+
+
 def test_a_file_comes_through_socks_and_is_whole(network: EmbeddedNetwork, page: tuple[int, str]) -> None:
     done = by_socks(f"http://{CALLEE}.privacy/file")
     assert done.returncode == 0, done.stderr
     assert hashlib.sha256(done.stdout).hexdigest() == page[1]
-    for name in (CALLER, CALLEE):
-        engine = told(network.boxes[name])["engine"]
-        assert (engine["streams_broken"], engine["bad_command"], engine["panics"]) == (0, 0, 0)
+    assert_no_faults(network)
 
 
 def test_a_forward_leads_to_the_same(network: EmbeddedNetwork, page: tuple[int, str]) -> None:
@@ -181,9 +188,7 @@ def test_a_file_goes_on_beside_a_call_of_the_same_two_and_ends_none(network: Emb
         callee.wait_for("ended")
     wait_until(lambda: told(network.boxes[CALLER])["streams"]["beside"] == 0, "the end of the call", 10)
     assert by_socks(f"http://{CALLEE}.privacy/short").stdout == b"hello"
-    for name in (CALLER, CALLEE):
-        engine = told(network.boxes[name])["engine"]
-        assert (engine["streams_broken"], engine["bad_command"], engine["panics"]) == (0, 0, 0)
+    assert_no_faults(network)
 
 
 def test_ten_megabytes_come_whole_and_soon_by_a_fast_forward(network: EmbeddedNetwork) -> None:
@@ -204,8 +209,24 @@ def connected(forward: str) -> socket.socket:
     return socket.create_connection((host, int(port)), 60)
 
 
-@pytest.mark.parametrize("forward", [ENDS_FORWARD, FAST_ENDS_FORWARD], ids=["in the slots", "fast"])
-def test_a_side_that_has_ended_still_hears_and_a_reset_is_one_at_the_other_end(network: EmbeddedNetwork, forward: str) -> None:
+@pytest.fixture
+def fast_ends(network: EmbeddedNetwork) -> Iterator[str]:
+    """Have one more fast forward for a while."""
+    home = network.boxes[CALLER].home
+    network.voicebox("forward", "add", FAST_ENDS_FORWARD, f"{CALLEE}.privacy:{FAST_ENDS_PORT}", "--fast", "--yes", home=home)
+    yield FAST_ENDS_FORWARD
+    network.voicebox("forward", "remove", FAST_ENDS_FORWARD, home=home)
+
+
+def test_a_side_that_has_ended_still_hears_and_a_reset_is_one_at_the_other_end(network: EmbeddedNetwork) -> None:
+    end_and_break(network, ENDS_FORWARD)
+
+
+def test_that_is_so_of_fast_streams_too(network: EmbeddedNetwork, fast_ends: str) -> None:
+    end_and_break(network, fast_ends)
+
+
+def end_and_break(network: EmbeddedNetwork, forward: str) -> None:
     said = hashlib.shake_128(b"ends").digest(20_000)
     with connected(forward) as program:
         program.sendall(said)
@@ -215,9 +236,7 @@ def test_a_side_that_has_ended_still_hears_and_a_reset_is_one_at_the_other_end(n
         program.sendall(BREAK)
         with pytest.raises(ConnectionResetError):
             program.recv(1)
-    for name in (CALLER, CALLEE):
-        engine = told(network.boxes[name])["engine"]
-        assert (engine["streams_broken"], engine["bad_command"], engine["panics"]) == (0, 0, 0)
+    assert_no_faults(network)
 
 
 def test_connections_that_say_nothing_stop_nobody_and_are_gone_with_their_program(network: EmbeddedNetwork) -> None:
@@ -374,16 +393,13 @@ def over_tls(network: EmbeddedNetwork, name: str, port: int, folder: Path) -> It
     (folder / "short").write_bytes(b"hello")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
         to = f"127.0.0.1:{server.server_address[1]}"
-        network.voicebox("service", "add", name, "--to", to, "--port", str(port), "--allow", CALLER, "--tls", home=home)
-        try:
-            yield
-        finally:
-            network.voicebox("service", "remove", name, home=home)
-            server.shutdown()
-            thread.join()
+        with serving(server):
+            network.voicebox("service", "add", name, "--to", to, "--port", str(port), "--allow", CALLER, "--tls", home=home)
+            try:
+                yield
+            finally:
+                network.voicebox("service", "remove", name, home=home)
 
 
 def test_a_contacts_certificate_is_checked_and_presented_here_under_the_name_that_was_asked(network: EmbeddedNetwork, authority: str, tmp_path: Path) -> None:
