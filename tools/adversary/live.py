@@ -199,14 +199,14 @@ def sort_wire(network: LabNetwork, pcap: Path, observed: Observed, origin_ns: in
     stamps = head[:, :8].copy().view("<u4").astype(np.int64)
     times_us = ((stamps[:, 0] - origin_ns // 10**9) * 10**9 + stamps[:, 1] - origin_ns % 10**9) / 1_000
     from_box, to_box = np.isin(source, list(boxes)) & up, np.isin(target, list(boxes)) & down
-    for address, name in boxes.items():
-        observed.access[name, True] += times_us[from_box & (source == address)].tolist()
-        observed.access[name, False] += times_us[to_box & ~from_box & (target == address)].tolist()
     between = np.isin(source, relays) & np.isin(target, relays) & (up | down)
-    octets_of = _field(head, 54, 2) - 8
-    whose = {name: (from_box & (source == address)) | (to_box & (target == address)) for address, name in boxes.items()}
-    for name, its in {**whose, BETWEEN: between}.items():
-        observed.lengths[name] |= {int(length) for length in np.unique(octets_of[its])}
+    lengths = _field(head, 54, 2) - 8
+    observed.lengths[BETWEEN].update(np.unique(lengths[between]).tolist())
+    for address, name in boxes.items():
+        leaves, comes = from_box & (source == address), to_box & (target == address)
+        observed.access[name, True] += times_us[leaves].tolist()
+        observed.access[name, False] += times_us[comes & ~from_box].tolist()
+        observed.lengths[name].update(np.unique(lengths[leaves | comes]).tolist())
     observed.targets |= {int(address).to_bytes(4, "big") for address in np.unique(target)}
     near = [*boxes, phone]
     at_home = np.isin(source, near) & np.isin(target, near) & ((source == phone) | (target == phone))

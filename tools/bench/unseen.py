@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -155,23 +155,22 @@ class Case:
     @contextmanager
     def saturated(self, streams: int, rates: list[float]) -> Iterator[None]:
         """Have so many streams poured into all the time; rates gets what they had together, in octets a second."""
-        poured = [self.stream(POUR) for _ in range(streams)]
         over = threading.Event()
 
         def pour(stream: Stream) -> None:
             while not over.is_set():
                 stream.read_for(0.2)
 
-        began_s = time.monotonic()
-        with ThreadPoolExecutor(max(1, streams)) as pool:
+        with ExitStack() as ends, ThreadPoolExecutor(max(1, streams)) as pool:
+            poured = [ends.enter_context(closing(self.stream(POUR))) for _ in range(streams)]
+            began_s = time.monotonic()
             pouring = [pool.submit(pour, stream) for stream in poured]
             try:
                 yield
             finally:
                 octets, took_s = sum(stream.octets for stream in poured), time.monotonic() - began_s
                 over.set()
-        for stream, its in zip(poured, pouring, strict=True):
-            stream.close()
+        for its in pouring:
             its.result()  # one that ended by itself makes the figures worth nothing
         if streams:
             rates.append(octets / took_s)

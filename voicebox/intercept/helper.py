@@ -210,9 +210,8 @@ def _tun() -> int:
 
 def _listening(network: Network) -> socket.socket:
     """Return a socket for TCP that may answer for any address of the range; it does not listen yet. Raises HostError."""
-    return _bound(
-        network, socket.SOCK_STREAM, _drawn(network, socket.SOCK_STREAM)
-    )  # by its number: a port that the kernel chose is another one when a socket listens again
+    # By its number: a port that the kernel chose is another one when a socket listens again.
+    return _bound(network, socket.SOCK_STREAM, _drawn(network, socket.SOCK_STREAM))
 
 
 def _drawn(network: Network, kind: socket.SocketKind) -> int:
